@@ -1,0 +1,72 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+var (
+	// ErrUnavailable: the database is away. The call can be repeated; with the same id it is applied at most once.
+	ErrUnavailable = errors.New("the database is not available")
+	// ErrClosed: the ledger is shutting down.
+	ErrClosed = errors.New("the ledger is shutting down")
+	// ErrPageToken: a page token was not made by this ledger, or for other filters.
+	ErrPageToken = errors.New("page_token is not one that this ledger gave for these filters")
+)
+
+// An InvalidError says that a request can never be accepted. Nothing was recorded.
+type InvalidError struct {
+	Field  string // the field's name in the API, such as amount
+	Reason string // what is wrong with it
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
+
+// A NotFoundError says that what was to be read or changed does not exist.
+type NotFoundError struct {
+	Kind string // account, transfer
+	ID   uuid.UUID
+}
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no %s %s", e.Kind, e.ID) }
+
+// A ConflictError says that the id is taken by something with other fields.
+type ConflictError struct {
+	Kind string // account, transfer, currency
+	ID   string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s %s already exists with other fields", e.Kind, e.ID)
+}
+
+// A VersionError says that an account changed since the caller saw it.
+type VersionError struct {
+	ID               uuid.UUID
+	Expected, Actual int64
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("account %s has version %d, not %d", e.ID, e.Actual, e.Expected)
+}
+
+// A StateError says that a change is not possible in the account's present state.
+type StateError struct {
+	ID     uuid.UUID
+	Reason string // the name of the rule, such as BALANCE_NOT_ZERO
+	Detail string
+}
+
+func (e *StateError) Error() string { return fmt.Sprintf("account %s: %s", e.ID, e.Detail) }
+
+// An OverloadedError says that the queue is full. Nothing was recorded.
+type OverloadedError struct {
+	RetryAfter time.Duration
+}
+
+func (e *OverloadedError) Error() string {
+	return fmt.Sprintf("too many transfers are waiting; retry in %s", e.RetryAfter)
+}
