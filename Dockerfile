@@ -1,0 +1,21 @@
+# The server alone: DATABASE_URL is required here, since no Postgres is in this image.
+
+FROM golang:1.26-alpine AS build
+WORKDIR /src
+# Modules change less often than code, so they have a layer of their own.
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -o /out/internaltransfers .
+
+FROM alpine:3.23
+COPY --from=build /out/internaltransfers /usr/local/bin/internaltransfers
+# Numeric, so that an orchestrator can see that it is not root. The server writes no file.
+USER 65532:65532
+ENV LISTEN_ADDR=0.0.0.0:9091 \
+    LOG_FORMAT=json
+EXPOSE 9091
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9091/healthcheck"]
+ENTRYPOINT ["/usr/local/bin/internaltransfers"]
+CMD ["serve"]

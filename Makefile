@@ -1,0 +1,167 @@
+# Nobody needs a tool to build, run or test: generated code is committed. Only `generate`, `verify` and `lint` use
+# tools, at versions pinned in go.mod, tools/go.mod and tools/package-lock.json, and fetch them by themselves.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+GO := go
+# The tools have a module of their own, so that their dependencies never become ours.
+TOOL := $(GO) tool -modfile=tools/go.mod
+SQLC := $(TOOL) sqlc
+GOLANGCI_LINT := $(TOOL) golangci-lint
+BUF := tools/node_modules/.bin/buf
+# All generated directories; each is replaced as a whole.
+GENERATED := gen
+
+BINARY := bin/internaltransfers
+IMAGE := internaltransfers
+
+# Settings of single runs, such as `make test RUN=TestHotAccount RACE=`.
+RACE := -race
+RUN :=
+PKG := ./...
+TESTFLAGS :=
+BENCH := .
+BENCHTIME := 1s
+BENCHCOUNT := 1
+ARGS :=
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  \033[1m%-20s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- Everyday ---
+
+# The binary is built and run, not `go run`, so that signals sent to make reach the server itself.
+# local.env holds defaults: what the environment already sets wins.
+.PHONY: run
+run: build ## Run the server with local.env and, without DATABASE_URL, a Postgres of its own (ARGS=)
+	@if [ -f local.env ]; then \
+		while IFS='=' read -r key value || [ -n "$$key" ]; do \
+			case "$$key" in '' | \#*) continue ;; esac; \
+			[ -n "$${!key+set}" ] || export "$$key=$$value"; \
+		done < local.env; \
+	fi; \
+	exec $(BINARY) serve $(ARGS)
+
+.PHONY: build
+build: ## Build the static binary bin/internaltransfers
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) .
+
+.PHONY: test
+test: ## Run all tests with the race detector (RUN=, PKG=, RACE=, TESTFLAGS=)
+	$(GO) test $(RACE) $(if $(RUN),-run '$(RUN)') $(TESTFLAGS) $(PKG)
+
+.PHONY: test-coverage
+test-coverage: ## Run all tests and print the coverage of each function
+	$(GO) test $(RACE) -coverprofile=coverage.out \
+		-coverpkg="$$($(GO) list ./... | grep -v /gen/ | paste -sd, -)" $(TESTFLAGS) $(PKG)
+	$(GO) tool cover -func=coverage.out
+
+.PHONY: test-coverage-html
+test-coverage-html: test-coverage ## Run all tests and write coverage.html
+	$(GO) tool cover -html=coverage.out -o coverage.html
+	@echo "see coverage.html"
+
+.PHONY: bench
+bench: ## Run the Go benchmarks (BENCH=, BENCHTIME=, BENCHCOUNT=, PKG=)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem $(PKG)
+
+.PHONY: lint
+lint: ## Check style and likely mistakes (the first run builds the linter: minutes)
+	$(GOLANGCI_LINT) run
+
+.PHONY: fix
+fix: $(BUF) ## Format Go and proto files, repair what linters can repair
+	$(GOLANGCI_LINT) run --fix
+	$(BUF) format -w proto
+
+# --- Generated code ---
+
+# $(call generate_into,DIR): everything the tools generate, now, below DIR.
+# sqlc has no option for its output directory but takes paths relative to its configuration, so that is copied.
+define generate_into
+cp -R sqlc.yaml migrations queries "$(1)/"; \
+$(BUF) generate -o "$(1)"; \
+$(SQLC) generate -f "$(1)/sqlc.yaml"
+endef
+
+.PHONY: generate
+generate: $(BUF) ## Generate gen/ anew from proto/, migrations/ and queries/
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(call generate_into,$$dir); \
+	for out in $(GENERATED); do rm -rf "$$out"; mv "$$dir/$$out" "$$out"; done
+
+.PHONY: verify
+verify: verify-proto verify-sql verify-generated verify-mod ## Check that generated code is current, the API compatible, go.mod tidy
+
+.PHONY: verify-generated
+verify-generated: $(BUF)
+	@echo "verify: generated code is what the tools generate"
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(call generate_into,$$dir); \
+	for out in $(GENERATED); do \
+		diff -ru "$$out" "$$dir/$$out" || { echo "$$out/ is not current: run make generate" >&2; exit 1; }; \
+	done
+
+# The branch main is compared with, or its remote copy, which a clone of another branch has instead. A clone that has
+# neither (a shallow one), or a main without proto files, leaves nothing to compare with.
+.PHONY: verify-proto
+verify-proto: $(BUF)
+	@echo "verify: proto files keep to the lint rules, the format and the promises of main"
+	@$(BUF) lint
+	@$(BUF) format -d --exit-code proto
+	@base=$$(git rev-parse --verify -q origin/main || git rev-parse --verify -q main || true); \
+	if [ -z "$$base" ] || [ -z "$$(git ls-tree -r --name-only "$$base" -- proto buf.yaml | grep -m1 '\.proto$$' || true)" ]; then \
+		echo "verify: no proto files on main to compare with, skipped"; \
+	else \
+		dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+		git archive "$$base" proto third_party/proto buf.yaml | tar -xf - -C "$$dir"; \
+		$(BUF) breaking --against "$$dir"; \
+	fi
+
+.PHONY: verify-sql
+verify-sql:
+	@echo "verify: queries keep to the rules in sqlc.yaml and name their columns"
+	@$(SQLC) vet
+	@! grep -nEi '(select|returning|,)[[:space:]]+([a-z_]+\.)?\*' queries/*.sql
+
+.PHONY: verify-mod
+verify-mod:
+	@echo "verify: go.mod and go.sum are tidy and the modules unchanged"
+	@$(GO) mod tidy -diff
+	@cd tools && $(GO) mod tidy -diff
+	@$(GO) mod verify
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what we call (needs the network)
+	$(TOOL) govulncheck ./...
+
+# --- Housekeeping ---
+
+.PHONY: deps
+deps: $(BUF) ## Fetch all modules and build all tools ahead of time
+	$(GO) mod download
+	$(SQLC) version
+	$(GOLANGCI_LINT) version
+
+.PHONY: clean
+clean: ## Remove what was built; data and generated code stay
+	rm -rf bin coverage.out coverage.html tools/node_modules
+
+tools/node_modules/.bin/buf: tools/package.json tools/package-lock.json tools/.npmrc
+	cd tools && npm ci --no-progress
+	@touch $@
+
+# --- Containers ---
+
+.PHONY: docker-build
+docker-build: ## Build the container image
+	docker build --tag $(IMAGE) .
+
+.PHONY: docker-run
+docker-run: ## Build and run the server and its Postgres in containers (compose.yaml)
+	docker compose up --build
