@@ -1,0 +1,94 @@
+-- AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an account. It changes every
+-- account or answers fewer rows than it was given; then the caller rolls back and decides transfer by transfer.
+--
+-- No row is read first: the conditions are checked on the newest version of each row, under the row lock that the
+-- UPDATE takes. The writers' connections allow only plans that visit accounts in the order of account_id (see
+-- WriterSettings), so batches of several instances cannot deadlock.
+-- name: AccountsApply :many
+UPDATE account AS a
+SET balance = a.balance + m.delta,
+    entry_count = a.entry_count + m.moves,
+    version = a.version + m.moves,
+    -- Never before the account's last movement, even when the clock was set back.
+    update_time = greatest(a.update_time, clock_timestamp())
+FROM (SELECT unnest(@account_ids::uuid[]) AS account_id,
+             unnest(@deltas::numeric[]) AS delta,
+             unnest(@debits::numeric[]) AS debits,
+             unnest(@moves::bigint[]) AS moves) AS m
+WHERE a.account_id = m.account_id
+  AND a.status = 'OPEN'
+  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order.
+  AND (a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
+  -- A transfer that is there already must not move money again.
+  AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY (@known_ids::uuid[]))
+RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time;
+
+-- AccountsLock locks accounts in the order of their ids and reads what a decision needs.
+-- name: AccountsLock :many
+SELECT account_id, currency, balance, held, min_balance, status, entry_count
+FROM account
+WHERE account_id = ANY (@account_ids::uuid[])
+ORDER BY account_id
+FOR NO KEY UPDATE;
+
+-- AccountsInsert opens accounts with their opening balance and answers those that were not there before. The rows go
+-- in by id, so that two batches that open the same accounts cannot deadlock.
+-- name: AccountsInsert :many
+INSERT INTO account (account_id, currency, balance, min_balance, version, entry_count, create_time, update_time,
+                     display_name, image_url, metadata, create_fingerprint)
+SELECT n.account_id, n.currency, n.balance, n.min_balance, 1 + n.entry_count, n.entry_count, t.now, t.now,
+       n.display_name, n.image_url, n.metadata, n.fingerprint
+FROM (SELECT unnest(@account_ids::uuid[]) AS account_id,
+             unnest(@currencies::text[]) AS currency,
+             unnest(@balances::numeric[]) AS balance,
+             unnest(@min_balances::numeric[]) AS min_balance,
+             unnest(@entry_counts::bigint[]) AS entry_count,
+             unnest(@display_names::text[]) AS display_name,
+             unnest(@image_urls::text[]) AS image_url,
+             unnest(@metadatas::jsonb[]) AS metadata,
+             unnest(@fingerprints::bytea[]) AS fingerprint) AS n,
+     (SELECT clock_timestamp() AS now) AS t
+ORDER BY n.account_id
+ON CONFLICT (account_id) DO NOTHING
+RETURNING account_id, create_time;
+
+-- EquityInsert opens a currency's equity account, which alone has no floor.
+-- name: EquityInsert :exec
+INSERT INTO account (account_id, currency, is_equity, display_name, create_fingerprint)
+VALUES (@account_id, @currency, true, @display_name, '');
+
+-- AccountsGet reads accounts, in no order.
+-- name: AccountsGet :many
+SELECT sqlc.embed(account)
+FROM account
+WHERE account_id = ANY (@account_ids::uuid[]);
+
+-- AccountGetForUpdate locks one account and reads all of it.
+-- name: AccountGetForUpdate :one
+SELECT sqlc.embed(account)
+FROM account
+WHERE account_id = @account_id
+FOR NO KEY UPDATE;
+
+-- AccountUpdate changes what is not money. The caller holds the row's lock.
+-- name: AccountUpdate :one
+UPDATE account
+SET display_name = @display_name,
+    image_url = @image_url,
+    metadata = @metadata,
+    min_balance = sqlc.narg('min_balance'),
+    status = @status,
+    version = version + 1,
+    update_time = greatest(update_time, clock_timestamp())
+WHERE account_id = @account_id
+RETURNING version, update_time;
+
+-- AccountList lists accounts, newest first, before a place in the list.
+-- name: AccountList :many
+SELECT sqlc.embed(account)
+FROM account
+WHERE (create_time, account_id) < (@before_time::timestamptz, @before_id::uuid)
+  AND (@currency::text = '' OR currency = @currency)
+  AND (@status::text = '' OR status = @status)
+ORDER BY create_time DESC, account_id DESC
+LIMIT @row_limit;

@@ -1,0 +1,28 @@
+-- SettingGet reads a value that every instance on this database shares.
+-- name: SettingGet :one
+SELECT value
+FROM setting
+WHERE name = @name;
+
+-- WriterSettings prepares a connection that applies batches. Its plans may only be nested loops over index scans: these
+-- visit accounts in the order of account_id, whichever side of the join is the outer one, and so row locks are taken
+-- in one global order. The plans are generic, so that planning costs nothing after the first batches.
+-- name: WriterSettings :exec
+SELECT set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_bitmapscan', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false);
+
+-- ReaderSettings prepares a connection that reads lists: each is planned with its own filters, so that a filter that is
+-- not given costs nothing and one that is given finds its index.
+-- name: ReaderSettings :exec
+SELECT set_config('plan_cache_mode', 'force_custom_plan', false);
+
+-- Clock answers the database's time. Its clock decides for all instances.
+-- name: Clock :one
+SELECT clock_timestamp()::timestamptz AS now;
+
+-- Ping asks the database for nothing.
+-- name: Ping :exec
+SELECT 1;
