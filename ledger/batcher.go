@@ -1,0 +1,144 @@
+package ledger
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A batcher commits in groups, without a timer: while a batch is in flight, calls queue, and the next batch is
+// whatever came meanwhile. A lone caller never waits for company.
+type batcher struct {
+	run      func([]*call) // applies the calls and sets their results; never panics
+	batchMax int           // commands in a batch, unless one call alone has more
+	queueMax int           // commands waiting
+
+	mu      sync.Mutex
+	arrived sync.Cond // of mu: a call was queued, or the batcher was closed
+	queue   []*call   // guarded by mu, in the order of arrival
+	waiting int       // commands in queue; guarded by mu
+	closed  bool      // guarded by mu
+
+	workers sync.WaitGroup
+}
+
+// A call is what one caller waits for: transfers, in order, or the opening of one account.
+type call struct {
+	ctx      context.Context // the caller's: when it ends before the call's batch begins, nothing is applied
+	commands []command
+	opening  *opening // nil: transfers
+	admitted bool     // part of a call that was let in already: not refused for a full queue
+
+	done     chan struct{} // closed when the results below are set
+	outcomes []Outcome     // by index of commands
+	err      error         // of the whole call
+}
+
+// size is what the call counts in a batch.
+func (c *call) size() int { return max(1, len(c.commands)) }
+
+// retryAfter is how long a caller that found the queue full should wait: a few batches' time.
+const retryAfter = 100 * time.Millisecond
+
+// newBatcher starts workers that run up to inFlight batches at a time.
+func newBatcher(run func([]*call), inFlight, batchMax, queueMax int) *batcher {
+	b := &batcher{run: run, batchMax: batchMax, queueMax: queueMax}
+	b.arrived.L = &b.mu
+	for range inFlight {
+		b.workers.Go(b.work)
+	}
+	return b
+}
+
+// do queues the call and waits until it is applied or the caller gives up. Giving up after the batch began does not
+// undo the call, and never affects its neighbours.
+func (b *batcher) do(c *call) error {
+	c.done = make(chan struct{})
+	if err := b.enqueue(c); err != nil {
+		return err
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+}
+
+func (b *batcher) enqueue(c *call) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	// An empty queue takes a call of any size, so that none is refused for ever.
+	if !c.admitted && b.waiting > 0 && b.waiting+c.size() > b.queueMax {
+		return &OverloadedError{RetryAfter: retryAfter}
+	}
+	b.queue = append(b.queue, c)
+	b.waiting += c.size()
+	b.arrived.Signal()
+	return nil
+}
+
+func (b *batcher) work() {
+	for {
+		calls, ok := b.take()
+		if !ok {
+			return
+		}
+		b.run(calls)
+		for _, c := range calls {
+			close(c.done)
+		}
+	}
+}
+
+// take waits for calls and answers the next batch of them, in the order of arrival. It answers false when the batcher
+// is closed and the queue is empty.
+func (b *batcher) take() ([]*call, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		for len(b.queue) == 0 {
+			if b.closed {
+				return nil, false
+			}
+			b.arrived.Wait()
+		}
+		n, size := 0, 0
+		for n < len(b.queue) && (n == 0 || size+b.queue[n].size() <= b.batchMax) {
+			size += b.queue[n].size()
+			n++
+		}
+		calls := make([]*call, 0, n)
+		for _, c := range b.queue[:n] {
+			if c.ctx.Err() != nil {
+				c.err = c.ctx.Err()
+				close(c.done)
+				continue
+			}
+			calls = append(calls, c)
+		}
+		clear(b.queue[:n])
+		b.queue = b.queue[n:]
+		b.waiting -= size
+		if len(b.queue) == 0 {
+			b.queue = nil // lets the array go that a flood has grown
+		} else {
+			b.arrived.Signal() // another worker may take the rest
+		}
+		if len(calls) > 0 {
+			return calls, true
+		}
+	}
+}
+
+// close refuses new calls, applies those that are queued, and answers when all are done.
+func (b *batcher) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.arrived.Broadcast()
+	b.mu.Unlock()
+	b.workers.Wait()
+}

@@ -1,0 +1,145 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/gen/db"
+)
+
+// defaultCurrency is that of an account for which none is named.
+const defaultCurrency = "USD"
+
+// equityNamespace makes the id of a currency's equity account from its code, as in migrations/00001_ledger.sql.
+var equityNamespace = uuid.MustParse("6d1f3c52-7a0e-5b8e-9c3b-2f64a1d0e5a7")
+
+// currencies remembers currencies for ever: they never change.
+type currencies struct {
+	queries *db.Queries
+	pool    *pgxpool.Pool
+	known   sync.Map // of Currency, by code
+}
+
+// get answers a currency, or an InvalidError of the field currency when there is none.
+func (c *currencies) get(ctx context.Context, code string) (Currency, error) {
+	if v, ok := c.known.Load(code); ok {
+		return v.(Currency), nil
+	}
+	row, err := c.queries.CurrencyGet(ctx, c.pool, code)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Currency{}, &InvalidError{Field: "currency", Reason: fmt.Sprintf("there is no currency %q", code)}
+	}
+	if err != nil {
+		return Currency{}, readError(ctx, "read a currency", err)
+	}
+	currency := currencyOf(&row.Currency)
+	c.known.Store(code, currency)
+	return currency, nil
+}
+
+// scale answers the decimals of a stored row's currency; 0 for the empty code of some refused transfers, whose amounts
+// are printed as they are.
+func (c *currencies) scale(ctx context.Context, code string) (int32, error) {
+	if code == "" {
+		return 0, nil
+	}
+	currency, err := c.get(ctx, code)
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		// A refused transfer keeps the code that was asked for, known or not.
+		return 0, nil
+	}
+	return currency.Scale, err
+}
+
+func currencyOf(r *db.Currency) Currency {
+	return Currency{
+		Code: r.Code, Scale: int32(r.Scale), EquityAccountID: r.EquityAccountID, CreateTime: r.CreateTime,
+	}
+}
+
+// checkPrecision answers an InvalidError of field when amount has more decimals than the currency. Nothing is rounded.
+func (c *Currency) checkPrecision(field string, amount decimal.Decimal) error {
+	if -amount.Exponent() <= c.Scale || amount.Equal(amount.Truncate(c.Scale)) {
+		return nil
+	}
+	return &InvalidError{
+		Field:  field,
+		Reason: fmt.Sprintf("%s has more decimals than the %d of %s", amount, c.Scale, c.Code),
+	}
+}
+
+var currencyCode = regexp.MustCompile(`^[A-Z][A-Z0-9]{2,11}$`)
+
+// CreateCurrency adds a currency of scale decimals, 0 to 18, with its equity account. For a code that is there already,
+// the same scale answers that currency, replayed, and another a ConflictError.
+func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32) (c Currency, replayed bool, err error) {
+	if !currencyCode.MatchString(code) {
+		return c, false, &InvalidError{Field: "code", Reason: "must match " + currencyCode.String()}
+	}
+	if scale < 0 || scale > 18 {
+		return c, false, &InvalidError{Field: "scale", Reason: "must be 0 to 18"}
+	}
+	equity := uuid.NewSHA1(equityNamespace, []byte(code))
+	err = pgx.BeginFunc(ctx, l.readers, func(tx pgx.Tx) error {
+		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
+			Code: code, Scale: int16(scale), EquityAccountID: equity,
+		})
+		if err != nil || len(rows) == 0 {
+			replayed = true
+			return err
+		}
+		c = currencyOf(&rows[0])
+		return l.queries.EquityInsert(ctx, tx, db.EquityInsertParams{
+			AccountID: equity, Currency: code, DisplayName: code + " equity",
+		})
+	})
+	if err != nil {
+		return Currency{}, false, readError(ctx, "add a currency", err)
+	}
+	if !replayed {
+		return c, false, nil
+	}
+	if c, err = l.currencies.get(ctx, code); err != nil {
+		return Currency{}, false, err
+	}
+	if c.Scale != scale {
+		return Currency{}, false, &ConflictError{Kind: "currency", ID: code}
+	}
+	return c, true, nil
+}
+
+// ListCurrencies lists currencies by code.
+func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]Currency, string, error) {
+	limit, err := page.limit()
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := l.tokens.place("currencies", nil, page.Token)
+	if err != nil {
+		return nil, "", err
+	}
+	if after == nil {
+		after = &place{}
+	}
+	rows, err := l.queries.CurrencyList(ctx, l.readers, db.CurrencyListParams{AfterCode: after.Code, RowLimit: limit + 1})
+	if err != nil {
+		return nil, "", readError(ctx, "list currencies", err)
+	}
+	list := make([]Currency, 0, len(rows))
+	for i := range rows {
+		list = append(list, currencyOf(&rows[i].Currency))
+	}
+	list, next := cut(list, limit, func(last *Currency) string {
+		return l.tokens.token("currencies", nil, place{Code: last.Code})
+	})
+	return list, next, nil
+}

@@ -1,0 +1,127 @@
+package ledger
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// pageTokenKey names the setting that holds the key of page tokens.
+const pageTokenKey = "page_token_key"
+
+const (
+	pageSizeDefault = 50
+	pageSizeMax     = 1000
+)
+
+// A place is where a page of a list ended: the sort key of its last item, of which each list uses what it sorts by.
+type place struct {
+	Time     time.Time `json:"t,omitzero"`
+	Position int64     `json:"p,omitempty"`
+	ID       uuid.UUID `json:"i,omitzero"`
+	Code     string    `json:"c,omitempty"`
+}
+
+// A tokenSigner makes page tokens that nobody else can make: the place, and a MAC of it, the list and its filters. A
+// token for one list is therefore none for another.
+type tokenSigner struct{ key []byte }
+
+const macSize = 16 // bytes of HMAC-SHA-256; RFC 2104, section 5, allows half the hash
+
+func (s tokenSigner) token(list string, filter any, p place) string {
+	payload, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // a place always encodes
+	}
+	return base64.RawURLEncoding.EncodeToString(append(payload, s.mac(list, filter, payload)...))
+}
+
+// place answers what the token says, or ErrPageToken; nil for an empty token, which is that of the first page.
+func (s tokenSigner) place(list string, filter any, token string) (*place, error) {
+	if token == "" {
+		return nil, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) < macSize {
+		return nil, ErrPageToken
+	}
+	payload, mac := b[:len(b)-macSize], b[len(b)-macSize:]
+	if !hmac.Equal(mac, s.mac(list, filter, payload)) {
+		return nil, ErrPageToken
+	}
+	p := &place{}
+	if err := json.Unmarshal(payload, p); err != nil {
+		return nil, ErrPageToken
+	}
+	return p, nil
+}
+
+func (s tokenSigner) mac(list string, filter any, payload []byte) []byte {
+	// A JSON array keeps the parts apart, whatever is in them.
+	b, err := json.Marshal([]any{list, filter, payload})
+	if err != nil {
+		panic(err) // filters are plain values
+	}
+	h := hmac.New(sha256.New, s.key)
+	h.Write(b)
+	return h.Sum(nil)[:macSize]
+}
+
+// limit is the page's size, defaulted and checked.
+func (p Page) limit() (int32, error) {
+	switch {
+	case p.Size == 0:
+		return pageSizeDefault, nil
+	case p.Size < 0 || p.Size > pageSizeMax:
+		return 0, &InvalidError{Field: "page_size", Reason: fmt.Sprintf("must be 0 to %d", pageSizeMax)}
+	}
+	return p.Size, nil
+}
+
+// cut takes the one row too many off a list that was read with it, and answers the token of the next page; none when
+// this is the last.
+func cut[T any](rows []T, limit int32, token func(last *T) string) ([]T, string) {
+	if len(rows) <= int(limit) {
+		return rows, ""
+	}
+	rows = rows[:limit]
+	return rows, token(&rows[limit-1])
+}
+
+// Times that stand for no bound; every row lies between them.
+var (
+	timeMin = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	timeMax = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+)
+
+// bounds answers a time range with both ends, in whole microseconds as the database keeps them. Both are rounded up: a
+// row is at or after a moment just when it is at or after the next microsecond.
+func bounds(start, end time.Time) (time.Time, time.Time, error) {
+	if start.IsZero() {
+		start = timeMin
+	}
+	if end.IsZero() {
+		end = timeMax
+	}
+	for _, t := range []struct {
+		field string
+		time  time.Time
+	}{{"start_time", start}, {"end_time", end}} {
+		if t.time.Before(timeMin) || t.time.After(timeMax) {
+			return start, end, &InvalidError{Field: t.field, Reason: "must be within the years 1 to 9999"}
+		}
+	}
+	return ceilMicrosecond(start), ceilMicrosecond(end), nil
+}
+
+func ceilMicrosecond(t time.Time) time.Time {
+	if floor := t.Truncate(time.Microsecond); !floor.Equal(t) {
+		return floor.Add(time.Microsecond)
+	}
+	return t
+}

@@ -1,0 +1,61 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"internaltransfers/gen/db"
+)
+
+// ListEntries lists the movements of an account with the balance after each, and answers the token of the next page;
+// empty: this is the last. The error is a NotFoundError when there is no such account.
+func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]Entry, string, error) {
+	limit, err := page.limit()
+	if err != nil {
+		return nil, "", err
+	}
+	at, err := l.tokens.place("entries", f, page.Token)
+	if err != nil {
+		return nil, "", err
+	}
+	account, err := l.GetAccount(ctx, f.AccountID)
+	if err != nil {
+		return nil, "", err
+	}
+	start, end, err := bounds(f.Start, f.End)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := l.listEntries(ctx, f, start, end, at, limit+1)
+	if err != nil {
+		return nil, "", readError(ctx, "list entries", err)
+	}
+	rows, next := cut(rows, limit, func(last *db.Transfer) string {
+		return l.tokens.token("entries", f, place{Time: last.CreateTime, Position: last.Position})
+	})
+	entries := make([]Entry, 0, len(rows))
+	for i := range rows {
+		entries = append(entries, entryOf(&rows[i], f.AccountID, account.Scale))
+	}
+	return entries, next, nil
+}
+
+// listEntries reads the rows of entries in the filter's order, from a place on, or from the beginning when none is given.
+func (l *Ledger) listEntries(ctx context.Context, f EntryFilter, start, end time.Time, at *place, limit int32) (
+	[]db.Transfer, error,
+) {
+	if f.OldestFirst {
+		if at == nil {
+			at = &place{Time: start} // position 0 is before every row of that moment
+		}
+		return unwrap(l.queries.EntryListOldest(ctx, l.readers, db.EntryListOldestParams{
+			AccountID: f.AccountID, AfterTime: at.Time, AfterPosition: at.Position, EndTime: end, RowLimit: limit,
+		}))
+	}
+	if at == nil {
+		at = &place{Time: end} // and so is after every row before that moment
+	}
+	return unwrap(l.queries.EntryListNewest(ctx, l.readers, db.EntryListNewestParams{
+		AccountID: f.AccountID, BeforeTime: at.Time, BeforePosition: at.Position, StartTime: start, RowLimit: limit,
+	}))
+}

@@ -1,0 +1,128 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"internaltransfers/gen/db"
+)
+
+// Config says how a ledger uses its database. Zero fields have the defaults named.
+type Config struct {
+	DatabaseURL     string        // a postgres:// URL or a keyword=value string; the schema must be there
+	ReadConns       int32         // connections for reading; default 8
+	BatchesInFlight int           // batches that are applied at a time, a connection each; default 2
+	BatchMax        int           // transfers in a batch, unless one atomic call has more; default 1,000
+	QueueMax        int           // transfers waiting, before calls are refused; default 32,768
+	BatchTimeout    time.Duration // of one batch with all its retries; default 10 s
+	Logger          *slog.Logger  // default: slog.Default()
+}
+
+func (c Config) withDefaults() Config {
+	c.ReadConns = orDefault(c.ReadConns, 8)
+	c.BatchesInFlight = orDefault(c.BatchesInFlight, 2)
+	c.BatchMax = orDefault(c.BatchMax, 1000)
+	c.QueueMax = orDefault(c.QueueMax, 32_768)
+	c.BatchTimeout = orDefault(c.BatchTimeout, 10*time.Second)
+	c.Logger = orDefault(c.Logger, slog.Default())
+	return c
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called concurrently. Several
+// ledgers, in one process or many, may share a database.
+type Ledger struct {
+	config     Config
+	log        *slog.Logger
+	queries    *db.Queries
+	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
+	readers    *pgxpool.Pool // for everything else
+	currencies *currencies
+	tokens     tokenSigner
+	batcher    *batcher
+}
+
+// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away.
+func Open(ctx context.Context, config Config) (*Ledger, error) {
+	config = config.withDefaults()
+	l := &Ledger{config: config, log: config.Logger, queries: db.New()}
+	var err error
+	l.writers, err = openPool(ctx, config.DatabaseURL, int32(config.BatchesInFlight), l.queries.WriterSettings)
+	if err != nil {
+		return nil, err
+	}
+	l.readers, err = openPool(ctx, config.DatabaseURL, config.ReadConns, l.queries.ReaderSettings)
+	if err != nil {
+		l.writers.Close()
+		return nil, err
+	}
+	l.currencies = &currencies{queries: l.queries, pool: l.readers}
+	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
+	if err != nil {
+		l.writers.Close()
+		l.readers.Close()
+		return nil, readError(ctx, "read the key of page tokens", err)
+	}
+	l.tokens = tokenSigner{key: key}
+	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
+	return l, nil
+}
+
+// openPool makes a pool whose connections are prepared by settings.
+func openPool(ctx context.Context, url string, size int32, settings func(context.Context, db.DBTX) error) (
+	*pgxpool.Pool, error,
+) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The driver's error repeats the URL, password and all.
+		return nil, fmt.Errorf("the database URL is malformed")
+	}
+	config.MaxConns = size
+	config.ConnConfig.ConnectTimeout = orDefault(config.ConnConfig.ConnectTimeout, 5*time.Second)
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		return settings(ctx, conn)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open a pool: %w", err)
+	}
+	return pool, nil
+}
+
+// Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
+func (l *Ledger) Ping(ctx context.Context) error {
+	if err := l.queries.Ping(ctx, l.readers); err != nil {
+		return readError(ctx, "ping", err)
+	}
+	return nil
+}
+
+// Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers
+// ctx's error and leaves the rest to the end of the process; what was answered is committed in any case.
+func (l *Ledger) Close(ctx context.Context) error {
+	closed := make(chan struct{})
+	go func() {
+		l.batcher.close()
+		l.writers.Close()
+		l.readers.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,45 @@
+package ledger_test
+
+import (
+	"context"
+	"testing"
+
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/ledger"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// openLedger opens a ledger on the database, or on one of the test's own when url is empty. The test's end proves every
+// invariant and closes it.
+func openLedger(t testing.TB, config ledger.Config) *ledger.Ledger {
+	t.Helper()
+	if config.DatabaseURL == "" {
+		config.DatabaseURL = pgtest.NewDatabase(t)
+	}
+	l, err := ledger.Open(context.Background(), config)
+	if err != nil {
+		t.Fatalf("open the ledger: %v", err)
+	}
+	t.Cleanup(func() {
+		requireSound(t, l)
+		if err := l.Close(context.Background()); err != nil {
+			t.Errorf("close the ledger: %v", err)
+		}
+	})
+	return l
+}
+
+// requireSound fails the test when an invariant is broken.
+func requireSound(t testing.TB, l *ledger.Ledger) {
+	t.Helper()
+	report, err := l.Check(context.Background())
+	if err != nil {
+		t.Fatalf("check the ledger: %v", err)
+	}
+	for i := range report.Invariants {
+		if report.Invariants[i].ViolationCount != 0 {
+			t.Errorf("invariant broken: %s", &report.Invariants[i])
+		}
+	}
+}

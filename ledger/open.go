@@ -1,0 +1,196 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/gen/db"
+)
+
+// An opening is an account to open, valid in itself, and what became of it.
+type opening struct {
+	params      AccountParams
+	currency    Currency
+	fingerprint [sha256.Size]byte // of the fields, to tell a repeated call from another one
+	transferID  uuid.UUID         // of the opening balance's transfer
+
+	account  Account
+	replayed bool
+	err      error
+}
+
+// fingerprint hashes the fields that an account is opened with, in one spelling.
+func fingerprint(p *AccountParams, currency Currency) [sha256.Size]byte {
+	b, err := json.Marshal([]any{
+		currency.Code, p.InitialBalance.StringFixed(currency.Scale), p.MinBalance.StringFixed(currency.Scale),
+		p.DisplayName, p.ImageURL, encodeMetadata(p.Metadata),
+	})
+	if err != nil {
+		panic(err) // texts always encode
+	}
+	return sha256.Sum256(b)
+}
+
+// openBatch opens accounts in one transaction. Opening balances are transfers from the currencies' equity accounts.
+// Openings of accounts that are there already get those, or a conflict. After an error, the accounts of written may be
+// there all the same: the COMMIT was sent, and its answer was lost.
+func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*opening) (written []uuid.UUID, err error) {
+	firsts, params := firstOfEach(openings)
+	inserted, err := l.queries.AccountsInsert(ctx, pipe{Conn: conn, before: begin}, params)
+	if err != nil {
+		return nil, fmt.Errorf("insert the accounts: %w", err)
+	}
+	fresh := make([]*opening, 0, len(inserted))
+	for _, row := range inserted {
+		o := firsts[row.AccountID]
+		o.account = o.newAccount()
+		o.account.CreateTime, o.account.UpdateTime = row.CreateTime, row.CreateTime
+		fresh = append(fresh, o)
+		written = append(written, row.AccountID)
+	}
+	if err := l.answerKnown(ctx, conn, openings, fresh); err != nil {
+		return nil, err
+	}
+	d, err := l.fund(ctx, conn, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		_, err = conn.Exec(ctx, commit)
+	} else {
+		_, _, err = l.record(ctx, conn, &d.decision, d.at)
+	}
+	if err == nil {
+		return nil, nil
+	}
+	err = fmt.Errorf("commit the accounts: %w", err)
+	if unanswered(err) {
+		return written, err
+	}
+	return nil, err
+}
+
+// firstOfEach answers the first opening of each id, and their rows.
+func firstOfEach(openings []*opening) (map[uuid.UUID]*opening, db.AccountsInsertParams) {
+	firsts := make(map[uuid.UUID]*opening, len(openings))
+	var p db.AccountsInsertParams
+	for _, o := range openings {
+		if firsts[o.params.ID] != nil {
+			continue
+		}
+		firsts[o.params.ID] = o
+		entries := int64(0)
+		if o.params.InitialBalance.IsPositive() {
+			entries = 1
+		}
+		p.AccountIDs = append(p.AccountIDs, o.params.ID)
+		p.Currencies = append(p.Currencies, o.currency.Code)
+		p.Balances = append(p.Balances, o.params.InitialBalance)
+		p.MinBalances = append(p.MinBalances, o.params.MinBalance)
+		p.EntryCounts = append(p.EntryCounts, entries)
+		p.DisplayNames = append(p.DisplayNames, o.params.DisplayName)
+		p.ImageURLs = append(p.ImageURLs, o.params.ImageURL)
+		p.Metadata = append(p.Metadata, encodeMetadata(o.params.Metadata))
+		p.Fingerprints = append(p.Fingerprints, o.fingerprint[:])
+	}
+	return firsts, p
+}
+
+// newAccount is the account as it is right after it was opened, but for the times.
+func (o *opening) newAccount() Account {
+	a := Account{
+		ID: o.params.ID, Currency: o.currency.Code, Scale: o.currency.Scale, Balance: o.params.InitialBalance,
+		Status: AccountOpen, DisplayName: o.params.DisplayName, ImageURL: o.params.ImageURL,
+		Metadata: o.params.Metadata, Version: 1,
+	}
+	a.MinBalance.Decimal, a.MinBalance.Valid = o.params.MinBalance, true
+	if o.params.InitialBalance.IsPositive() {
+		a.Version = 2
+	}
+	return a
+}
+
+// answerKnown answers the openings of accounts that this batch did not make, or made for an earlier opening.
+func (l *Ledger) answerKnown(ctx context.Context, conn *pgx.Conn, openings, fresh []*opening) error {
+	var ids []uuid.UUID
+	var known []*opening
+	for _, o := range openings {
+		if !slices.Contains(fresh, o) {
+			ids = append(ids, o.params.ID)
+			known = append(known, o)
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	rows, err := l.queries.AccountsGet(ctx, conn, ids)
+	if err != nil {
+		return fmt.Errorf("read known accounts: %w", err)
+	}
+	byID := make(map[uuid.UUID]*db.Account, len(rows))
+	for i := range rows {
+		byID[rows[i].Account.AccountID] = &rows[i].Account
+	}
+	for _, o := range known {
+		row := byID[o.params.ID]
+		switch {
+		case row == nil:
+			return fmt.Errorf("%w: account %s is neither new nor there", errBroken, o.params.ID)
+		case string(row.CreateFingerprint) != string(o.fingerprint[:]):
+			o.err = &ConflictError{Kind: "account", ID: o.params.ID.String()}
+		default:
+			o.replayed = true
+			if o.account, err = l.accountOf(ctx, row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fund moves the opening balances. The new accounts' rows have theirs already; here the equity accounts pay, and the
+// ledger rows are made. It answers nil when no account has an opening balance.
+func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*dated, error) {
+	var commands []command
+	accounts := make(map[uuid.UUID]*state)
+	payers := make(folded)
+	for _, o := range fresh {
+		amount := o.params.InitialBalance
+		if !amount.IsPositive() {
+			continue
+		}
+		equity := o.currency.EquityAccountID
+		commands = append(commands, command{
+			TransferParams: TransferParams{ID: o.transferID, From: equity, To: o.params.ID, Amount: amount},
+			made:           true,
+		})
+		accounts[o.params.ID] = &state{currency: o.currency, status: AccountOpen}
+		payer := payers.at(equity)
+		payer.delta = payer.delta.Sub(amount)
+		payer.debits = payer.debits.Add(amount)
+		payer.moves++
+	}
+	if len(commands) == 0 {
+		return nil, nil
+	}
+	rows, err := l.queries.AccountsApply(ctx, conn, payers.params())
+	if err != nil {
+		return nil, fmt.Errorf("take opening balances from equity: %w", err)
+	}
+	for i := range rows {
+		if accounts[rows[i].AccountID], err = l.stateBefore(ctx, &rows[i], payers[rows[i].AccountID]); err != nil {
+			return nil, err
+		}
+	}
+	d := decide(commands, accounts, nil)
+	if !d.allMove() {
+		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errBroken, d.outcomes)
+	}
+	return &dated{d, latest(rows)}, nil
+}

@@ -1,0 +1,80 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// SQLSTATE codes that are told apart, from the PostgreSQL manual, appendix A.
+const (
+	stateUniqueViolation      = "23505"
+	stateSerializationFailure = "40001"
+	stateDeadlockDetected     = "40P01"
+	stateTooManyConnections   = "53300"
+	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
+)
+
+// transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
+// database went away. Nothing else is: an error that repeats must not be retried for ever.
+func transient(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return away(err)
+	}
+	switch pg.Code {
+	case stateSerializationFailure, stateDeadlockDetected:
+		return true
+	case stateUniqueViolation:
+		// Another instance wrote the same id since this one looked; it is found at the next look.
+		return pg.ConstraintName == "transfer_pkey" || pg.ConstraintName == "account_pkey"
+	default:
+		return away(err)
+	}
+}
+
+// away reports whether the error says that the database cannot be reached or is shutting down.
+func away(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		// No answer of the server's: the network, a closed connection, a time-out.
+		var network net.Error
+		var connect *pgconn.ConnectError
+		return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
+			errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	}
+	switch pg.Code[:2] {
+	case "08", "57": // connection exception, operator intervention (shutdown, start-up, crash)
+		return true
+	}
+	return pg.Code == stateTooManyConnections || pg.Code == stateReadOnly
+}
+
+// unanswered reports whether the error of a COMMIT leaves open whether it happened: the server did not say no, or said
+// no more than that it is going away.
+func unanswered(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
+	}
+	return !errors.Is(err, errNotCommitted)
+}
+
+// readError turns a driver's error of a read into one of this package's. The driver's text stays inside, for the log.
+func readError(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if away(err) {
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// errBroken marks an invariant found broken before commit. The batch is rolled back and its callers get an internal
+// error: it is a bug, and is logged as one.
+var errBroken = errors.New("invariant broken")

@@ -1,0 +1,147 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/gen/db"
+)
+
+// A storedTransfer is a transfer with the currency that it was asked for with, which a repeated call must match.
+type storedTransfer struct {
+	Transfer
+	asked string
+}
+
+// transferOf converts a row. scale is that of the row's currency.
+func transferOf(r *db.Transfer, scale int32) (Transfer, error) {
+	t := Transfer{
+		ID: r.TransferID, From: r.FromAccountID, To: r.ToAccountID, Amount: r.Amount, Currency: r.Currency,
+		Scale: scale, Status: TransferStatus(r.Status), FromBalance: r.FromBalance, ToBalance: r.ToBalance,
+		Reference: r.Reference, CreateTime: r.CreateTime, UpdateTime: r.UpdateTime, Version: int64(r.Version),
+	}
+	if r.ErrorReason != nil {
+		t.Reason = ErrorReason(*r.ErrorReason)
+	}
+	var err error
+	t.Metadata, err = decodeMetadata(r.Metadata)
+	return t, err
+}
+
+// accountOf converts a row. scale is that of the row's currency.
+func accountOf(r *db.Account, scale int32) (Account, error) {
+	a := Account{
+		ID: r.AccountID, Currency: r.Currency, Scale: scale, Balance: r.Balance, Held: r.Held, Incoming: r.Incoming,
+		MinBalance: r.MinBalance, Status: AccountStatus(r.Status), DisplayName: r.DisplayName, ImageURL: r.ImageURL,
+		Version: r.Version, CreateTime: r.CreateTime, UpdateTime: r.UpdateTime,
+	}
+	var err error
+	a.Metadata, err = decodeMetadata(r.Metadata)
+	return a, err
+}
+
+// entryOf is the side of a successful transfer's row that account saw.
+func entryOf(r *db.Transfer, account uuid.UUID, scale int32) Entry {
+	e := Entry{
+		AccountID: account, TransferID: r.TransferID, Currency: r.Currency, Scale: scale, Reference: r.Reference,
+		CreateTime: r.CreateTime,
+	}
+	if r.FromAccountID == account {
+		e.Counterparty, e.Amount = r.ToAccountID, r.Amount.Neg()
+		e.Balance, e.Sequence = r.FromBalance.Decimal, *r.FromSequence
+	} else {
+		e.Counterparty, e.Amount = r.FromAccountID, r.Amount
+		e.Balance, e.Sequence = r.ToBalance.Decimal, *r.ToSequence
+	}
+	return e
+}
+
+var noMetadata = json.RawMessage("{}")
+
+func encodeMetadata(m map[string]string) json.RawMessage {
+	if len(m) == 0 {
+		return noMetadata
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // a map of strings always encodes
+	}
+	return b
+}
+
+func decodeMetadata(b json.RawMessage) (map[string]string, error) {
+	if len(b) == 0 || string(b) == "{}" {
+		return nil, nil
+	}
+	var m map[string]string
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("decode metadata: %w", err)
+	}
+	return m, nil
+}
+
+// newRows makes room for n ledger rows.
+func newRows(n int) db.TransfersInsertParams {
+	return db.TransfersInsertParams{
+		TransferIDs:     make([]uuid.UUID, 0, n),
+		FromAccountIDs:  make([]uuid.UUID, 0, n),
+		ToAccountIDs:    make([]uuid.UUID, 0, n),
+		Amounts:         make([]decimal.Decimal, 0, n),
+		Currencies:      make([]string, 0, n),
+		AskedCurrencies: make([]string, 0, n),
+		Statuses:        make([]string, 0, n),
+		ErrorReasons:    make([]string, 0, n),
+		FromBalances:    make([]string, 0, n),
+		ToBalances:      make([]string, 0, n),
+		FromSequences:   make([]int64, 0, n),
+		ToSequences:     make([]int64, 0, n),
+		ReferenceTexts:  make([]string, 0, n),
+		Metadata:        make([]json.RawMessage, 0, n),
+	}
+}
+
+// appendRow adds the row of t. All columns grow together: Postgres pads unequal arrays with NULL.
+func appendRow(p *db.TransfersInsertParams, t *Transfer, asked string, fromSequence, toSequence int64) {
+	p.TransferIDs = append(p.TransferIDs, t.ID)
+	p.FromAccountIDs = append(p.FromAccountIDs, t.From)
+	p.ToAccountIDs = append(p.ToAccountIDs, t.To)
+	p.Amounts = append(p.Amounts, t.Amount)
+	p.Currencies = append(p.Currencies, t.Currency)
+	p.AskedCurrencies = append(p.AskedCurrencies, asked)
+	p.Statuses = append(p.Statuses, string(t.Status))
+	p.ErrorReasons = append(p.ErrorReasons, string(t.Reason))
+	p.FromBalances = append(p.FromBalances, nullText(t.FromBalance))
+	p.ToBalances = append(p.ToBalances, nullText(t.ToBalance))
+	p.FromSequences = append(p.FromSequences, fromSequence)
+	p.ToSequences = append(p.ToSequences, toSequence)
+	p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
+	p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
+}
+
+// truncateRows keeps the first n rows.
+func truncateRows(p *db.TransfersInsertParams, n int) {
+	p.TransferIDs = p.TransferIDs[:n]
+	p.FromAccountIDs = p.FromAccountIDs[:n]
+	p.ToAccountIDs = p.ToAccountIDs[:n]
+	p.Amounts = p.Amounts[:n]
+	p.Currencies = p.Currencies[:n]
+	p.AskedCurrencies = p.AskedCurrencies[:n]
+	p.Statuses = p.Statuses[:n]
+	p.ErrorReasons = p.ErrorReasons[:n]
+	p.FromBalances = p.FromBalances[:n]
+	p.ToBalances = p.ToBalances[:n]
+	p.FromSequences = p.FromSequences[:n]
+	p.ToSequences = p.ToSequences[:n]
+	p.ReferenceTexts = p.ReferenceTexts[:n]
+	p.Metadata = p.Metadata[:n]
+}
+
+func nullText(d decimal.NullDecimal) string {
+	if !d.Valid {
+		return ""
+	}
+	return d.Decimal.String()
+}

@@ -1,0 +1,184 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	attemptsMax  = 8                     // of one batch
+	backoffFirst = 20 * time.Millisecond // before the second attempt; doubles each time
+	backoffMax   = 500 * time.Millisecond
+)
+
+// runBatch applies calls and sets their results. Openings and transfers of a batch are concurrent, so it may put the
+// openings first.
+func (l *Ledger) runBatch(calls []*call) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.config.BatchTimeout)
+	defer cancel()
+	var openings []*opening
+	var commands []command
+	group := 0
+	for _, c := range calls {
+		if c.opening != nil {
+			openings = append(openings, c.opening)
+		}
+		if len(c.commands) > 0 && c.commands[0].group != 0 {
+			// Two groups side by side must not look like one.
+			group++
+			for i := range c.commands {
+				c.commands[i].group = group
+			}
+		}
+		commands = append(commands, c.commands...)
+	}
+	if len(openings) > 0 {
+		l.open(ctx, openings)
+	}
+	outcomes := make([]Outcome, len(commands))
+	if len(commands) > 0 {
+		l.settle(ctx, commands, outcomes)
+	}
+	for _, c := range calls {
+		if c.opening != nil {
+			c.err = c.opening.err
+		}
+		c.outcomes, outcomes = outcomes[:len(c.commands):len(c.commands)], outcomes[len(c.commands):]
+	}
+}
+
+// settle applies commands and sets their outcomes. A command that makes the database fail is found by halving, so that
+// it never fails its neighbours.
+func (l *Ledger) settle(ctx context.Context, commands []command, outcomes []Outcome) {
+	var written []uuid.UUID
+	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		got, maybe, err := l.applyBatch(ctx, conn, commands)
+		if len(maybe) > 0 {
+			// Perhaps committed: from now on every id may be known, and what is found was written here.
+			written = append(written, maybe...)
+			commands = slices.Clone(commands)
+			for i := range commands {
+				commands[i].made = false
+			}
+		}
+		copy(outcomes, got)
+		return err
+	})
+	if err == nil {
+		for i := range outcomes {
+			if outcomes[i].Replayed && slices.Contains(written, outcomes[i].Transfer.ID) {
+				outcomes[i].Replayed = false
+			}
+		}
+		return
+	}
+	if middle := split(commands); middle > 0 && !transient(err) {
+		l.log.WarnContext(ctx, "a batch failed and is halved", slog.Int("commands", len(commands)), slog.Any("error", err))
+		l.settle(ctx, commands[:middle], outcomes[:middle])
+		l.settle(ctx, commands[middle:], outcomes[middle:])
+		return
+	}
+	for i := range outcomes {
+		outcomes[i] = Outcome{Transfer: Transfer{ID: commands[i].ID}, Err: err}
+	}
+}
+
+// split answers where the commands can be cut in two without cutting a group, near the middle; 0: nowhere.
+func split(commands []command) int {
+	middle := len(commands) / 2
+	for middle > 0 && commands[middle].group != 0 && commands[middle].group == commands[middle-1].group {
+		middle--
+	}
+	if middle > 0 {
+		return middle
+	}
+	for middle = len(commands)/2 + 1; middle < len(commands); middle++ {
+		if commands[middle].group == 0 || commands[middle].group != commands[middle-1].group {
+			return middle
+		}
+	}
+	return 0
+}
+
+// open opens accounts and sets what became of them. An opening that makes the database fail never fails its neighbours.
+func (l *Ledger) open(ctx context.Context, openings []*opening) {
+	var written []uuid.UUID
+	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		for _, o := range openings {
+			o.account, o.replayed, o.err = Account{}, false, nil
+		}
+		maybe, err := l.openBatch(ctx, conn, openings)
+		written = append(written, maybe...)
+		return err
+	})
+	switch {
+	case err == nil:
+		for _, o := range openings {
+			// Found because an attempt of this very batch wrote it.
+			o.replayed = o.replayed && !slices.Contains(written, o.params.ID)
+		}
+	case len(openings) > 1 && !transient(err):
+		l.open(ctx, openings[:len(openings)/2])
+		l.open(ctx, openings[len(openings)/2:])
+	default:
+		for _, o := range openings {
+			o.err = err
+		}
+	}
+}
+
+// retry gives f a writer's connection until it succeeds, fails for good, or has failed attemptsMax times. What f did
+// before an error is rolled back. When the last error is transient, the result wraps ErrUnavailable.
+func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+	backoff := backoffFirst
+	for attempt := 1; ; attempt++ {
+		err := l.attempt(ctx, f)
+		if err == nil {
+			return nil
+		}
+		if !transient(err) {
+			l.log.ErrorContext(ctx, "a batch failed", slog.Any("error", err))
+			return err
+		}
+		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
+		if attempt == attemptsMax {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		timer := time.NewTimer(backoff)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		backoff = min(2*backoff, backoffMax)
+	}
+}
+
+// attempt gives f a writer's connection once.
+func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) error) (err error) {
+	conn, err := l.writers.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("get a connection: %w", err)
+	}
+	// The pool closes a connection that is still in a transaction.
+	defer conn.Release()
+	defer func() {
+		// A panic here is a bug, but must not take down the calls of others: halving finds the one that has it.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v\n%s", errBroken, p, debug.Stack())
+		}
+	}()
+	if err = f(ctx, conn.Conn()); err != nil && !conn.Conn().IsClosed() {
+		// A failure to roll back is left to the pool, as above.
+		_, _ = conn.Exec(ctx, rollback)
+	}
+	return err
+}
