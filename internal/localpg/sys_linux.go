@@ -1,0 +1,33 @@
+package localpg
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+)
+
+// detach puts the process into a group of its own, so that a Ctrl-C in the terminal reaches only
+// us and we can drain first, and has the kernel stop it when we die.
+func detach(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
+}
+
+// runsOn says whether the process is a PostgreSQL on this cluster. A postmaster and its backends
+// work in the cluster's directory, and nobody else has a reason to.
+func runsOn(pid int, cluster string) bool {
+	ours, err := os.Stat(cluster)
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/cwd")
+	return err == nil && os.SameFile(ours, theirs)
+}
+
+// stopOrphan has nothing to do: the kernel told the postmaster when its owner died. One that
+// somebody started by hand is left to them.
+func stopOrphan(int) error { return nil }

@@ -1,0 +1,79 @@
+package pgtest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"internaltransfers/migrations"
+)
+
+// dirPrefix begins the names of the servers' directories; the id of the test process follows.
+const dirPrefix = "transfers-test-"
+
+// tempDir is where servers of tests live. As root PostgreSQL runs as another user, who
+// cannot enter /root.
+func tempDir() string {
+	dir := os.TempDir()
+	if os.Geteuid() == 0 && (dir == "/root" || strings.HasPrefix(dir, "/root/")) {
+		return "/tmp"
+	}
+	return dir
+}
+
+// newDir makes the directory of a server.
+func newDir() (string, error) {
+	return os.MkdirTemp(tempDir(), fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
+}
+
+// removeAbandoned deletes the directories of test processes that were killed, since they could not. It is
+// tidiness only: what cannot be deleted stays.
+func removeAbandoned() {
+	matches, err := filepath.Glob(filepath.Join(tempDir(), dirPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range matches {
+		text, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
+		if pid, err := strconv.Atoi(text); err == nil && hasEnded(pid) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+// hasEnded says whether a process is known to be no more.
+func hasEnded(pid int) bool {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	return errors.Is(process.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}
+
+// migrationsHash identifies the migrations, by their names and contents.
+func migrationsHash() (string, error) {
+	hash := sha256.New()
+	err := fs.WalkDir(migrations.FS, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(migrations.FS, path)
+		if err != nil {
+			return err
+		}
+		// Lengths keep a name and a content from running into each other.
+		fmt.Fprintf(hash, "%d %s %d %s", len(path), path, len(text), text)
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the migrations: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:16], nil
+}

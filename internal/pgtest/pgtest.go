@@ -1,0 +1,210 @@
+// Package pgtest gives each test a PostgreSQL database of its own.
+//
+// A test process has one private server, which starts at the first use and which Main stops. Its template database
+// is migrated once; each test gets a clone of that, which costs some tens of milliseconds
+// instead of a migration. A test that kills the server asks for a server of its own.
+//
+// DATABASE_URL is not looked at: tests create and drop databases, and do that on no server
+// but theirs. PG_BIN names PostgreSQL's programs, as it does for the service.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/localpg"
+	"internaltransfers/migrations"
+)
+
+const (
+	// startMax bounds the start of a server, with a download of its programs on a bare machine.
+	startMax = 5 * time.Minute
+
+	// statementMax bounds the creation and the removal of one database.
+	statementMax = time.Minute
+)
+
+// shared is the server of this test process. The fields are written once, by start.
+var shared struct {
+	start    sync.Once
+	server   *localpg.Server
+	dir      string
+	template string // The name of the migrated database that clones are made of.
+	err      error
+}
+
+// databases counts the clones, for their names.
+var databases atomic.Int64
+
+// Main runs a package's tests, stops the server if one was started, and exits. Each test package with
+// databases calls it in its TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// NewDatabase returns the URL of a fresh, migrated database, which is dropped when the test ends,
+// with all sessions that are still in it. It fails the test when there is no PostgreSQL to be had; it never skips.
+func NewDatabase(t testing.TB) string {
+	t.Helper()
+	shared.start.Do(startShared)
+	if shared.err != nil {
+		t.Fatalf("pgtest: %v", shared.err)
+	}
+	name := "test_" + strconv.FormatInt(databases.Add(1), 10)
+	if err := execute(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+shared.template); err != nil {
+		t.Fatalf("pgtest: create a database: %v", err)
+	}
+	t.Cleanup(func() {
+		// The test's own context is over by now.
+		if err := execute(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("pgtest: drop a database: %v", err)
+		}
+	})
+	return databaseURL(shared.server, name)
+}
+
+// NewServer starts a private server with a migrated database at its URL, for a test that kills it. It
+// is stopped and deleted when the test ends.
+func NewServer(t testing.TB) *localpg.Server {
+	t.Helper()
+	dir, err := newDir()
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	server := startServer(t, dir)
+	if _, err := migrations.Up(t.Context(), server.URL(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatalf("pgtest: migrate: %v", err)
+	}
+	return server
+}
+
+// Restart starts a server from NewServer again, after it was killed or stopped. The new server has
+// the same data and, unless another process took its port meanwhile, the same URL.
+func Restart(t testing.TB, server *localpg.Server) *localpg.Server {
+	t.Helper()
+	return startServer(t, server.DataDir())
+}
+
+// startServer starts a server and has it stopped when the test ends.
+func startServer(t testing.TB, dir string) *localpg.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startMax)
+	defer cancel()
+	server, err := localpg.Start(ctx, config(dir))
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := stop(server); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return server
+}
+
+// startShared starts the server of this process and makes the template.
+func startShared() {
+	shared.err = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), startMax)
+		defer cancel()
+		removeAbandoned()
+		var err error
+		if shared.dir, err = newDir(); err != nil {
+			return err
+		}
+		if shared.server, err = localpg.Start(ctx, config(shared.dir)); err != nil {
+			return err
+		}
+		shared.template, err = makeTemplate(ctx)
+		return err
+	}()
+}
+
+// makeTemplate creates and migrates the template. Its name tells its migrations, for whoever meets
+// the server of a hanging test.
+func makeTemplate(ctx context.Context) (string, error) {
+	hash, err := migrationsHash()
+	if err != nil {
+		return "", err
+	}
+	name := "template_" + hash
+	if err := execute(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("create the template: %w", err)
+	}
+	if _, err := migrations.Up(ctx, databaseURL(shared.server, name), slog.New(slog.DiscardHandler)); err != nil {
+		return "", fmt.Errorf("migrate the template: %w", err)
+	}
+	// A clone can be made only while nobody is connected to the template, so nobody may be.
+	if err := execute(ctx, "ALTER DATABASE "+name+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"); err != nil {
+		return "", fmt.Errorf("close the template: %w", err)
+	}
+	return name, nil
+}
+
+// execute runs one statement in a session of its own on the shared server.
+func execute(ctx context.Context, statement string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementMax)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, shared.server.URL())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// stopShared stops the server of this process, if it was started, and deletes its data.
+func stopShared() error {
+	var err error
+	if shared.server != nil {
+		err = stop(shared.server)
+	}
+	if shared.dir != "" {
+		err = errors.Join(err, os.RemoveAll(shared.dir))
+	}
+	return err
+}
+
+// stop stops a server within a bounded time.
+func stop(server *localpg.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), statementMax)
+	defer cancel()
+	return server.Stop(ctx)
+}
+
+// config is the configuration of a test server in dir.
+func config(dir string) localpg.Config {
+	return localpg.Config{DataDir: dir, BinDir: os.Getenv("PG_BIN")}
+}
+
+// databaseURL is the address of another database on the server.
+func databaseURL(server *localpg.Server, name string) string {
+	address, err := url.Parse(server.URL())
+	if err != nil {
+		panic("pgtest: localpg gave an address that is none: " + err.Error())
+	}
+	address.Path = "/" + name
+	return address.String()
+}
