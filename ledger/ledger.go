@@ -126,3 +126,9 @@ func (l *Ledger) Close(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// Database says which database this is, without its password: name and place.
+func (l *Ledger) Database() string {
+	c := l.readers.Config().ConnConfig
+	return fmt.Sprintf("%s at %s:%d", c.Database, c.Host, c.Port)
+}

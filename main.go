@@ -1,0 +1,165 @@
+// Command internaltransfers is a ledger for transfers between accounts: one binary on Postgres that speaks Connect,
+// gRPC, gRPC-Web, JSON and REST on one port.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"internaltransfers/internal/localpg"
+	"internaltransfers/ledger"
+	"internaltransfers/migrations"
+	"internaltransfers/server"
+)
+
+// stopTimeout bounds each step of the end: the batches that are queued, then the private PostgreSQL.
+const stopTimeout = 30 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// The first signal drains; a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	command := kong.Parse(&cli{},
+		kong.Name("internaltransfers"),
+		kong.Description("A ledger for transfers between accounts, on Postgres."),
+		kong.UsageOnError(),
+		kong.Resolvers(kong.ResolverFunc(secretFiles)),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	command.FatalIfErrorf(command.Run())
+}
+
+type migrateCommand struct {
+	databaseConfig `embed:""`
+	logConfig      `embed:""`
+}
+
+// Run brings the database to the newest schema.
+func (c *migrateCommand) Run(ctx context.Context) error {
+	return c.withDatabase(ctx, c.logger(), func(context.Context, string) error { return nil })
+}
+
+type checkCommand struct {
+	databaseConfig `embed:""`
+	logConfig      `embed:""`
+}
+
+// Run proves every invariant and prints each with its figures.
+func (c *checkCommand) Run(ctx context.Context) error {
+	logger := c.logger()
+	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
+		l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: url, Logger: logger})
+		if err != nil {
+			return err
+		}
+		report, err := l.Check(ctx)
+		if err = errors.Join(err, l.Close(ctx)); err != nil {
+			return err
+		}
+		for i := range report.Invariants {
+			fmt.Println(&report.Invariants[i])
+		}
+		if !report.OK() {
+			return errors.New("the ledger is broken")
+		}
+		fmt.Println("the ledger is sound, as of", report.Time.Format(time.RFC3339Nano))
+		return nil
+	})
+}
+
+type serveCommand struct {
+	serveConfig `embed:""`
+}
+
+// Run serves until a signal comes, then drains: calls in flight are answered, queued batches are applied.
+func (c *serveCommand) Run(ctx context.Context) error {
+	logger := c.logger()
+	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
+		l, err := ledger.Open(ctx, ledger.Config{
+			DatabaseURL: url, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
+			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Logger: logger,
+		})
+		if err != nil {
+			return err
+		}
+		err = c.serve(ctx, l, logger)
+		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return errors.Join(err, l.Close(closeCtx))
+	})
+}
+
+func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog.Logger) error {
+	s, err := server.New(server.Config{
+		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, DrainTimeout: c.DrainTimeout,
+		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.ListenAddr)
+	if err != nil {
+		return fmt.Errorf("LISTEN_ADDR: %w", err)
+	}
+	address := listener.Addr().String()
+	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", l.Database()))
+	if c.LogFormat == "text" {
+		fmt.Fprintf(os.Stderr, "\nTry it:\n  curl -X POST http://%s/api/v1/account/create -H 'Content-Type: application/json' "+
+			"-d '{\"initial_balance\": 100.0}'\n\n", address)
+	}
+	err = s.Serve(ctx, listener)
+	logger.InfoContext(ctx, "drained")
+	return err
+}
+
+// withDatabase calls f with the URL of a database that has the newest schema: the configured one, or that of a private
+// PostgreSQL, which is started before and stopped after. f's context also ends when that server dies.
+func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, f func(context.Context, string) error) error {
+	url := c.DatabaseURL
+	if url == "" {
+		dir := c.DataDir
+		if dir == "" {
+			var err error
+			if dir, err = localpg.DefaultDataDir(os.Getenv("XDG_DATA_HOME")); err != nil {
+				return err
+			}
+		}
+		postgres, err := localpg.Start(ctx, localpg.Config{DataDir: dir, BinDir: c.PgBin, Logger: logger})
+		if err != nil {
+			return err
+		}
+		url = postgres.URL()
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			<-postgres.Done()
+			cancel()
+		}()
+		err = migrateAnd(ctx, url, logger, f)
+		stopCtx, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancelStop()
+		return errors.Join(err, postgres.Err(), postgres.Stop(stopCtx))
+	}
+	return migrateAnd(ctx, url, logger, f)
+}
+
+func migrateAnd(ctx context.Context, url string, logger *slog.Logger, f func(context.Context, string) error) error {
+	applied, err := migrations.Up(ctx, url, logger)
+	if err != nil {
+		return err
+	}
+	if len(applied) > 0 {
+		logger.InfoContext(ctx, "migrated", slog.Any("applied", applied))
+	}
+	return f(ctx, url)
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/pgtest"
+)
+
+// runMain makes the test binary behave as the program itself, so that tests drive real processes.
+const runMain = "INTERNALTRANSFERS_TEST_RUN_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runMain) != "" {
+		main()
+		os.Exit(0)
+	}
+	pgtest.Main(m)
+}
+
+// program is the command line with arguments, in an environment without our variables but those given.
+func program(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
+	cmd.Env = []string{runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	cmd.Env = append(cmd.Env, env...)
+	return cmd
+}
+
+// A process is a server that runs.
+type process struct {
+	cmd     *exec.Cmd
+	address string // host:port
+	exited  chan struct{}
+	err     error         // of the exit; after exited is closed
+	logs    *bytes.Buffer // standard error; after exited is closed
+}
+
+// serve starts a server on a free port and waits until it listens. The test's end kills it.
+func serve(t *testing.T, env ...string) *process {
+	t.Helper()
+	env = append([]string{"LISTEN_ADDR=127.0.0.1:0", "LOG_FORMAT=json", "LOG_LEVEL=warn"}, env...)
+	cmd := program(t, env, "serve", "--log-level=info")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: cmd, exited: make(chan struct{}), logs: &bytes.Buffer{}}
+	listening := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(io.TeeReader(stderr, p.logs))
+		for lines.Scan() {
+			var line struct{ Msg, Address string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+				listening <- line.Address
+			}
+		}
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() { p.kill() })
+	select {
+	case p.address = <-listening:
+	case <-p.exited:
+		t.Fatalf("the server ended: %v\n%s", p.err, p.logs)
+	}
+	return p
+}
+
+// kill ends the process as a crash does.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	<-p.exited
+}
+
+// terminate asks the process to end, and waits until it has.
+func (p *process) terminate(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+	if p.err != nil {
+		t.Errorf("SIGTERM: %v\n%s", p.err, p.logs)
+	}
+}
+
+// post sends a JSON request as curl does and answers the decoded response.
+func (p *process) post(t *testing.T, path, body string) map[string]any {
+	t.Helper()
+	response, err := http.Post("http://"+p.address+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var answer map[string]any
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatalf("POST %s: %v", path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("POST %s: %d %v", path, response.StatusCode, answer)
+	}
+	return answer
+}
+
+// privateData is a data directory that the private PostgreSQL can use, also when the tests run as root.
+func privateData(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "internaltransfers-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+	return filepath.Join(dir, "data")
+}
+
+// execute runs a statement that the service never would.
+func execute(t *testing.T, url, statement string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestServeAlone: one command, nothing else; data is kept between runs.
+func TestServeAlone(t *testing.T) {
+	data := privateData(t)
+	env := []string{"DATA_DIR=" + data, "PG_BIN=" + os.Getenv("PG_BIN")}
+	p := serve(t, env...)
+	p.post(t, "/api/v1/account/create", `{"account_id": "12359cc6-6ea6-41a6-9c52-79734acbf191", "initial_balance": 100.0}`)
+	p.post(t, "/api/v1/account/create", `{"account_id": "12359cc6-6ea6-41a6-9c52-79734acbf192"}`)
+	transfer := p.post(t, "/api/v1/transaction/create", `{"from_account_id": "12359cc6-6ea6-41a6-9c52-79734acbf191", "to_account_id": "12359cc6-6ea6-41a6-9c52-79734acbf192", "amount": 20.0}`)
+	if transfer["status"] != "SUCCESS" || transfer["fromBalance"] != "80.00" {
+		t.Errorf("transfer: %v", transfer)
+	}
+	p.terminate(t)
+
+	out, err := program(t, env, "check").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "the ledger is sound") {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	p = serve(t, env...)
+	account := p.post(t, "/api/v1/account/get", `{"account_id": "12359cc6-6ea6-41a6-9c52-79734acbf191"}`)
+	if account["balance"] != "80.00" {
+		t.Errorf("after a restart: %v", account)
+	}
+	p.terminate(t)
+}
+
+// TestCheckFindsDamage: the exit status tells a script.
+func TestCheckFindsDamage(t *testing.T) {
+	url := pgtest.NewDatabase(t)
+	execute(t, url, `UPDATE account SET balance = balance + 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`)
+	out, err := program(t, []string{"DATABASE_URL=" + url}, "check").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("exit: %v, want status 1", err)
+	}
+	for _, want := range []string{"sum_zero", "currency USD: balances sum to 1", "the ledger is broken"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("check does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// TestMigrateTogether: several instances may start at once on an empty database.
+func TestMigrateTogether(t *testing.T) {
+	url := pgtest.NewDatabase(t)
+	execute(t, url, "DROP SCHEMA public CASCADE")
+	execute(t, url, "CREATE SCHEMA public")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if out, err := program(t, []string{"DATABASE_URL=" + url}, "migrate").CombinedOutput(); err != nil {
+				t.Errorf("migrate: %v\n%s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	if out, err := program(t, []string{"DATABASE_URL=" + url}, "check").CombinedOutput(); err != nil {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+}
+
+// TestSecretFile: the database's password need not be in the environment.
+func TestSecretFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(file, []byte(pgtest.NewDatabase(t)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := program(t, []string{"DATABASE_URL_FILE=" + file}, "check").CombinedOutput(); err != nil {
+		t.Errorf("DATABASE_URL_FILE: %v\n%s", err, out)
+	}
+	out, err := program(t, []string{"DATABASE_URL_FILE=" + file, "DATABASE_URL=postgres://x"}, "check").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "both DATABASE_URL and DATABASE_URL_FILE are set") {
+		t.Errorf("both: %v\n%s", err, out)
+	}
+}
+
+// TestConfigErrors: a wrong setting is named, and a password is not shown.
+func TestConfigErrors(t *testing.T) {
+	for _, c := range []struct{ env, want string }{
+		{"QUEUE_MAX=0", "--queue-max must be"},
+		{"BATCH_MAX=many", "BATCH_MAX"},
+		{"LOG_LEVEL=loud", "log-level"},
+		{"LOG_FORMAT=xml", "log-format"},
+		{"REQUEST_TIMEOUT=-1s", "--request-timeout"},
+		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
+		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},
+		{"DATABASE_URL_FILE=/nowhere", "DATABASE_URL_FILE"},
+	} {
+		out, err := program(t, []string{c.env}, "serve").CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "hunter2") {
+			t.Errorf("%s: %v, want %q:\n%s", c.env, err, c.want, out)
+		}
+	}
+}
+
+// TestHelpTellsDefaults: every option has a variable, and help says what it is and its default.
+func TestHelpTellsDefaults(t *testing.T) {
+	parser, err := kong.New(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model.Leaves(false) {
+		for _, flag := range command.Flags {
+			if flag.Name == "help" {
+				continue
+			}
+			if len(flag.Envs) != 1 {
+				t.Errorf("%s --%s: variables %v, want one", command.Name, flag.Name, flag.Envs)
+			}
+			if !strings.Contains(flag.Help, "Default: ") && !strings.Contains(flag.Help, "Empty: ") {
+				t.Errorf("%s --%s: help does not say the default: %s", command.Name, flag.Name, flag.Help)
+			}
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+
+	"github.com/shopspring/decimal"
+
+	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/ledger"
+)
+
+// An accountService answers transfers.v1.AccountService.
+type accountService struct {
+	ledger *ledger.Ledger
+}
+
+// CreateAccount opens an account.
+func (s *accountService) CreateAccount(ctx context.Context, req *transfersv1.CreateAccountRequest) (*transfersv1.CreateAccountResponse, error) {
+	id, err := parseID("account_id", req.GetAccountId())
+	if err != nil {
+		return nil, err
+	}
+	initial, err := parseAmount("initial_balance", req.GetInitialBalance())
+	if err != nil {
+		return nil, err
+	}
+	floor, err := parseAmount("min_balance", req.GetMinBalance())
+	if err != nil {
+		return nil, err
+	}
+	account, replayed, err := s.ledger.CreateAccount(ctx, ledger.AccountParams{
+		ID:             id,
+		Currency:       req.GetCurrency(),
+		InitialBalance: initial,
+		MinBalance:     floor,
+		DisplayName:    req.GetDisplayName(),
+		ImageURL:       req.GetImageUrl(),
+		Metadata:       req.GetMetadata(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if replayed {
+		markReplayed(ctx)
+	}
+	return &transfersv1.CreateAccountResponse{Account: accountToProto(&account)}, nil
+}
+
+// GetAccount reads an account.
+func (s *accountService) GetAccount(ctx context.Context, req *transfersv1.GetAccountRequest) (*transfersv1.GetAccountResponse, error) {
+	id, err := parseID("account_id", req.GetAccountId())
+	if err != nil {
+		return nil, err
+	}
+	account, err := s.ledger.GetAccount(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &transfersv1.GetAccountResponse{Account: accountToProto(&account)}, nil
+}
+
+// ListAccounts reads a page of accounts.
+func (s *accountService) ListAccounts(ctx context.Context, req *transfersv1.ListAccountsRequest) (*transfersv1.ListAccountsResponse, error) {
+	filter := ledger.AccountFilter{Currency: req.GetCurrency()}
+	if req.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
+		filter.Status = ledger.AccountStatus(req.GetStatus().String())
+	}
+	accounts, token, err := s.ledger.ListAccounts(ctx, filter, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	if err != nil {
+		return nil, err
+	}
+	answer := &transfersv1.ListAccountsResponse{NextPageToken: token, Accounts: make([]*transfersv1.Account, len(accounts))}
+	for i := range accounts {
+		answer.Accounts[i] = accountToProto(&accounts[i])
+	}
+	return answer, nil
+}
+
+// UpdateAccount changes an account.
+func (s *accountService) UpdateAccount(ctx context.Context, req *transfersv1.UpdateAccountRequest) (*transfersv1.UpdateAccountResponse, error) {
+	change, err := accountChange(req)
+	if err != nil {
+		return nil, err
+	}
+	account, err := s.ledger.UpdateAccount(ctx, change)
+	if err != nil {
+		return nil, err
+	}
+	return &transfersv1.UpdateAccountResponse{Account: accountToProto(&account)}, nil
+}
+
+// accountChange reads what the mask names; without a mask, what the account has set.
+func accountChange(req *transfersv1.UpdateAccountRequest) (ledger.AccountChange, error) {
+	account := req.GetAccount()
+	id, err := parseID("account.account_id", account.GetAccountId())
+	if err != nil {
+		return ledger.AccountChange{}, err
+	}
+	paths := req.GetUpdateMask().GetPaths()
+	if len(paths) == 0 {
+		paths = setPaths(account)
+	}
+	if len(paths) == 0 {
+		return ledger.AccountChange{}, invalidField("update_mask", "names no field to change, and account has none set")
+	}
+	change := ledger.AccountChange{ID: id, ExpectedVersion: req.ExpectedVersion}
+	for _, path := range paths {
+		if err := changePath(&change, account, path); err != nil {
+			return ledger.AccountChange{}, err
+		}
+	}
+	return change, nil
+}
+
+func setPaths(account *transfersv1.Account) []string {
+	var paths []string
+	if account.GetDisplayName() != "" {
+		paths = append(paths, "display_name")
+	}
+	if account.GetImageUrl() != "" {
+		paths = append(paths, "image_url")
+	}
+	if len(account.GetMetadata()) > 0 {
+		paths = append(paths, "metadata")
+	}
+	if account.MinBalance != nil {
+		paths = append(paths, "min_balance")
+	}
+	if account.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
+		paths = append(paths, "status")
+	}
+	return paths
+}
+
+// changePath adds one path of the mask to the change. A value that is not given clears the field if it can be empty.
+func changePath(change *ledger.AccountChange, account *transfersv1.Account, path string) error {
+	switch path {
+	case "display_name":
+		name := account.GetDisplayName()
+		change.DisplayName = &name
+	case "image_url":
+		url := account.GetImageUrl()
+		change.ImageURL = &url
+	case "metadata":
+		change.Metadata = account.GetMetadata()
+		if change.Metadata == nil {
+			change.Metadata = map[string]string{}
+		}
+	case "min_balance":
+		if account.MinBalance == nil {
+			return invalidField("account.min_balance", "is named in update_mask but not set; an account cannot be without a floor")
+		}
+		var floor decimal.Decimal
+		floor, err := parseAmount("account.min_balance", account.GetMinBalance())
+		if err != nil {
+			return err
+		}
+		change.MinBalance = &floor
+	case "status":
+		if account.GetStatus() == transfersv1.Account_STATUS_UNSPECIFIED {
+			return invalidField("account.status", "is named in update_mask but not set")
+		}
+		status := ledger.AccountStatus(account.GetStatus().String())
+		change.Status = &status
+	case "account_id", "currency", "balance", "available", "held", "incoming", "version", "create_time", "update_time":
+		return invalidField("update_mask", path+" is read-only")
+	default:
+		return invalidField("update_mask", "an account has no field "+clip(path, 64)+
+			"; the fields that can change are display_name, image_url, metadata, min_balance and status")
+	}
+	return nil
+}
+
+// ListEntries reads a page of an account's movements.
+func (s *accountService) ListEntries(ctx context.Context, req *transfersv1.ListEntriesRequest) (*transfersv1.ListEntriesResponse, error) {
+	id, err := parseID("account_id", req.GetAccountId())
+	if err != nil {
+		return nil, err
+	}
+	start, end, err := parseRange(req.GetStartTime(), req.GetEndTime())
+	if err != nil {
+		return nil, err
+	}
+	entries, token, err := s.ledger.ListEntries(ctx, ledger.EntryFilter{
+		AccountID:   id,
+		OldestFirst: req.GetOrder() == transfersv1.ListEntriesRequest_OLDEST_FIRST,
+		Start:       start,
+		End:         end,
+	}, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	if err != nil {
+		return nil, err
+	}
+	answer := &transfersv1.ListEntriesResponse{NextPageToken: token, Entries: make([]*transfersv1.Entry, len(entries))}
+	for i := range entries {
+		answer.Entries[i] = entryToProto(&entries[i])
+	}
+	return answer, nil
+}

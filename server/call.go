@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	requestIDHeader = "X-Request-Id"
+	replayedHeader  = "Idempotency-Replayed"
+	requestIDMax    = 128 // bytes
+)
+
+// A call is what is known of an HTTP request beyond what it asks for. Only its own goroutine touches it.
+type call struct {
+	id     string
+	rest   bool  // it came by a REST route, though the handler sees Connect
+	logged bool  // the interceptors wrote its log line
+	cause  error // the error behind a fixed text
+}
+
+type callKey struct{}
+
+// callOf returns the call that the context belongs to; never nil.
+func callOf(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c
+	}
+	return &call{}
+}
+
+// withCall gives every request an id and a time by which its body must have come. It also logs the requests that the
+// interceptors never see, because they ended earlier: bodies that cannot be decoded, unknown paths, probes.
+func (s *Server) withCall(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		c := &call{id: requestID(r.Header.Get(requestIDHeader))}
+		w.Header().Set(requestIDHeader, c.id)
+		// The deadline ends with the body, over HTTP/1 and HTTP/2 alike. An error means that there is no connection to set
+		// it on, as in tests.
+		_ = http.NewResponseController(w).SetReadDeadline(start.Add(s.config.RequestTimeout))
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+		if c.logged {
+			return
+		}
+		level := slog.LevelDebug
+		switch {
+		case recorder.status >= http.StatusInternalServerError:
+			level = slog.LevelError
+		case recorder.status >= http.StatusBadRequest:
+			level = slog.LevelInfo
+		}
+		s.logger.Log(r.Context(), level, "request", "method", r.Method, "path", clip(r.URL.Path, 200),
+			"status", recorder.status, "duration", time.Since(start), "request_id", c.id)
+	})
+}
+
+// requestID is the caller's id if it is 1 to 128 printable ASCII characters, so that it is safe in headers and logs,
+// else a new one.
+func requestID(given string) string {
+	if given == "" || len(given) > requestIDMax {
+		return uuid.NewString()
+	}
+	for i := range len(given) {
+		if given[i] < ' ' || given[i] > '~' {
+			return uuid.NewString()
+		}
+	}
+	return given
+}
+
+// A statusRecorder remembers the HTTP status of an answer.
+type statusRecorder struct {
+	http.ResponseWriter
+
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *statusRecorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Flush implements http.Flusher, which vanguard and Connect ask for.
+func (r *statusRecorder) Flush() {
+	// The only error is that the writer below cannot flush; then there is nothing to flush.
+	_ = http.NewResponseController(r.ResponseWriter).Flush()
+}
+
+// Unwrap lets http.ResponseController reach the writer below.
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

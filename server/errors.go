@@ -1,0 +1,243 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"buf.build/go/protovalidate"
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"internaltransfers/ledger"
+)
+
+const (
+	// errorDomain is the domain of every google.rpc.ErrorInfo we send.
+	errorDomain = "transfers"
+	// internalMessage is all that a client learns of an error that we did not foresee. The log has the rest.
+	internalMessage = "internal error; the log has the details under this call's x-request-id"
+	// unavailableRetry is when to try again while the database is away.
+	unavailableRetry = time.Second
+	// violationsMax and violationBytesMax bound what an error says, because gRPC sends it in a header, and clients
+	// limit headers to as little as 8 KiB.
+	violationsMax     = 10
+	violationBytesMax = 200
+)
+
+// A violation is what is wrong with one field of a request.
+type violation struct {
+	field  string // its path, such as transfers[3].amount; empty: the request as a whole
+	reason string
+}
+
+// An invalidError says that a request is malformed, field by field.
+type invalidError struct {
+	violations []violation
+}
+
+func (e *invalidError) Error() string {
+	texts := make([]string, 0, violationsMax+1)
+	for i, v := range e.violations {
+		if i == violationsMax {
+			texts = append(texts, "and "+strconv.Itoa(len(e.violations)-i)+" more")
+			break
+		}
+		texts = append(texts, strings.TrimPrefix(clip(v.field, violationBytesMax)+": "+clip(v.reason, 2*violationBytesMax), ": "))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// invalidField refuses a request for one field.
+func invalidField(field, reason string) error {
+	return &invalidError{violations: []violation{{field, reason}}}
+}
+
+// A transferError is an error of a call for one transfer. When the transfer's outcome is unknown, the client is told
+// its id, which the client may never have seen.
+type transferError struct {
+	cause      error
+	transferID string
+}
+
+func (e *transferError) Error() string { return e.cause.Error() }
+func (e *transferError) Unwrap() error { return e.cause }
+
+// connectError is the one map from errors to what clients see. An error that it does not know becomes `internal` with
+// a fixed text.
+func connectError(err error) *connect.Error {
+	if ready := new(connect.Error); errors.As(err, &ready) {
+		return ready
+	}
+	if invalid := asInvalid(err); invalid != nil {
+		return invalidArgument(invalid)
+	}
+	var (
+		refused    *refusedError
+		notFound   *ledger.NotFoundError
+		conflict   *ledger.ConflictError
+		version    *ledger.VersionError
+		state      *ledger.StateError
+		overloaded *ledger.OverloadedError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return newError(connect.CodeFailedPrecondition, refused, info(refused.reason(), refused.metadata()))
+	case errors.As(err, &notFound):
+		return newError(connect.CodeNotFound, notFound,
+			info(strings.ToUpper(notFound.Kind)+"_NOT_FOUND", map[string]string{notFound.Kind + "_id": notFound.ID.String()}))
+	case errors.As(err, &conflict):
+		key := conflict.Kind + "_id"
+		if conflict.Kind == "currency" {
+			key = "code"
+		}
+		return newError(connect.CodeAlreadyExists, conflict,
+			info(strings.ToUpper(conflict.Kind)+"_ALREADY_EXISTS", map[string]string{key: conflict.ID}))
+	case errors.As(err, &version):
+		return newError(connect.CodeAborted, version, info("VERSION_MISMATCH", map[string]string{
+			"account_id":       version.ID.String(),
+			"expected_version": strconv.FormatInt(version.Expected, 10),
+			"actual_version":   strconv.FormatInt(version.Actual, 10),
+		}))
+	case errors.As(err, &state):
+		return newError(connect.CodeFailedPrecondition, state,
+			info(state.Reason, map[string]string{"account_id": state.ID.String()}))
+	case errors.As(err, &overloaded):
+		return newError(connect.CodeResourceExhausted, overloaded, info("OVERLOADED", nil), retry(overloaded.RetryAfter))
+	}
+	return transientError(err)
+}
+
+// transientError maps what has nothing to do with the request. Its texts are ours, whatever err wraps.
+func transientError(err error) *connect.Error {
+	var metadata map[string]string
+	advice := "repeat the call; with the same ids it is applied at most once"
+	if transfer := new(transferError); errors.As(err, &transfer) {
+		metadata = map[string]string{"transfer_id": transfer.transferID}
+		advice = "transfer " + transfer.transferID + " may or may not have happened: repeat the call with this transfer_id, or read it"
+	}
+	switch {
+	case errors.Is(err, ledger.ErrUnavailable):
+		return newError(connect.CodeUnavailable, errors.New(ledger.ErrUnavailable.Error()+"; "+advice),
+			info("DATABASE_UNAVAILABLE", metadata), retry(unavailableRetry))
+	case errors.Is(err, ledger.ErrClosed):
+		return newError(connect.CodeUnavailable, errors.New(ledger.ErrClosed.Error()+"; "+advice),
+			info("SHUTTING_DOWN", metadata), retry(unavailableRetry))
+	case errors.Is(err, context.DeadlineExceeded):
+		return newError(connect.CodeDeadlineExceeded, errors.New("the call's deadline passed; "+advice),
+			info("DEADLINE_EXCEEDED", metadata))
+	case errors.Is(err, context.Canceled):
+		return newError(connect.CodeCanceled, errors.New("the caller gave up; "+advice), info("CANCELED", metadata))
+	default:
+		return newError(connect.CodeInternal, errors.New(internalMessage), info("INTERNAL", nil))
+	}
+}
+
+// asInvalid returns err as an *invalidError if it says that the request is malformed, else nil.
+func asInvalid(err error) *invalidError {
+	var (
+		own    *invalidError
+		domain *ledger.InvalidError
+		coded  *decodeError
+		rules  *protovalidate.ValidationError
+	)
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &domain):
+		return &invalidError{violations: []violation{{domain.Field, domain.Reason}}}
+	case errors.As(err, &coded):
+		return &invalidError{violations: []violation{{coded.field, coded.reason}}}
+	case errors.As(err, &rules):
+		own = &invalidError{violations: make([]violation, 0, len(rules.Violations))}
+		for _, broken := range rules.Violations {
+			field := protovalidate.FieldPathString(broken.Proto.GetField())
+			if field == "" {
+				field = messageRuleFields[broken.Proto.GetRuleId()]
+			}
+			own.violations = append(own.violations, violation{field, broken.Proto.GetMessage()})
+		}
+		return own
+	case errors.Is(err, ledger.ErrPageToken):
+		return &invalidError{violations: []violation{{"page_token", strings.TrimPrefix(ledger.ErrPageToken.Error(), "page_token ")}}}
+	default:
+		return nil
+	}
+}
+
+// messageRuleFields names a field for each rule that is about a message as a whole.
+var messageRuleFields = map[string]string{"create_transfer.accounts_differ": "to_account_id"}
+
+// within names the fields of an invalid request as part of a greater one, such as transfers[3]. Other errors stay.
+func within(parent string, err error) error {
+	invalid := asInvalid(err)
+	if invalid == nil {
+		return err
+	}
+	moved := &invalidError{violations: make([]violation, len(invalid.violations))}
+	for i, v := range invalid.violations {
+		moved.violations[i] = violation{strings.TrimSuffix(parent+"."+v.field, "."), v.reason}
+	}
+	return moved
+}
+
+func invalidArgument(invalid *invalidError) *connect.Error {
+	request := &errdetails.BadRequest{}
+	for _, v := range invalid.violations[:min(len(invalid.violations), violationsMax)] {
+		request.FieldViolations = append(request.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field:       clip(v.field, violationBytesMax),
+			Description: clip(v.reason, 2*violationBytesMax),
+		})
+	}
+	return newError(connect.CodeInvalidArgument, invalid, request, info("INVALID_ARGUMENT", nil))
+}
+
+func newError(code connect.Code, err error, details ...proto.Message) *connect.Error {
+	connectErr := connect.NewError(code, err)
+	for _, message := range details {
+		// The only failure is a message that cannot be encoded; the code and the text are worth sending without it.
+		if detail, err := connect.NewErrorDetail(message); err == nil {
+			connectErr.AddDetail(detail)
+		}
+	}
+	return connectErr
+}
+
+func info(reason string, metadata map[string]string) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: metadata}
+}
+
+func retry(after time.Duration) *errdetails.RetryInfo {
+	return &errdetails.RetryInfo{RetryDelay: durationpb.New(after)}
+}
+
+// rpcStatus is a Connect error as the google.rpc.Status that gRPC, REST and batch results carry.
+func rpcStatus(err *connect.Error) *status.Status {
+	answer := &status.Status{Code: int32(err.Code()), Message: err.Message()} //nolint:gosec // codes are 1 to 16
+	for _, detail := range err.Details() {
+		answer.Details = append(answer.Details, &anypb.Any{
+			TypeUrl: "type.googleapis.com/" + detail.Type(),
+			Value:   detail.Bytes(),
+		})
+	}
+	return answer
+}
+
+// clip shortens a text to at most size bytes, at a character's end, and drops what is not UTF-8.
+func clip(text string, size int) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
+	if len(text) <= size {
+		return text
+	}
+	for size > 0 && !utf8.RuneStart(text[size]) {
+		size--
+	}
+	return text[:size] + "…"
+}

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/vanguard"
+)
+
+// A restError is an answer to a REST request that never reaches a handler.
+type restError struct {
+	status int // HTTP
+	err    *connect.Error
+	allow  string // the methods that the path has, for status 405
+}
+
+func restInvalid(field, reason string) *restError {
+	return &restError{status: http.StatusBadRequest, err: connectError(invalidField(field, reason))}
+}
+
+func restRefusal(status int, code connect.Code, reason, format string, args ...any) *restError {
+	return &restError{status: status, err: newError(code, fmt.Errorf(format, args...), info(reason, nil))}
+}
+
+// newREST answers the REST routes by handing them to the Connect handlers through vanguard.
+//
+// What vanguard answers with a text that is no JSON, or with a status 5xx although the client is to blame, is refused
+// before it comes to that: unknown paths, methods and query parameters, bad values of them, other media types, bodies
+// that are too large or where none belongs.
+func newREST(services []service, maxBytes int) (http.Handler, error) {
+	restServices := make([]*vanguard.Service, len(services))
+	var routes restRoutes
+	for i, s := range services {
+		restServices[i] = vanguard.NewService(s.name, s.handler,
+			vanguard.WithTargetProtocols(vanguard.ProtocolConnect),
+			vanguard.WithTargetCodecs(vanguard.CodecJSON),
+		)
+		if err := routes.add(s.name); err != nil {
+			return nil, err
+		}
+	}
+	codec := restJSON{vanguard.JSONCodec{MarshalOptions: jsonMarshal}, routes.bodyFields()}
+	transcoder, err := vanguard.NewTranscoder(restServices,
+		vanguard.WithCodec(func(vanguard.TypeResolver) vanguard.Codec { return codec }),
+		vanguard.WithUnknownHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			notFoundRoute(r).write(w)
+		})),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("REST routes: %w", err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		callOf(r.Context()).rest = true
+		if refused := routes.check(r, maxBytes); refused != nil {
+			refused.write(w)
+			return
+		}
+		transcoder.ServeHTTP(w, r)
+	}), nil
+}
+
+// write answers as vanguard does: a google.rpc.Status with a numeric code.
+func (e *restError) write(w http.ResponseWriter) {
+	body, err := marshalJSON(nil, rpcStatus(e.err))
+	if err != nil {
+		body = []byte(`{"code":13,"message":"the error could not be encoded"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if e.allow != "" {
+		w.Header().Set("Allow", e.allow)
+	}
+	w.WriteHeader(e.status)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+func notFoundRoute(r *http.Request) *restError {
+	return restRefusal(http.StatusNotFound, connect.CodeNotFound, "ROUTE_NOT_FOUND",
+		"there is no route %s", clip(r.URL.Path, 200))
+}
+
+// check refuses what vanguard cannot be trusted with, and puts the rest in the form that it understands.
+func (routes *restRoutes) check(r *http.Request, maxBytes int) *restError {
+	route, values, allow := routes.match(r.URL.Path, r.Method)
+	if route == nil && allow != "" {
+		refused := restRefusal(http.StatusMethodNotAllowed, connect.CodeUnimplemented, "METHOD_NOT_ALLOWED",
+			"%s does not take %s, only %s", clip(r.URL.Path, 200), clip(r.Method, 20), allow)
+		refused.allow = allow
+		return refused
+	}
+	if route == nil {
+		return notFoundRoute(r)
+	}
+	for i, value := range values {
+		// vanguard unescapes a value once more, so a percent sign would not arrive; no id of ours has one.
+		if !utf8.ValidString(value) || strings.Contains(value, "%") {
+			return restInvalid(route.variables[i].field, "must be a UUID")
+		}
+	}
+	if refused := route.checkQuery(r); refused != nil {
+		return refused
+	}
+	if refused := checkTimeout(r.Header.Get("X-Server-Timeout")); refused != nil {
+		return refused
+	}
+	// With this header vanguard would look for a Connect call at this path.
+	r.Header.Del("Connect-Protocol-Version")
+	return route.prepareBody(r, maxBytes)
+}
+
+// checkTimeout reads the header by which a REST client gives its deadline, in seconds.
+func checkTimeout(text string) *restError {
+	if text == "" {
+		return nil
+	}
+	const dayInSeconds = 24 * 60 * 60
+	if seconds, err := strconv.ParseFloat(text, 64); err != nil || !(seconds > 0 && seconds <= dayInSeconds) {
+		return restInvalid("X-Server-Timeout", "must be a number of seconds, greater than zero and at most a day")
+	}
+	return nil
+}
+
+// prepareBody reads the body, uncompressed, so that vanguard only ever sees a whole one of a size that is allowed.
+func (route *restRoute) prepareBody(r *http.Request, maxBytes int) *restError {
+	encoding := r.Header.Get("Content-Encoding")
+	var reader io.Reader = r.Body
+	switch encoding {
+	case "", "identity":
+	case "gzip":
+		unzip, err := gzip.NewReader(io.LimitReader(r.Body, int64(maxBytes)))
+		if err != nil && !errors.Is(err, io.EOF) { // an empty body is no body, compressed or not
+			return bodyError(err)
+		}
+		if err == nil {
+			reader = unzip
+		}
+	default:
+		return restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_ENCODING",
+			"Content-Encoding: %q is not supported; gzip is", clip(encoding, 64))
+	}
+	body, err := io.ReadAll(io.LimitReader(reader, int64(maxBytes)+1))
+	if err != nil {
+		return bodyError(err)
+	}
+	if len(body) > maxBytes {
+		return restRefusal(http.StatusRequestEntityTooLarge, connect.CodeResourceExhausted, "BODY_TOO_LARGE",
+			"the body is larger than %d bytes", maxBytes)
+	}
+	if len(body) > 0 && !route.takesBody {
+		return restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "UNEXPECTED_BODY",
+			"%s %s takes no body; give fields as query parameters", r.Method, clip(r.URL.Path, 200))
+	}
+	if len(body) > 0 && !isJSON(r.Header.Get("Content-Type")) {
+		// Nothing else is guessed at, a missing type neither: those are what web pages can send without asking.
+		return restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_MEDIA_TYPE",
+			"Content-Type: %q is not supported; send application/json", clip(r.Header.Get("Content-Type"), 64))
+	}
+	r.Header.Del("Content-Encoding")
+	r.Header.Del("Content-Type")
+	if len(body) > 0 {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	r.ContentLength = int64(len(body))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+func bodyError(err error) *restError {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return restRefusal(http.StatusRequestTimeout, connect.CodeDeadlineExceeded, "BODY_TOO_SLOW", "the body did not come in time")
+	}
+	return restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "BODY_UNREADABLE", "the body could not be read")
+}
+
+// isJSON reports whether the media type is JSON in UTF-8.
+func isJSON(contentType string) bool {
+	media, params, err := mime.ParseMediaType(contentType)
+	if err != nil || media != "application/json" {
+		return false
+	}
+	charset, given := params["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// restRoutes are the routes that the google.api.http annotations of the proto files give.
+type restRoutes struct {
+	routes []*restRoute
+}
+
+// A restRoute is one binding of one method.
+type restRoute struct {
+	method    string
+	segments  []string // of the path; a variable is empty
+	verb      string   // behind the colon
+	variables []restVariable
+	takesBody bool
+	bodyField protoreflect.FieldDescriptor            // that the body is; nil: it is the whole message, or there is none
+	query     map[string]protoreflect.FieldDescriptor // the query parameters by each of their names
+}
+
+// A restVariable is a path segment that sets a field.
+type restVariable struct {
+	segment int
+	field   string // its path, such as account.account_id
+}
+
+// add reads the annotations of a service.
+func (routes *restRoutes) add(service string) error {
+	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+	if err != nil {
+		return fmt.Errorf("REST routes of %s: %w", service, err)
+	}
+	methods := descriptor.(protoreflect.ServiceDescriptor).Methods()
+	for i := range methods.Len() {
+		method := methods.Get(i)
+		rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
+		if !ok || rule == nil {
+			continue
+		}
+		for _, binding := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
+			route, err := newRoute(binding, method.Input())
+			if err != nil {
+				return fmt.Errorf("REST route of %s: %w", method.FullName(), err)
+			}
+			routes.routes = append(routes.routes, route)
+		}
+	}
+	return nil
+}
+
+func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) (*restRoute, error) {
+	route := &restRoute{takesBody: rule.GetBody() != ""}
+	var template string
+	switch pattern := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		route.method, template = http.MethodGet, pattern.Get
+	case *annotations.HttpRule_Post:
+		route.method, template = http.MethodPost, pattern.Post
+	case *annotations.HttpRule_Patch:
+		route.method, template = http.MethodPatch, pattern.Patch
+	default:
+		return nil, fmt.Errorf("patterns of type %T are not supported here", pattern)
+	}
+	template, route.verb, _ = strings.Cut(template, ":")
+	bound := map[string]bool{rule.GetBody(): true}
+	for i, segment := range strings.Split(strings.TrimPrefix(template, "/"), "/") {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			name = strings.TrimSuffix(name, "}")
+			if strings.ContainsAny(name, "=*{}") {
+				return nil, fmt.Errorf("path templates such as %s are not supported here", template)
+			}
+			route.variables = append(route.variables, restVariable{segment: i, field: name})
+			bound[name] = true
+			segment = ""
+		}
+		route.segments = append(route.segments, segment)
+	}
+	route.bodyField = input.Fields().ByName(protoreflect.Name(rule.GetBody()))
+	route.query = queryFields(input, bound)
+	return route, nil
+}
+
+// bodyFields are the names of the fields that are bodies, by the names of their messages.
+func (routes *restRoutes) bodyFields() map[protoreflect.FullName]string {
+	fields := map[protoreflect.FullName]string{}
+	for _, route := range routes.routes {
+		if route.bodyField != nil && route.bodyField.Message() != nil {
+			fields[route.bodyField.Message().FullName()] = string(route.bodyField.Name())
+		}
+	}
+	return fields
+}
+
+// queryFields are the fields that neither path nor body sets. A body of * sets them all.
+func queryFields(input protoreflect.MessageDescriptor, bound map[string]bool) map[string]protoreflect.FieldDescriptor {
+	fields := map[string]protoreflect.FieldDescriptor{}
+	for i := range input.Fields().Len() {
+		field := input.Fields().Get(i)
+		if bound["*"] || bound[string(field.Name())] || field.IsList() || field.IsMap() {
+			continue
+		}
+		fields[string(field.Name())] = field
+		fields[field.JSONName()] = field
+	}
+	return fields
+}
+
+// match finds the route of a request and the values of its path variables. Without a route, allow lists the methods
+// that the path has; empty: the path is unknown.
+func (routes *restRoutes) match(path, method string) (route *restRoute, values []string, allow string) {
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	last, verb, hasVerb := strings.Cut(segments[len(segments)-1], ":")
+	if hasVerb && verb == "" {
+		return nil, nil, ""
+	}
+	segments[len(segments)-1] = last
+	var methods []string
+	for _, candidate := range routes.routes {
+		if !candidate.matches(segments, verb) {
+			continue
+		}
+		if candidate.method == method {
+			for _, variable := range candidate.variables {
+				values = append(values, segments[variable.segment])
+			}
+			return candidate, values, ""
+		}
+		methods = append(methods, candidate.method)
+	}
+	slices.Sort(methods)
+	return nil, nil, strings.Join(slices.Compact(methods), ", ")
+}
+
+func (route *restRoute) matches(segments []string, verb string) bool {
+	if verb != route.verb || len(segments) != len(route.segments) {
+		return false
+	}
+	for i, segment := range route.segments {
+		if segment != "" && segment != segments[i] {
+			return false
+		}
+	}
+	return true
+}

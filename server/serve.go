@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+const (
+	headerTimeout  = 10 * time.Second // for a request's header to come
+	idleTimeout    = 2 * time.Minute  // until a connection without calls is closed
+	headerBytesMax = 64 << 10         // Connect GET puts requests into the URL
+	streamsMax     = 1000             // calls at once on one HTTP/2 connection
+)
+
+// Serve answers on the listener, in HTTP/1.1 and in HTTP/2 without TLS, until ctx ends. Then it drains: readiness fails,
+// no more connections are accepted, and calls in flight are finished, for at most Config.DrainTimeout. It returns nil
+// when none was cut off. The listener is closed in any case.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	// ctx is not the calls' context: its end must let them finish.
+	httpServer := &http.Server{
+		Handler:           s,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
+		ReadHeaderTimeout: headerTimeout,
+		// One share of the time for the body, one for the call, one for the answer.
+		WriteTimeout:   3 * s.config.RequestTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: headerBytesMax,
+		ErrorLog:       slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(netutil.LimitListener(listener, s.config.MaxConnections)) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
+	defer cancel()
+	err := httpServer.Shutdown(drainCtx)
+	if err != nil {
+		// Calls are still in flight after all that time. Their outcome is decided by the ledger, not by this connection.
+		err = errors.Join(fmt.Errorf("drain: %w", err), httpServer.Close())
+	}
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve: %w", serveErr))
+	}
+	return err
+}

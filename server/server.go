@@ -1,0 +1,159 @@
+// Package server is the HTTP edge of the ledger: one handler that answers Connect, gRPC, gRPC-Web, JSON and REST.
+//
+// It knows HTTP and protobuf, not SQL. A request passes withCall (its id and body deadline), the interceptors (log,
+// recovery, time limit, errors, validation) and a handler, which converts, calls the ledger and converts back. RPC
+// paths are mounted straight on the mux; REST paths pass through a check of our own and vanguard to the same handlers.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"connectrpc.com/connect"
+	connectcors "connectrpc.com/cors"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+	"github.com/rs/cors"
+
+	"internaltransfers/gen/transfers/v1/transfersv1connect"
+	"internaltransfers/ledger"
+)
+
+// Config is what a Server is made with. Zero fields but Ledger have defaults; negative ones are refused.
+type Config struct {
+	Ledger *ledger.Ledger // answers the calls; its owner closes it after Serve has returned
+	Logger *slog.Logger   // default: slog.Default()
+	// RequestTimeout bounds each call when the client's own deadline is later or absent, and the time in which a request's
+	// body must have come. Default: 30 s.
+	RequestTimeout time.Duration
+	// MaxRequestBytes bounds a request's body, compressed or not. Default: 8 MiB; a batch of 10,000 transfers in JSON is
+	// about 3 MB.
+	MaxRequestBytes int
+	// MaxConnections bounds the connections that are open at once; more wait to be accepted. Default: 10,000.
+	MaxConnections int
+	// DrainTimeout bounds how long Serve waits at its end for calls in flight. Default: 30 s.
+	DrainTimeout time.Duration
+	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
+	AllowedOrigins []string
+}
+
+// A Server answers the API. It is an http.Handler; Serve also gives it a listener with limits and a graceful end.
+type Server struct {
+	config    Config
+	logger    *slog.Logger
+	ledger    *ledger.Ledger
+	validator protovalidate.Validator
+	handler   http.Handler
+	draining  atomic.Bool // calls in flight are finished, new ones are not wanted
+}
+
+// A service is a handler of one of our RPC services and where it is mounted.
+type service struct {
+	name    string // such as transfers.v1.AccountService
+	path    string
+	handler http.Handler
+}
+
+// New makes a Server. It fails when a Config field is out of range or the proto files' annotations cannot be served.
+func New(config Config) (*Server, error) {
+	if config.Ledger == nil {
+		return nil, errors.New("server: Config.Ledger is nil")
+	}
+	if err := config.setDefaults(); err != nil {
+		return nil, err
+	}
+	validator, err := newValidator()
+	if err != nil {
+		return nil, fmt.Errorf("server: validation rules: %w", err)
+	}
+	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator}
+	services := s.services()
+	rest, err := newREST(services, config.MaxRequestBytes)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.handler = s.withCall(s.withCORS(s.mux(services, rest)))
+	return s, nil
+}
+
+func (c *Config) setDefaults() error {
+	if c.RequestTimeout < 0 || c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 || c.MaxConnections < 0 || c.DrainTimeout < 0 {
+		return errors.New("server: a limit in Config is out of range")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = 30 * time.Second
+	}
+	if c.MaxRequestBytes == 0 {
+		c.MaxRequestBytes = 8 << 20
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 10_000
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 30 * time.Second
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) services() []service {
+	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors())
+	services := make([]service, 0, 3)
+	add := func(path string, handler http.Handler) {
+		services = append(services, service{name: strings.Trim(path, "/"), path: path, handler: handler})
+	}
+	add(transfersv1connect.NewAccountServiceHandler(&accountService{ledger: s.ledger}, options))
+	add(transfersv1connect.NewTransferServiceHandler(
+		&transferService{ledger: s.ledger, logger: s.logger, validator: s.validator}, options))
+	add(transfersv1connect.NewLedgerServiceHandler(&ledgerService{ledger: s.ledger}, options))
+	return services
+}
+
+func (s *Server) limitSize() connect.HandlerOption {
+	return connect.WithReadMaxBytes(s.config.MaxRequestBytes)
+}
+
+// mux mounts everything that the one port answers.
+func (s *Server) mux(services []service, rest http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	names := make([]string, 0, len(services)+1)
+	for _, service := range services {
+		mux.Handle(service.path, service.handler)
+		names = append(names, service.name)
+	}
+	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize()))
+	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.limitSize()))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))
+	mux.HandleFunc("GET /healthcheck", s.alive)
+	mux.HandleFunc("GET /readycheck", s.ready)
+	mux.Handle("/api/", rest)
+	return mux
+}
+
+// withCORS lets the pages of the allowed origins call us. The library takes an empty list for all origins.
+func (s *Server) withCORS(next http.Handler) http.Handler {
+	if len(s.config.AllowedOrigins) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: s.config.AllowedOrigins,
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPatch),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), requestIDHeader, "X-Server-Timeout"),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader),
+		MaxAge:         int((2 * time.Hour).Seconds()),
+	}).Handler(next)
+}

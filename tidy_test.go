@@ -1,0 +1,179 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "internaltransfers/"
+
+// importRules says for each directory which of our packages and which libraries its code must not import, its tests
+// included where tests is set. They are what keeps the layers apart: ledger knows no HTTP, server knows no SQL.
+var importRules = []struct {
+	dir       string
+	forbidden []string // import path prefixes
+	tests     bool
+}{
+	{".", []string{module + "gen/db", "github.com/jackc/pgx"}, false},
+	{"ledger", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
+	{"server", []string{module + "gen/db", module + "migrations", "github.com/jackc/pgx", "database/sql"}, false},
+	{"migrations", []string{module}, true},
+	{"internal/localpg", []string{module}, false},
+	{"internal/pgtest", []string{module + "ledger", module + "server", module + "gen"}, true},
+}
+
+func TestImportRules(t *testing.T) {
+	for _, f := range goFiles(t) {
+		for _, rule := range importRules {
+			if f.dir != rule.dir || (f.test && !rule.tests) {
+				continue
+			}
+			for _, spec := range f.ast.Imports {
+				path, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, prefix := range rule.forbidden {
+					if strings.HasPrefix(path, prefix) {
+						t.Errorf("%s imports %s, which %s must not", f.path, path, rule.dir)
+					}
+				}
+			}
+		}
+	}
+}
+
+// sqlText finds statements, in the upper case in which we write them.
+var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP)\s+[a-zA-Z_*]`)
+
+// TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the schema.
+func TestSQLLivesInQueries(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.test || !slices.Contains([]string{".", "ledger", "server"}, f.dir) {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && sqlText.MatchString(s.Value) {
+				t.Errorf("%s: SQL in a string: %s", f.set.Position(s.Pos()), s.Value)
+			}
+			return true
+		})
+	}
+}
+
+// calls that have one place, or none.
+var forbiddenCalls = []struct {
+	pkg, name string
+	in        func(f goFile) bool // where it is forbidden
+	why       string
+}{
+	{"time", "Sleep", func(f goFile) bool { return true }, "wait for what happens, not for time to pass"},
+	{"t", "Skip", func(f goFile) bool { return f.test }, "a test that is skipped proves nothing"},
+	{"t", "Skipf", func(f goFile) bool { return f.test }, "a test that is skipped proves nothing"},
+	{"t", "SkipNow", func(f goFile) bool { return f.test }, "a test that is skipped proves nothing"},
+	{"os", "Getenv", func(f goFile) bool { return !f.test && f.dir != "." && f.dir != "internal/pgtest" }, "only main reads the environment"},
+	{"os", "LookupEnv", func(f goFile) bool { return !f.test && f.dir != "." }, "only main reads the environment"},
+	{"decimal", "NewFromFloat", func(f goFile) bool { return true }, "money is never a float"},
+}
+
+func TestForbiddenCalls(t *testing.T) {
+	for _, f := range goFiles(t) {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			x, ok := sel.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			for _, c := range forbiddenCalls {
+				if x.Name == c.pkg && sel.Sel.Name == c.name && c.in(f) {
+					t.Errorf("%s: %s.%s: %s", f.set.Position(sel.Pos()), c.pkg, c.name, c.why)
+				}
+			}
+			return true
+		})
+	}
+}
+
+const (
+	fileLinesMax     = 500
+	functionLinesMax = 70
+)
+
+// TestSizes: what grows past these is split by concept.
+func TestSizes(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if n := f.set.File(f.ast.Pos()).LineCount(); n > fileLinesMax {
+			t.Errorf("%s has %d lines, more than %d", f.path, n, fileLinesMax)
+		}
+		for _, d := range f.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := f.set.Position(fn.End()).Line - f.set.Position(fn.Pos()).Line + 1; n > functionLinesMax {
+				t.Errorf("%s: %s has %d lines, more than %d", f.set.Position(fn.Pos()), fn.Name.Name, n, functionLinesMax)
+			}
+		}
+	}
+}
+
+// TestPackageNames: a package is named after what it is about.
+func TestPackageNames(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if slices.Contains([]string{"util", "utils", "common", "helpers", "misc", "mocks"}, f.ast.Name.Name) {
+			t.Errorf("%s: package %s says nothing", f.path, f.ast.Name.Name)
+		}
+	}
+}
+
+type goFile struct {
+	path, dir string
+	test      bool
+	set       *token.FileSet
+	ast       *ast.File
+}
+
+// goFiles parses every Go file that people wrote.
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	var files []goFile
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && (name == "gen" || name == "node_modules" || name == "third_party" || name == "tools" ||
+			(name != "." && strings.HasPrefix(name, "."))) {
+			return fs.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".go" {
+			return nil
+		}
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		files = append(files, goFile{path, filepath.Dir(path), strings.HasSuffix(path, "_test.go"), set, parsed})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("only %d Go files found: is this the root of the repository?", len(files))
+	}
+	return files
+}
