@@ -44,7 +44,7 @@ func (l *Ledger) newOpening(ctx context.Context, p AccountParams) (*opening, err
 	if err := checkMetadata(p.Metadata); err != nil {
 		return nil, err
 	}
-	currency, err := l.currencies.get(ctx, p.Currency)
+	currency, err := l.currencies.get(ctx, l.readers, p.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +79,11 @@ func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) 
 	if len(rows) == 0 {
 		return Account{}, &NotFoundError{Kind: "account", ID: id}
 	}
-	return l.accountOf(ctx, &rows[0].Account)
+	return l.accountOf(ctx, l.readers, &rows[0].Account)
 }
 
-func (l *Ledger) accountOf(ctx context.Context, r *db.Account) (Account, error) {
-	scale, err := l.currencies.scale(ctx, r.Currency)
+func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account) (Account, error) {
+	scale, err := l.currencies.scale(ctx, conn, r.Currency)
 	if err != nil {
 		return Account{}, err
 	}
@@ -94,6 +94,9 @@ func (l *Ledger) accountOf(ctx context.Context, r *db.Account) (Account, error) 
 func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) ([]Account, string, error) {
 	limit, err := page.limit()
 	if err != nil {
+		return nil, "", err
+	}
+	if err := checkText("currency", f.Currency); err != nil {
 		return nil, "", err
 	}
 	before, err := l.tokens.place("accounts", f, page.Token)
@@ -111,7 +114,7 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	}
 	accounts := make([]Account, 0, len(rows))
 	for i := range rows {
-		a, err := l.accountOf(ctx, &rows[i].Account)
+		a, err := l.accountOf(ctx, l.readers, &rows[i].Account)
 		if err != nil {
 			return nil, "", err
 		}
@@ -142,7 +145,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 		if v := change.ExpectedVersion; v != nil && *v != r.Version {
 			return &VersionError{ID: change.ID, Expected: *v, Actual: r.Version}
 		}
-		currency, err := l.currencies.get(ctx, r.Currency)
+		currency, err := l.currencies.get(ctx, tx, r.Currency)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 	accounts := make(map[uuid.UUID]*state, len(rows))
 	for i := range rows {
 		id := rows[i].AccountID
-		if accounts[id], err = l.stateBefore(ctx, &rows[i], folded[id]); err != nil {
+		if accounts[id], err = l.stateBefore(ctx, tx.Conn, &rows[i], folded[id]); err != nil {
 			return nil, err
 		}
 	}
@@ -79,8 +79,8 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 }
 
 // stateBefore says how an account was before the batch: as it is now, less what the batch did.
-func (l *Ledger) stateBefore(ctx context.Context, r *db.AccountsApplyRow, f *fold) (*state, error) {
-	currency, err := l.currencies.get(ctx, r.Currency)
+func (l *Ledger) stateBefore(ctx context.Context, conn *pgx.Conn, r *db.AccountsApplyRow, f *fold) (*state, error) {
+	currency, err := l.currencies.get(ctx, conn, r.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (l *Ledger) lockAndDecide(ctx context.Context, tx pipe, commands []command)
 	accounts := make(map[uuid.UUID]*state, len(locked))
 	for i := range locked {
 		r := &locked[i]
-		currency, err := l.currencies.get(ctx, r.Currency)
+		currency, err := l.currencies.get(ctx, tx.Conn, r.Currency)
 		if err != nil {
 			return nil, err
 		}
@@ -115,6 +115,14 @@ func (l *Ledger) lockAndDecide(ctx context.Context, tx pipe, commands []command)
 		return nil, err
 	}
 	d := decide(commands, accounts, stored)
+	for i := range d.outcomes {
+		// With neither account there, a transfer has the currency that was asked for.
+		if t := &d.outcomes[i].Transfer; d.outcomes[i].Err == nil && !t.FromBalance.Valid && !t.ToBalance.Valid {
+			if t.Scale, err = l.currencies.scale(ctx, tx.Conn, t.Currency); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return &d, nil
 }
 
@@ -188,7 +196,7 @@ func (l *Ledger) storedTransfers(ctx context.Context, conn *pgx.Conn, ids []uuid
 	}
 	stored := make([]storedTransfer, 0, len(rows))
 	for i := range rows {
-		t, err := l.transferOf(ctx, &rows[i].Transfer)
+		t, err := l.transferOf(ctx, conn, &rows[i].Transfer)
 		if err != nil {
 			return nil, err
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
@@ -24,16 +23,16 @@ var equityNamespace = uuid.MustParse("6d1f3c52-7a0e-5b8e-9c3b-2f64a1d0e5a7")
 // currencies remembers currencies for ever: they never change.
 type currencies struct {
 	queries *db.Queries
-	pool    *pgxpool.Pool
 	known   sync.Map // of Currency, by code
 }
 
-// get answers a currency, or an InvalidError of the field currency when there is none.
-func (c *currencies) get(ctx context.Context, code string) (Currency, error) {
+// get answers a currency, or an InvalidError of the field currency when there is none. One that is not known yet is
+// read from conn, the caller's own: a caller that holds locks on one connection must not wait for another.
+func (c *currencies) get(ctx context.Context, conn db.DBTX, code string) (Currency, error) {
 	if v, ok := c.known.Load(code); ok {
 		return v.(Currency), nil
 	}
-	row, err := c.queries.CurrencyGet(ctx, c.pool, code)
+	row, err := c.queries.CurrencyGet(ctx, conn, code)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Currency{}, &InvalidError{Field: "currency", Reason: fmt.Sprintf("there is no currency %q", code)}
 	}
@@ -47,11 +46,11 @@ func (c *currencies) get(ctx context.Context, code string) (Currency, error) {
 
 // scale answers the decimals of a stored row's currency; 0 for the empty code of some refused transfers, whose amounts
 // are printed as they are.
-func (c *currencies) scale(ctx context.Context, code string) (int32, error) {
+func (c *currencies) scale(ctx context.Context, conn db.DBTX, code string) (int32, error) {
 	if code == "" {
 		return 0, nil
 	}
-	currency, err := c.get(ctx, code)
+	currency, err := c.get(ctx, conn, code)
 	var invalid *InvalidError
 	if errors.As(err, &invalid) {
 		// A refused transfer keeps the code that was asked for, known or not.
@@ -108,7 +107,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32) (
 	if !replayed {
 		return c, false, nil
 	}
-	if c, err = l.currencies.get(ctx, code); err != nil {
+	if c, err = l.currencies.get(ctx, l.readers, code); err != nil {
 		return Currency{}, false, err
 	}
 	if c.Scale != scale {

@@ -47,7 +47,8 @@ func (s tokenSigner) place(list string, filter any, token string) (*place, error
 		return nil, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(b) < macSize {
+	// The decoder ignores line breaks and the last character's spare bits; a token has one spelling all the same.
+	if err != nil || len(b) < macSize || base64.RawURLEncoding.EncodeToString(b) != token {
 		return nil, ErrPageToken
 	}
 	payload, mac := b[:len(b)-macSize], b[len(b)-macSize:]
@@ -99,7 +100,7 @@ var (
 	timeMax = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 )
 
-// bounds answers a time range with both ends, in whole microseconds as the database keeps them. Both are rounded up: a
+// bounds answers a time range with both ends, in UTC and in whole microseconds as the database keeps them. Both are rounded up: a
 // row is at or after a moment just when it is at or after the next microsecond.
 func bounds(start, end time.Time) (time.Time, time.Time, error) {
 	if start.IsZero() {
@@ -116,7 +117,7 @@ func bounds(start, end time.Time) (time.Time, time.Time, error) {
 			return start, end, &InvalidError{Field: t.field, Reason: "must be within the years 1 to 9999"}
 		}
 	}
-	return ceilMicrosecond(start), ceilMicrosecond(end), nil
+	return ceilMicrosecond(start.UTC()), ceilMicrosecond(end.UTC()), nil
 }
 
 func ceilMicrosecond(t time.Time) time.Time {

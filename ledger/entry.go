@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"time"
 
 	"internaltransfers/gen/db"
 )
@@ -14,6 +13,9 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]E
 	if err != nil {
 		return nil, "", err
 	}
+	if f.Start, f.End, err = bounds(f.Start, f.End); err != nil {
+		return nil, "", err
+	}
 	at, err := l.tokens.place("entries", f, page.Token)
 	if err != nil {
 		return nil, "", err
@@ -22,11 +24,7 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]E
 	if err != nil {
 		return nil, "", err
 	}
-	start, end, err := bounds(f.Start, f.End)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := l.listEntries(ctx, f, start, end, at, limit+1)
+	rows, err := l.listEntries(ctx, f, at, limit+1)
 	if err != nil {
 		return nil, "", readError(ctx, "list entries", err)
 	}
@@ -41,21 +39,19 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]E
 }
 
 // listEntries reads the rows of entries in the filter's order, from a place on, or from the beginning when none is given.
-func (l *Ledger) listEntries(ctx context.Context, f EntryFilter, start, end time.Time, at *place, limit int32) (
-	[]db.Transfer, error,
-) {
+func (l *Ledger) listEntries(ctx context.Context, f EntryFilter, at *place, limit int32) ([]db.Transfer, error) {
 	if f.OldestFirst {
 		if at == nil {
-			at = &place{Time: start} // position 0 is before every row of that moment
+			at = &place{Time: f.Start} // position 0 is before every row of that moment
 		}
 		return unwrap(l.queries.EntryListOldest(ctx, l.readers, db.EntryListOldestParams{
-			AccountID: f.AccountID, AfterTime: at.Time, AfterPosition: at.Position, EndTime: end, RowLimit: limit,
+			AccountID: f.AccountID, AfterTime: at.Time, AfterPosition: at.Position, EndTime: f.End, RowLimit: limit,
 		}))
 	}
 	if at == nil {
-		at = &place{Time: end} // and so is after every row before that moment
+		at = &place{Time: f.End} // and so is after every row before that moment
 	}
 	return unwrap(l.queries.EntryListNewest(ctx, l.readers, db.EntryListNewestParams{
-		AccountID: f.AccountID, BeforeTime: at.Time, BeforePosition: at.Position, StartTime: start, RowLimit: limit,
+		AccountID: f.AccountID, BeforeTime: at.Time, BeforePosition: at.Position, StartTime: f.Start, RowLimit: limit,
 	}))
 }

@@ -68,7 +68,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		l.writers.Close()
 		return nil, err
 	}
-	l.currencies = &currencies{queries: l.queries, pool: l.readers}
+	l.currencies = &currencies{queries: l.queries}
 	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
 	if err != nil {
 		l.writers.Close()

@@ -146,7 +146,7 @@ func (l *Ledger) answerKnown(ctx context.Context, conn *pgx.Conn, openings, fres
 			o.err = &ConflictError{Kind: "account", ID: o.params.ID.String()}
 		default:
 			o.replayed = true
-			if o.account, err = l.accountOf(ctx, row); err != nil {
+			if o.account, err = l.accountOf(ctx, conn, row); err != nil {
 				return err
 			}
 		}
@@ -184,7 +184,7 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 		return nil, fmt.Errorf("take opening balances from equity: %w", err)
 	}
 	for i := range rows {
-		if accounts[rows[i].AccountID], err = l.stateBefore(ctx, &rows[i], payers[rows[i].AccountID]); err != nil {
+		if accounts[rows[i].AccountID], err = l.stateBefore(ctx, conn, &rows[i], payers[rows[i].AccountID]); err != nil {
 			return nil, err
 		}
 	}

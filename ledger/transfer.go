@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -139,11 +138,11 @@ func (l *Ledger) GetTransfer(ctx context.Context, id uuid.UUID) (Transfer, error
 	if len(rows) == 0 {
 		return Transfer{}, &NotFoundError{Kind: "transfer", ID: id}
 	}
-	return l.transferOf(ctx, &rows[0].Transfer)
+	return l.transferOf(ctx, l.readers, &rows[0].Transfer)
 }
 
-func (l *Ledger) transferOf(ctx context.Context, r *db.Transfer) (Transfer, error) {
-	scale, err := l.currencies.scale(ctx, r.Currency)
+func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.Transfer) (Transfer, error) {
+	scale, err := l.currencies.scale(ctx, conn, r.Currency)
 	if err != nil {
 		return Transfer{}, err
 	}
@@ -156,18 +155,22 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	if err != nil {
 		return nil, "", err
 	}
+	for _, t := range [...]struct{ field, text string }{{"currency", f.Currency}, {"reference", f.Reference}} {
+		if err := checkText(t.field, t.text); err != nil {
+			return nil, "", err
+		}
+	}
+	if f.Start, f.End, err = bounds(f.Start, f.End); err != nil {
+		return nil, "", err
+	}
 	before, err := l.tokens.place("transfers", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
-	start, end, err := bounds(f.Start, f.End)
-	if err != nil {
-		return nil, "", err
-	}
 	if before == nil {
-		before = &place{Time: end} // position 0 is before every row of that moment
+		before = &place{Time: f.End} // position 0 is before every row of that moment
 	}
-	rows, err := l.listTransfers(ctx, f, start, before, limit+1)
+	rows, err := l.listTransfers(ctx, f, before, limit+1)
 	if err != nil {
 		return nil, "", readError(ctx, "list transfers", err)
 	}
@@ -176,7 +179,7 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	})
 	transfers := make([]Transfer, 0, len(rows))
 	for i := range rows {
-		t, err := l.transferOf(ctx, &rows[i])
+		t, err := l.transferOf(ctx, l.readers, &rows[i])
 		if err != nil {
 			return nil, "", err
 		}
@@ -186,24 +189,24 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 }
 
 // listTransfers reads the rows before a place in the list by the query whose index fits the filter best.
-func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, start time.Time, before *place, limit int32) (
+func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *place, limit int32) (
 	[]db.Transfer, error,
 ) {
 	switch {
 	case f.Reference != "":
 		return unwrap(l.queries.TransferListByReference(ctx, l.readers, db.TransferListByReferenceParams{
-			Reference: f.Reference, BeforeTime: before.Time, BeforePosition: before.Position, StartTime: start,
+			Reference: f.Reference, BeforeTime: before.Time, BeforePosition: before.Position, StartTime: f.Start,
 			AnyAccount: f.AccountID == uuid.Nil, AccountID: f.AccountID, Status: string(f.Status),
 			Currency: f.Currency, RowLimit: limit,
 		}))
 	case f.AccountID != uuid.Nil:
 		return unwrap(l.queries.TransferListByAccount(ctx, l.readers, db.TransferListByAccountParams{
-			AccountID: f.AccountID, BeforeTime: before.Time, BeforePosition: before.Position, StartTime: start,
+			AccountID: f.AccountID, BeforeTime: before.Time, BeforePosition: before.Position, StartTime: f.Start,
 			Status: string(f.Status), Currency: f.Currency, RowLimit: limit,
 		}))
 	default:
 		return unwrap(l.queries.TransferList(ctx, l.readers, db.TransferListParams{
-			BeforeTime: before.Time, BeforePosition: before.Position, StartTime: start, Status: string(f.Status),
+			BeforeTime: before.Time, BeforePosition: before.Position, StartTime: f.Start, Status: string(f.Status),
 			Currency: f.Currency, RowLimit: limit,
 		}))
 	}

@@ -37,10 +37,12 @@ type jsonFrame struct {
 }
 
 // quoteDecimals returns data with every number at a decimal field made a string, digit by digit the same, and
-// everything else as it was. JSON that is malformed or nested too deeply is returned as it is.
+// everything else as it was. From where the JSON is malformed or nested too deeply, all is as it was; what comes before
+// is still quoted, so that protojson complains of the fault and not of a number ahead of it.
 func quoteDecimals(data []byte, plan *jsonPlan) []byte {
 	s := jsonScanner{data: data, stop: math.MaxInt, rewrite: true}
-	if !s.scan(plan) || s.out == nil {
+	s.scan(plan)
+	if s.out == nil {
 		return data
 	}
 	return append(s.out, data[s.copied:]...)
