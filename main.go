@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/ledger"
@@ -83,28 +85,41 @@ type serveCommand struct {
 // Run serves until a signal comes, then drains: calls in flight are answered, queued batches are applied.
 func (c *serveCommand) Run(ctx context.Context) error {
 	logger := c.logger()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
 		l, err := ledger.Open(ctx, ledger.Config{
 			DatabaseURL: url, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
-			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Logger: logger,
+			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Logger: logger, Metrics: registry,
 		})
 		if err != nil {
 			return err
 		}
-		err = c.serve(ctx, l, logger)
+		err = c.serve(ctx, l, logger, registry)
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		return errors.Join(err, l.Close(closeCtx))
 	})
 }
 
-func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog.Logger) error {
+func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog.Logger, registry *prometheus.Registry) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
+		Metrics: registry,
 	})
 	if err != nil {
 		return err
+	}
+	if c.AdminAddr != "" {
+		adminListener, err := net.Listen("tcp", c.AdminAddr)
+		if err != nil {
+			return fmt.Errorf("ADMIN_ADDR: %w", err)
+		}
+		admin := server.NewAdmin(registry)
+		defer func() { _ = admin.Close() }() // nobody is owed an answer there
+		go func() { _ = admin.Serve(adminListener) }()
+		logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", adminListener.Addr().String()))
 	}
 	listener, err := net.Listen("tcp", c.ListenAddr)
 	if err != nil {

@@ -240,7 +240,7 @@ func (c *AccountChange) apply(r *db.Account, currency Currency) error {
 		r.MinBalance = decimal.NewNullDecimal(*c.MinBalance)
 	}
 	if c.Status != nil {
-		if *c.Status == AccountClosed && !(r.Balance.IsZero() && r.Held.IsZero() && r.Incoming.IsZero()) {
+		if *c.Status == AccountClosed && (!r.Balance.IsZero() || !r.Held.IsZero() || !r.Incoming.IsZero()) {
 			return &StateError{ID: c.ID, Reason: "ACCOUNT_NOT_EMPTY", Detail: fmt.Sprintf(
 				"only an empty account can be closed; balance %s, held %s, incoming %s",
 				r.Balance.StringFixed(currency.Scale), r.Held.StringFixed(currency.Scale),

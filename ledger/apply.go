@@ -19,16 +19,13 @@ import (
 // It first assumes that all succeed, which takes one conditional UPDATE and no reading. When the UPDATE does not find
 // everything as assumed, nothing has happened: the accounts are locked and read, and the commands are decided again.
 //
-// After an error, written names the transfers that may be committed all the same: their COMMIT was sent, and its answer
-// was lost.
-func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []command) (
-	outcomes []Outcome, written []uuid.UUID, err error,
-) {
+// With an unansweredError it answers the outcomes too: they hold if the batch was committed.
+func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []command) ([]Outcome, error) {
 	tx := pipe{Conn: conn, before: begin}
 	if distinct(commands) {
 		d, err := l.assume(ctx, tx, commands)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if d != nil {
 			return l.record(ctx, conn, &d.decision, d.at)
@@ -37,11 +34,11 @@ func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []comm
 	}
 	d, err := l.lockAndDecide(ctx, tx, commands)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	decidedAt, err := l.applyDecision(ctx, conn, d)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return l.record(ctx, conn, d, decidedAt)
 }
@@ -75,7 +72,8 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 	if !d.allMove() {
 		return nil, nil
 	}
-	return &dated{d, latest(rows)}, nil
+	at, err := l.decidedAt(ctx, tx.Conn, rows)
+	return &dated{d, at}, err
 }
 
 // stateBefore says how an account was before the batch: as it is now, less what the batch did.
@@ -151,13 +149,11 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision)
 				errBroken, r.AccountID, r.Balance, r.EntryCount, s.balance, s.entries)
 		}
 	}
-	return latest(rows), nil
+	return l.decidedAt(ctx, conn, rows)
 }
 
 // record writes the ledger rows and commits.
-func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, d *decision, decidedAt time.Time) (
-	[]Outcome, []uuid.UUID, error,
-) {
+func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, d *decision, decidedAt time.Time) ([]Outcome, error) {
 	for _, i := range d.recorded {
 		t := &d.outcomes[i].Transfer
 		t.CreateTime, t.UpdateTime = decidedAt, decidedAt
@@ -170,20 +166,30 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, d *decision, decide
 	}
 	if len(d.recorded) == 0 {
 		if _, err := conn.Exec(ctx, rollback); err != nil {
-			return nil, nil, fmt.Errorf("end an empty batch: %w", err)
+			return nil, fmt.Errorf("end an empty batch: %w", err)
 		}
-		return d.outcomes, nil, nil
+		return d.outcomes, nil
 	}
 	d.rows.CreateTime = decidedAt
 	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, d.rows)
-	if err == nil {
-		return d.outcomes, nil, nil
+	return d.outcomes, commitError("write the ledger rows", err)
+}
+
+// happened reports whether the batch with these outcomes, whose COMMIT was not answered, was committed: its rows are
+// there all or none, so one tells. Who else wrote the same id did so at another time.
+func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcome) (bool, error) {
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.Err != nil || o.Replayed {
+			continue
+		}
+		rows, err := l.queries.TransfersGet(ctx, conn, []uuid.UUID{o.Transfer.ID})
+		if err != nil {
+			return false, fmt.Errorf("look whether the batch was committed: %w", err)
+		}
+		return len(rows) == 1 && rows[0].Transfer.CreateTime.Equal(o.Transfer.CreateTime), nil
 	}
-	err = fmt.Errorf("write the ledger rows: %w", err)
-	if unanswered(err) {
-		return nil, d.rows.TransferIDs, err
-	}
-	return nil, nil, err
+	return false, nil
 }
 
 func (l *Ledger) storedTransfers(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID) ([]storedTransfer, error) {
@@ -230,15 +236,28 @@ func chosenIDs(commands []command) []uuid.UUID {
 	return ids
 }
 
-// latest is the time of the last change: no movement of a batch is older than one before it on the same account.
-func latest(rows []db.AccountsApplyRow) time.Time {
+// decidedAt is the time of the last change: no movement of a batch is older than one before it on the same account. When
+// the clock was set back since one of the accounts moved, the others, and opened ones, are brought to that time: their
+// next movement must not be older than this.
+func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.AccountsApplyRow, opened ...uuid.UUID) (
+	time.Time, error,
+) {
 	at := rows[0].UpdateTime
+	ids := opened
 	for i := range rows {
 		if rows[i].UpdateTime.After(at) {
 			at = rows[i].UpdateTime
 		}
+		ids = append(ids, rows[i].AccountID)
 	}
-	return at
+	if !at.After(rows[len(rows)-1].Now) {
+		return at, nil
+	}
+	err := l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("advance the accounts: %w", err)
+	}
+	return at, nil
 }
 
 // inGroup names the field of an invalid command by its place in the group.

@@ -134,6 +134,13 @@ func (b *batcher) take() ([]*call, bool) {
 	}
 }
 
+// depth is how many commands wait.
+func (b *batcher) depth() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting
+}
+
 // close refuses new calls, applies those that are queued, and answers when all are done.
 func (b *batcher) close() {
 	b.mu.Lock()

@@ -17,9 +17,6 @@ import (
 // defaultCurrency is that of an account for which none is named.
 const defaultCurrency = "USD"
 
-// equityNamespace makes the id of a currency's equity account from its code, as in migrations/00001_ledger.sql.
-var equityNamespace = uuid.MustParse("6d1f3c52-7a0e-5b8e-9c3b-2f64a1d0e5a7")
-
 // currencies remembers currencies for ever: they never change.
 type currencies struct {
 	queries *db.Queries
@@ -87,7 +84,8 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32) (
 	if scale < 0 || scale > 18 {
 		return c, false, &InvalidError{Field: "scale", Reason: "must be 0 to 18"}
 	}
-	equity := uuid.NewSHA1(equityNamespace, []byte(code))
+	// Nobody can have guessed this id and taken it for an account of their own.
+	equity := uuid.Must(uuid.NewV7())
 	err = pgx.BeginFunc(ctx, l.readers, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
 			Code: code, Scale: int16(scale), EquityAccountID: equity,

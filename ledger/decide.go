@@ -253,7 +253,7 @@ func (d *decider) record(i int, reason ErrorReason) {
 	d.outcomes[i] = Outcome{Transfer: t}
 	d.earlier[c.ID] = i
 	d.recorded = append(d.recorded, i)
-	appendRow(&d.rows, &t, c.TransferParams.Currency, fromSequence, toSequence)
+	appendRow(&d.rows, &t, c.Currency, fromSequence, toSequence)
 }
 
 // truncate takes back the rows from n on.

@@ -38,13 +38,16 @@ func fingerprint(p *AccountParams, currency Currency) [sha256.Size]byte {
 }
 
 // openBatch opens accounts in one transaction. Opening balances are transfers from the currencies' equity accounts.
-// Openings of accounts that are there already get those, or a conflict. After an error, the accounts of written may be
-// there all the same: the COMMIT was sent, and its answer was lost.
-func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*opening) (written []uuid.UUID, err error) {
+// Openings of accounts that are there already get those, or a conflict. After an unansweredError, what became of the
+// openings holds if the batch was committed.
+func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*opening) error {
+	for _, o := range openings {
+		o.account, o.replayed, o.err = Account{}, false, nil
+	}
 	firsts, params := firstOfEach(openings)
 	inserted, err := l.queries.AccountsInsert(ctx, pipe{Conn: conn, before: begin}, params)
 	if err != nil {
-		return nil, fmt.Errorf("insert the accounts: %w", err)
+		return fmt.Errorf("insert the accounts: %w", err)
 	}
 	fresh := make([]*opening, 0, len(inserted))
 	for _, row := range inserted {
@@ -52,28 +55,36 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		o.account = o.newAccount()
 		o.account.CreateTime, o.account.UpdateTime = row.CreateTime, row.CreateTime
 		fresh = append(fresh, o)
-		written = append(written, row.AccountID)
 	}
 	if err := l.answerKnown(ctx, conn, openings, fresh); err != nil {
-		return nil, err
+		return err
 	}
 	d, err := l.fund(ctx, conn, fresh)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if d == nil {
 		_, err = conn.Exec(ctx, commit)
-	} else {
-		_, _, err = l.record(ctx, conn, &d.decision, d.at)
+		return commitError("commit the accounts", err)
 	}
-	if err == nil {
-		return nil, nil
+	_, err = l.record(ctx, conn, &d.decision, d.at)
+	return err
+}
+
+// opened reports whether the batch of these openings, whose COMMIT was not answered, was committed, as happened does.
+func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening) (bool, error) {
+	for i := range openings {
+		o := &openings[i]
+		if o.err != nil || o.replayed {
+			continue
+		}
+		rows, err := l.queries.AccountsGet(ctx, conn, []uuid.UUID{o.params.ID})
+		if err != nil {
+			return false, fmt.Errorf("look whether the accounts were opened: %w", err)
+		}
+		return len(rows) == 1 && rows[0].Account.CreateTime.Equal(o.account.CreateTime), nil
 	}
-	err = fmt.Errorf("commit the accounts: %w", err)
-	if unanswered(err) {
-		return written, err
-	}
-	return nil, err
+	return false, nil
 }
 
 // firstOfEach answers the first opening of each id, and their rows.
@@ -160,6 +171,7 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 	var commands []command
 	accounts := make(map[uuid.UUID]*state)
 	payers := make(folded)
+	var opened []uuid.UUID
 	for _, o := range fresh {
 		amount := o.params.InitialBalance
 		if !amount.IsPositive() {
@@ -171,6 +183,7 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 			made:           true,
 		})
 		accounts[o.params.ID] = &state{currency: o.currency, status: AccountOpen}
+		opened = append(opened, o.params.ID)
 		payer := payers.at(equity)
 		payer.delta = payer.delta.Sub(amount)
 		payer.debits = payer.debits.Add(amount)
@@ -192,5 +205,6 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 	if !d.allMove() {
 		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errBroken, d.outcomes)
 	}
-	return &dated{d, latest(rows)}, nil
+	at, err := l.decidedAt(ctx, conn, rows, opened...)
+	return &dated{d, at}, err
 }

@@ -15,13 +15,16 @@ const (
 	stateUniqueViolation      = "23505"
 	stateSerializationFailure = "40001"
 	stateDeadlockDetected     = "40P01"
-	stateTooManyConnections   = "53300"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
+	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
 // database went away. Nothing else is: an error that repeats must not be retried for ever.
 func transient(err error) bool {
+	if _, ok := errors.AsType[unansweredError](err); ok {
+		return true
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return away(err)
@@ -37,7 +40,8 @@ func transient(err error) bool {
 	}
 }
 
-// away reports whether the error says that the database cannot be reached or is shutting down.
+// away reports whether the error says that the database cannot be reached, is shutting down, or is short of something:
+// whatever was asked of it is not to blame.
 func away(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -47,11 +51,32 @@ func away(err error) bool {
 		return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
 			errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	}
-	switch pg.Code[:2] {
-	case "08", "57": // connection exception, operator intervention (shutdown, start-up, crash)
+	switch pg.SeverityUnlocalized {
+	case "FATAL", "PANIC": // the session is over, or was refused
 		return true
 	}
-	return pg.Code == stateTooManyConnections || pg.Code == stateReadOnly
+	switch pg.Code[:2] {
+	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
+		return true
+	}
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable
+}
+
+// An unansweredError is that of a COMMIT which may have happened all the same. The next attempt finds out.
+type unansweredError struct{ error }
+
+func (e unansweredError) Unwrap() error { return e.error }
+
+// commitError says what failed in the round trip that has the COMMIT, and whether that may have happened.
+func commitError(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	wrapped := fmt.Errorf("%s: %w", what, err)
+	if unanswered(err) {
+		return unansweredError{wrapped}
+	}
+	return wrapped
 }
 
 // unanswered reports whether the error of a COMMIT leaves open whether it happened: the server did not say no, or said

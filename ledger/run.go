@@ -2,13 +2,13 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -23,6 +23,7 @@ const (
 func (l *Ledger) runBatch(calls []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.BatchTimeout)
 	defer cancel()
+	start := time.Now()
 	var openings []*opening
 	var commands []command
 	group := 0
@@ -46,6 +47,7 @@ func (l *Ledger) runBatch(calls []*call) {
 	if len(commands) > 0 {
 		l.settle(ctx, commands, outcomes)
 	}
+	l.metrics.batchDone(start, len(openings), outcomes)
 	for _, c := range calls {
 		if c.opening != nil {
 			c.err = c.opening.err
@@ -57,13 +59,16 @@ func (l *Ledger) runBatch(calls []*call) {
 // settle applies commands and sets their outcomes. A command that makes the database fail is found by halving, so that
 // it never fails its neighbours.
 func (l *Ledger) settle(ctx context.Context, commands []command, outcomes []Outcome) {
-	var written []uuid.UUID
+	var lost []Outcome // of the last attempt whose COMMIT was not answered
 	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		got, maybe, err := l.applyBatch(ctx, conn, commands)
-		if len(maybe) > 0 {
-			// Perhaps committed: from now on every id may be known, and what is found was written here.
-			written = append(written, maybe...)
-			commands = slices.Clone(commands)
+		if happened, err := l.happened(ctx, conn, lost); happened || err != nil {
+			copy(outcomes, lost)
+			return err
+		}
+		got, err := l.applyBatch(ctx, conn, commands)
+		if _, ok := errors.AsType[unansweredError](err); ok {
+			// It may still happen, so from now on every id may be known.
+			lost, commands = got, slices.Clone(commands)
 			for i := range commands {
 				commands[i].made = false
 			}
@@ -72,11 +77,6 @@ func (l *Ledger) settle(ctx context.Context, commands []command, outcomes []Outc
 		return err
 	})
 	if err == nil {
-		for i := range outcomes {
-			if outcomes[i].Replayed && slices.Contains(written, outcomes[i].Transfer.ID) {
-				outcomes[i].Replayed = false
-			}
-		}
 		return
 	}
 	if middle := split(commands); middle > 0 && !transient(err) {
@@ -109,21 +109,25 @@ func split(commands []command) int {
 
 // open opens accounts and sets what became of them. An opening that makes the database fail never fails its neighbours.
 func (l *Ledger) open(ctx context.Context, openings []*opening) {
-	var written []uuid.UUID
+	var lost []opening // of the last attempt whose COMMIT was not answered
 	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		for _, o := range openings {
-			o.account, o.replayed, o.err = Account{}, false, nil
+		if opened, err := l.opened(ctx, conn, lost); opened || err != nil {
+			for i := range lost {
+				*openings[i] = lost[i]
+			}
+			return err
 		}
-		maybe, err := l.openBatch(ctx, conn, openings)
-		written = append(written, maybe...)
+		err := l.openBatch(ctx, conn, openings)
+		if _, ok := errors.AsType[unansweredError](err); ok {
+			lost = lost[:0]
+			for _, o := range openings {
+				lost = append(lost, *o)
+			}
+		}
 		return err
 	})
 	switch {
 	case err == nil:
-		for _, o := range openings {
-			// Found because an attempt of this very batch wrote it.
-			o.replayed = o.replayed && !slices.Contains(written, o.params.ID)
-		}
 	case len(openings) > 1 && !transient(err):
 		l.open(ctx, openings[:len(openings)/2])
 		l.open(ctx, openings[len(openings)/2:])
@@ -147,6 +151,7 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 			l.log.ErrorContext(ctx, "a batch failed", slog.Any("error", err))
 			return err
 		}
+		l.metrics.retries.Inc()
 		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
 		if attempt == attemptsMax {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)

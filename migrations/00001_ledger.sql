@@ -132,7 +132,7 @@ CREATE TRIGGER currency_is_immutable BEFORE UPDATE OR DELETE ON currency
 INSERT INTO setting (name, value)
 VALUES ('page_token_key', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
 
--- An equity account's id is the version 5 UUID of its currency's code, as in ledger/currency.go.
+-- The ids of these equity accounts are the same in every ledger; the account table is empty, so they are free.
 INSERT INTO currency (code, scale, equity_account_id)
 VALUES ('USD', 2, 'fcc612ef-05c7-51eb-9f2a-022abd238d80'),
        ('EUR', 2, '2bcbf72b-8c4e-55d7-b767-af6320e777e5'),

@@ -15,7 +15,9 @@ type accountService struct {
 }
 
 // CreateAccount opens an account.
-func (s *accountService) CreateAccount(ctx context.Context, req *transfersv1.CreateAccountRequest) (*transfersv1.CreateAccountResponse, error) {
+func (s *accountService) CreateAccount(
+	ctx context.Context, req *transfersv1.CreateAccountRequest,
+) (*transfersv1.CreateAccountResponse, error) {
 	id, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return nil, err
@@ -47,7 +49,9 @@ func (s *accountService) CreateAccount(ctx context.Context, req *transfersv1.Cre
 }
 
 // GetAccount reads an account.
-func (s *accountService) GetAccount(ctx context.Context, req *transfersv1.GetAccountRequest) (*transfersv1.GetAccountResponse, error) {
+func (s *accountService) GetAccount(
+	ctx context.Context, req *transfersv1.GetAccountRequest,
+) (*transfersv1.GetAccountResponse, error) {
 	id, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return nil, err
@@ -60,7 +64,9 @@ func (s *accountService) GetAccount(ctx context.Context, req *transfersv1.GetAcc
 }
 
 // ListAccounts reads a page of accounts.
-func (s *accountService) ListAccounts(ctx context.Context, req *transfersv1.ListAccountsRequest) (*transfersv1.ListAccountsResponse, error) {
+func (s *accountService) ListAccounts(
+	ctx context.Context, req *transfersv1.ListAccountsRequest,
+) (*transfersv1.ListAccountsResponse, error) {
 	filter := ledger.AccountFilter{Currency: req.GetCurrency()}
 	if req.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
 		filter.Status = ledger.AccountStatus(req.GetStatus().String())
@@ -77,7 +83,9 @@ func (s *accountService) ListAccounts(ctx context.Context, req *transfersv1.List
 }
 
 // UpdateAccount changes an account.
-func (s *accountService) UpdateAccount(ctx context.Context, req *transfersv1.UpdateAccountRequest) (*transfersv1.UpdateAccountResponse, error) {
+func (s *accountService) UpdateAccount(
+	ctx context.Context, req *transfersv1.UpdateAccountRequest,
+) (*transfersv1.UpdateAccountResponse, error) {
 	change, err := accountChange(req)
 	if err != nil {
 		return nil, err
@@ -172,7 +180,9 @@ func changePath(change *ledger.AccountChange, account *transfersv1.Account, path
 }
 
 // ListEntries reads a page of an account's movements.
-func (s *accountService) ListEntries(ctx context.Context, req *transfersv1.ListEntriesRequest) (*transfersv1.ListEntriesResponse, error) {
+func (s *accountService) ListEntries(
+	ctx context.Context, req *transfersv1.ListEntriesRequest,
+) (*transfersv1.ListEntriesResponse, error) {
 	id, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return nil, err

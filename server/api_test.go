@@ -3,6 +3,8 @@ package server_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -251,4 +253,50 @@ func TestLedgerMethods(t *testing.T) {
 			t.Fatalf("check: %v", check)
 		}
 	})
+}
+
+// TestConnectGET reads over a plain GET, which caches understand.
+func TestConnectGET(t *testing.T) {
+	f := newFixture(t, server.Config{})
+	account := open(t, f.protocol(t, "grpc"), "1")
+	message := url.QueryEscape(`{"accountId":"` + account.GetAccountId() + `"}`)
+	res, text := f.send(t, http.MethodGet, "/transfers.v1.AccountService/GetAccount?connect=v1&encoding=json&message="+message, "")
+	if res.StatusCode != http.StatusOK || !strings.Contains(text, `"balance":"1.00"`) {
+		t.Errorf("%d %s", res.StatusCode, text)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	f := newFixture(t, server.Config{})
+	for _, path := range []string{"/healthcheck", "/readycheck"} {
+		if res, text := f.send(t, http.MethodGet, path, ""); res.StatusCode != http.StatusOK || strings.TrimSpace(text) != `{"status":"ok"}` {
+			t.Errorf("%s: %d %s", path, res.StatusCode, text)
+		}
+	}
+	for service, want := range map[string]string{"": "SERVING", "transfers.v1.TransferService": "SERVING", "nonsense": "not_found"} {
+		_, text := f.send(t, http.MethodPost, "/grpc.health.v1.Health/Check", `{"service":"`+service+`"}`)
+		if !strings.Contains(text, want) {
+			t.Errorf("%q: %s, want %s", service, text, want)
+		}
+	}
+}
+
+// TestLargestBatch sends as many transfers as one call takes, in JSON, within the default limit of a body.
+func TestLargestBatch(t *testing.T) {
+	f := newFixture(t, server.Config{})
+	c := f.protocol(t, "rest")
+	a, b := open(t, c, "10000"), open(t, c, "")
+	req := &transfersv1.BatchCreateTransfersRequest{Atomic: true}
+	for range 10_000 {
+		req.Transfers = append(req.Transfers, transferRequest(a, b, "1"))
+	}
+	results := mustCall(t, c, "TransferService/BatchCreateTransfers", req, &transfersv1.BatchCreateTransfersResponse{}).GetResults()
+	for i, result := range results {
+		if result.GetTransfer().GetTransferId() != req.GetTransfers()[i].GetTransferId() || result.GetTransfer().GetStatus() != transfersv1.Transfer_SUCCESS {
+			t.Fatalf("%d: %v", i, result)
+		}
+	}
+	if len(results) != 10_000 || results[9999].GetTransfer().GetFromBalance() != "0.00" {
+		t.Errorf("%d results, the last %v", len(results), results[len(results)-1])
+	}
 }

@@ -40,9 +40,11 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		start := time.Now()
 		c := &call{id: requestID(r.Header.Get(requestIDHeader))}
 		w.Header().Set(requestIDHeader, c.id)
-		// The deadline ends with the body, over HTTP/1 and HTTP/2 alike. An error means that there is no connection to set
-		// it on, as in tests.
-		_ = http.NewResponseController(w).SetReadDeadline(start.Add(s.config.RequestTimeout))
+		if r.Body != nil && r.Body != http.NoBody {
+			// It ends with the body, over HTTP/1 and HTTP/2 alike; without a body, net/http would take it for the client's
+			// going away. An error means that there is no connection to set it on, as in tests.
+			_ = http.NewResponseController(w).SetReadDeadline(start.Add(s.config.RequestTimeout))
+		}
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 		if c.logged {

@@ -253,7 +253,7 @@ func restFailure(code int, body []byte) *connect.Error {
 	if err := protojson.Unmarshal(body, &answer); err != nil || answer.GetCode() == 0 {
 		return connect.NewError(connect.CodeUnknown, fmt.Errorf("HTTP %d with no google.rpc.Status: %s", code, body))
 	}
-	failed := connect.NewError(connect.Code(answer.GetCode()), errors.New(answer.GetMessage())) //nolint:gosec // a code
+	failed := connect.NewError(connect.Code(answer.GetCode()), errors.New(answer.GetMessage()))
 	for _, detail := range answer.GetDetails() {
 		if wrapped, err := connect.NewErrorDetail(detail); err == nil {
 			failed.AddDetail(wrapped)

@@ -121,7 +121,8 @@ func transientError(err error) *connect.Error {
 	advice := "repeat the call; with the same ids it is applied at most once"
 	if transfer := new(transferError); errors.As(err, &transfer) {
 		metadata = map[string]string{"transfer_id": transfer.transferID}
-		advice = "transfer " + transfer.transferID + " may or may not have happened: repeat the call with this transfer_id, or read it"
+		advice = "transfer " + transfer.transferID +
+			" may or may not have happened: repeat the call with this transfer_id, or read it"
 	}
 	switch {
 	case errors.Is(err, ledger.ErrUnavailable):
@@ -220,7 +221,7 @@ func retry(after time.Duration) *errdetails.RetryInfo {
 
 // rpcStatus is a Connect error as the google.rpc.Status that gRPC, REST and batch results carry.
 func rpcStatus(err *connect.Error) *status.Status {
-	answer := &status.Status{Code: int32(err.Code()), Message: err.Message()} //nolint:gosec // codes are 1 to 16
+	answer := &status.Status{Code: int32(err.Code()), Message: err.Message()}
 	for _, detail := range err.Details() {
 		answer.Details = append(answer.Details, &anypb.Any{
 			TypeUrl: "type.googleapis.com/" + detail.Type(),

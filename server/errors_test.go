@@ -76,9 +76,14 @@ func transferRequest(from, to *transfersv1.Account, amount string) *transfersv1.
 	}
 }
 
-func TestInvalidArgument(t *testing.T) {
-	f := newFixture(t, server.Config{})
-	a, b := open(t, f.protocol(t, "grpc"), "10"), open(t, f.protocol(t, "grpc"), "")
+// An invalidRequest is a request that must be refused for a field.
+type invalidRequest struct {
+	method string
+	req    proto.Message
+	field  string
+}
+
+func invalidRequests(a, b *transfersv1.Account) []invalidRequest {
 	change := func(set func(*transfersv1.CreateTransferRequest)) *transfersv1.CreateTransferRequest {
 		req := transferRequest(a, b, "1")
 		set(req)
@@ -88,11 +93,7 @@ func TestInvalidArgument(t *testing.T) {
 		account.AccountId = a.GetAccountId()
 		return &transfersv1.UpdateAccountRequest{Account: account, UpdateMask: &fieldmaskpb.FieldMask{Paths: paths}}
 	}
-	cases := []struct {
-		method string
-		req    proto.Message
-		field  string
-	}{
+	return []invalidRequest{
 		{"AccountService/CreateAccount", &transfersv1.CreateAccountRequest{AccountId: "x"}, "account_id"},
 		{"AccountService/CreateAccount", &transfersv1.CreateAccountRequest{AccountId: uuid.Nil.String()}, "account_id"},
 		{"AccountService/CreateAccount", &transfersv1.CreateAccountRequest{Currency: "NOPE"}, "currency"},
@@ -145,9 +146,14 @@ func TestInvalidArgument(t *testing.T) {
 		{"LedgerService/CreateCurrency", &transfersv1.CreateCurrencyRequest{Code: "ABC", Scale: 19}, "scale"},
 		{"LedgerService/ListCurrencies", &transfersv1.ListCurrenciesRequest{PageToken: "?"}, "page_token"},
 	}
+}
+
+func TestInvalidArgument(t *testing.T) {
+	f := newFixture(t, server.Config{})
+	a, b := open(t, f.protocol(t, "grpc"), "10"), open(t, f.protocol(t, "grpc"), "")
 	before := f.counts(t)
 	eachProtocol(t, f, func(t *testing.T, c client) {
-		for _, tc := range cases {
+		for _, tc := range invalidRequests(a, b) {
 			header, failed := c.call(t.Context(), tc.method, tc.req, answerTo(tc.method))
 			if failed == nil {
 				t.Errorf("%s %v: no error", tc.method, tc.req)

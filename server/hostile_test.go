@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,23 +25,11 @@ type hostileCase struct {
 	field  string
 }
 
-// hostileBodies are bodies that must be refused, for a payer and a payee that exist.
-func hostileBodies(payer, payee string) []hostileCase {
-	transfer := func(name, field, body string) hostileCase {
-		body = strings.NewReplacer("PAYER", payer, "PAYEE", payee).Replace(body)
-		return hostileCase{name, "TransferService/CreateTransfer", "/api/v1/transfers", body, field}
-	}
+// hostileAccounts are bodies of CreateAccount.
+func hostileAccounts() []hostileCase {
 	account := func(name, field, body string) hostileCase {
 		return hostileCase{name, "AccountService/CreateAccount", "/api/v1/accounts", body, field}
 	}
-	batch := func(name, field, body string) hostileCase {
-		body = strings.NewReplacer("PAYER", payer, "PAYEE", payee).Replace(body)
-		return hostileCase{name, "TransferService/BatchCreateTransfers", "/api/v1/transfers:batch", body, field}
-	}
-	amount := func(name, value string) hostileCase {
-		return transfer("amount "+name, "amount", `{"from_account_id":"PAYER","to_account_id":"PAYEE","amount":`+value+`}`)
-	}
-	one := `{"from_account_id":"PAYER","to_account_id":"PAYEE","amount":1}`
 	return []hostileCase{
 		account("empty body", "body", ""),
 		account("no JSON", "", "hello"),
@@ -76,6 +65,23 @@ func hostileBodies(payer, payee string) []hostileCase {
 		account("negative balance", "initial_balance", `{"initial_balance": -0.01}`),
 		account("precise balance", "initial_balance", `{"initial_balance": 100.001}`),
 		account("balance as text with spaces", "initial_balance", `{"initial_balance": " 1"}`),
+	}
+}
+
+// hostileTransfers are bodies of CreateTransfer and BatchCreateTransfers between two accounts that exist.
+func hostileTransfers(payer, payee string) []hostileCase {
+	accounts := strings.NewReplacer("PAYER", payer, "PAYEE", payee)
+	transfer := func(name, field, body string) hostileCase {
+		return hostileCase{name, "TransferService/CreateTransfer", "/api/v1/transfers", accounts.Replace(body), field}
+	}
+	batch := func(name, field, body string) hostileCase {
+		return hostileCase{name, "TransferService/BatchCreateTransfers", "/api/v1/transfers:batch", accounts.Replace(body), field}
+	}
+	one := `{"from_account_id":"PAYER","to_account_id":"PAYEE","amount":1}`
+	amount := func(name, value string) hostileCase {
+		return transfer("amount "+name, "amount", strings.Replace(one, ":1}", ":"+value+"}", 1))
+	}
+	return []hostileCase{
 		transfer("id of no form", "from_account_id", `{"from_account_id":"x","to_account_id":"PAYEE","amount":1}`),
 		transfer("no payee", "to_account_id", `{"from_account_id":"PAYER","amount":1}`),
 		transfer("same account", "to_account_id", `{"from_account_id":"PAYER","to_account_id":"PAYER","amount":1}`),
@@ -110,8 +116,14 @@ func hostileBodies(payer, payee string) []hostileCase {
 		batch("unknown field in an item", "transfers[1].amuont", `{"transfers": [`+one+`, {"amuont": 1}]}`),
 		batch("atomic with an item below zero", "transfers[1].amount", `{"atomic": true, "transfers": [`+one+`, `+strings.Replace(one, ":1}", ":-1}", 1)+`]}`),
 		batch("atomic as text", "atomic", `{"atomic": "yes", "transfers": [`+one+`]}`),
+	}
+}
+
+// hostileOthers are bodies of the other methods, for an account that exists.
+func hostileOthers(account string) []hostileCase {
+	return []hostileCase{
 		{"forged page token", "TransferService/ListTransfers", "", `{"pageToken": "eyJ0IjoiMjAyNiJ9"}`, "page_token"},
-		{"forged page token of entries", "AccountService/ListEntries", "", `{"accountId": "` + payer + `", "pageToken": "` + strings.Repeat("A", 900) + `"}`, "page_token"},
+		{"forged page token of entries", "AccountService/ListEntries", "", `{"accountId": "` + account + `", "pageToken": "` + strings.Repeat("A", 900) + `"}`, "page_token"},
 		{"endless page token", "AccountService/ListAccounts", "", `{"pageToken": "` + strings.Repeat("A", 1001) + `"}`, "page_token"},
 		{"page of no size", "AccountService/ListAccounts", "", `{"pageSize": "many"}`, "page_size"},
 		{"page of minus one", "AccountService/ListAccounts", "", `{"pageSize": -1}`, "page_size"},
@@ -121,9 +133,9 @@ func hostileBodies(payer, payee string) []hostileCase {
 		{"time of no form", "TransferService/ListTransfers", "", `{"startTime": "yesterday"}`, "start_time"},
 		{"time out of range", "TransferService/ListTransfers", "", `{"endTime": "10000-01-01T00:00:00Z"}`, "end_time"},
 		{"range turned around", "TransferService/ListTransfers", "", `{"startTime": "2026-01-02T00:00:00Z", "endTime": "2026-01-01T00:00:00Z"}`, "end_time"},
-		{"mask of no form", "AccountService/UpdateAccount", "", `{"account": {"accountId": "` + payer + `"}, "updateMask": "a..b"}`, "update_mask"},
-		{"mask of a list", "AccountService/UpdateAccount", "", `{"account": {"accountId": "` + payer + `"}, "updateMask": ["status"]}`, "update_mask"},
-		{"version zero", "AccountService/UpdateAccount", "", `{"account": {"accountId": "` + payer + `", "displayName": "n"}, "expectedVersion": 0}`, "expected_version"},
+		{"mask of no form", "AccountService/UpdateAccount", "", `{"account": {"accountId": "` + account + `"}, "updateMask": "a..b"}`, "update_mask"},
+		{"mask of a list", "AccountService/UpdateAccount", "", `{"account": {"accountId": "` + account + `"}, "updateMask": ["status"]}`, "update_mask"},
+		{"version zero", "AccountService/UpdateAccount", "", `{"account": {"accountId": "` + account + `", "displayName": "n"}, "expectedVersion": 0}`, "expected_version"},
 		{"scale as text", "LedgerService/CreateCurrency", "/api/v1/currencies", `{"code": "ABC", "scale": "two"}`, "scale"},
 		{"scale of minus one", "LedgerService/CreateCurrency", "/api/v1/currencies", `{"code": "ABC", "scale": -1}`, "scale"},
 	}
@@ -140,7 +152,7 @@ func manyPairs(n int) string {
 }
 
 // requireClientError checks that an answer blames the client, as JSON, and names the field.
-func requireClientError(t *testing.T, res *http.Response, text, field string) {
+func requireClientError(t *testing.T, res reply, text, field string) {
 	t.Helper()
 	var answer struct {
 		Code    any    `json:"code"`
@@ -167,7 +179,8 @@ func TestHostileBodies(t *testing.T) {
 	f := newFixture(t, server.Config{})
 	payer, payee := open(t, f.protocol(t, "grpc"), "1000"), open(t, f.protocol(t, "grpc"), "")
 	before := f.counts(t)
-	for _, tc := range hostileBodies(payer.GetAccountId(), payee.GetAccountId()) {
+	cases := slices.Concat(hostileAccounts(), hostileTransfers(payer.GetAccountId(), payee.GetAccountId()), hostileOthers(payer.GetAccountId()))
+	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			paths := []string{"/transfers.v1." + tc.method}
 			if tc.path != "" {
@@ -187,20 +200,19 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-func TestHostileRequests(t *testing.T) {
-	f := newFixture(t, server.Config{MaxRequestBytes: 100_000})
-	account := open(t, f.protocol(t, "grpc"), "1000").GetAccountId()
-	before := f.counts(t)
-	huge := `{"display_name": "` + strings.Repeat("x", 100_000) + `"}`
-	cases := []struct {
-		name, method, path, body string
-		header                   []string
-		status                   int
-		field                    string
-	}{
+// A hostileRequest is a whole request, the status it must get, and what the answer must name.
+type hostileRequest struct {
+	name, method, path, body string
+	header                   []string
+	status                   int
+	field                    string
+}
+
+// hostileURLs are requests with something wrong in path or query, for an account that exists.
+func hostileURLs(account string) []hostileRequest {
+	return []hostileRequest{
 		{"unknown parameter", "GET", "/api/v1/accounts?page_sise=1", "", nil, 400, "page_sise"},
 		{"unknown parameter beside a good one", "GET", "/api/v1/transfers?page_size=1&x=y", "", nil, 400, "x"},
-		{"parameter of a body", "POST", "/api/v1/accounts?currency=EUR", `{}`, nil, 400, "currency"},
 		{"nested parameter", "GET", "/api/v1/accounts/" + account + "?account.status=OPEN", "", nil, 400, "account.status"},
 		{"path variable as parameter", "GET", "/api/v1/accounts/" + account + "/entries?account_id=x", "", nil, 400, "account_id"},
 		{"parameter twice", "GET", "/api/v1/accounts?page_size=1&pageSize=2", "", nil, 400, "page_size"},
@@ -225,6 +237,16 @@ func TestHostileRequests(t *testing.T) {
 		{"id that is no UTF-8", "GET", "/api/v1/accounts/%ff", "", nil, 400, "account_id"},
 		{"id with a percent sign", "GET", "/api/v1/accounts/%25zz", "", nil, 400, "account_id"},
 		{"id with NUL", "GET", "/api/v1/transfers/%00", "", nil, 400, "transfer_id"},
+		{"Connect header", "GET", "/api/v1/accounts/x", "", []string{"Connect-Protocol-Version", "1"}, 400, "account_id"},
+		{"body of a GET", "GET", "/api/v1/accounts", `{"page_size": 1}`, nil, 400, "no body"},
+	}
+}
+
+// hostileHeaders are requests with something wrong elsewhere.
+func hostileHeaders(account string) []hostileRequest {
+	huge := `{"display_name": "` + strings.Repeat("x", 100_000) + `"}`
+	return []hostileRequest{
+		{"parameter of a body", "POST", "/api/v1/accounts?currency=EUR", `{}`, nil, 400, "currency"},
 		{"id of a patch", "PATCH", "/api/v1/accounts/x", `{"display_name": "n"}`, nil, 400, "account.account_id"},
 		{"id with a verb", "GET", "/api/v1/accounts/" + account + ":close", "", nil, 404, "route"},
 		{"id with a colon", "GET", "/api/v1/accounts/" + account + ":", "", nil, 404, "route"},
@@ -232,8 +254,6 @@ func TestHostileRequests(t *testing.T) {
 		{"RPC path under api", "POST", "/api/transfers.v1.AccountService/GetAccount", `{}`, nil, 404, "route"},
 		{"wrong method", "DELETE", "/api/v1/accounts/" + account, "", nil, 405, "GET, PATCH"},
 		{"wrong method of a verb", "GET", "/api/v1/transfers:batch", "", nil, 405, "POST"},
-		{"Connect header", "GET", "/api/v1/accounts/x", "", []string{"Connect-Protocol-Version", "1"}, 400, "account_id"},
-		{"body of a GET", "GET", "/api/v1/accounts", `{"page_size": 1}`, nil, 400, "no body"},
 		{"text/plain", "POST", "/api/v1/accounts", `{}`, []string{"Content-Type", "text/plain"}, 415, "application/json"},
 		{"a form", "POST", "/api/v1/accounts", `{}`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/json"},
 		{"no type", "POST", "/api/v1/accounts", `{}`, []string{"Content-Type", ""}, 415, "application/json"},
@@ -255,7 +275,13 @@ func TestHostileRequests(t *testing.T) {
 		{"exponent in a patch", "PATCH", "/api/v1/accounts/" + account, `{"min_balance": -1e2}`, nil, 400, "account.min_balance"},
 		{"Connect GET of a write", "GET", "/transfers.v1.AccountService/CreateAccount?encoding=json&message=%7B%7D", "", nil, 405, ""},
 	}
-	for _, tc := range cases {
+}
+
+func TestHostileRequests(t *testing.T) {
+	f := newFixture(t, server.Config{MaxRequestBytes: 100_000})
+	account := open(t, f.protocol(t, "grpc"), "1000").GetAccountId()
+	before := f.counts(t)
+	for _, tc := range slices.Concat(hostileURLs(account), hostileHeaders(account)) {
 		t.Run(tc.name, func(t *testing.T) {
 			res, text := f.send(t, tc.method, tc.path, tc.body, tc.header...)
 			if res.StatusCode != tc.status {

@@ -27,11 +27,13 @@ func (s *Server) interceptors() connect.HandlerOption {
 	)
 }
 
-// logCalls writes one line for each call, with nothing of what the request says.
+// logCalls writes one line for each call, with nothing of what the request says, and counts it.
 func (s *Server) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		start := time.Now()
 		res, err := next(ctx, req)
+		took := time.Since(start)
+		s.metrics.done(req.Spec().Procedure, err, took)
 		c := callOf(ctx)
 		c.logged = true
 		level, code := slog.LevelDebug, "ok"
@@ -49,7 +51,7 @@ func (s *Server) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 			slog.String("procedure", req.Spec().Procedure),
 			slog.String("protocol", protocol),
 			slog.String("code", code),
-			slog.Duration("duration", time.Since(start)),
+			slog.Duration("duration", took),
 			slog.String("request_id", c.id),
 		}
 		if c.cause != nil {
@@ -78,8 +80,8 @@ func (s *Server) recoverPanics(next connect.UnaryFunc) connect.UnaryFunc {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
-				panic(p)
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p) // a handler's way to have net/http cut the connection
 			}
 			c := callOf(ctx)
 			c.cause = fmt.Errorf("panic: %v", p)

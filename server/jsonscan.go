@@ -158,14 +158,15 @@ func (s *jsonScanner) enter() (more, ok bool) {
 // leave stands behind a value. It passes a comma, and then more follows, or a closing bracket.
 func (s *jsonScanner) leave() (more, ok bool) {
 	s.skipSpace()
+	top := &s.stack[len(s.stack)-1]
 	if s.pos >= len(s.data) {
+		top.name = nil
 		return false, false
 	}
-	top := &s.stack[len(s.stack)-1]
-	top.name = nil
 	switch s.data[s.pos] {
 	case ',':
 		s.pos++
+		top.name = nil
 		top.index++
 		return true, true
 	case top.closing():

@@ -15,7 +15,9 @@ type ledgerService struct {
 }
 
 // ListCurrencies reads a page of currencies.
-func (s *ledgerService) ListCurrencies(ctx context.Context, req *transfersv1.ListCurrenciesRequest) (*transfersv1.ListCurrenciesResponse, error) {
+func (s *ledgerService) ListCurrencies(
+	ctx context.Context, req *transfersv1.ListCurrenciesRequest,
+) (*transfersv1.ListCurrenciesResponse, error) {
 	currencies, token, err := s.ledger.ListCurrencies(ctx, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
 	if err != nil {
 		return nil, err
@@ -28,7 +30,9 @@ func (s *ledgerService) ListCurrencies(ctx context.Context, req *transfersv1.Lis
 }
 
 // CreateCurrency adds a currency.
-func (s *ledgerService) CreateCurrency(ctx context.Context, req *transfersv1.CreateCurrencyRequest) (*transfersv1.CreateCurrencyResponse, error) {
+func (s *ledgerService) CreateCurrency(
+	ctx context.Context, req *transfersv1.CreateCurrencyRequest,
+) (*transfersv1.CreateCurrencyResponse, error) {
 	currency, replayed, err := s.ledger.CreateCurrency(ctx, req.GetCode(), req.GetScale())
 	if err != nil {
 		return nil, err
@@ -40,7 +44,9 @@ func (s *ledgerService) CreateCurrency(ctx context.Context, req *transfersv1.Cre
 }
 
 // CheckLedger proves the invariants anew.
-func (s *ledgerService) CheckLedger(ctx context.Context, _ *transfersv1.CheckLedgerRequest) (*transfersv1.CheckLedgerResponse, error) {
+func (s *ledgerService) CheckLedger(
+	ctx context.Context, _ *transfersv1.CheckLedgerRequest,
+) (*transfersv1.CheckLedgerResponse, error) {
 	report, err := s.ledger.Check(ctx)
 	if err != nil {
 		return nil, err

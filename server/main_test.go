@@ -108,8 +108,14 @@ func newClient(set func(*http.Protocols)) *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: protocols, MaxIdleConnsPerHost: 16}, Timeout: time.Minute}
 }
 
-// send makes a raw HTTP/1.1 request and returns its answer with the body read.
-func (f *fixture) send(t *testing.T, method, path, body string, header ...string) (*http.Response, string) {
+// A reply is what an HTTP answer says beside its body.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
+// send makes a raw HTTP/1.1 request and returns its answer and the answer's body.
+func (f *fixture) send(t *testing.T, method, path, body string, header ...string) (reply, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, strings.NewReader(body))
 	if err != nil {
@@ -130,7 +136,7 @@ func (f *fixture) send(t *testing.T, method, path, body string, header ...string
 	if err != nil {
 		t.Fatalf("%s %s: read the answer: %v", method, path, err)
 	}
-	return res, string(text)
+	return reply{res.StatusCode, res.Header}, string(text)
 }
 
 // counts is the number of accounts, transfers and currencies, to see that a refused request left nothing.

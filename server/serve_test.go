@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -225,6 +226,32 @@ func TestNewRefusesBadConfig(t *testing.T) {
 	} {
 		if _, err := New(config); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestSlowBodies holds back half a body; the server answers all the same, and no handler is called.
+func TestSlowBodies(t *testing.T) {
+	s := newTestServer(t, Config{RequestTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	listener := httptest.NewServer(s)
+	defer listener.Close()
+	for _, path := range []string{"/api/v1/accounts", "/transfers.v1.AccountService/CreateAccount"} {
+		conn, err := net.Dial("tcp", listener.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusRequestTimeout && res.StatusCode != http.StatusGatewayTimeout {
+			t.Errorf("%s: %d %s", path, res.StatusCode, body)
 		}
 	}
 }

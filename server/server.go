@@ -21,6 +21,7 @@ import (
 	connectcors "connectrpc.com/cors"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
@@ -43,6 +44,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
 	AllowedOrigins []string
+	// Metrics gets the metrics of calls. Default: nobody does.
+	Metrics prometheus.Registerer
 }
 
 // A Server answers the API. It is an http.Handler; Serve also gives it a listener with limits and a graceful end.
@@ -51,6 +54,7 @@ type Server struct {
 	logger    *slog.Logger
 	ledger    *ledger.Ledger
 	validator protovalidate.Validator
+	metrics   *callMetrics
 	handler   http.Handler
 	draining  atomic.Bool // calls in flight are finished, new ones are not wanted
 }
@@ -74,7 +78,11 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: validation rules: %w", err)
 	}
-	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator}
+	metrics, err := newCallMetrics(config.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("server: metrics: %w", err)
+	}
+	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator, metrics: metrics}
 	services := s.services()
 	rest, err := newREST(services, config.MaxRequestBytes)
 	if err != nil {
@@ -85,7 +93,8 @@ func New(config Config) (*Server, error) {
 }
 
 func (c *Config) setDefaults() error {
-	if c.RequestTimeout < 0 || c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 || c.MaxConnections < 0 || c.DrainTimeout < 0 {
+	if c.RequestTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
+		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
 	}
 	if c.Logger == nil {

@@ -21,7 +21,9 @@ type transferService struct {
 }
 
 // CreateTransfer moves money.
-func (s *transferService) CreateTransfer(ctx context.Context, req *transfersv1.CreateTransferRequest) (*transfersv1.CreateTransferResponse, error) {
+func (s *transferService) CreateTransfer(
+	ctx context.Context, req *transfersv1.CreateTransferRequest,
+) (*transfersv1.CreateTransferResponse, error) {
 	params, err := transferParams(req)
 	if err != nil {
 		return nil, err
@@ -46,7 +48,9 @@ func (s *transferService) CreateTransfer(ctx context.Context, req *transfersv1.C
 }
 
 // BatchCreateTransfers makes many transfers. Items that are malformed never reach the ledger.
-func (s *transferService) BatchCreateTransfers(ctx context.Context, req *transfersv1.BatchCreateTransfersRequest) (*transfersv1.BatchCreateTransfersResponse, error) {
+func (s *transferService) BatchCreateTransfers(
+	ctx context.Context, req *transfersv1.BatchCreateTransfersRequest,
+) (*transfersv1.BatchCreateTransfersResponse, error) {
 	var (
 		items   = req.GetTransfers()
 		results = make([]*transfersv1.TransferResult, len(items))
@@ -135,7 +139,9 @@ func transferParams(req *transfersv1.CreateTransferRequest) (ledger.TransferPara
 }
 
 // GetTransfer reads a transfer. One that was refused is no error here.
-func (s *transferService) GetTransfer(ctx context.Context, req *transfersv1.GetTransferRequest) (*transfersv1.GetTransferResponse, error) {
+func (s *transferService) GetTransfer(
+	ctx context.Context, req *transfersv1.GetTransferRequest,
+) (*transfersv1.GetTransferResponse, error) {
 	id, err := parseID("transfer_id", req.GetTransferId())
 	if err != nil {
 		return nil, err
@@ -148,7 +154,9 @@ func (s *transferService) GetTransfer(ctx context.Context, req *transfersv1.GetT
 }
 
 // ListTransfers reads a page of transfers.
-func (s *transferService) ListTransfers(ctx context.Context, req *transfersv1.ListTransfersRequest) (*transfersv1.ListTransfersResponse, error) {
+func (s *transferService) ListTransfers(
+	ctx context.Context, req *transfersv1.ListTransfersRequest,
+) (*transfersv1.ListTransfersResponse, error) {
 	account, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return nil, err

@@ -212,7 +212,7 @@ func TestKillAndRestartRecovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir()}))
-	<-ended
+	<-ended //nolint:errcheck // it was killed, however it says so
 }
 
 // The files of a crashed postmaster block nothing, even when its process id is somebody else's now, or

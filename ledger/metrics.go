@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what a ledger counts. They are kept whether or not anybody collects them.
+type metrics struct {
+	batchSize    prometheus.Histogram
+	batchSeconds prometheus.Histogram
+	retries      prometheus.Counter
+	outcomes     *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "ledger_batch_size",
+			Help:    "Transfers and openings that were committed together.",
+			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 10_000},
+		}),
+		batchSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "ledger_batch_duration_seconds",
+			Help:    "From when a batch was taken from the queue until it was committed, retries included.",
+			Buckets: prometheus.ExponentialBuckets(0.000_25, 2, 16), // 0.25 ms to 8 s
+		}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ledger_batch_retries_total",
+			Help: "Attempts at a batch that failed and were repeated.",
+		}),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ledger_transfers_total",
+			Help: "Transfers by outcome: SUCCESS, the reason of a refusal, REPLAYED, or ERROR for what never became one.",
+		}, []string{"outcome"}),
+	}
+}
+
+// register hands the metrics to a registry, with the depth of the queue.
+func (m *metrics) register(registry prometheus.Registerer, b *batcher) error {
+	depth := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ledger_queue_depth",
+		Help: "Transfers and openings that wait for their batch to begin.",
+	}, func() float64 { return float64(b.depth()) })
+	for _, c := range []prometheus.Collector{
+		depth, m.batchSize, m.batchSeconds, m.retries, m.outcomes,
+	} {
+		if err := registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batchDone counts a batch that began at start.
+func (m *metrics) batchDone(start time.Time, openings int, outcomes []Outcome) {
+	m.batchSeconds.Observe(time.Since(start).Seconds())
+	m.batchSize.Observe(float64(openings + len(outcomes)))
+	counts := make(map[string]int, 4)
+	for i := range outcomes {
+		counts[outcomes[i].label()]++
+	}
+	for label, n := range counts {
+		m.outcomes.WithLabelValues(label).Add(float64(n))
+	}
+}
+
+// label names the outcome as metrics do.
+func (o *Outcome) label() string {
+	switch {
+	case o.Err != nil:
+		return "ERROR"
+	case o.Replayed:
+		return "REPLAYED"
+	case o.Transfer.Status == TransferFailed:
+		return string(o.Transfer.Reason)
+	default:
+		return string(o.Transfer.Status)
+	}
+}

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// NewAdmin answers what operators ask: GET /metrics in Prometheus' format, from the registry, and profiles under
+// /debug/pprof/. It tells much and takes CPU time, so it belongs on a port of its own that only they reach.
+func NewAdmin(registry prometheus.Gatherer) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+}
+
+// callMetrics count the calls of the API.
+type callMetrics struct {
+	seconds *prometheus.HistogramVec
+}
+
+func newCallMetrics(registry prometheus.Registerer) (*callMetrics, error) {
+	m := &callMetrics{seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "rpc_server_duration_seconds",
+		Help:    "How long calls took that reached a handler or its validation, by procedure and code.",
+		Buckets: prometheus.ExponentialBuckets(0.000_5, 2, 15), // 0.5 ms to 8 s
+	}, []string{"procedure", "code"})}
+	if registry == nil {
+		return m, nil
+	}
+	return m, registry.Register(m.seconds)
+}
+
+func (m *callMetrics) done(procedure string, err error, took time.Duration) {
+	code := "ok"
+	if err != nil {
+		code = connect.CodeOf(err).String()
+	}
+	m.seconds.WithLabelValues(procedure, code).Observe(took.Seconds())
+}
