@@ -17,6 +17,7 @@ type cli struct {
 	Serve   serveCommand   `cmd:"" help:"Serve the API. Without DATABASE_URL, on a private PostgreSQL that is started for it."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. serve does it too."`
 	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew; the exit status is 1 when one is broken."`
+	Bench   benchCommand   `cmd:"" help:"Measure how fast the ledger is, and prove that it is sound afterwards."`
 }
 
 // databaseConfig says which database to use.

@@ -72,14 +72,11 @@ func (l *Ledger) newOpening(ctx context.Context, p AccountParams) (*opening, err
 
 // GetAccount reads an account; the error is a NotFoundError when there is none.
 func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
-	rows, err := l.queries.AccountsGet(ctx, l.readers, []uuid.UUID{id})
-	if err != nil {
-		return Account{}, readError(ctx, "read an account", err)
+	a, found, err := l.accountReads.get(ctx, id)
+	if err == nil && !found {
+		err = &NotFoundError{Kind: "account", ID: id}
 	}
-	if len(rows) == 0 {
-		return Account{}, &NotFoundError{Kind: "account", ID: id}
-	}
-	return l.accountOf(ctx, l.readers, &rows[0].Account)
+	return a, err
 }
 
 func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account) (Account, error) {
@@ -133,7 +130,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 		return Account{}, err
 	}
 	var account Account
-	err := pgx.BeginFunc(ctx, l.readers, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.AccountGetForUpdate(ctx, tx, change.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &NotFoundError{Kind: "account", ID: change.ID}

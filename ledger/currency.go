@@ -86,7 +86,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32) (
 	}
 	// Nobody can have guessed this id and taken it for an account of their own.
 	equity := uuid.Must(uuid.NewV7())
-	err = pgx.BeginFunc(ctx, l.readers, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
 			Code: code, Scale: int16(scale), EquityAccountID: equity,
 		})

@@ -58,6 +58,9 @@ type Ledger struct {
 	tokens     tokenSigner
 	metrics    *metrics
 	batcher    *batcher
+
+	accountReads  coalescer[Account]
+	transferReads coalescer[Transfer]
 }
 
 // Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away.
@@ -74,6 +77,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		l.writers.Close()
 		return nil, err
 	}
+	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
 	if err != nil {

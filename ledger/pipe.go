@@ -17,6 +17,9 @@ const (
 	rollback   = "ROLLBACK"
 )
 
+// readCommitted is for transactions outside the batches; as above, the database's default may be another.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
 // A pipe is a connection whose next statement travels in one round trip with the transaction control around it: a
 // batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, COMMIT]. It serves the :many and :exec queries of
 // gen/db; after an error the transaction, if one was begun, is still to be rolled back.

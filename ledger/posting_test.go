@@ -158,14 +158,11 @@ func (p *posting) account(s *step) {
 		}
 	}
 	_, replayed, err := p.l.CreateAccount(context.Background(), params)
-	switch {
-	case err != nil:
-		p.require(s, outcomeText(ledger.Outcome{Err: err}))
-	case replayed:
-		p.require(s, "replay ok")
-	default:
-		p.require(s, "ok")
+	got := errorText(err)
+	if replayed {
+		got = "replay " + got
 	}
+	p.require(s, got)
 }
 
 func (p *posting) update(s *step) {
@@ -178,11 +175,8 @@ func (p *posting) update(s *step) {
 	default:
 		p.t.Fatalf("%s: unknown field %s", s.place, s.words[1])
 	}
-	if _, err := p.l.UpdateAccount(context.Background(), change); err != nil {
-		p.require(s, outcomeText(ledger.Outcome{Err: err}))
-		return
-	}
-	p.require(s, "ok")
+	_, err := p.l.UpdateAccount(context.Background(), change)
+	p.require(s, errorText(err))
 }
 
 // params reads "t1 A->B AMOUNT options".
@@ -219,7 +213,7 @@ func (p *posting) batch(s *step) {
 	}
 	outcomes, err := p.l.TransferBatch(context.Background(), params, s.words[0] == "group")
 	if err != nil {
-		p.require(s, outcomeText(ledger.Outcome{Err: err}))
+		p.require(s, errorText(err))
 		return
 	}
 	p.require(s, "")
@@ -275,26 +269,34 @@ func (p *posting) unrecorded(s *step) {
 	}
 }
 
-// outcomeText is an outcome as the tables write it.
-func outcomeText(o ledger.Outcome) string {
+// errorText is an error as the tables write it.
+func errorText(err error) string {
 	var conflict *ledger.ConflictError
 	var invalid *ledger.InvalidError
 	var state *ledger.StateError
 	var version *ledger.VersionError
 	var missing *ledger.NotFoundError
 	switch {
-	case errors.As(o.Err, &conflict):
+	case errors.As(err, &conflict):
 		return "conflict"
-	case errors.As(o.Err, &invalid):
+	case errors.As(err, &invalid):
 		return "invalid " + invalid.Field
-	case errors.As(o.Err, &state):
+	case errors.As(err, &state):
 		return "refused " + state.Reason
-	case errors.As(o.Err, &version):
+	case errors.As(err, &version):
 		return "version"
-	case errors.As(o.Err, &missing):
+	case errors.As(err, &missing):
 		return "missing"
-	case o.Err != nil:
-		return o.Err.Error()
+	case err != nil:
+		return err.Error()
+	}
+	return "ok"
+}
+
+// outcomeText is an outcome as the tables write it.
+func outcomeText(o ledger.Outcome) string {
+	if o.Err != nil {
+		return errorText(o.Err)
 	}
 	text := "ok"
 	if o.Transfer.Status != ledger.TransferSuccess || o.Transfer.Reason != "" {

@@ -26,7 +26,8 @@ const (
 	cutBeforeAnswer               // the client sees a closed connection at once; the statement arrives after then
 )
 
-// A fault happens once, at the first statement whose text contains the fault's, after the faults before it.
+// A fault happens once, at the first statement that begins with the fault's text or has its name in queries/, after the
+// faults before it.
 type fault struct {
 	at   string
 	do   action
@@ -95,7 +96,8 @@ func (p *proxy) expect(faults ...fault) {
 func (p *proxy) take(statement string) (fault, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if statement == "" || len(p.faults) == 0 || !strings.Contains(statement, p.faults[0].at) {
+	statement = strings.TrimPrefix(statement, "-- name: ")
+	if statement == "" || len(p.faults) == 0 || !strings.HasPrefix(statement, p.faults[0].at) {
 		return fault{}, false
 	}
 	f := p.faults[0]

@@ -131,14 +131,11 @@ func newCommand(p TransferParams) (command, error) {
 
 // GetTransfer reads a transfer, a refused one too; the error is a NotFoundError when there is none.
 func (l *Ledger) GetTransfer(ctx context.Context, id uuid.UUID) (Transfer, error) {
-	rows, err := l.queries.TransfersGet(ctx, l.readers, []uuid.UUID{id})
-	if err != nil {
-		return Transfer{}, readError(ctx, "read a transfer", err)
+	t, found, err := l.transferReads.get(ctx, id)
+	if err == nil && !found {
+		err = &NotFoundError{Kind: "transfer", ID: id}
 	}
-	if len(rows) == 0 {
-		return Transfer{}, &NotFoundError{Kind: "transfer", ID: id}
-	}
-	return l.transferOf(ctx, l.readers, &rows[0].Transfer)
+	return t, err
 }
 
 func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.Transfer) (Transfer, error) {

@@ -125,6 +125,10 @@ CREATE TRIGGER transfer_is_kept BEFORE DELETE ON transfer FOR EACH ROW EXECUTE F
 CREATE TRIGGER transfer_is_not_truncated BEFORE TRUNCATE ON transfer EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER account_is_kept BEFORE DELETE ON account FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER account_is_not_truncated BEFORE TRUNCATE ON account EXECUTE FUNCTION refuse_change();
+-- What an account is never changes. The trigger looks at the columns named in an UPDATE, so a movement does not pay for it.
+CREATE TRIGGER account_identity_is_immutable
+    BEFORE UPDATE OF account_id, currency, is_equity, create_time, create_fingerprint ON account
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER currency_is_immutable BEFORE UPDATE OR DELETE ON currency
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 

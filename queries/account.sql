@@ -1,6 +1,8 @@
 -- AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an account. It changes every
 -- account or answers fewer rows than it was given; then the caller rolls back and decides transfer by transfer.
 --
+-- now is the clock as it is: earlier than update_time when the clock was set back.
+--
 -- No row is read first: the conditions are checked on the newest version of each row, under the row lock that the
 -- UPDATE takes. The writers' connections allow only plans that visit accounts in the order of account_id (see
 -- WriterSettings), so batches of several instances cannot deadlock.
@@ -21,15 +23,24 @@ WHERE a.account_id = m.account_id
   AND (a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
   -- A transfer that is there already must not move money again.
   AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY (@known_ids::uuid[]))
-RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time;
+RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time,
+          clock_timestamp()::timestamptz AS now;
 
--- AccountsLock locks accounts in the order of their ids and reads what a decision needs.
--- name: AccountsLock :many
-SELECT account_id, currency, balance, held, min_balance, status, entry_count
-FROM account
+-- AccountsAdvance brings accounts, whose row locks are held, to the time of their last movement.
+-- name: AccountsAdvance :exec
+UPDATE account
+SET update_time = @update_time
 WHERE account_id = ANY (@account_ids::uuid[])
-ORDER BY account_id
-FOR NO KEY UPDATE;
+  AND update_time < @update_time;
+
+-- AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
+-- for = ANY the planner may take an index whose second column is the id, and read all of it.
+-- name: AccountsLock :many
+SELECT a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count
+FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
+JOIN account AS a ON a.account_id = m.account_id
+ORDER BY a.account_id
+FOR NO KEY UPDATE OF a;
 
 -- AccountsInsert opens accounts with their opening balance and answers those that were not there before. The rows go
 -- in by id, so that two batches that open the same accounts cannot deadlock.

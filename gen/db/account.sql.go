@@ -182,6 +182,29 @@ func (q *Queries) AccountUpdate(ctx context.Context, db DBTX, arg AccountUpdateP
 	return i, err
 }
 
+const accountsAdvance = `-- name: AccountsAdvance :exec
+UPDATE account
+SET update_time = $1
+WHERE account_id = ANY ($2::uuid[])
+  AND update_time < $1
+`
+
+type AccountsAdvanceParams struct {
+	UpdateTime time.Time
+	AccountIDs []uuid.UUID
+}
+
+// AccountsAdvance brings accounts, whose row locks are held, to the time of their last movement.
+//
+//	UPDATE account
+//	SET update_time = $1
+//	WHERE account_id = ANY ($2::uuid[])
+//	  AND update_time < $1
+func (q *Queries) AccountsAdvance(ctx context.Context, db DBTX, arg AccountsAdvanceParams) error {
+	_, err := db.Exec(ctx, accountsAdvance, arg.UpdateTime, arg.AccountIDs)
+	return err
+}
+
 const accountsApply = `-- name: AccountsApply :many
 UPDATE account AS a
 SET balance = a.balance + m.delta,
@@ -199,7 +222,8 @@ WHERE a.account_id = m.account_id
   AND (a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
   -- A transfer that is there already must not move money again.
   AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY ($1::uuid[]))
-RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time
+RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time,
+          clock_timestamp()::timestamptz AS now
 `
 
 type AccountsApplyParams struct {
@@ -219,10 +243,13 @@ type AccountsApplyRow struct {
 	Status     string
 	EntryCount int64
 	UpdateTime time.Time
+	Now        time.Time
 }
 
 // AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an account. It changes every
 // account or answers fewer rows than it was given; then the caller rolls back and decides transfer by transfer.
+//
+// now is the clock as it is: earlier than update_time when the clock was set back.
 //
 // No row is read first: the conditions are checked on the newest version of each row, under the row lock that the
 // UPDATE takes. The writers' connections allow only plans that visit accounts in the order of account_id (see
@@ -244,7 +271,8 @@ type AccountsApplyRow struct {
 //	  AND (a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
 //	  -- A transfer that is there already must not move money again.
 //	  AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY ($1::uuid[]))
-//	RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time
+//	RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time,
+//	          clock_timestamp()::timestamptz AS now
 func (q *Queries) AccountsApply(ctx context.Context, db DBTX, arg AccountsApplyParams) ([]AccountsApplyRow, error) {
 	rows, err := db.Query(ctx, accountsApply,
 		arg.KnownIDs,
@@ -269,6 +297,7 @@ func (q *Queries) AccountsApply(ctx context.Context, db DBTX, arg AccountsApplyP
 			&i.Status,
 			&i.EntryCount,
 			&i.UpdateTime,
+			&i.Now,
 		); err != nil {
 			return nil, err
 		}
@@ -420,11 +449,11 @@ func (q *Queries) AccountsInsert(ctx context.Context, db DBTX, arg AccountsInser
 }
 
 const accountsLock = `-- name: AccountsLock :many
-SELECT account_id, currency, balance, held, min_balance, status, entry_count
-FROM account
-WHERE account_id = ANY ($1::uuid[])
-ORDER BY account_id
-FOR NO KEY UPDATE
+SELECT a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count
+FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+JOIN account AS a ON a.account_id = m.account_id
+ORDER BY a.account_id
+FOR NO KEY UPDATE OF a
 `
 
 type AccountsLockRow struct {
@@ -437,13 +466,14 @@ type AccountsLockRow struct {
 	EntryCount int64
 }
 
-// AccountsLock locks accounts in the order of their ids and reads what a decision needs.
+// AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
+// for = ANY the planner may take an index whose second column is the id, and read all of it.
 //
-//	SELECT account_id, currency, balance, held, min_balance, status, entry_count
-//	FROM account
-//	WHERE account_id = ANY ($1::uuid[])
-//	ORDER BY account_id
-//	FOR NO KEY UPDATE
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count
+//	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+//	JOIN account AS a ON a.account_id = m.account_id
+//	ORDER BY a.account_id
+//	FOR NO KEY UPDATE OF a
 func (q *Queries) AccountsLock(ctx context.Context, db DBTX, accountIds []uuid.UUID) ([]AccountsLockRow, error) {
 	rows, err := db.Query(ctx, accountsLock, accountIds)
 	if err != nil {

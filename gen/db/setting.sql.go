@@ -37,13 +37,16 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) error {
 }
 
 const readerSettings = `-- name: ReaderSettings :exec
-SELECT set_config('plan_cache_mode', 'force_custom_plan', false)
+SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
+       set_config('idle_in_transaction_session_timeout', '5s', false)
 `
 
 // ReaderSettings prepares a connection that reads lists: each is planned with its own filters, so that a filter that is
-// not given costs nothing and one that is given finds its index.
+// not given costs nothing and one that is given finds its index. Changing an account locks its row, so the same limit
+// holds as for writers.
 //
-//	SELECT set_config('plan_cache_mode', 'force_custom_plan', false)
+//	SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
+//	       set_config('idle_in_transaction_session_timeout', '5s', false)
 func (q *Queries) ReaderSettings(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, readerSettings)
 	return err
@@ -72,18 +75,27 @@ SELECT set_config('enable_hashjoin', 'off', false),
        set_config('enable_mergejoin', 'off', false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_bitmapscan', 'off', false),
-       set_config('plan_cache_mode', 'force_generic_plan', false)
+       set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
+       set_config('idle_in_transaction_session_timeout', '5s', false)
 `
 
 // WriterSettings prepares a connection that applies batches. Its plans may only be nested loops over index scans: these
 // visit accounts in the order of account_id, whichever side of the join is the outer one, and so row locks are taken
 // in one global order. The plans are generic, so that planning costs nothing after the first batches.
 //
+// A commit is answered when it is on the disk, even where a database or a role has synchronous_commit off.
+//
+// A batch is idle between its two statements for an instant only. A host that loses its power just then must not keep
+// its row locks until TCP notices, after hours.
+//
 //	SELECT set_config('enable_hashjoin', 'off', false),
 //	       set_config('enable_mergejoin', 'off', false),
 //	       set_config('enable_seqscan', 'off', false),
 //	       set_config('enable_bitmapscan', 'off', false),
-//	       set_config('plan_cache_mode', 'force_generic_plan', false)
+//	       set_config('plan_cache_mode', 'force_generic_plan', false),
+//	       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
+//	       set_config('idle_in_transaction_session_timeout', '5s', false)
 func (q *Queries) WriterSettings(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, writerSettings)
 	return err

@@ -355,13 +355,15 @@ func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.
 }
 
 const transfersInsert = `-- name: TransfersInsert :exec
-INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status,
+INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
                       error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time, update_time,
                       reference, metadata)
-SELECT n.transfer_id, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+OVERRIDING SYSTEM VALUE
+SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
        nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
        nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
-FROM (SELECT unnest($2::uuid[]) AS transfer_id,
+FROM (SELECT nextval('transfer_position_seq') AS position,
+             unnest($2::uuid[]) AS transfer_id,
              unnest($3::uuid[]) AS from_account_id,
              unnest($4::uuid[]) AS to_account_id,
              unnest($5::numeric[]) AS amount,
@@ -375,6 +377,7 @@ FROM (SELECT unnest($2::uuid[]) AS transfer_id,
              unnest($13::bigint[]) AS to_sequence,
              unnest($14::text[]) AS reference,
              unnest($15::jsonb[]) AS metadata) AS n
+ORDER BY n.transfer_id
 `
 
 type TransfersInsertParams struct {
@@ -395,16 +398,19 @@ type TransfersInsertParams struct {
 	Metadata        []json.RawMessage
 }
 
-// TransfersInsert writes the ledger rows of a batch, in the order of decision. Empty texts and zero numbers stand for
-// NULL, because an array parameter cannot say NULL.
+// TransfersInsert writes the ledger rows of a batch. Their positions are in the order of decision; the rows go in by id,
+// so that two batches that have the same ids cannot deadlock where no account's lock stands before that (a refusal for
+// want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL.
 //
-//	INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status,
+//	INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
 //	                      error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time, update_time,
 //	                      reference, metadata)
-//	SELECT n.transfer_id, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+//	OVERRIDING SYSTEM VALUE
+//	SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
 //	       nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
 //	       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
-//	FROM (SELECT unnest($2::uuid[]) AS transfer_id,
+//	FROM (SELECT nextval('transfer_position_seq') AS position,
+//	             unnest($2::uuid[]) AS transfer_id,
 //	             unnest($3::uuid[]) AS from_account_id,
 //	             unnest($4::uuid[]) AS to_account_id,
 //	             unnest($5::numeric[]) AS amount,
@@ -418,6 +424,7 @@ type TransfersInsertParams struct {
 //	             unnest($13::bigint[]) AS to_sequence,
 //	             unnest($14::text[]) AS reference,
 //	             unnest($15::jsonb[]) AS metadata) AS n
+//	ORDER BY n.transfer_id
 func (q *Queries) TransfersInsert(ctx context.Context, db DBTX, arg TransfersInsertParams) error {
 	_, err := db.Exec(ctx, transfersInsert,
 		arg.CreateTime,

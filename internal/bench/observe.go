@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An observation is what the counters of database and processes say; differences of two are what a leg used.
+type observation struct {
+	WALBytes   int64 // written ahead by the whole database server
+	PageImages int64 // whole pages in that log: the first change of each page after a checkpoint
+	Commits    int64 // transactions; the database's own statistics, which lag by up to a second
+	Self       time.Duration
+	Server     time.Duration
+	Postgres   time.Duration
+}
+
+func (o observation) since(before observation) observation {
+	return observation{
+		o.WALBytes - before.WALBytes, o.PageImages - before.PageImages, o.Commits - before.Commits,
+		o.Self - before.Self, o.Server - before.Server, o.Postgres - before.Postgres,
+	}
+}
+
+func (o observation) plus(other observation) observation {
+	return observation{
+		o.WALBytes + other.WALBytes, o.PageImages + other.PageImages, o.Commits + other.Commits,
+		o.Self + other.Self, o.Server + other.Server, o.Postgres + other.Postgres,
+	}
+}
+
+// A probe reads the counters. Parts that are not known (someone else's server, no database URL) are zero.
+type probe struct {
+	conn        *pgx.Conn // nil: no database is known
+	serverPID   int       // 0: not ours
+	postgresPID int
+}
+
+const countersSQL = `
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
+       (SELECT wal_fpi FROM pg_stat_wal),
+       (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database())`
+
+func (p *probe) observe(ctx context.Context) (o observation, err error) {
+	o.Self = selfCPU()
+	o.Server = processCPU(p.serverPID)
+	o.Postgres = treeCPU(p.postgresPID)
+	if p.conn == nil {
+		return o, nil
+	}
+	if err := p.conn.QueryRow(ctx, countersSQL).Scan(&o.WALBytes, &o.PageImages, &o.Commits); err != nil {
+		return o, fmt.Errorf("read the database's counters: %w", err)
+	}
+	return o, nil
+}
+
+// settingNames are what the figures depend on most.
+var settingNames = []string{
+	"server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "data_checksums",
+	"wal_compression", "max_wal_size", "checkpoint_timeout", "shared_buffers", "max_connections",
+}
+
+const settingsSQL = `SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY ($1)`
+
+// settings reads what the database is set to.
+func (p *probe) settings(ctx context.Context) (map[string]string, error) {
+	if p.conn == nil {
+		return nil, nil
+	}
+	rows, err := p.conn.Query(ctx, settingsSQL, settingNames)
+	if err != nil {
+		return nil, fmt.Errorf("read the database's settings: %w", err)
+	}
+	settings := map[string]string{}
+	var name, value string
+	if _, err := pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+		settings[name] = value
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read the database's settings: %w", err)
+	}
+	return settings, nil
+}

@@ -1,0 +1,228 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/localpg"
+)
+
+// A system is what is measured: a server and its database, ours or someone else's.
+type system struct {
+	options     *Options
+	base        string // URL of the server
+	databaseURL string // empty: not known
+	probe       probe
+	server      *serverProcess  // nil: someone else's
+	postgres    *localpg.Server // nil: someone else's
+	dataDir     string          // of postgres
+	syncTime    time.Duration   // of a page, on dataDir's disk
+	undo        []func() error  // in order; stop does it backwards
+}
+
+// startSystem starts what options do not name: a PostgreSQL, and a server on it.
+func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
+	s := &system{options: options, base: strings.TrimSuffix(options.Target, "/"), databaseURL: options.DatabaseURL}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	if s.base == "" && s.databaseURL == "" {
+		if err := s.startPostgres(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.base == "" {
+		if s.server, err = startServer(ctx, options, s.databaseURL); err != nil {
+			return nil, err
+		}
+		s.undo = append(s.undo, s.server.stop)
+		s.base = "http://" + s.server.address
+		s.probe.serverPID = s.server.cmd.Process.Pid
+	}
+	if err := awaitReady(ctx, s.base); err != nil {
+		return nil, fmt.Errorf("the server is not ready: %w", err)
+	}
+	if s.databaseURL == "" {
+		return s, nil
+	}
+	s.probe.conn, err = pgx.Connect(ctx, s.databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("connect for statistics: %w", err)
+	}
+	s.undo = append(s.undo, func() error { return s.probe.conn.Close(context.Background()) })
+	return s, nil
+}
+
+func (s *system) startPostgres(ctx context.Context) error {
+	s.dataDir = s.options.DataDir
+	if s.dataDir == "" {
+		dir, err := os.MkdirTemp("", "internaltransfers-bench-")
+		if err != nil {
+			return err
+		}
+		s.undo = append(s.undo, func() error { return os.RemoveAll(dir) })
+		// PostgreSQL does not run as root; the user that it runs as instead must get in.
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+		s.dataDir = filepath.Join(dir, "data")
+		if s.syncTime, err = measureSync(dir); err != nil {
+			return err
+		}
+	}
+	postgres, err := localpg.Start(ctx, localpg.Config{DataDir: s.dataDir, BinDir: s.options.PgBin})
+	if err != nil {
+		return err
+	}
+	s.postgres, s.databaseURL, s.probe.postgresPID = postgres, postgres.URL(), postgres.PID()
+	s.undo = append(s.undo, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), stopMax)
+		defer cancel()
+		return postgres.Stop(ctx)
+	})
+	if s.syncTime == 0 {
+		s.syncTime, err = measureSync(s.dataDir)
+	}
+	return err
+}
+
+// stop ends what was started, last first.
+func (s *system) stop() error {
+	var err error
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.undo[i]())
+	}
+	s.undo = nil
+	return err
+}
+
+const (
+	stopMax      = time.Minute // for a process to end
+	tailLinesMax = 30          // of a server's log, for the error that says why it ended
+)
+
+// A serverProcess is a server that was started for the measurement.
+type serverProcess struct {
+	cmd     *exec.Cmd
+	address string        // host:port
+	exited  chan struct{} // closed when it has ended
+	err     error         // of its end; after exited
+
+	mu   sync.Mutex
+	tail []string // the last lines of its log
+}
+
+// startServer starts "serve" on a free port and waits until it listens. Its options are the environment's.
+func startServer(ctx context.Context, options *Options, databaseURL string) (*serverProcess, error) {
+	if options.Executable == "" {
+		return nil, errors.New("without a --target the program to serve with must be known")
+	}
+	cmd := exec.Command(options.Executable, "serve") // no context: stop lets it drain
+	cmd.Env = append(withoutVariable(os.Environ(), "DATABASE_URL_FILE"),
+		"DATABASE_URL="+databaseURL, "LISTEN_ADDR=127.0.0.1:0", "LOG_FORMAT=json", "LOG_LEVEL=info",
+		// CheckLedger at the end reads every row.
+		"REQUEST_TIMEOUT=1h")
+	cmd.Env = append(cmd.Env, options.ServerEnv...)
+	cmd.SysProcAttr = withParent()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &serverProcess{cmd: cmd, exited: make(chan struct{})}
+	started, listening := make(chan error, 1), make(chan string, 1)
+	go func() {
+		// The kernel ends the process when the thread that started it ends, so this one stays.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.follow(stderr, listening)
+			p.err = cmd.Wait()
+		}
+		close(p.exited)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	select {
+	case p.address = <-listening:
+		return p, nil
+	case <-p.exited:
+		return nil, fmt.Errorf("the server ended: %w\n%s", p.err, p.lastLines())
+	case <-ctx.Done():
+		return nil, errors.Join(context.Cause(ctx), p.stop())
+	}
+}
+
+func withoutVariable(environment []string, name string) []string {
+	var kept []string
+	for _, variable := range environment {
+		if !strings.HasPrefix(variable, name+"=") {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
+// follow reads the server's log until it ends.
+func (p *serverProcess) follow(stderr io.Reader, listening chan<- string) {
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		var line struct{ Msg, Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			select {
+			case listening <- line.Address:
+			default: // it has said so before
+			}
+		}
+		p.mu.Lock()
+		if p.tail = append(p.tail, lines.Text()); len(p.tail) > tailLinesMax {
+			p.tail = p.tail[1:]
+		}
+		p.mu.Unlock()
+	}
+	// After a line that is too long the rest is not worth reading, but a full pipe would stop the server.
+	_, _ = io.Copy(io.Discard, stderr)
+}
+
+func (p *serverProcess) lastLines() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.tail, "\n")
+}
+
+// stop asks the server to drain and to end, and answers how it ended.
+func (p *serverProcess) stop() error {
+	select {
+	case <-p.exited:
+		return fmt.Errorf("the server ended before it was told to: %w\n%s", p.err, p.lastLines())
+	default:
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop the server: %w", err)
+	}
+	killed := time.AfterFunc(stopMax, func() { _ = p.cmd.Process.Kill() })
+	defer killed.Stop()
+	<-p.exited
+	if p.err != nil {
+		return fmt.Errorf("the server: %w\n%s", p.err, p.lastLines())
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	readsInFlight = 2    // set reads of one kind at a time
+	readBatchMax  = 1000 // ids in one of them
+	readTimeout   = 10 * time.Second
+)
+
+// A coalescer turns reads of single rows that come at the same time into set reads: while one is in flight, callers
+// queue, and the next read is for all of them. There is no timer, and nothing is remembered: a read begins after its
+// callers asked, so each sees every write that was answered before.
+type coalescer[V any] struct {
+	fetch func(context.Context, []uuid.UUID) (map[uuid.UUID]V, error)
+
+	mu       sync.Mutex
+	waiting  []*read[V] // guarded by mu
+	inFlight int        // guarded by mu
+}
+
+// A read is what one caller waits for.
+type read[V any] struct {
+	id    uuid.UUID
+	done  chan struct{} // closed when the results below are set
+	value V
+	found bool
+	err   error
+}
+
+// get reads the row with the id, and reports whether there is one.
+func (c *coalescer[V]) get(ctx context.Context, id uuid.UUID) (value V, found bool, err error) {
+	if ctx.Err() != nil {
+		return value, false, ctx.Err()
+	}
+	r := &read[V]{id: id, done: make(chan struct{})}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, r)
+	if c.inFlight < readsInFlight {
+		c.inFlight++
+		go c.run()
+	}
+	c.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.value, r.found, r.err
+	case <-ctx.Done():
+		return value, false, ctx.Err()
+	}
+}
+
+// run reads until nobody waits.
+func (c *coalescer[V]) run() {
+	for {
+		c.mu.Lock()
+		n := min(len(c.waiting), readBatchMax)
+		if n == 0 {
+			c.inFlight--
+			c.mu.Unlock()
+			return
+		}
+		reads := slices.Clone(c.waiting[:n])
+		c.waiting = slices.Delete(c.waiting, 0, n)
+		c.mu.Unlock()
+		c.answer(reads)
+	}
+}
+
+func (c *coalescer[V]) answer(reads []*read[V]) {
+	// The read is everybody's, so no caller's context ends it.
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	ids := make([]uuid.UUID, 0, len(reads))
+	for _, r := range reads {
+		ids = append(ids, r.id)
+	}
+	values, err := c.fetch(ctx, ids)
+	for _, r := range reads {
+		r.value, r.found = values[r.id]
+		r.err = err
+		close(r.done)
+	}
+}
+
+// fetchAccounts reads accounts by id.
+func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Account, error) {
+	rows, err := l.queries.AccountsGet(ctx, l.readers, ids)
+	if err != nil {
+		return nil, readError(ctx, "read accounts", err)
+	}
+	accounts := make(map[uuid.UUID]Account, len(rows))
+	for i := range rows {
+		a, err := l.accountOf(ctx, l.readers, &rows[i].Account)
+		if err != nil {
+			return nil, err
+		}
+		accounts[a.ID] = a
+	}
+	return accounts, nil
+}
+
+// fetchTransfers reads transfers by id.
+func (l *Ledger) fetchTransfers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Transfer, error) {
+	rows, err := l.queries.TransfersGet(ctx, l.readers, ids)
+	if err != nil {
+		return nil, readError(ctx, "read transfers", err)
+	}
+	transfers := make(map[uuid.UUID]Transfer, len(rows))
+	for i := range rows {
+		t, err := l.transferOf(ctx, l.readers, &rows[i].Transfer)
+		if err != nil {
+			return nil, err
+		}
+		transfers[t.ID] = t
+	}
+	return transfers, nil
+}

@@ -1,0 +1,180 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/ledger"
+)
+
+// handTyped are statements that a person with a database session might type, by mistake or not, and what refuses each:
+// a constraint, or a trigger by its message. {A} holds 100, {B} holds 40 paid by {A} as {paid}; {failed} was refused.
+var handTyped = []struct{ sql, by string }{
+	{"UPDATE account SET balance = -1 WHERE account_id = {A}", "account_balance_floor"},
+	{"UPDATE account SET balance = balance - 100.01 WHERE account_id = {A}", "account_balance_floor"},
+	{"UPDATE account SET held = 100.01 WHERE account_id = {A}", "account_balance_floor"},
+	{"UPDATE account SET min_balance = 100.01 WHERE account_id = {A}", "account_balance_floor"},
+	{"UPDATE account SET balance = 'NaN' WHERE account_id = {A}", "account_amounts_finite"},
+	{"UPDATE account SET balance = 'Infinity' WHERE account_id = {A}", "account_amounts_finite"},
+	{"UPDATE account SET balance = '-Infinity' WHERE account_id = {equity}", "account_amounts_finite"},
+	{"UPDATE account SET balance = 'NaN' WHERE account_id = {equity}", "account_amounts_finite"},
+	{"UPDATE account SET held = 'NaN' WHERE account_id = {equity}", "account_amounts_finite"},
+	{"UPDATE account SET incoming = 'Infinity' WHERE account_id = {A}", "account_amounts_finite"},
+	{"UPDATE account SET min_balance = '-Infinity' WHERE account_id = {A}", "account_amounts_finite"},
+	{"UPDATE account SET min_balance = 'NaN' WHERE account_id = {A}", "account_amounts_finite"},
+	{"UPDATE account SET min_balance = NULL WHERE account_id = {A}", "account_floor_unless_equity"},
+	{"UPDATE account SET min_balance = -1000000 WHERE account_id = {equity}", "account_floor_unless_equity"},
+	{"UPDATE account SET held = -1 WHERE account_id = {A}", "account_holds_not_negative"},
+	{"UPDATE account SET incoming = -1 WHERE account_id = {A}", "account_holds_not_negative"},
+	{"UPDATE account SET status = 'HAPPY' WHERE account_id = {A}", "account_status_known"},
+	{"UPDATE account SET status = 'CLOSED' WHERE account_id = {A}", "account_closed_is_empty"},
+	{"UPDATE account SET entry_count = -1 WHERE account_id = {A}", "account_version_counts_entries"},
+	{"UPDATE account SET entry_count = version WHERE account_id = {A}", "account_version_counts_entries"},
+	{"INSERT INTO account (account_id, currency, min_balance, create_fingerprint) VALUES ({A}, 'USD', 0, '')", "account_pkey"},
+	{"INSERT INTO account (account_id, currency, min_balance, create_fingerprint) VALUES ({new}, 'ZZZ', 0, '')", "account_currency_fkey"},
+	{"UPDATE account SET currency = 'EUR' WHERE account_id = {A}", "UPDATE on account"},
+	{"UPDATE account SET is_equity = true, min_balance = NULL WHERE account_id = {A}", "UPDATE on account"},
+	{"UPDATE account SET account_id = {new} WHERE account_id = {A}", "UPDATE on account"},
+	{"DELETE FROM account WHERE account_id = {A}", "DELETE on account"},
+	{"TRUNCATE account CASCADE", "TRUNCATE on account"},
+	{"UPDATE transfer SET amount = amount + 1 WHERE transfer_id = {paid}", "UPDATE on transfer"},
+	{"UPDATE transfer SET status = 'FAILED', error_reason = 'x' WHERE transfer_id = {paid}", "UPDATE on transfer"},
+	{"UPDATE transfer SET reference = 'x' WHERE transfer_id = {failed}", "UPDATE on transfer"},
+	{"DELETE FROM transfer WHERE transfer_id = {failed}", "DELETE on transfer"},
+	{"DELETE FROM transfer", "DELETE on transfer"},
+	{"TRUNCATE transfer", "TRUNCATE on transfer"},
+	{transferRow("{paid}", "{A}", "{B}", "1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_pkey"},
+	{transferRow("{new}", "{A}", "{A}", "1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_accounts_differ"},
+	{transferRow("{new}", "{A}", "{B}", "0", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "-1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "'NaN'", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "'Infinity'", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'HAPPY', NULL, NULL, NULL, NULL, NULL"), "transfer_status_known"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'FAILED', NULL, NULL, NULL, NULL, NULL"), "transfer_reason_iff_failed"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'SUCCESS', 'x', 1, 1, 1, 1"), "transfer_reason_iff_failed"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'SUCCESS', NULL, 1, 1, 1, NULL"), "transfer_entries_iff_success"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'SUCCESS', NULL, 1, NULL, 1, 1"), "transfer_entries_iff_success"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'FAILED', 'x', 1, 1, 1, 1"), "transfer_entries_iff_success"},
+	{"UPDATE currency SET scale = 3 WHERE code = 'USD'", "UPDATE on currency"},
+	{"DELETE FROM currency WHERE code = 'USD'", "DELETE on currency"},
+	{"INSERT INTO currency VALUES ('usd', 2, {new})", "currency_code_form"},
+	{"INSERT INTO currency VALUES ('ABC', 19, {new})", "currency_scale_range"},
+	{"INSERT INTO currency VALUES ('USD', 2, {new})", "currency_pkey"},
+	{"INSERT INTO currency VALUES ('ABC', 2, {equity})", "currency_equity_account_key"},
+	{"INSERT INTO currency VALUES ('ABC', 2, {new})", "currency_equity_account_fkey"},
+	{"INSERT INTO setting VALUES ('page_token_key', '')", "setting_pkey"},
+}
+
+// transferRow is the insertion of a row; outcome is status, error_reason, both balances and both sequences.
+func transferRow(id, from, to, amount, outcome string) string {
+	return `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
+		update_time, status, error_reason, from_balance, to_balance, from_sequence, to_sequence)
+		VALUES (` + strings.Join([]string{id, from, to, amount, "'USD', '', now(), now()", outcome}, ", ") + ")"
+}
+
+// A corruptible is a small ledger beside a session for hand-typed SQL.
+type corruptible struct {
+	conn  *pgx.Conn
+	names *strings.Replacer // of {A} and so on, in SQL and in what is expected
+	plain *strings.Replacer // the same without quotes
+}
+
+// newCorruptible fills a database: 100 in {A}, 40 in {B}, in EUR 7 in {E}.
+func newCorruptible(t *testing.T, url string, l *ledger.Ledger) *corruptible {
+	t.Helper()
+	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("150")})
+	b := openAccount(t, l, ledger.AccountParams{})
+	e := openAccount(t, l, ledger.AccountParams{Currency: "EUR", InitialBalance: amount("7")})
+	ids := map[string]uuid.UUID{
+		"{A}": a.ID, "{B}": b.ID, "{E}": e.ID, "{new}": uuid.New(), "{equity}": uuid.MustParse("fcc612ef-05c7-51eb-9f2a-022abd238d80"),
+	}
+	for _, p := range []struct{ name, amount string }{{"{first}", "10"}, {"{paid}", "40"}, {"{failed}", "1000"}} {
+		transfer, _, err := l.Transfer(context.Background(), ledger.TransferParams{From: a.ID, To: b.ID, Amount: amount(p.amount)})
+		if err != nil {
+			t.Fatalf("transfer: %v", err)
+		}
+		ids[p.name] = transfer.ID
+	}
+	var quoted, plain []string
+	for name, id := range ids {
+		quoted = append(quoted, name, "'"+id.String()+"'")
+		plain = append(plain, name, id.String())
+	}
+	return &corruptible{conn: connect(t, url), names: strings.NewReplacer(quoted...), plain: strings.NewReplacer(plain...)}
+}
+
+// TestSchemaRefusesHandTypedSQL: the database keeps the rules by itself, and each constraint is the one that refuses
+// something.
+func TestSchemaRefusesHandTypedSQL(t *testing.T) {
+	url := pgtest.NewDatabase(t)
+	c := newCorruptible(t, url, openLedger(t, ledger.Config{DatabaseURL: url}))
+	refused := map[string]bool{}
+	for _, s := range handTyped {
+		_, err := c.conn.Exec(context.Background(), c.names.Replace(s.sql))
+		var pg *pgconn.PgError
+		switch {
+		case !errors.As(err, &pg):
+			t.Errorf("%s: got %v, want a refusal by %s", s.sql, err, s.by)
+		case pg.ConstraintName == s.by:
+			refused[s.by] = true
+		case pg.Code == "23001" && strings.HasPrefix(pg.Message, s.by+" is refused"):
+		default:
+			t.Errorf("%s: refused by %q: %v, want %s", s.sql, pg.ConstraintName, err, s.by)
+		}
+	}
+	for _, name := range constraintNames(t, c.conn) {
+		if !refused[name] {
+			t.Errorf("no statement was refused by %s", name)
+		}
+	}
+}
+
+// TestConstraintsAreNamed: the service tells errors apart by the names of constraints, so none is Postgres's choice.
+func TestConstraintsAreNamed(t *testing.T) {
+	files, err := filepath.Glob("../migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var migrations []string // their words
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		migrations = append(migrations, strings.Fields(string(text))...)
+	}
+	names := constraintNames(t, connect(t, pgtest.NewDatabase(t)))
+	if len(names) < 20 {
+		t.Errorf("only %d constraints: %v", len(names), names)
+	}
+	for _, name := range names {
+		if i := slices.Index(migrations, name); i < 1 || migrations[i-1] != "CONSTRAINT" {
+			t.Errorf("constraint %s is not named in the migrations", name)
+		}
+	}
+}
+
+// constraintNames lists the constraints of our tables, but for those that only say NOT NULL.
+func constraintNames(t *testing.T, conn *pgx.Conn) []string {
+	t.Helper()
+	rows, err := conn.Query(context.Background(), `SELECT c.conname FROM pg_constraint AS c JOIN pg_class AS r ON r.oid = c.conrelid
+		WHERE r.relnamespace = 'public'::regnamespace AND r.relname NOT LIKE 'goose%' AND c.contype <> 'n' ORDER BY 1`)
+	if err != nil {
+		t.Fatalf("read the constraints: %v", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatalf("read the constraints: %v", err)
+	}
+	return names
+}
