@@ -19,7 +19,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-var soakTime = flag.Duration("ledger.soak", 1500*time.Millisecond, "how long each test of concurrency goes on")
+var soakTime = flag.Duration("ledger.soak", time.Second, "how long each test of concurrency goes on")
 
 // inParallel runs n workers and waits for them.
 func inParallel(n int, work func(worker int)) {
@@ -169,13 +169,17 @@ func (s *storm) compare() {
 	ctx := context.Background()
 	conn := connect(s.t, s.database)
 	balances := s.opened
-	rows := must(conn.Query(ctx, `SELECT transfer_id, from_account_id, to_account_id, amount::text, status,
+	const transfers = `SELECT transfer_id, from_account_id, to_account_id, amount::text, status,
 		coalesce(error_reason, ''), coalesce(from_balance::text, ''), coalesce(to_balance::text, ''), create_time
-		FROM transfer WHERE from_account_id NOT IN (SELECT equity_account_id FROM currency)`))
+		FROM transfer WHERE from_account_id NOT IN (SELECT equity_account_id FROM currency)`
 	var stored int
 	var got ledger.Transfer
 	var amount, from, to string
-	_, err := pgx.ForEachRow(rows, []any{
+	rows, err := conn.Query(ctx, transfers)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, err = pgx.ForEachRow(rows, []any{
 		&got.ID, &got.From, &got.To, &amount, &got.Status, &got.Reason, &from, &to, &got.CreateTime,
 	}, func() error {
 		stored++
@@ -192,15 +196,18 @@ func (s *storm) compare() {
 		}
 		return nil
 	})
-	if err != nil {
+	if err = errors.Join(err, rows.Err()); err != nil {
 		s.t.Error(err)
 	}
 	if stored != len(s.acknowledged) {
 		s.t.Errorf("%d transfers are stored, %d were acknowledged", stored, len(s.acknowledged))
 	}
-	rows = must(conn.Query(ctx, `SELECT account_id, balance::text FROM account WHERE NOT is_equity`))
+	const ends = `SELECT account_id, balance::text FROM account WHERE NOT is_equity`
 	var id uuid.UUID
 	var accounts int
+	if rows, err = conn.Query(ctx, ends); err != nil {
+		s.t.Fatal(err)
+	}
 	_, err = pgx.ForEachRow(rows, []any{&id, &from}, func() error {
 		accounts++
 		if want, ok := balances[id]; !ok || !want.Equal(must(decimal.NewFromString(from))) {
@@ -208,7 +215,7 @@ func (s *storm) compare() {
 		}
 		return nil
 	})
-	if err != nil {
+	if err = errors.Join(err, rows.Err()); err != nil {
 		s.t.Error(err)
 	}
 	if accounts != len(balances) {
@@ -412,4 +419,35 @@ func TestOppositeOrderOfIDs(t *testing.T) {
 		}
 	}
 	s.requireNoDeadlock(connect(t, s.database))
+}
+
+// Closing under load applies what was queued and refuses the rest: who was answered is stored, who was refused is not.
+func TestCloseUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := newStorm(t, 1, 2, 1_000_000)
+	l := s.ledgers[0]
+	var answered, refused atomic.Int64
+	closed := make(chan error)
+	inParallel(64, func(worker int) {
+		for {
+			transfer, _, err := l.Transfer(context.Background(), ledger.TransferParams{
+				From: s.accounts[worker%2], To: s.accounts[1-worker%2], Amount: decimal.NewFromInt(1),
+			})
+			if errors.Is(err, ledger.ErrClosed) {
+				refused.Add(1)
+				return
+			}
+			s.check(ledger.Outcome{Transfer: transfer, Err: err})
+			if answered.Add(1) == 1000 {
+				go func() { closed <- l.Close(context.Background()) }()
+			}
+		}
+	})
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if refused.Load() != 64 {
+		t.Errorf("%d callers were refused, want 64", refused.Load())
+	}
+	s.compare() // exactly what was acknowledged, and nothing else
 }

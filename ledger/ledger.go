@@ -86,6 +86,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
 	l.tokens = tokenSigner{key: key}
+	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {
 		if err := l.metrics.register(config.Metrics, l.batcher); err != nil {
@@ -93,6 +94,16 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		}
 	}
 	return l, nil
+}
+
+// warnIfNotDurable says so when the server may lose what it has committed. The ledger cannot help it: only an operator
+// can set these, and some do on purpose, for a test.
+func (l *Ledger) warnIfNotDurable(ctx context.Context) {
+	d, err := l.queries.DurabilityGet(ctx, l.readers)
+	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
+		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
+			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
+	}
 }
 
 // openPool makes a pool whose connections are prepared by settings.

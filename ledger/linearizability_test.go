@@ -19,9 +19,9 @@ import (
 
 const (
 	linearAccounts = 3
-	linearCallers  = 12
+	linearCallers  = 16
 	linearCalls    = 14 // of each caller
-	linearRounds   = 6
+	linearRounds   = 8
 	linearOpening  = 10 // the balance of each account: small, so that refusals are frequent
 	linearRepeated = 2  // the first ids of a round are used by all callers, for the same transfer
 )
@@ -165,12 +165,12 @@ func linearDraw(n int) linearCall {
 		return linearMove{from: from, to: to, amount: 1 + rand.IntN(12)}
 	}
 	switch kind := rand.IntN(10); {
-	case kind < 3:
+	case kind < 5:
 		return linearCall{read: rand.IntN(linearAccounts)}
-	case kind < 4:
+	case kind < 6:
 		id := rand.IntN(linearRepeated)
 		return linearCall{moves: []linearMove{{from: id, to: id + 1, amount: 5, id: id}}}
-	case kind < 6:
+	case kind < 7:
 		first, second := draw(), draw()
 		first.id, second.id = linearRepeated+2*n, linearRepeated+2*n+1
 		return linearCall{moves: []linearMove{first, second}}

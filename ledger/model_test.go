@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -17,7 +18,7 @@ import (
 
 // The number of runs is moderate by default; the flag -rapid.checks raises it.
 func init() {
-	if err := flag.Set("rapid.checks", "40"); err != nil {
+	if err := flag.Set("rapid.checks", "30"); err != nil {
 		panic(err)
 	}
 }
@@ -28,9 +29,11 @@ func init() {
 func TestModel(t *testing.T) {
 	l := openLedger(t, ledger.Config{BatchMax: 8})
 	runs := 0
+	seen := map[string]int{} // answers to transfers, by their first word
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
 		m := newModelRun(rt, l, runs)
+		m.seen = seen
 		rt.Repeat(map[string]func(*rapid.T){
 			"create":   m.create,
 			"update":   m.update,
@@ -41,6 +44,14 @@ func TestModel(t *testing.T) {
 		})
 		m.compareAll(rt)
 	})
+	for _, answer := range []string{
+		"ok", "replay", "conflict", "invalid", "FROM_ACCOUNT_NOT_FOUND", "TO_ACCOUNT_NOT_FOUND", "CURRENCY_MISMATCH",
+		"ACCOUNT_CLOSED", "ACCOUNT_FROZEN", "INSUFFICIENT_FUNDS", "GROUP_FAILED", "group ok", "group replay",
+	} {
+		if seen[answer] == 0 {
+			t.Errorf("%s was never answered, the runs say little: %v", answer, seen)
+		}
+	}
 }
 
 // A modelAccount is what the model knows of an account. Amounts are in thousandths.
@@ -77,12 +88,20 @@ type modelRun struct {
 	ids        []uuid.UUID      // of accounts, by index: equity of both currencies, then those that may be opened
 	accounts   map[int]*modelAccount
 	transfers  map[int]*modelTransfer
+	drawn      int            // ids of transfers in use
+	groups     [][]modelCall  // asked for so far
+	seen       map[string]int // see TestModel
 }
 
-const (
-	modelAccounts  = 7 // the last is never opened
-	modelTransfers = 12
-)
+// The accounts of a run, by index: equity of the two currencies; three and two that are open in these at the start; one
+// that may be opened; one that never is; one that is closed and one that is frozen from the start.
+const modelAccounts = 11
+
+// modelRoutes are payers and payees. The draw prefers what stands first.
+var modelRoutes = [][2]int{
+	{2, 3}, {3, 4}, {4, 2}, {3, 2}, {2, 4}, {5, 6}, {4, 3}, {6, 5}, {0, 2}, {2, 0}, {7, 2}, {3, 7}, {5, 1}, {2, 5}, {2, 8},
+	{8, 3}, {2, 10}, {2, 9}, {10, 3}, {8, 7}, {4, 4}, {0, 5}, {9, 10},
+}
 
 func newModelRun(rt *rapid.T, l *ledger.Ledger, run int) *modelRun {
 	m := &modelRun{
@@ -102,10 +121,17 @@ func newModelRun(rt *rapid.T, l *ledger.Ledger, run int) *modelRun {
 	for i := len(m.ids); i < modelAccounts; i++ {
 		m.ids = append(m.ids, uuid.NewSHA1(m.scope, []byte{'a', byte(i)}))
 	}
+	for i, initial := range []int64{10_000, 5000, 0, 10_000, 1000} {
+		m.open(rt, i+2, m.currencies[i/3], initial, min(0, 3000-initial), "")
+	}
+	m.open(rt, 9, m.currencies[0], 0, 0, "")
+	m.open(rt, 10, m.currencies[0], 1000, 0, "")
+	m.change(rt, 9, nil, new(ledger.AccountClosed), nil)
+	m.change(rt, 10, nil, new(ledger.AccountFrozen), nil)
 	return m
 }
 
-func (m *modelRun) transferID(i int) uuid.UUID { return uuid.NewSHA1(m.scope, []byte{'t', byte(i)}) }
+func (m *modelRun) transferID(i int) uuid.UUID { return uuid.NewSHA1(m.scope, fmt.Append(nil, "t", i)) }
 
 // thousandths makes the number, written in one of several ways.
 func thousandths(rt *rapid.T, n int64) decimal.Decimal {
@@ -116,15 +142,18 @@ func thousandths(rt *rapid.T, n int64) decimal.Decimal {
 	return d
 }
 
-var modelAmounts = rapid.SampledFrom([]int64{1000, 1000, 2000, 3000, 5000, 500, 10, 1, 0, -1000, 100_000})
+var modelAmounts = rapid.SampledFrom([]int64{1000, 2000, 3000, 4000, 5000, 1000, 2000, 500, 10, 100_000, 1, 0, -1000})
 
 // create opens an account, or repeats that with the same or other fields.
 func (m *modelRun) create(rt *rapid.T) {
-	i := rapid.IntRange(2, modelAccounts-2).Draw(rt, "account")
+	i := rapid.SampledFrom([]int{7, 2, 3, 5}).Draw(rt, "account")
 	currency := rapid.SampledFrom([]string{m.currencies[0], m.currencies[0], m.currencies[1], "NONE9"}).Draw(rt, "currency")
-	initial := rapid.SampledFrom([]int64{0, 5000, 10_000, 10, 1, -1000}).Draw(rt, "initial")
-	floor := rapid.SampledFrom([]int64{0, 0, 0, -3000, 5000, 1}).Draw(rt, "floor")
-	name := rapid.SampledFrom([]string{"", "n"}).Draw(rt, "name")
+	initial := rapid.SampledFrom([]int64{10_000, 5000, 0, 10, 1, -1000}).Draw(rt, "initial")
+	floor := rapid.SampledFrom([]int64{0, 0, -7000, -2000, 5000, 1}).Draw(rt, "floor")
+	m.open(rt, i, currency, initial, floor, rapid.SampledFrom([]string{"", "n"}).Draw(rt, "name"))
+}
+
+func (m *modelRun) open(rt *rapid.T, i int, currency string, initial, floor int64, name string) {
 	a, replayed, err := m.l.CreateAccount(context.Background(), ledger.AccountParams{
 		ID: m.ids[i], Currency: currency, InitialBalance: thousandths(rt, initial), MinBalance: thousandths(rt, floor),
 		DisplayName: name,
@@ -196,27 +225,33 @@ func modelAccountText(a *ledger.Account, replayed bool) string {
 
 // update changes a floor, a status, or both, perhaps for an expected version.
 func (m *modelRun) update(rt *rapid.T) {
-	i := rapid.IntRange(0, modelAccounts-1).Draw(rt, "account")
-	change := ledger.AccountChange{ID: m.ids[i]}
-	var floor *int64
+	var floor, version *int64
+	var status *ledger.AccountStatus
 	if rapid.Bool().Draw(rt, "change the floor") {
 		floor = new(rapid.SampledFrom([]int64{0, -3000, 2000, 10, 1}).Draw(rt, "floor"))
-		change.MinBalance = new(thousandths(rt, *floor))
 	}
 	if rapid.Bool().Draw(rt, "change the status") {
-		change.Status = new(rapid.SampledFrom([]ledger.AccountStatus{
-			ledger.AccountOpen, ledger.AccountOpen, ledger.AccountFrozen, ledger.AccountClosed,
+		status = new(rapid.SampledFrom([]ledger.AccountStatus{
+			ledger.AccountOpen, ledger.AccountOpen, ledger.AccountOpen, ledger.AccountFrozen, ledger.AccountClosed,
 		}).Draw(rt, "status"))
 	}
 	if rapid.Bool().Draw(rt, "expect a version") {
-		change.ExpectedVersion = new(rapid.Int64Range(1, 3).Draw(rt, "version"))
+		version = new(rapid.Int64Range(1, 4).Draw(rt, "version"))
+	}
+	m.change(rt, rapid.IntRange(0, modelAccounts-1).Draw(rt, "account"), floor, status, version)
+}
+
+func (m *modelRun) change(rt *rapid.T, i int, floor *int64, status *ledger.AccountStatus, version *int64) {
+	change := ledger.AccountChange{ID: m.ids[i], Status: status, ExpectedVersion: version}
+	if floor != nil {
+		change.MinBalance = new(thousandths(rt, *floor))
 	}
 	a, err := m.l.UpdateAccount(context.Background(), change)
 	got := errorText(err)
 	if err == nil {
 		got = modelAccountText(&a, false)
 	}
-	if want := m.updateModel(i, floor, change.Status, change.ExpectedVersion); got != want {
+	if want := m.updateModel(i, floor, status, version); got != want {
 		rt.Fatalf("update account %d: got %q, want %q", i, got, want)
 	}
 }
@@ -291,7 +326,7 @@ func (m *modelRun) compareAll(rt *rapid.T) {
 			rt.Fatalf("entries of account %d: got %v, want %v", i, got, a.entries)
 		}
 	}
-	for i := range modelTransfers {
+	for i := range m.drawn {
 		t, err := m.l.GetTransfer(ctx, m.transferID(i))
 		got, want := outcomeText(ledger.Outcome{Transfer: t, Err: err}), "missing"
 		if known := m.transfers[i]; known != nil {
@@ -329,26 +364,51 @@ func (m *modelRun) compareList(rt *rapid.T) {
 }
 
 func (m *modelRun) drawCall(rt *rapid.T) modelCall {
-	// Every third call repeats an earlier one, perhaps with one field changed.
+	// Some calls repeat an earlier one, perhaps with a field changed.
 	known := slices.Sorted(maps.Keys(m.transfers))
-	if len(known) > 0 && rapid.IntRange(0, 2).Draw(rt, "repeat") == 0 {
+	if len(known) > 0 && rapid.IntRange(0, 5).Draw(rt, "repeat") == 5 {
 		c := m.transfers[rapid.SampledFrom(known).Draw(rt, "known")].call
-		switch rapid.IntRange(0, 9).Draw(rt, "changed field") {
-		case 0:
+		switch rapid.IntRange(0, 15).Draw(rt, "changed field") {
+		case 15:
 			c.amount = modelAmounts.Draw(rt, "amount")
-		case 1:
+		case 14:
 			c.reference += "x"
-		case 2:
+		case 13:
 			c.detail += "x"
+		case 12:
+			c.currency = m.currencies[0]
+		case 11:
+			c.from, c.to = c.to, c.from
 		}
 		return c
 	}
-	account := rapid.IntRange(0, modelAccounts-1)
-	return modelCall{
-		id: rapid.IntRange(0, modelTransfers-1).Draw(rt, "id"), from: account.Draw(rt, "from"), to: account.Draw(rt, "to"),
-		amount:   modelAmounts.Draw(rt, "amount"),
-		currency: rapid.SampledFrom([]string{"", "", "", m.currencies[0], m.currencies[1], "NONE9"}).Draw(rt, "currency"),
+	route := rapid.SampledFrom(modelRoutes).Draw(rt, "route")
+	c := modelCall{
+		id: m.drawn, from: route[0], to: route[1], amount: modelAmounts.Draw(rt, "amount"),
+		currency: rapid.SampledFrom([]string{"", "", "", "", "", m.currencies[0], m.currencies[1], "NONE9"}).Draw(rt, "currency"),
 	}
+	if m.drawn > 0 && rapid.IntRange(0, 15).Draw(rt, "known id") == 15 {
+		c.id = rapid.IntRange(0, m.drawn-1).Draw(rt, "id")
+	} else {
+		m.drawn++
+	}
+	return c
+}
+
+// drawGroup draws calls for one group: often they are new and one after another along one route and back.
+func (m *modelRun) drawGroup(rt *rapid.T) []modelCall {
+	if len(m.groups) > 0 && rapid.IntRange(0, 3).Draw(rt, "repeat a group") == 3 {
+		return rapid.SampledFrom(m.groups).Draw(rt, "group")
+	}
+	calls := rapid.SliceOfN(rapid.Custom(m.drawCall), 1, 4).Draw(rt, "calls")
+	if rapid.Bool().Draw(rt, "tame") {
+		for i := range calls {
+			calls[i] = modelCall{id: m.drawn, from: 2 + i%3, to: 2 + (i+1)%3, amount: []int64{1000, 2000, 4000, 8000}[i]}
+			m.drawn++
+		}
+	}
+	m.groups = append(m.groups, calls)
+	return calls
 }
 
 func (m *modelRun) params(rt *rapid.T, c modelCall) ledger.TransferParams {
@@ -366,13 +426,19 @@ func (m *modelRun) transfer(rt *rapid.T) {
 	c := m.drawCall(rt)
 	t, replayed, err := m.l.Transfer(context.Background(), m.params(rt, c))
 	got := outcomeText(ledger.Outcome{Transfer: t, Replayed: replayed, Err: err})
+	m.seen[strings.Fields(got)[0]]++
 	if want := m.transferModel(c); got != want {
 		rt.Fatalf("transfer %+v: got %q, want %q", c, got, want)
 	}
 }
 
 func (m *modelRun) batch(rt *rapid.T, atomic bool) {
-	calls := rapid.SliceOfN(rapid.Custom(m.drawCall), 1, 12).Draw(rt, "calls")
+	var calls []modelCall
+	if atomic {
+		calls = m.drawGroup(rt)
+	} else {
+		calls = rapid.SliceOfN(rapid.Custom(m.drawCall), 1, 12).Draw(rt, "calls")
+	}
 	params := make([]ledger.TransferParams, 0, len(calls))
 	for _, c := range calls {
 		params = append(params, m.params(rt, c))
@@ -384,6 +450,12 @@ func (m *modelRun) batch(rt *rapid.T, atomic bool) {
 		for _, o := range outcomes {
 			got = append(got, outcomeText(o))
 		}
+	}
+	for _, answer := range got {
+		m.seen[strings.Fields(answer)[0]]++
+	}
+	if atomic && len(got) > 1 {
+		m.seen["group "+strings.Fields(got[0])[0]]++
 	}
 	var want []string
 	if atomic {

@@ -111,7 +111,7 @@ func TestPoison(t *testing.T) {
 // hear that the database is not available, and later it works again.
 func TestNobodyIsToBlame(t *testing.T) {
 	t.Parallel()
-	for _, code := range []string{"53100", "53200", "53400", "55P03", "57014", "58030"} {
+	for _, code := range []string{"53100", "55P03", "57014", "58030"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
@@ -240,12 +240,17 @@ func TestOneReaderIsEnough(t *testing.T) {
 		updated <- err
 	}()
 	awaitLockWait(ctx, t, connect(t, database))
-	if _, _, err := l.Transfer(ctx, ledger.TransferParams{From: ids[1], To: ids[2], Amount: decimal.NewFromInt(1)}); err != nil {
+	_, _, err := l.Transfer(ctx, ledger.TransferParams{From: ids[1], To: ids[2], Amount: decimal.NewFromInt(1)})
+	if err != nil {
 		t.Errorf("a transfer beside a reader that waits: %v", err)
 	}
 	execute(t, holder, "COMMIT")
 	if err := <-updated; err != nil {
 		t.Errorf("the update: %v", err)
+	}
+	other := openLedger(t, ledger.Config{DatabaseURL: database, ReadConns: 1})
+	if _, err := other.UpdateAccount(ctx, ledger.AccountChange{ID: ids[0], DisplayName: new("another")}); err != nil {
+		t.Errorf("an update by a ledger that has not read the currency yet: %v", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (p pipe) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 			return nil, errors.Join(err, results.Close())
 		}
 	}
-	rows, err := results.Query()
+	rows, err := results.Query() //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		return nil, errors.Join(err, results.Close())
 	}

@@ -35,3 +35,7 @@ SELECT clock_timestamp()::timestamptz AS now;
 -- Ping asks the database for nothing.
 -- name: Ping :exec
 SELECT 1;
+
+-- DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
+-- name: DurabilityGet :one
+SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes;

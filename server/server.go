@@ -59,6 +59,10 @@ type Server struct {
 	draining  atomic.Bool // calls in flight are finished, new ones are not wanted
 }
 
+// compressMinBytes is the size from which answers are compressed for clients that take it. A single account or transfer
+// is smaller: to compress it would cost more than the rest of the call, for nothing that a network would notice.
+const compressMinBytes = 2 << 10
+
 // A service is a handler of one of our RPC services and where it is mounted.
 type service struct {
 	name    string // such as transfers.v1.AccountService
@@ -119,7 +123,8 @@ func (c *Config) setDefaults() error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 func (s *Server) services() []service {
-	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors())
+	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors(),
+		connect.WithCompressMinBytes(compressMinBytes))
 	services := make([]service, 0, 3)
 	add := func(path string, handler http.Handler) {
 		services = append(services, service{name: strings.Trim(path, "/"), path: path, handler: handler})

@@ -24,6 +24,25 @@ func (q *Queries) Clock(ctx context.Context, db DBTX) (time.Time, error) {
 	return now, err
 }
 
+const durabilityGet = `-- name: DurabilityGet :one
+SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes
+`
+
+type DurabilityGetRow struct {
+	Fsync          string
+	FullPageWrites string
+}
+
+// DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
+//
+//	SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes
+func (q *Queries) DurabilityGet(ctx context.Context, db DBTX) (DurabilityGetRow, error) {
+	row := db.QueryRow(ctx, durabilityGet)
+	var i DurabilityGetRow
+	err := row.Scan(&i.Fsync, &i.FullPageWrites)
+	return i, err
+}
+
 const ping = `-- name: Ping :exec
 SELECT 1
 `
