@@ -63,9 +63,9 @@ func jsonPathAt(data []byte, plan *jsonPlan, offset int) string {
 
 // scan reports whether the whole text was one value.
 func (s *jsonScanner) scan(plan *jsonPlan) bool {
-	field, ok := &jsonField{message: plan}, true
+	field := &jsonField{message: plan}
 	for {
-		var opened, more bool
+		var opened, more, ok bool
 		if opened, ok = s.value(field); !ok {
 			return false
 		}

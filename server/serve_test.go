@@ -250,6 +250,7 @@ func TestSlowBodies(t *testing.T) {
 			t.Fatalf("%s: %v", path, err)
 		}
 		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
 		if res.StatusCode != http.StatusRequestTimeout && res.StatusCode != http.StatusGatewayTimeout {
 			t.Errorf("%s: %d %s", path, res.StatusCode, body)
 		}
