@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -81,12 +83,22 @@ func (c *coalescer[V]) answer(reads []*read[V]) {
 	for _, r := range reads {
 		ids = append(ids, r.id)
 	}
-	values, err := c.fetch(ctx, ids)
+	values, err := c.fetchSafely(ctx, ids)
 	for _, r := range reads {
 		r.value, r.found = values[r.id]
 		r.err = err
 		close(r.done)
 	}
+}
+
+// fetchSafely fetches, and makes a panic an error: it is a bug, but nobody above this goroutine could catch it.
+func (c *coalescer[V]) fetchSafely(ctx context.Context, ids []uuid.UUID) (values map[uuid.UUID]V, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v\n%s", errBroken, p, debug.Stack())
+		}
+	}()
+	return c.fetch(ctx, ids)
 }
 
 // fetchAccounts reads accounts by id.

@@ -135,7 +135,7 @@ func TestLogLines(t *testing.T) {
 		{"/api/v1/account/get", `{"accountId":"secret"}`, 1, []string{"level=INFO", "protocol=rest", "code=invalid_argument", "request_id=id-1"}},
 		{"/api/v1/account/get", `{"secret"`, 1, []string{"level=INFO", "status=400", "request_id=id-1"}},
 		{"/api/v1/nothing", `secret`, 1, []string{"level=INFO", "status=404", "request_id=id-1"}},
-		{"/api/v1/account/get", `{"accountId":"12359cc6-6ea6-41a6-9c52-79734acbf191"}`, 2,
+		{"/api/v1/currencies", `{"code":"XYZ","scale":2}`, 2,
 			[]string{"level=ERROR", "code=internal", "request_id=id-1", "panic", "stack="}},
 	}
 	for _, tc := range cases {
