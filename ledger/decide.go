@@ -83,13 +83,11 @@ func (d *decider) decideOne(i int) {
 	if d.replay(i) {
 		return
 	}
-	reason, err := d.refusal(&d.commands[i])
-	switch {
-	case err != nil:
+	if err := d.invalid(&d.commands[i]); err != nil {
 		d.outcomes[i].Err = err
-	case reason != "":
+	} else if reason := d.refusal(&d.commands[i]); reason != "" {
 		d.record(i, reason)
-	default:
+	} else {
 		d.move(i)
 	}
 }
@@ -98,6 +96,14 @@ func (d *decider) decideOne(i int) {
 func (d *decider) decideGroup(begin, end int) {
 	if d.replayGroup(begin, end) {
 		return
+	}
+	for i := begin; i < end; i++ {
+		if err := d.invalid(&d.commands[i]); err != nil {
+			for j := begin; j < end; j++ {
+				d.outcomes[j] = Outcome{Err: inGroup(err, i-begin)}
+			}
+			return
+		}
 	}
 	before := make(map[uuid.UUID]state)
 	for i := begin; i < end; i++ {
@@ -108,30 +114,24 @@ func (d *decider) decideGroup(begin, end int) {
 		}
 	}
 	rows := len(d.recorded)
-	failed, reason, err := end, ErrorReason(""), error(nil)
-	for i := begin; i < end && failed == end; i++ {
-		if reason, err = d.refusal(&d.commands[i]); reason != "" || err != nil {
-			failed = i
-			break
-		}
-		d.move(i)
-	}
-	if failed == end {
-		return
-	}
-	for id, s := range before {
-		*d.accounts[id] = s
-	}
-	d.truncate(rows)
 	for i := begin; i < end; i++ {
-		switch {
-		case err != nil:
-			d.outcomes[i] = Outcome{Err: inGroup(err, failed-begin)}
-		case i == failed:
-			d.record(i, reason)
-		default:
-			d.record(i, GroupFailed)
+		reason := d.refusal(&d.commands[i])
+		if reason == "" {
+			d.move(i)
+			continue
 		}
+		for id, s := range before {
+			*d.accounts[id] = s
+		}
+		d.truncate(rows)
+		for j := begin; j < end; j++ {
+			if j == i {
+				d.record(j, reason)
+			} else {
+				d.record(j, GroupFailed)
+			}
+		}
+		return
 	}
 }
 
@@ -183,30 +183,39 @@ func (c *command) repeat(s *storedTransfer) Outcome {
 	return Outcome{Err: &ConflictError{Kind: "transfer", ID: c.ID.String()}}
 }
 
-// refusal says why the command cannot be executed now: with a reason it is recorded, with an error it is not. The
-// order of the checks is that of the reasons' declaration.
-func (d *decider) refusal(c *command) (ErrorReason, error) {
+// invalid says that the command can never be executed, whatever the balances: then it is not recorded.
+func (d *decider) invalid(c *command) error {
+	from, to := d.accounts[c.From], d.accounts[c.To]
+	if from == nil || to == nil || c.mismatches(from, to) {
+		return nil // which is a refusal
+	}
+	return from.currency.checkPrecision("amount", c.Amount)
+}
+
+// mismatches reports whether the accounts, or the currency asked for, differ.
+func (c *command) mismatches(from, to *state) bool {
+	return from.currency.Code != to.currency.Code || (c.Currency != "" && c.Currency != from.currency.Code)
+}
+
+// refusal says why a valid command cannot be executed now; empty: it can. The order of the checks is that of the
+// reasons' declaration.
+func (d *decider) refusal(c *command) ErrorReason {
 	from, to := d.accounts[c.From], d.accounts[c.To]
 	switch {
 	case from == nil:
-		return FromAccountNotFound, nil
+		return FromAccountNotFound
 	case to == nil:
-		return ToAccountNotFound, nil
-	case from.currency.Code != to.currency.Code, c.Currency != "" && c.Currency != from.currency.Code:
-		return CurrencyMismatch, nil
-	}
-	if err := from.currency.checkPrecision("amount", c.Amount); err != nil {
-		return "", err
-	}
-	switch {
+		return ToAccountNotFound
+	case c.mismatches(from, to):
+		return CurrencyMismatch
 	case from.status == AccountClosed, to.status == AccountClosed:
-		return ReasonAccountClosed, nil
+		return ReasonAccountClosed
 	case from.status == AccountFrozen, to.status == AccountFrozen:
-		return ReasonAccountFrozen, nil
+		return ReasonAccountFrozen
 	case from.floor.Valid && from.balance.Sub(from.held).Sub(c.Amount).LessThan(from.floor.Decimal):
-		return InsufficientFunds, nil
+		return InsufficientFunds
 	}
-	return "", nil
+	return ""
 }
 
 // move executes the command on the states and records its success.

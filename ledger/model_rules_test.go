@@ -52,6 +52,11 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 		}
 		return answers
 	}
+	for i, c := range calls {
+		if refusal := m.refusal(c); strings.HasPrefix(refusal, "invalid") {
+			return []string{strings.Replace(refusal, " ", fmt.Sprintf(" transfers[%d].", i), 1)}
+		}
+	}
 	// First on a copy: it is thrown away when one is refused.
 	trial := &modelRun{unit: m.unit, accounts: map[int]*modelAccount{}, transfers: map[int]*modelTransfer{}}
 	for i, a := range m.accounts {
@@ -64,9 +69,6 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 			break
 		}
 		trial.move(c)
-	}
-	if strings.HasPrefix(refusal, "invalid") {
-		return []string{strings.Replace(refusal, " ", fmt.Sprintf(" transfers[%d].", failed), 1)}
 	}
 	answers := make([]string, 0, len(calls))
 	for i, c := range calls {
