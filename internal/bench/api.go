@@ -59,10 +59,9 @@ const callersPerConn = 32
 
 // A dialer gives the callers of a leg their HTTP clients.
 type dialer struct {
-	base     *url.URL
-	http2    bool
-	shared   []*http.Client // HTTP/2: a connection each, until one has too many streams
-	perConns int
+	base   *url.URL
+	http2  bool
+	shared []*http.Client // HTTP/2: a connection each, until one has too many streams
 }
 
 func newDialer(base, protocol string, callers, conns int) (*dialer, error) {

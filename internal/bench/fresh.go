@@ -23,10 +23,6 @@ func (s *system) freshSystem(ctx context.Context) (*system, error) {
 		return nil, errors.New("the database URL is not a URL")
 	}
 	target.Path = "/" + freshDatabase
-	server, err := startServer(ctx, s.options, target.String())
-	if err != nil {
-		return nil, err
-	}
 	drop := func() error {
 		_, err := s.probe.conn.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		if err != nil {
@@ -34,8 +30,16 @@ func (s *system) freshSystem(ctx context.Context) (*system, error) {
 		}
 		return nil
 	}
+	server, err := startServer(ctx, s.options, target.String())
+	if err != nil {
+		return nil, errors.Join(err, drop())
+	}
 	return &system{
 		options: s.options, base: "http://" + server.address, databaseURL: target.String(), server: server,
+		probe: probe{
+			conn: s.probe.conn, postgresPID: s.probe.postgresPID,
+			serverPID: server.cmd.Process.Pid, metricsURL: server.metricsURL(),
+		},
 		undo: []func() error{drop, server.stop},
 	}, nil
 }

@@ -21,9 +21,12 @@ type call func(ctx context.Context) (items int, err error)
 type contender struct {
 	name     string
 	workload string
-	batch    int // items a call
+	batch    int    // items a call
+	probe    *probe // of its server, where a system has two; nil: the system's
 	// newCaller prepares one of the callers of a leg. stop is called when the leg is over.
 	newCaller func(ctx context.Context, index, callers int) (do call, stop func(), err error)
+	// check is an error when the contender lost or made money. nil: it is checked at the run's end.
+	check func(ctx context.Context) error
 }
 
 // A leg is one contender under one load for a while.

@@ -1,9 +1,5 @@
 package bench
 
-import (
-	"time"
-)
-
 // A Measurement is what was measured of one contender under one load.
 type Measurement struct {
 	Row       string    `json:"row,omitempty"` // of the suite: a workload, or the name of one of its other parts
@@ -30,6 +26,8 @@ type Measurement struct {
 	Commits    float64 `json:"commits_per_item"`
 	Grouped    float64 `json:"items_per_commit"`
 
+	Batches *Batches `json:"batches,omitempty"` // of the server, as it counts them; nil: not known
+
 	CPU       CPU   `json:"cpu_seconds"`
 	ServerRSS int64 `json:"server_peak_rss_bytes"` // 0: not known
 
@@ -38,7 +36,12 @@ type Measurement struct {
 
 // Latency is in milliseconds, from the intended start when a rate is given.
 type Latency struct {
-	Mean, P50, P90, P99, P999, Max float64
+	Mean float64 `json:"mean"`
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p99_9"`
+	Max  float64 `json:"max"`
 }
 
 // CPU is the processor time that each process used in the windows, in seconds; 0 when it is not known.
@@ -46,6 +49,8 @@ type CPU struct {
 	Generator float64 `json:"load_generator"`
 	Server    float64 `json:"server"`
 	Postgres  float64 `json:"postgres"`
+	// Others is what the machine did besides: the kernel's own threads, and whoever else disturbed the measurement.
+	Others float64 `json:"others"`
 }
 
 // A Percentile is one point of the latency curve.
@@ -69,7 +74,10 @@ func (s *sample) measurement(name, workload, protocol string, callers, batch int
 			P90: millis(s.latencies.ValueAtQuantile(90)), P99: millis(s.latencies.ValueAtQuantile(99)),
 			P999: millis(s.latencies.ValueAtQuantile(99.9)), Max: millis(s.latencies.Max()),
 		},
-		CPU: CPU{seconds(s.usage.Self), seconds(s.usage.Server), seconds(s.usage.Postgres)},
+		CPU: CPU{
+			Generator: s.usage.Self.Seconds(), Server: s.usage.Server.Seconds(), Postgres: s.usage.Postgres.Seconds(),
+			Others: max(0, s.usage.Machine-s.usage.Self-s.usage.Server-s.usage.Postgres).Seconds(),
+		},
 	}
 	if s.items > 0 {
 		m.WALBytes = float64(s.usage.WALBytes) / float64(s.items)
@@ -79,13 +87,12 @@ func (s *sample) measurement(name, workload, protocol string, callers, batch int
 	if s.usage.Commits > 0 {
 		m.Grouped = float64(s.items) / float64(s.usage.Commits)
 	}
+	m.Batches = s.usage.Batches.batches()
 	for _, percent := range curvePercents {
 		m.Percentiles = append(m.Percentiles, Percentile{percent, millis(s.latencies.ValueAtQuantile(percent))})
 	}
 	return m
 }
-
-func seconds(d time.Duration) float64 { return d.Seconds() }
 
 // Unexpected are the errors that mean that something is wrong.
 func (m *Measurement) Unexpected() int64 {

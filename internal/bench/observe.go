@@ -16,12 +16,15 @@ type observation struct {
 	Self       time.Duration
 	Server     time.Duration
 	Postgres   time.Duration
+	Machine    time.Duration // all processors' time that was not idle
+	Batches    batchSizes
 }
 
 func (o observation) since(before observation) observation {
 	return observation{
 		o.WALBytes - before.WALBytes, o.PageImages - before.PageImages, o.Commits - before.Commits,
 		o.Self - before.Self, o.Server - before.Server, o.Postgres - before.Postgres,
+		o.Machine - before.Machine, o.Batches.times(-1, before.Batches),
 	}
 }
 
@@ -29,6 +32,7 @@ func (o observation) plus(other observation) observation {
 	return observation{
 		o.WALBytes + other.WALBytes, o.PageImages + other.PageImages, o.Commits + other.Commits,
 		o.Self + other.Self, o.Server + other.Server, o.Postgres + other.Postgres,
+		o.Machine + other.Machine, o.Batches.times(1, other.Batches),
 	}
 }
 
@@ -37,17 +41,24 @@ type probe struct {
 	conn        *pgx.Conn // nil: no database is known
 	serverPID   int       // 0: not ours
 	postgresPID int
+	metricsURL  string // of the server; empty: not known
 }
 
 const countersSQL = `
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
        (SELECT wal_fpi FROM pg_stat_wal),
-       (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database())`
+       (SELECT sum(xact_commit)::bigint FROM pg_stat_database WHERE datname IN (current_database(), '` + freshDatabase + `'))`
 
 func (p *probe) observe(ctx context.Context) (o observation, err error) {
 	o.Self = selfCPU()
+	o.Machine = machineCPU()
 	o.Server = processCPU(p.serverPID)
 	o.Postgres = treeCPU(p.postgresPID)
+	if p.metricsURL != "" {
+		if o.Batches, err = readBatchSizes(ctx, p.metricsURL); err != nil {
+			return o, err
+		}
+	}
 	if p.conn == nil {
 		return o, nil
 	}
@@ -63,24 +74,22 @@ var settingNames = []string{
 	"wal_compression", "max_wal_size", "checkpoint_timeout", "shared_buffers", "max_connections",
 }
 
-const settingsSQL = `SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY ($1)`
+const settingsSQL = `
+SELECT array_agg(name), array_agg(current_setting(name))
+FROM unnest($1::text[]) AS name`
 
 // settings reads what the database is set to.
 func (p *probe) settings(ctx context.Context) (map[string]string, error) {
 	if p.conn == nil {
 		return nil, nil
 	}
-	rows, err := p.conn.Query(ctx, settingsSQL, settingNames)
-	if err != nil {
+	var names, values []string
+	if err := p.conn.QueryRow(ctx, settingsSQL, settingNames).Scan(&names, &values); err != nil {
 		return nil, fmt.Errorf("read the database's settings: %w", err)
 	}
 	settings := map[string]string{}
-	var name, value string
-	if _, err := pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		settings[name] = value
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read the database's settings: %w", err)
+	for i, name := range names {
+		settings[name] = values[i]
 	}
 	return settings, nil
 }

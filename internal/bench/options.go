@@ -28,6 +28,7 @@ type Options struct {
 	DatabaseURL string
 	DataDir     string // Empty: a temporary directory, deleted at the end.
 	PgBin       string
+	Metrics     string // URL of the Target's Prometheus metrics, for the sizes of its batches; empty: not known
 
 	Workload string
 	Protocol string

@@ -10,9 +10,10 @@ import (
 func plotCallers(workload string, measurements []Measurement) []byte {
 	throughput := chart{title: "Throughput", xLabel: "callers, log scale", yLabel: "transfers per second"}
 	latency := chart{title: "99th percentile of latency", xLabel: "callers, log scale", yLabel: "milliseconds, log scale", yLog: true}
-	if workload == read {
+	switch workload {
+	case read:
 		throughput.yLabel = "reads per second"
-	} else if workload == mixed {
+	case mixed:
 		throughput.yLabel = "calls per second"
 	}
 	var callers []int

@@ -82,6 +82,24 @@ func treeCPU(pid int) time.Duration {
 	return total
 }
 
+// machineCPU is the time that all processors were not idle, since the machine's start; 0 when it is not known.
+func machineCPU() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	const idle, ioWait, steal = 4, 5, 8 // after them come guests, whose time is in that of users already
+	var ticks int
+	for i, field := range strings.Fields(line) {
+		if i >= 1 && i != idle && i != ioWait && i <= steal {
+			n, _ := strconv.Atoi(field) // the kernel writes numbers
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / userHertz
+}
+
 // peakRSS is the most memory, in bytes, that a process has had resident since resetPeakRSS; 0 when it is not known.
 func peakRSS(pid int) int64 {
 	if pid == 0 {
@@ -135,7 +153,7 @@ func fileSystem(dir string) string {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return ""
 	}
-	if name := fileSystems[int64(s.Type)]; name != "" {
+	if name := fileSystems[int64(s.Type)]; name != "" { //nolint:unconvert // it is an int32 on some machines
 		return name
 	}
 	return fmt.Sprintf("%#x", s.Type)

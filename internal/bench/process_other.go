@@ -13,6 +13,8 @@ func processCPU(int) time.Duration { return 0 }
 
 func treeCPU(int) time.Duration { return 0 }
 
+func machineCPU() time.Duration { return 0 }
+
 func peakRSS(int) int64 { return 0 }
 
 func resetPeakRSS(int) {}

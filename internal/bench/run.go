@@ -206,9 +206,13 @@ func (s *system) takeTurns(ctx context.Context, contenders []*contender, t turns
 
 // leg runs one contender once, with a rate line a second.
 func (s *system) leg(ctx context.Context, c *contender, t turns, window time.Duration, label string) (*sample, error) {
-	resetPeakRSS(s.probe.serverPID)
+	probe := c.probe
+	if probe == nil {
+		probe = &s.probe
+	}
+	resetPeakRSS(probe.serverPID)
 	l := &leg{
-		contender: c, callers: t.callers, rate: t.rate, warmUp: t.warmUp, window: window, observe: s.probe.observe,
+		contender: c, callers: t.callers, rate: t.rate, warmUp: t.warmUp, window: window, observe: probe.observe,
 		tick: min(time.Second, max(window/5, time.Millisecond)),
 	}
 	label = fmt.Sprintf("%s%s %s, %d callers", label, c.name, c.workload, t.callers)
@@ -223,7 +227,12 @@ func (s *system) leg(ctx context.Context, c *contender, t turns, window time.Dur
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", label, err)
 	}
-	one.serverRSS = peakRSS(s.probe.serverPID)
+	if c.check != nil {
+		if err := c.check(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", label, err)
+		}
+	}
+	one.serverRSS = peakRSS(probe.serverPID)
 	s.say("%s: %.0f/s, p99 %.2f ms, %d errors", label, one.rate(), float64(one.latencies.ValueAtQuantile(99))/1e3, l.failed())
 	return one, nil
 }

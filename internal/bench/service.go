@@ -38,7 +38,7 @@ func (s *system) service(workload, protocol string, batch, callers int, p *popul
 	}
 	pick := newPicker(workload, len(p.accounts))
 	return &contender{
-		name: serviceName, workload: workload, batch: batch,
+		name: serviceName, workload: workload, batch: batch, probe: &s.probe,
 		newCaller: func(_ context.Context, index, _ int) (call, func(), error) {
 			client, closeIt := dialer.client(index)
 			c := &apiCaller{

@@ -111,11 +111,6 @@ func (r *suiteRun) grid(ctx context.Context, workload string) error {
 			return err
 		}
 		defer b.close()
-		defer func() {
-			if conserved := b.conserved(ctx); conserved != nil {
-				r.say("%v", conserved)
-			}
-		}()
 		hand = b.contenders(workload)
 	}
 	sums := map[cell]*sample{}
@@ -191,7 +186,7 @@ func (r *suiteRun) hotBesideUniform(ctx context.Context, p *population) error {
 	}
 	samples, err := r.takeTurns(ctx, contenders, turns{
 		callers: suiteCallers,
-		warmUp: r.options.WarmUp, duration: r.options.Duration, rounds: r.options.Rounds,
+		warmUp:  r.options.WarmUp, duration: r.options.Duration, rounds: r.options.Rounds,
 	})
 	if err != nil {
 		return err
@@ -283,7 +278,7 @@ func (r *suiteRun) fullAndFresh(ctx context.Context, p *population, other *syste
 func (r *suiteRun) compareServices(ctx context.Context, rowA string, a *contender, rowB string, b *contender) error {
 	samples, err := r.takeTurns(ctx, []*contender{a, b}, turns{
 		callers: suiteCallers,
-		warmUp: r.options.WarmUp, duration: r.options.Duration, rounds: r.options.Rounds,
+		warmUp:  r.options.WarmUp, duration: r.options.Duration, rounds: r.options.Rounds,
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type system struct {
 // startSystem starts what options do not name: a PostgreSQL, and a server on it.
 func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 	s := &system{options: options, base: strings.TrimSuffix(options.Target, "/"), databaseURL: options.DatabaseURL}
+	s.probe.metricsURL = options.Metrics
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
@@ -53,7 +54,8 @@ func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 		}
 		s.undo = append(s.undo, s.server.stop)
 		s.base = "http://" + s.server.address
-		s.probe.serverPID = s.server.cmd.Process.Pid
+		s.probe.serverPID, s.probe.metricsURL = s.server.cmd.Process.Pid, s.server.metricsURL()
+		s.say("server at %s, metrics and profiles at http://%s", s.base, s.server.admin)
 	}
 	if err := awaitReady(ctx, s.base); err != nil {
 		return nil, fmt.Errorf("the server is not ready: %w", err)
@@ -121,6 +123,7 @@ const (
 type serverProcess struct {
 	cmd     *exec.Cmd
 	address string        // host:port
+	admin   string        // host:port of its metrics and profiles; it is logged before address
 	exited  chan struct{} // closed when it has ended
 	err     error         // of its end; after exited
 
@@ -135,7 +138,7 @@ func startServer(ctx context.Context, options *Options, databaseURL string) (*se
 	}
 	cmd := exec.Command(options.Executable, "serve") // no context: stop lets it drain
 	cmd.Env = append(withoutVariable(os.Environ(), "DATABASE_URL_FILE"),
-		"DATABASE_URL="+databaseURL, "LISTEN_ADDR=127.0.0.1:0", "LOG_FORMAT=json", "LOG_LEVEL=info",
+		"DATABASE_URL="+databaseURL, "LISTEN_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "LOG_FORMAT=json", "LOG_LEVEL=info",
 		// CheckLedger at the end reads every row.
 		"REQUEST_TIMEOUT=1h")
 	cmd.Env = append(cmd.Env, options.ServerEnv...)
@@ -171,6 +174,14 @@ func startServer(ctx context.Context, options *Options, databaseURL string) (*se
 	}
 }
 
+// metricsURL is where the server tells its metrics.
+func (p *serverProcess) metricsURL() string {
+	if p.admin == "" {
+		return ""
+	}
+	return "http://" + p.admin + "/metrics"
+}
+
 func withoutVariable(environment []string, name string) []string {
 	var kept []string
 	for _, variable := range environment {
@@ -185,13 +196,7 @@ func withoutVariable(environment []string, name string) []string {
 func (p *serverProcess) follow(stderr io.Reader, listening chan<- string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
-		var line struct{ Msg, Address string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
-			select {
-			case listening <- line.Address:
-			default: // it has said so before
-			}
-		}
+		p.hear(lines.Bytes(), listening)
 		p.mu.Lock()
 		if p.tail = append(p.tail, lines.Text()); len(p.tail) > tailLinesMax {
 			p.tail = p.tail[1:]
@@ -200,6 +205,26 @@ func (p *serverProcess) follow(stderr io.Reader, listening chan<- string) {
 	}
 	// After a line that is too long the rest is not worth reading, but a full pipe would stop the server.
 	_, _ = io.Copy(io.Discard, stderr)
+}
+
+// hear notes the addresses that the server logs when it begins.
+func (p *serverProcess) hear(text []byte, listening chan<- string) {
+	var line struct {
+		Msg, Address string
+		Admin        string `json:"admin_address"`
+	}
+	if json.Unmarshal(text, &line) != nil {
+		return
+	}
+	if line.Admin != "" && p.admin == "" {
+		p.admin = line.Admin
+	}
+	if line.Msg == "listening" {
+		select {
+		case listening <- line.Address:
+		default: // it has said so before
+		}
+	}
 }
 
 func (p *serverProcess) lastLines() string {
