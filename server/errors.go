@@ -160,9 +160,6 @@ func asInvalid(err error) *invalidError {
 		own = &invalidError{violations: make([]violation, 0, len(rules.Violations))}
 		for _, broken := range rules.Violations {
 			field := protovalidate.FieldPathString(broken.Proto.GetField())
-			if field == "" {
-				field = messageRuleFields[broken.Proto.GetRuleId()]
-			}
 			own.violations = append(own.violations, violation{field, broken.Proto.GetMessage()})
 		}
 		return own
@@ -172,9 +169,6 @@ func asInvalid(err error) *invalidError {
 		return nil
 	}
 }
-
-// messageRuleFields names a field for each rule that is about a message as a whole.
-var messageRuleFields = map[string]string{"create_transfer.accounts_differ": "to_account_id"}
 
 // within names the fields of an invalid request as part of a greater one, such as transfers[3]. Other errors stay.
 func within(parent string, err error) error {

@@ -967,21 +967,20 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\fGROUP_FAILED\x10\aB\x0f\n" +
 	"\r_error_reasonB\x0f\n" +
 	"\r_from_balanceB\r\n" +
-	"\v_to_balance\"\xd9\x05\n" +
+	"\v_to_balance\"\x9e\x04\n" +
 	"\x15CreateTransferRequest\x12R\n" +
 	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x123\n" +
 	"\x0ffrom_account_id\x18\x02 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\rfromAccountId\x12/\n" +
 	"\rto_account_id\x18\x03 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\vtoAccountId\x12,\n" +
 	"\x06amount\x18\x04 \x01(\tB\x14\xbaH\x11\xc8\x01\x01r\f\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01R\x06amount\x12;\n" +
-	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12,\n" +
-	"\treference\x18\x06 \x01(\tB\x0e\xbaH\vr\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12r\n" +
+	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12/\n" +
+	"\treference\x18\x06 \x01(\tB\x11\xbaH\x0e\xd8\x01\x01r\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12r\n" +
 	"\bmetadata\x18\a \x03(\v21.transfers.v1.CreateTransferRequest.MetadataEntryB#\xbaH \x9a\x01\x1d\x102\"\fr\n" +
 	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\xbb\x01\xbaH\xb7\x01\x1a\xb4\x01\n" +
-	"\x1fcreate_transfer.accounts_differ\x12-from_account_id and to_account_id must differ\x1abthis.from_account_id == '' || this.from_account_id.lowerAscii() != this.to_account_id.lowerAscii()\"L\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
 	"\x16CreateTransferResponse\x122\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x8a\x01\n" +
 	"\x1bBatchCreateTransfersRequest\x12S\n" +
