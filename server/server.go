@@ -6,8 +6,10 @@
 package server
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -62,6 +64,18 @@ type Server struct {
 // compressMinBytes is the size from which answers are compressed for clients that take it. A single account or transfer
 // is smaller: to compress it would cost more than the rest of the call, for nothing that a network would notice.
 const compressMinBytes = 2 << 10
+
+func newDecompressor() connect.Decompressor { return new(gzip.Reader) }
+
+// newCompressor compresses fast rather than well: ids do not compress, and at the default level the answer to a large
+// batch takes more time to compress than its transfers take to make.
+func newCompressor() connect.Compressor {
+	w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is a constant, and right
+	}
+	return w
+}
 
 // A service is a handler of one of our RPC services and where it is mounted.
 type service struct {
@@ -124,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 func (s *Server) services() []service {
 	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors(),
-		connect.WithCompressMinBytes(compressMinBytes))
+		connect.WithCompressMinBytes(compressMinBytes), connect.WithCompression("gzip", newDecompressor, newCompressor))
 	services := make([]service, 0, 3)
 	add := func(path string, handler http.Handler) {
 		services = append(services, service{name: strings.Trim(path, "/"), path: path, handler: handler})
