@@ -237,28 +237,57 @@ func TestBatcherClose(t *testing.T) {
 
 func TestBatcherSeveralWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newBench(3, 2, 100)
+		s := newBench(3, 4, 100)
 		var calls []*caller
-		for range 3 {
-			c := s.ask(1)
+		for _, n := range []int{1, 1, 2} {
+			c := s.ask(n)
 			s.next(t, c) // each has a worker of its own
 			calls = append(calls, c)
 		}
-		for range 3 {
+		for range 5 {
 			calls = append(calls, s.ask(1))
 		}
 		s.idle(t)
 		s.finish <- struct{}{}
-		s.next(t, calls[3], calls[4])
-		s.finish <- struct{}{}
-		s.next(t, calls[5])
+		s.next(t, calls[3:7]...)
 		for range 3 {
-			s.finish <- struct{}{}
+			s.finish <- struct{}{} // the last call waits no longer than until nothing is in flight
 		}
+		s.next(t, calls[7])
+		s.finish <- struct{}{}
 		s.close()
 		for _, c := range calls {
 			c.answered(t, nil)
 		}
+	})
+}
+
+// A batch begins beside one in flight when it is as large, or when besideMin wait; else it grows.
+func TestBatcherBatchBesideAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newBench(2, 100, 1000)
+		large, small := s.ask(3), s.ask(2)
+		s.next(t, large)
+		s.idle(t)
+		one := s.ask(1)
+		s.next(t, small, one)
+		s.finish <- struct{}{}
+		s.finish <- struct{}{}
+
+		huge, waiting := s.ask(100), []*caller(nil)
+		s.next(t, huge)
+		for range besideMin {
+			s.idle(t)
+			waiting = append(waiting, s.ask(1))
+		}
+		s.next(t, waiting...)
+		late := s.ask(1)
+		s.idle(t)
+		s.finish <- struct{}{}
+		s.finish <- struct{}{}
+		s.next(t, late)
+		s.finish <- struct{}{}
+		s.close()
 	})
 }
 
