@@ -7,11 +7,9 @@ import (
 	"log/slog"
 	"time"
 
-	pgxdecimal "github.com/jackc/pgx-shopspring-decimal"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 
 	"internaltransfers/gen/db"
 )
@@ -118,9 +116,7 @@ func openPool(ctx context.Context, url string, size int32, settings func(context
 	config.MaxConns = size
 	config.ConnConfig.ConnectTimeout = orDefault(config.ConnConfig.ConnectTimeout, 5*time.Second)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		// Without these, ids and amounts pass as text through database/sql's interfaces: right, but a third slower.
-		pgxdecimal.Register(conn.TypeMap())
-		pgxuuid.Register(conn.TypeMap())
+		registerTypes(conn.TypeMap())
 		return settings(ctx, conn)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
