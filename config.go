@@ -48,7 +48,7 @@ type serveConfig struct {
 	ReadConns       int32         `env:"DB_READ_CONNS" default:"8" help:"The most database connections for reading. Default: ${default}."`
 	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
 	BatchMax        int           `env:"BATCH_MAX" default:"1000" help:"The most transfers in a batch; only an atomic call may have more. Default: ${default}."`
-	QueueMax        int           `env:"QUEUE_MAX" default:"32768" help:"The most transfers that wait; beyond it calls are refused as resource_exhausted. Default: ${default}."`
+	QueueMax        int           `env:"QUEUE_MAX" default:"32768" help:"The most transfers that wait, at most half of them for one account; calls beyond that are refused as resource_exhausted. Default: ${default}."`
 	BatchTimeout    time.Duration `env:"BATCH_TIMEOUT" default:"10s" help:"The longest that a batch may take, retries included. Default: ${default}."`
 }
 

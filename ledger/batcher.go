@@ -4,14 +4,21 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A batcher commits in groups, without a timer: while a batch is in flight, calls queue, and the next batch is
 // whatever came meanwhile. A lone caller never waits for company.
+//
+// The queue is bounded, and no account may fill it: a call that would bring what waits for one account, as payer or
+// payee, above half of queueMax is refused, so that a flood on one account leaves the other half to everybody else. An
+// account that nothing waits for has a call of any size taken, as far as there is room, so that none is refused for
+// ever. Openings count for no account.
 type batcher struct {
 	run      func([]*call) // applies the calls and sets their results; never panics
 	batchMax int           // commands in a batch, unless one call alone has more
-	queueMax int           // commands waiting
+	queueMax int           // commands waiting; half of them for one account
 
 	mu      sync.Mutex
 	arrived sync.Cond // of mu: a call was queued, or the batcher was closed
@@ -19,6 +26,9 @@ type batcher struct {
 	waiting int       // commands in queue; guarded by mu
 	running int       // commands of the batches in flight; guarded by mu
 	closed  bool      // guarded by mu
+
+	shares     shares // of waiting, by account; guarded by mu
+	sharesPeak int    // the most accounts in shares since it was made: a map never shrinks; guarded by mu
 
 	workers sync.WaitGroup
 }
@@ -28,7 +38,7 @@ type call struct {
 	ctx      context.Context // the caller's: when it ends before the call's batch begins, nothing is applied
 	commands []command
 	opening  *opening // nil: transfers
-	admitted bool     // part of a call that was let in already: not refused for a full queue
+	admitted bool     // part of a call that was let in already: not refused, but counted
 
 	done     chan struct{} // closed when the results below are set
 	outcomes []Outcome     // by index of commands
@@ -42,12 +52,16 @@ func (c *call) size() int { return max(1, len(c.commands)) }
 // batches at a time, 32 made 24 a batch instead of 15, and a tenth more transfers, than beginning at once.
 const besideMin = 32
 
+// sharesKept is how many accounts the shares keep room for while nothing waits: those of a full batch and more. Making
+// the map anew for each batch would cost three times as much.
+const sharesKept = 4096
+
 // retryAfter is how long a caller that found the queue full should wait: a few batches' time.
 const retryAfter = 100 * time.Millisecond
 
 // newBatcher starts workers that run up to inFlight batches at a time.
 func newBatcher(run func([]*call), inFlight, batchMax, queueMax int) *batcher {
-	b := &batcher{run: run, batchMax: batchMax, queueMax: queueMax}
+	b := &batcher{run: run, batchMax: batchMax, queueMax: queueMax, shares: make(shares)}
 	b.arrived.L = &b.mu
 	for range inFlight {
 		b.workers.Go(b.work)
@@ -76,12 +90,15 @@ func (b *batcher) enqueue(c *call) error {
 	if b.closed {
 		return ErrClosed
 	}
-	// An empty queue takes a call of any size, so that none is refused for ever.
-	if !c.admitted && b.waiting > 0 && b.waiting+c.size() > b.queueMax {
+	// An empty queue takes a call of any size, so that none is refused for ever. A later part of a call that was let in
+	// is taken as well: its caller could not have the earlier parts undone.
+	if !c.admitted && b.waiting > 0 && (b.waiting+c.size() > b.queueMax || b.shares.exceed(b.queueMax/2, c.commands)) {
 		return &OverloadedError{RetryAfter: retryAfter}
 	}
 	b.queue = append(b.queue, c)
 	b.waiting += c.size()
+	b.shares.add(c.commands)
+	b.sharesPeak = max(b.sharesPeak, len(b.shares))
 	b.arrived.Signal()
 	return nil
 }
@@ -126,19 +143,31 @@ func (b *batcher) take() (calls []*call, size int, ok bool) {
 			}
 			calls = append(calls, c)
 		}
-		clear(b.queue[:n])
-		b.queue = b.queue[n:]
-		b.waiting -= size
-		if len(b.queue) == 0 {
-			b.queue = nil // lets the array go that a flood has grown
-		} else {
-			b.arrived.Signal() // another worker may take the rest
-		}
+		b.remove(n, size)
 		if len(calls) > 0 {
 			b.running += size
 			return calls, size, true
 		}
 	}
+}
+
+// remove takes the first n calls, of that size together, out of the queue. Guarded by mu.
+func (b *batcher) remove(n, size int) {
+	b.waiting -= size
+	if n == len(b.queue) {
+		b.queue = nil // lets the array go that a flood has grown
+		if b.sharesPeak > sharesKept {
+			b.shares, b.sharesPeak = make(shares), 0
+		}
+		clear(b.shares)
+		return
+	}
+	for _, c := range b.queue[:n] {
+		b.shares.subtract(c.commands)
+	}
+	clear(b.queue[:n])
+	b.queue = b.queue[n:]
+	b.arrived.Signal() // another worker may take the rest
 }
 
 // ready reports whether a batch should begin now. The first begins at once, however small. One beside it has its own
@@ -171,3 +200,44 @@ func (b *batcher) close() {
 	b.mu.Unlock()
 	b.workers.Wait()
 }
+
+// shares are how many commands wait for each account, as payer or payee; an account that none waits for is not there.
+type shares map[uuid.UUID]int
+
+// exceed reports whether the commands would bring an account that has some already above the most.
+func (s shares) exceed(most int, commands []command) bool {
+	named := make(shares) // in commands so far, of accounts that may come above it
+	for i := range commands {
+		for _, id := range commands[i].sides() {
+			before := s[id]
+			if before == 0 || before+len(commands) <= most {
+				continue
+			}
+			if named[id]++; before+named[id] > most {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s shares) add(commands []command) {
+	for i := range commands {
+		for _, id := range commands[i].sides() {
+			s[id]++
+		}
+	}
+}
+
+func (s shares) subtract(commands []command) {
+	for i := range commands {
+		for _, id := range commands[i].sides() {
+			if s[id]--; s[id] == 0 {
+				delete(s, id)
+			}
+		}
+	}
+}
+
+// sides are the two accounts.
+func (c *command) sides() [2]uuid.UUID { return [2]uuid.UUID{c.From, c.To} }

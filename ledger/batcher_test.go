@@ -42,10 +42,19 @@ type caller struct {
 	answer chan error
 }
 
-// ask queues a call of n commands, after all calls that were asked before.
+// ask queues a call of n commands, each between accounts of its own, after all calls that were asked before.
 func (s *bench) ask(n int) *caller {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &caller{call: &call{ctx: ctx, commands: make([]command, n)}, cancel: cancel, answer: make(chan error, 1)}
+	commands := make([]command, n)
+	for i := range commands {
+		commands[i].From, commands[i].To = uuid.New(), uuid.New()
+	}
+	return s.call(&call{commands: commands})
+}
+
+// call queues a call as ask does.
+func (s *bench) call(waiting *call) *caller {
+	c := &caller{call: waiting, answer: make(chan error, 1)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for i := range c.commands {
 		c.commands[i].ID = uuid.New()
 	}

@@ -64,6 +64,40 @@ func BenchmarkTransferBatch(b *testing.B) {
 	}
 }
 
+// BenchmarkApplyBatch applies batches one after another on one connection: the database's part and ours, without the
+// queue.
+func BenchmarkApplyBatch(b *testing.B) {
+	l := benchLedger(b)
+	accounts := benchAccounts(b, l, 10_000)
+	conn, err := l.Writers().Acquire(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Release()
+	for name, pair := range pairings {
+		for _, size := range []int{1, 16, 64, 1000} {
+			b.Run(fmt.Sprintf("%s/size=%d", name, size), func(b *testing.B) {
+				params := make([]ledger.TransferParams, size)
+				for b.Loop() {
+					for i := range params {
+						from, to := pair(accounts)
+						params[i] = ledger.TransferParams{ID: uuid.Must(uuid.NewV7()), From: from, To: to, Amount: decimal.New(1, -2)}
+					}
+					commands, err := ledger.NewCommands(params)
+					if err != nil {
+						b.Fatal(err)
+					}
+					outcomes, err := l.ApplyBatch(b.Context(), conn.Conn(), commands)
+					if err != nil || outcomes[size-1].Transfer.Status != ledger.TransferSuccess {
+						b.Fatalf("apply a batch: %+v, %v", outcomes, err)
+					}
+				}
+				b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
+			})
+		}
+	}
+}
+
 // pairings choose who pays whom.
 var pairings = map[string]func([]uuid.UUID) (from, to uuid.UUID){
 	"uniform": func(a []uuid.UUID) (uuid.UUID, uuid.UUID) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 // none about this one:
 //
 //	HotAccountsSerialise          one account takes transfers in groups, not one commit at a time
+//	FloodOnOneAccountStarvesOthers     one account may have half of the queue; the others have the rest
 //	OneGlobalLock                 a locked account holds up its own transfers and nobody else's
 //	BalanceAndTransferRowNotInOneTransaction
 //	MoneyLostBetweenCacheAndDatabase   what one instance commits, another sees at once
@@ -83,6 +85,44 @@ func TestComplaint_HotAccountsSerialise(t *testing.T) {
 		t.Errorf("%d transfers on one account took %d commits", cap(times), len(commits))
 	}
 	requireBalance(t, l, hot, 100+int64(cap(times)))
+}
+
+func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
+	const queueMax, flooders, others, rounds = 100, 300, 49, 20
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, ledger.Config{DatabaseURL: url, BatchesInFlight: 1, BatchMax: 16, QueueMax: queueMax})
+	ids := openAccounts(t, l, 2+2*others, 1_000_000)
+	// The first batch of the flood waits for its account, so that the others find the flood as high as it gets.
+	holder := connect(t, url)
+	execute(t, holder, "BEGIN")
+	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
+	turnedAway, ebb := flood(t, l, ids[0], ids[1], flooders)
+	for l.Waiting() < queueMax/2 || turnedAway.Load() == 0 {
+		runtime.Gosched()
+	}
+	answers := make(chan error, others*rounds)
+	for i := range others {
+		go func() {
+			for range rounds {
+				_, _, err := l.Transfer(context.Background(), ledger.TransferParams{From: ids[2+i], To: ids[2+others+i], Amount: one})
+				answers <- err
+			}
+		}()
+	}
+	for l.Waiting() < queueMax/2+others && len(answers) == 0 {
+		runtime.Gosched()
+	}
+	execute(t, holder, "COMMIT")
+	for range others * rounds {
+		if err := <-answers; err != nil {
+			t.Errorf("a caller on another account heard: %v", err)
+		}
+	}
+	ebb()
+	for i := range others {
+		requireBalance(t, l, ids[2+i], 1_000_000-rounds)
+	}
+	t.Logf("of the flood, %d calls were turned away", turnedAway.Load())
 }
 
 func TestComplaint_OneGlobalLock(t *testing.T) {

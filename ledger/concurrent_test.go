@@ -30,6 +30,37 @@ func inParallel(n int, work func(worker int)) {
 	group.Wait()
 }
 
+// flood makes transfers between two accounts, in both directions, from many callers that come again at once, or when
+// they were told to. It counts who was turned away, and ends with ebb.
+func flood(t *testing.T, l *ledger.Ledger, a, b uuid.UUID, callers int) (turnedAway *atomic.Int64, ebb func()) {
+	turnedAway = new(atomic.Int64)
+	var group sync.WaitGroup
+	calm := make(chan struct{})
+	for i := range callers {
+		p := ledger.TransferParams{From: a, To: b, Amount: one}
+		if i%2 == 1 {
+			p.From, p.To = b, a
+		}
+		group.Go(func() {
+			for {
+				wait, overloaded := time.Duration(0), (*ledger.OverloadedError)(nil)
+				if _, _, err := l.Transfer(context.Background(), p); errors.As(err, &overloaded) {
+					turnedAway.Add(1)
+					wait = overloaded.RetryAfter
+				} else if err != nil {
+					t.Errorf("a caller of the flood heard: %v", err)
+				}
+				select {
+				case <-calm:
+					return
+				case <-time.After(wait):
+				}
+			}
+		})
+	}
+	return turnedAway, func() { close(calm); group.Wait() }
+}
+
 // A storm is many callers on a few ledgers that share a database. It keeps its own books of what was acknowledged.
 type storm struct {
 	t        *testing.T

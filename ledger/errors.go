@@ -62,7 +62,8 @@ type StateError struct {
 
 func (e *StateError) Error() string { return fmt.Sprintf("account %s: %s", e.ID, e.Detail) }
 
-// An OverloadedError says that the queue is full. Nothing was recorded.
+// An OverloadedError says that the queue is full, or half full of transfers of one account that the call names. Nothing
+// was recorded.
 type OverloadedError struct {
 	RetryAfter time.Duration
 }

@@ -1,6 +1,11 @@
 package ledger
 
-import "github.com/jackc/pgx/v5/pgxpool"
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
 
 // Waiting answers how many commands are queued.
 func (l *Ledger) Waiting() int {
@@ -11,3 +16,20 @@ func (l *Ledger) Waiting() int {
 
 // Writers answers the pool that batches are applied with, so that a test can look at its plans.
 func (l *Ledger) Writers() *pgxpool.Pool { return l.writers }
+
+// NewCommands makes commands of transfers, as Transfer does.
+func NewCommands(ps []TransferParams) ([]command, error) {
+	commands := make([]command, len(ps))
+	for i, p := range ps {
+		var err error
+		if commands[i], err = newCommand(p); err != nil {
+			return nil, err
+		}
+	}
+	return commands, nil
+}
+
+// ApplyBatch applies a batch on a writer's connection, without the queue.
+func (l *Ledger) ApplyBatch(ctx context.Context, conn *pgx.Conn, commands []command) ([]Outcome, error) {
+	return l.applyBatch(ctx, conn, commands)
+}

@@ -20,7 +20,7 @@ type Config struct {
 	ReadConns       int32                 // connections for reading; default 8
 	BatchesInFlight int                   // batches that are applied at a time, a connection each; default 2
 	BatchMax        int                   // transfers in a batch, unless one atomic call has more; default 1,000
-	QueueMax        int                   // transfers waiting, before calls are refused; default 32,768
+	QueueMax        int                   // transfers waiting, half of them for one account, before calls are refused; default 32,768
 	BatchTimeout    time.Duration         // of one batch with all its retries; default 10 s
 	Logger          *slog.Logger          // default: slog.Default()
 	Metrics         prometheus.Registerer // gets the ledger's metrics; default: nobody does

@@ -159,13 +159,3 @@ func requireOnlyQuotes(t *testing.T, in, out string) {
 		t.Fatalf("lost %q\nout %q", in[i:], out)
 	}
 }
-
-func BenchmarkUnmarshalJSON(b *testing.B) {
-	one := `{"transferId":"12359cc6-6ea6-41a6-9c52-79734acbf190","fromAccountId":"12359cc6-6ea6-41a6-9c52-79734acbf191",` +
-		`"toAccountId":"12359cc6-6ea6-41a6-9c52-79734acbf192","amount":20.10,"currency":"USD"}`
-	for b.Loop() {
-		if err := unmarshalJSON([]byte(one), &transfersv1.CreateTransferRequest{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
