@@ -42,6 +42,7 @@ type serveConfig struct {
 	AdminAddr       string        `env:"ADMIN_ADDR" placeholder:"ADDR" help:"The address of metrics and profiles (/metrics, /debug/pprof/), for operators only. Default: none."`
 	AllowedOrigins  []string      `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages a browser lets call the API, such as https://console.example.com; * is any. Default: none."`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" default:"30s" help:"The longest that a call may take; a client's own shorter deadline wins. Default: ${default}."`
+	CheckTimeout    time.Duration `env:"CHECK_TIMEOUT" default:"10m" help:"The longest that a proof of the ledger may take, in place of REQUEST_TIMEOUT. Default: ${default}."`
 	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT" default:"20s" help:"The longest that calls in flight are waited for at the end. Default: ${default}."`
 	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request, in bytes. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
 	MaxConnections  int           `env:"MAX_CONNECTIONS" default:"16384" help:"The most connections open at once; more wait to be accepted. Default: ${default}."`
@@ -49,7 +50,11 @@ type serveConfig struct {
 	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
 	BatchMax        int           `env:"BATCH_MAX" default:"1000" help:"The most transfers in a batch; only an atomic call may have more. Default: ${default}."`
 	QueueMax        int           `env:"QUEUE_MAX" default:"32768" help:"The most transfers that wait, at most half of them for one account; calls beyond that are refused as resource_exhausted. Default: ${default}."`
+	Workers         int           `env:"WORKERS" default:"2" help:"How many workers settle what is due: expired holds, scheduled transfers and standing orders; 0 is none, when other servers on this database have some. Default: ${default}."`
+	WorkerBatch     int           `env:"WORKER_BATCH" default:"100" help:"The most items of a kind that a worker settles at a time. Default: ${default}."`
+	WorkerInterval  time.Duration `env:"WORKER_INTERVAL" default:"1s" help:"The longest until a worker looks again what is due. Default: ${default}."`
 	BatchTimeout    time.Duration `env:"BATCH_TIMEOUT" default:"10s" help:"The longest that a batch may take, retries included. Default: ${default}."`
+	ProfileCache    int           `env:"PROFILE_CACHE_SIZE" default:"100000" help:"How many profiles of accounts are kept in memory, with up to 1 KiB each on average; 0: none. It takes a database connection for itself. Default: ${default}."`
 }
 
 // Validate is called by kong. It names the option that is out of range.
@@ -60,6 +65,7 @@ func (c *serveConfig) Validate() error {
 		from, to int64
 	}{
 		{"--request-timeout (ms)", c.RequestTimeout.Milliseconds(), 100, 3_600_000},
+		{"--check-timeout (ms)", c.CheckTimeout.Milliseconds(), 100, 86_400_000},
 		{"--drain-timeout (ms)", c.DrainTimeout.Milliseconds(), 100, 3_600_000},
 		{"--batch-timeout (ms)", c.BatchTimeout.Milliseconds(), 100, 3_600_000},
 		{"--max-request-bytes", int64(c.MaxRequestBytes), 1 << 10, 1 << 30},
@@ -67,7 +73,11 @@ func (c *serveConfig) Validate() error {
 		{"--read-conns", int64(c.ReadConns), 1, 1000},
 		{"--batches-in-flight", int64(c.BatchesInFlight), 1, 1000},
 		{"--batch-max", int64(c.BatchMax), 1, 10_000},
+		{"--workers", int64(c.Workers), 0, 64},
+		{"--worker-batch", int64(c.WorkerBatch), 1, 1000},
+		{"--worker-interval (ms)", c.WorkerInterval.Milliseconds(), 10, 3_600_000},
 		{"--queue-max", int64(c.QueueMax), 1, 1 << 24},
+		{"--profile-cache", int64(c.ProfileCache), 0, 1 << 24},
 	} {
 		if limit.value < limit.from || limit.value > limit.to {
 			return fmt.Errorf("%s must be %d to %d, not %d", limit.option, limit.from, limit.to, limit.value)

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // standing orders have time zones, and a container may have none
 
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,9 +59,11 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 type checkCommand struct {
 	databaseConfig `embed:""`
 	logConfig      `embed:""`
+
+	Incremental bool `env:"CHECK_INCREMENTAL" help:"Prove what changed since the last proof that succeeded, and all balances. Default: everything."`
 }
 
-// Run proves every invariant and prints each with its figures.
+// Run proves every invariant and prints each with its figures, and on standard error what it is about to prove.
 func (c *checkCommand) Run(ctx context.Context) error {
 	logger := c.logger()
 	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
@@ -68,7 +71,9 @@ func (c *checkCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		report, err := l.Check(ctx)
+		report, err := l.Check(ctx, ledger.CheckOptions{Incremental: c.Incremental, Progress: func(p ledger.Progress) {
+			fmt.Fprintf(os.Stderr, "%6.1fs  %2d/%d  %s\n", p.Elapsed.Seconds(), p.Step, p.Steps, p.Name)
+		}})
 		if err = errors.Join(err, l.Close(ctx)); err != nil {
 			return err
 		}
@@ -78,7 +83,11 @@ func (c *checkCommand) Run(ctx context.Context) error {
 		if !report.OK() {
 			return errors.New("the ledger is broken")
 		}
-		fmt.Println("the ledger is sound, as of", report.Time.Format(time.RFC3339Nano))
+		since := ""
+		if !report.CheckpointTime.IsZero() {
+			since = ", given that it was at " + report.CheckpointTime.Format(time.RFC3339Nano)
+		}
+		fmt.Printf("the ledger is sound, as of %s%s\n", report.Time.Format(time.RFC3339Nano), since)
 		return nil
 	})
 }
@@ -95,7 +104,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
 		l, err := ledger.Open(ctx, ledger.Config{
 			DatabaseURL: url, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
-			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Logger: logger, Metrics: registry,
+			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
+			WorkerInterval: c.WorkerInterval, ProfileCache: c.ProfileCache, Logger: logger, Metrics: registry,
 		})
 		if err != nil {
 			return err
@@ -109,7 +119,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 
 func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog.Logger, registry *prometheus.Registry) error {
 	s, err := server.New(server.Config{
-		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, DrainTimeout: c.DrainTimeout,
+		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
 		Metrics: registry,
 	})

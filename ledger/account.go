@@ -14,13 +14,18 @@ import (
 
 // CreateAccount opens an account. An account that was opened before under the id with the same fields is answered as it
 // is now, replayed; with other fields the error is a ConflictError. Unknown currencies, amounts with too many decimals
-// and a floor above the opening balance are InvalidErrors.
+// and a floor above the opening balance are InvalidErrors. A dry run answers the same, but opens nothing.
 func (l *Ledger) CreateAccount(ctx context.Context, p AccountParams) (a Account, replayed bool, err error) {
 	o, err := l.newOpening(ctx, p)
 	if err != nil {
 		return Account{}, false, err
 	}
-	if err := l.batcher.do(&call{ctx: ctx, opening: o}); err != nil {
+	if p.DryRun {
+		err = l.previewOpening(ctx, o)
+	} else {
+		err = l.batcher.do(&call{ctx: ctx, opening: o})
+	}
+	if err != nil {
 		return Account{}, false, err
 	}
 	return o.account, o.replayed, nil
@@ -51,19 +56,24 @@ func (l *Ledger) newOpening(ctx context.Context, p AccountParams) (*opening, err
 	for _, a := range [...]struct {
 		field  string
 		amount decimal.Decimal
-	}{{"initial_balance", p.InitialBalance}, {"min_balance", p.MinBalance}} {
-		if err := checkSize(a.field, a.amount); err != nil {
+	}{
+		{"initial_balance", p.InitialBalance}, {"min_balance", p.MinBalance}, {"max_balance", p.MaxBalance.Decimal},
+	} {
+		if err := currency.checkAmount(a.field, a.amount); err != nil {
 			return nil, err
 		}
-		if err := currency.checkPrecision(a.field, a.amount); err != nil {
-			return nil, err
-		}
+	}
+	if err := p.Policy.check("", currency); err != nil {
+		return nil, err
 	}
 	if p.InitialBalance.IsNegative() {
 		return nil, &InvalidError{Field: "initial_balance", Reason: "must not be negative"}
 	}
 	if p.MinBalance.GreaterThan(p.InitialBalance) {
 		return nil, &InvalidError{Field: "min_balance", Reason: "must not be above initial_balance"}
+	}
+	if p.MaxBalance.Valid && p.MaxBalance.Decimal.LessThan(p.InitialBalance) {
+		return nil, &InvalidError{Field: "max_balance", Reason: "must not be below initial_balance"}
 	}
 	return &opening{
 		params: p, currency: currency, fingerprint: fingerprint(&p, currency), transferID: uuid.Must(uuid.NewV7()),
@@ -79,12 +89,17 @@ func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) 
 	return a, err
 }
 
-func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account) (Account, error) {
+// accountOf converts a row. expiredHeld and expiredIncoming are the parts of held and incoming that are of expired holds.
+func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account, expiredHeld, expiredIncoming decimal.Decimal) (
+	Account, error,
+) {
 	scale, err := l.currencies.scale(ctx, conn, r.Currency)
 	if err != nil {
 		return Account{}, err
 	}
-	return accountOf(r, scale)
+	a, err := accountOf(r, scale)
+	a.Held, a.Incoming = a.Held.Sub(expiredHeld), a.Incoming.Sub(expiredIncoming)
+	return a, err
 }
 
 // ListAccounts lists accounts, newest first, and answers the token of the next page; empty: this is the last.
@@ -111,7 +126,8 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	}
 	accounts := make([]Account, 0, len(rows))
 	for i := range rows {
-		a, err := l.accountOf(ctx, l.readers, &rows[i].Account)
+		r := &rows[i]
+		a, err := l.accountOf(ctx, l.readers, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, "", err
 		}
@@ -127,6 +143,9 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 // version than expected, a StateError for a change that the account's state does not allow, or an InvalidError.
 func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Account, error) {
 	if err := change.check(); err != nil {
+		return Account{}, err
+	}
+	if err := l.settleExpired(ctx, &change); err != nil {
 		return Account{}, err
 	}
 	var account Account
@@ -151,19 +170,49 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 		}
 		updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
 			AccountID: r.AccountID, DisplayName: r.DisplayName, ImageURL: r.ImageURL, Metadata: r.Metadata,
-			MinBalance: r.MinBalance, Status: r.Status,
+			MinBalance: r.MinBalance, MaxBalance: r.MaxBalance, Policy: r.Policy, Status: r.Status,
 		})
 		if err != nil {
 			return err
 		}
 		r.Version, r.UpdateTime = updated.Version, updated.UpdateTime
-		account, err = accountOf(r, currency.Scale)
+		if account, err = accountOf(r, currency.Scale); err == nil && change.DryRun {
+			err = errDryRun
+		}
 		return err
 	})
-	if err != nil {
+	if !change.DryRun {
+		// After an error too: the change may have been committed.
+		l.profiles.changed(change.ID)
+	}
+	if err != nil && !errors.Is(err, errDryRun) {
 		return Account{}, updateError(ctx, err)
 	}
 	return account, nil
+}
+
+// errDryRun rolls back what would have happened.
+var errDryRun = errors.New("dry run")
+
+// settleExpired ends the account's expired holds, whose money a new floor, a new ceiling or closing must not find held.
+func (l *Ledger) settleExpired(ctx context.Context, change *AccountChange) error {
+	if (change.MinBalance == nil && change.MaxBalance == nil && change.Status == nil) || change.DryRun {
+		return nil
+	}
+	now, err := l.queries.Clock(ctx, l.readers)
+	if err != nil {
+		return readError(ctx, "read the clock", err)
+	}
+	rows, err := l.queries.HoldsDue(ctx, l.readers, db.HoldsDueParams{AccountIDs: []uuid.UUID{change.ID}, Now: now})
+	if err != nil {
+		return readError(ctx, "look for expired holds", err)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	// Ending one ends all that are due on its accounts.
+	_, err = l.one(ctx, newSettle(rows[0].TransferID), false)
+	return err
 }
 
 // updateError keeps this package's own errors and translates the driver's.
@@ -187,11 +236,6 @@ func (c *AccountChange) check() error {
 	}
 	if c.ImageURL != nil {
 		if err := checkText("account.image_url", *c.ImageURL); err != nil {
-			return err
-		}
-	}
-	if c.MinBalance != nil {
-		if err := checkSize("account.min_balance", *c.MinBalance); err != nil {
 			return err
 		}
 	}
@@ -219,14 +263,17 @@ func (c *AccountChange) apply(r *db.Account, currency Currency) error {
 	if c.Metadata != nil {
 		r.Metadata = encodeMetadata(c.Metadata)
 	}
-	if (c.MinBalance != nil || c.Status != nil) && r.IsEquity {
+	if (c.MinBalance != nil || c.Status != nil || c.bounds()) && r.IsEquity {
 		return &StateError{
-			ID: c.ID, Reason: "EQUITY_ACCOUNT", Detail: "an equity account keeps its status and has no floor",
+			ID: c.ID, Reason: "EQUITY_ACCOUNT", Detail: "an equity account keeps its status and has no floor and no policy",
 		}
+	}
+	if err := c.applyPolicy(r, currency); err != nil {
+		return err
 	}
 	available := r.Balance.Sub(r.Held)
 	if c.MinBalance != nil {
-		if err := currency.checkPrecision("account.min_balance", *c.MinBalance); err != nil {
+		if err := currency.checkAmount("account.min_balance", *c.MinBalance); err != nil {
 			return err
 		}
 		if available.LessThan(*c.MinBalance) {
@@ -245,5 +292,55 @@ func (c *AccountChange) apply(r *db.Account, currency Currency) error {
 		}
 		r.Status = string(*c.Status)
 	}
+	return nil
+}
+
+// bounds reports whether the ceiling or the policy is to change.
+func (c *AccountChange) bounds() bool {
+	return c.MaxBalance != nil || c.MaxTransfer != nil || c.DebitBlock != nil || c.CreditBlock != nil || c.Limits != nil
+}
+
+// applyPolicy changes the ceiling and the policy of a row whose lock is held.
+func (c *AccountChange) applyPolicy(r *db.Account, currency Currency) error {
+	if !c.bounds() {
+		return nil
+	}
+	if c.MaxBalance != nil {
+		if err := currency.checkAmount("account.max_balance", c.MaxBalance.Decimal); err != nil {
+			return err
+		}
+		if total := r.Balance.Add(r.Incoming); c.MaxBalance.Valid && total.GreaterThan(c.MaxBalance.Decimal) {
+			return &StateError{ID: c.ID, Reason: "MAX_BALANCE_EXCEEDED", Detail: fmt.Sprintf(
+				"balance and incoming are %s, more than the new ceiling %s", total.StringFixed(currency.Scale),
+				c.MaxBalance.Decimal.StringFixed(currency.Scale))}
+		}
+		r.MaxBalance = *c.MaxBalance
+	}
+	policy, err := decodePolicy(r.Policy)
+	if err != nil {
+		return err
+	}
+	if policy == nil {
+		policy = &Policy{}
+	}
+	if c.MaxTransfer != nil {
+		policy.MaxTransfer = nil
+		if c.MaxTransfer.Valid {
+			policy.MaxTransfer = &c.MaxTransfer.Decimal
+		}
+	}
+	if c.DebitBlock != nil {
+		policy.DebitBlock = c.DebitBlock.Block
+	}
+	if c.CreditBlock != nil {
+		policy.CreditBlock = c.CreditBlock.Block
+	}
+	if c.Limits != nil {
+		policy.Limits = *c.Limits
+	}
+	if err := policy.check("account.", currency); err != nil {
+		return err
+	}
+	r.Policy = policy.encode()
 	return nil
 }

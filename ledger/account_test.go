@@ -204,7 +204,7 @@ func TestUpdateAccountRefused(t *testing.T) {
 	if _, err := l.UpdateAccount(context.Background(), ledger.AccountChange{ID: gone.ID, Status: new(ledger.AccountClosed)}); err != nil {
 		t.Fatalf("close an account: %v", err)
 	}
-	usd, _, err := l.CreateCurrency(context.Background(), "USD", 2)
+	usd, _, err := l.CreateCurrency(context.Background(), "USD", 2, false)
 	if err != nil {
 		t.Fatalf("read USD: %v", err)
 	}

@@ -16,37 +16,52 @@ import (
 // transaction, and answers the outcomes by index. It is the only code that changes a balance, but for openBatch, which
 // uses the same statements.
 //
-// It first assumes that all succeed, which takes one conditional UPDATE and no reading. When the UPDATE does not find
-// everything as assumed, nothing has happened: the accounts are locked and read, and the commands are decided again.
+// It first assumes that all are plain and succeed, which takes one conditional UPDATE and no reading. When the UPDATE does
+// not find everything as assumed, nothing has happened: the accounts are locked and read, and the commands are decided
+// again.
 //
 // With an unansweredError it answers the outcomes too: they hold if the batch was committed.
 func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []command) ([]Outcome, error) {
 	tx := pipe{Conn: conn, before: begin}
-	if distinct(commands) {
+	if allPlain(commands) && distinct(commands) {
 		d, err := l.assume(ctx, tx, commands)
 		if err != nil {
 			return nil, err
 		}
 		if d != nil {
-			return l.record(ctx, conn, &d.decision, d.at)
+			return l.record(ctx, conn, d.commands, &d.decision, d.at)
 		}
 		tx.before = beginAgain
 	}
-	d, err := l.lockAndDecide(ctx, tx, commands)
+	k, err := l.know(ctx, tx, commands)
 	if err != nil {
 		return nil, err
 	}
-	decidedAt, err := l.applyDecision(ctx, conn, d)
-	if err != nil {
+	d := decide(commands, k)
+	if err := l.scale(ctx, conn, &d); err != nil {
 		return nil, err
 	}
-	return l.record(ctx, conn, d, decidedAt)
+	if err := l.applyDecision(ctx, conn, &d, k.now); err != nil {
+		return nil, err
+	}
+	return l.record(ctx, conn, commands, &d, k.now)
+}
+
+// allPlain reports whether AccountsApply knows enough to decide the commands.
+func allPlain(commands []command) bool {
+	for i := range commands {
+		if !commands[i].plain() {
+			return false
+		}
+	}
+	return true
 }
 
 // A dated decision has its balances changed in the transaction, at that time of the database's clock.
 type dated struct {
 	decision
-	at time.Time
+	at       time.Time
+	commands []command
 }
 
 // assume takes the money for all commands at once. It answers nil when that cannot be done.
@@ -68,12 +83,12 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 			return nil, err
 		}
 	}
-	d := decide(commands, accounts, nil)
+	d := decide(commands, &knowledge{accounts: accounts})
 	if !d.allMove() {
 		return nil, nil
 	}
 	at, err := l.decidedAt(ctx, tx.Conn, rows)
-	return &dated{d, at}, err
+	return &dated{d, at, commands}, err
 }
 
 // stateBefore says how an account was before the batch: as it is now, less what the batch did.
@@ -84,76 +99,80 @@ func (l *Ledger) stateBefore(ctx context.Context, conn *pgx.Conn, r *db.Accounts
 	}
 	before := r.Balance.Sub(f.delta)
 	return &state{
-		currency: currency, status: AccountStatus(r.Status), balance: before, start: before, held: r.Held,
-		floor: r.MinBalance, entries: r.EntryCount - f.moves,
+		currency: currency, status: AccountStatus(r.Status), balance: before, held: r.Held, floor: r.MinBalance,
+		entries: r.EntryCount - f.moves,
 	}, nil
 }
 
-// lockAndDecide reads what is there under locks, and decides.
-func (l *Ledger) lockAndDecide(ctx context.Context, tx pipe, commands []command) (*decision, error) {
-	locked, err := l.queries.AccountsLock(ctx, tx, foldAll(commands).params().AccountIDs)
-	if err != nil {
-		return nil, fmt.Errorf("lock the accounts: %w", err)
-	}
-	accounts := make(map[uuid.UUID]*state, len(locked))
-	for i := range locked {
-		r := &locked[i]
-		currency, err := l.currencies.get(ctx, tx.Conn, r.Currency)
-		if err != nil {
-			return nil, err
-		}
-		accounts[r.AccountID] = &state{
-			currency: currency, status: AccountStatus(r.Status), balance: r.Balance, start: r.Balance, held: r.Held,
-			floor: r.MinBalance, entries: r.EntryCount,
-		}
-	}
-	// Looked for after the locks: whoever wrote one of these with the same accounts has committed by now.
-	stored, err := l.storedTransfers(ctx, tx.Conn, chosenIDs(commands))
-	if err != nil {
-		return nil, err
-	}
-	d := decide(commands, accounts, stored)
+// scale gives the transfers that were refused for want of both accounts the scale of the currency that was asked for.
+func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *decision) error {
 	for i := range d.outcomes {
-		// With neither account there, a transfer has the currency that was asked for.
-		if t := &d.outcomes[i].Transfer; d.outcomes[i].Err == nil && !t.FromBalance.Valid && !t.ToBalance.Valid {
-			if t.Scale, err = l.currencies.scale(ctx, tx.Conn, t.Currency); err != nil {
-				return nil, err
+		t := &d.outcomes[i].Transfer
+		if d.outcomes[i].Err != nil || t.FromBalance.Valid || t.ToBalance.Valid {
+			continue
+		}
+		var err error
+		if t.Scale, err = l.currencies.scale(ctx, conn, t.Currency); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyDecision changes the accounts, whose rows are locked, and the transfers that the commands are about, as decided.
+func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) error {
+	settlement := d.settlement()
+	if settlement.DecidedAt = at; len(settlement.AccountIDs) > 0 {
+		rows, err := l.queries.AccountsSettle(ctx, conn, settlement)
+		if err != nil {
+			return fmt.Errorf("apply the decision: %w", err)
+		}
+		if len(rows) != len(settlement.AccountIDs) {
+			return fmt.Errorf("%w: %d of %d locked accounts took their change", errBroken, len(rows),
+				len(settlement.AccountIDs))
+		}
+		for i := range rows {
+			r := &rows[i]
+			if s := d.accounts[r.AccountID]; !r.Balance.Equal(s.balance) || !r.Held.Equal(s.held) ||
+				!r.Incoming.Equal(s.incoming) || r.EntryCount != s.entries {
+				return fmt.Errorf("%w: account %s has %s, %s held, %s incoming and %d entries, decided were %s, %s, %s and %d",
+					errBroken, r.AccountID, r.Balance, r.Held, r.Incoming, r.EntryCount, s.balance, s.held, s.incoming,
+					s.entries)
 			}
 		}
 	}
-	return &d, nil
+	return l.changeTransfers(ctx, conn, d, at)
 }
 
-// applyDecision changes the balances, whose rows are locked, as decided.
-func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision) (time.Time, error) {
-	params := d.fold()
-	if len(params.AccountIDs) == 0 {
-		now, err := l.queries.Clock(ctx, conn)
+// changeTransfers changes the transfers that the commands are about, whose accounts' rows are locked, as decided.
+func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) error {
+	c := d.transferChanges()
+	if c.rows.DecidedAt = at; len(c.rows.TransferIDs) > 0 {
+		ids, err := l.queries.TransfersAdvance(ctx, conn, c.rows)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("read the clock: %w", err)
+			return fmt.Errorf("advance the transfers: %w", err)
 		}
-		return now, nil
-	}
-	rows, err := l.queries.AccountsApply(ctx, conn, params)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("apply the decision: %w", err)
-	}
-	if len(rows) != len(params.AccountIDs) {
-		return time.Time{}, fmt.Errorf("%w: %d of %d locked accounts took their change", errBroken, len(rows),
-			len(params.AccountIDs))
-	}
-	for i := range rows {
-		r := &rows[i]
-		if s := d.accounts[r.AccountID]; !r.Balance.Equal(s.balance) || r.EntryCount != s.entries {
-			return time.Time{}, fmt.Errorf("%w: account %s has balance %s and %d entries, decided were %s and %d",
-				errBroken, r.AccountID, r.Balance, r.EntryCount, s.balance, s.entries)
+		if len(ids) != len(c.rows.TransferIDs) {
+			return fmt.Errorf("%w: %d of %d pending transfers took their change", errBroken, len(ids), len(c.rows.TransferIDs))
 		}
 	}
-	return l.decidedAt(ctx, conn, rows)
+	if len(c.details.TransferIDs) > 0 {
+		if err := l.queries.TransferDetailsAdvance(ctx, conn, c.details); err != nil {
+			return fmt.Errorf("advance the details of transfers: %w", err)
+		}
+	}
+	if len(c.reversed.TransferIDs) > 0 {
+		if err := l.queries.TransfersReversed(ctx, conn, c.reversed); err != nil {
+			return fmt.Errorf("note reversals: %w", err)
+		}
+	}
+	return nil
 }
 
 // record writes the ledger rows and commits.
-func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, d *decision, decidedAt time.Time) ([]Outcome, error) {
+func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command, d *decision, decidedAt time.Time) (
+	[]Outcome, error,
+) {
 	for _, i := range d.recorded {
 		t := &d.outcomes[i].Transfer
 		t.CreateTime, t.UpdateTime = decidedAt, decidedAt
@@ -165,10 +184,17 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, d *decision, decide
 		}
 	}
 	if len(d.recorded) == 0 {
-		if _, err := conn.Exec(ctx, rollback); err != nil {
-			return nil, fmt.Errorf("end an empty batch: %w", err)
+		end := rollback
+		if len(d.targets) > 0 {
+			end = commit
 		}
-		return d.outcomes, nil
+		_, err := conn.Exec(ctx, end)
+		return d.outcomes, commitError("end a batch without new transfers", err)
+	}
+	if details := d.details(commands); len(details.TransferIDs) > 0 {
+		if err := l.queries.TransferDetailsInsert(ctx, conn, details); err != nil {
+			return nil, fmt.Errorf("write the details of transfers: %w", err)
+		}
 	}
 	d.rows.CreateTime = decidedAt
 	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, d.rows)
@@ -176,23 +202,24 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, d *decision, decide
 }
 
 // happened reports whether the batch with these outcomes, whose COMMIT was not answered, was committed: its rows are
-// there all or none, so one tells. Who else wrote the same id did so at another time.
+// there all or none, so one tells. Who else wrote the same id did so at another time. A batch without new transfers is
+// decided again: voids and settlements that have happened are answered as replays.
 func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcome) (bool, error) {
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.Err != nil || o.Replayed {
+		if o.Err != nil || o.Replayed || !o.Transfer.CreateTime.Equal(o.Transfer.UpdateTime) {
 			continue
 		}
 		rows, err := l.queries.TransfersGet(ctx, conn, []uuid.UUID{o.Transfer.ID})
 		if err != nil {
 			return false, fmt.Errorf("look whether the batch was committed: %w", err)
 		}
-		return len(rows) == 1 && rows[0].Transfer.CreateTime.Equal(o.Transfer.CreateTime), nil
+		return len(rows) == 1 && rows[0].TransferFull.CreateTime.Equal(o.Transfer.CreateTime), nil
 	}
 	return false, nil
 }
 
-func (l *Ledger) storedTransfers(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID) ([]storedTransfer, error) {
+func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.UUID) ([]storedTransfer, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -202,11 +229,12 @@ func (l *Ledger) storedTransfers(ctx context.Context, conn *pgx.Conn, ids []uuid
 	}
 	stored := make([]storedTransfer, 0, len(rows))
 	for i := range rows {
-		t, err := l.transferOf(ctx, conn, &rows[i].Transfer)
+		r := &rows[i].TransferFull
+		t, err := l.transferOf(ctx, conn, r)
 		if err != nil {
 			return nil, err
 		}
-		stored = append(stored, storedTransfer{t, rows[i].Transfer.AskedCurrency})
+		stored = append(stored, storedTransfer{t, r.AskedCurrency, r.RequestFingerprint})
 	}
 	return stored, nil
 }

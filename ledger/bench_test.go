@@ -55,7 +55,7 @@ func BenchmarkTransferBatch(b *testing.B) {
 					from, to := pair(accounts)
 					batch[i] = ledger.TransferParams{ID: uuid.Must(uuid.NewV7()), From: from, To: to, Amount: decimal.New(1, -2)}
 				}
-				if _, err := l.TransferBatch(b.Context(), batch, false); err != nil {
+				if _, err := l.TransferBatch(b.Context(), batch, ledger.BatchOptions{}); err != nil {
 					b.Fatal(err)
 				}
 			}

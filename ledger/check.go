@@ -2,85 +2,191 @@ package ledger
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
 )
 
-// Check proves every invariant anew, in one snapshot, while transfers go on. It reads the whole ledger: its time grows
-// with the number of transfers. A broken invariant is in the report, not in the error.
-func (l *Ledger) Check(ctx context.Context) (Report, error) {
-	var report Report
-	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, l.readers, snapshot, func(tx pgx.Tx) error {
-		var err error
-		if report.Time, err = l.queries.Clock(ctx, tx); err != nil {
-			return err
-		}
-		for _, c := range checks {
-			examined, broken, violations, err := c.run(ctx, l.queries, tx)
-			if err != nil {
-				return err
-			}
-			report.Invariants = append(report.Invariants, Invariant{
-				Name: c.name, Description: c.description, Examined: examined, ViolationCount: broken,
-				Violations: violations,
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return Report{}, readError(ctx, "check the ledger", err)
-	}
-	return report, nil
+// changedMax is how many accounts and how many transfers an incremental proof takes up. With more of them changed it
+// proves everything, which is no slower then.
+const changedMax = 1_000_000
+
+// CheckOptions say how a ledger is proved. The zero value proves everything and tells nobody.
+type CheckOptions struct {
+	// Incremental goes on from the checkpoint, the last proof that succeeded: it proves all balances, the entries after
+	// each account's checkpointed one, and each transfer that was made or could change since. That the others are as they
+	// were is taken for granted. Without a checkpoint, or when more than a million accounts or transfers changed, it
+	// proves everything all the same.
+	Incremental bool
+	// Progress is called before each step, with the transaction open: it must not block.
+	Progress func(Progress)
 }
 
-// checks are the invariants of the ledger, each with its query.
-var checks = []struct {
-	name, description string
-	run               func(context.Context, *db.Queries, db.DBTX) (examined, broken int64, violations []string, err error)
-}{
-	{
-		"sum_zero", "the balances of each currency sum to zero",
-		func(ctx context.Context, q *db.Queries, tx db.DBTX) (int64, int64, []string, error) {
-			r, err := q.CheckSumZero(ctx, tx)
-			return r.Examined, r.ViolationCount, r.Violations, err
-		},
-	},
-	{
-		"balance_is_sum_of_entries", "each balance is the sum of its account's entries, each entry count their number",
-		func(ctx context.Context, q *db.Queries, tx db.DBTX) (int64, int64, []string, error) {
-			r, err := q.CheckBalances(ctx, tx)
-			return r.Examined, r.ViolationCount, r.Violations, err
-		},
-	},
-	{
-		"running_balances_continuous", "along each account, entries are numbered without gaps and each balance follows from the one before",
-		func(ctx context.Context, q *db.Queries, tx db.DBTX) (int64, int64, []string, error) {
-			r, err := q.CheckRunningBalances(ctx, tx)
-			return r.Examined, r.ViolationCount, r.Violations, err
-		},
-	},
-	{
-		"above_floor", "no account holds less than its floor, and only equity accounts have none",
-		func(ctx context.Context, q *db.Queries, tx db.DBTX) (int64, int64, []string, error) {
-			r, err := q.CheckFloors(ctx, tx)
-			return r.Examined, r.ViolationCount, r.Violations, err
-		},
-	},
-	{
-		"held_is_sum_of_holds", "what each account holds and awaits is the sum of its open holds",
-		func(ctx context.Context, q *db.Queries, tx db.DBTX) (int64, int64, []string, error) {
-			r, err := q.CheckHolds(ctx, tx)
-			return r.Examined, r.ViolationCount, r.Violations, err
-		},
-	},
-	{
-		"currencies_match", "money moves only between accounts of the transfer's currency, in amounts that it has",
-		func(ctx context.Context, q *db.Queries, tx db.DBTX) (int64, int64, []string, error) {
-			r, err := q.CheckCurrencies(ctx, tx)
-			return r.Examined, r.ViolationCount, r.Violations, err
-		},
-	},
+// Progress says what a proof is about to do.
+type Progress struct {
+	Step, Steps int           // from 1
+	Name        string        // of an invariant, or of other work, such as "keep the checkpoint"
+	Elapsed     time.Duration // since the proof began
+}
+
+// Check proves the invariants from the rows, in one snapshot, while transfers go on. The time of a full proof grows with the
+// number of transfers: see docs/performance.md. A broken invariant is in the report, not in the error.
+//
+// What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the checkpoint back, so that no
+// incremental proof takes for granted what is known to be broken.
+func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
+	p := proof{ledger: l, options: o, start: time.Now()}
+	proved := false
+	err := pgx.BeginTxFunc(ctx, l.readers, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := p.prove(ctx, tx); err != nil {
+			return err
+		}
+		proved = true
+		return p.keep(ctx, tx)
+	})
+	switch {
+	case err == nil:
+	case proved:
+		// Another server was faster, or the database takes no writes. The proof stands all the same.
+		l.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
+	default:
+		return Report{}, readError(ctx, "check the ledger", err)
+	}
+	return p.report, nil
+}
+
+// A proof is one run of Check.
+type proof struct {
+	ledger  *Ledger
+	options CheckOptions
+	start   time.Time
+	scope   scope
+	report  Report
+	step    int
+}
+
+// A scope says which transfers the checks are about.
+type scope struct {
+	Everything  bool
+	TransferIDs []uuid.UUID // unless Everything
+}
+
+// A finding is what a check answers.
+type finding struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// prove fills the report.
+func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
+	q := p.ledger.queries
+	if err := q.CheckSettings(ctx, tx); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	var err error
+	if p.report.Time, err = q.Clock(ctx, tx); err != nil {
+		return fmt.Errorf("read the clock: %w", err)
+	}
+	if err := p.choose(ctx, tx); err != nil {
+		return err
+	}
+	for i := range invariants {
+		c := &invariants[i]
+		if c.incremental && p.scope.Everything {
+			continue
+		}
+		p.progress(c.name)
+		found, err := c.check(ctx, q, tx, p.scope)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		p.report.Invariants = append(p.report.Invariants, Invariant{
+			Name: c.name, Description: c.description, Examined: found.Examined, ViolationCount: found.ViolationCount,
+			Violations: found.Violations,
+		})
+	}
+	return nil
+}
+
+// choose sets the scope: everything, or what changed since the checkpoint.
+func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
+	everything := scope{Everything: true, TransferIDs: []uuid.UUID{}}
+	if !p.options.Incremental {
+		p.scope = everything
+		return nil
+	}
+	p.progress("find what changed")
+	p.scope = everything
+	q := p.ledger.queries
+	since, err := q.CheckpointGet(ctx, tx)
+	if err != nil || since == nil {
+		return err
+	}
+	accounts, err := q.CheckChangedAccounts(ctx, tx, changedMax+1)
+	if err != nil {
+		return fmt.Errorf("find the accounts that changed: %w", err)
+	}
+	if len(accounts) > changedMax {
+		return nil
+	}
+	changed := db.CheckChangedParams{
+		AccountIDs: make([]uuid.UUID, 0, len(accounts)), SinceTimes: make([]time.Time, 0, len(accounts)),
+		SnapshotTime: *since, RowLimit: changedMax + 1,
+	}
+	for i := range accounts {
+		changed.AccountIDs = append(changed.AccountIDs, accounts[i].AccountID)
+		changed.SinceTimes = append(changed.SinceTimes, accounts[i].Since)
+	}
+	ids, err := q.CheckChanged(ctx, tx, changed)
+	if err != nil {
+		return fmt.Errorf("find the transfers that changed: %w", err)
+	}
+	if len(ids) > changedMax {
+		return nil
+	}
+	p.scope = scope{TransferIDs: ids}
+	p.report.CheckpointTime = *since
+	return nil
+}
+
+// keep makes the proof the checkpoint when it succeeded, or takes the checkpoint back.
+func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
+	q := p.ledger.queries
+	switch {
+	case p.report.OK():
+		p.progress("keep the checkpoint")
+		// The one row comes first: whoever else keeps a checkpoint at this time is refused here.
+		if err := q.CheckpointPut(ctx, tx, &p.report.Time); err != nil {
+			return err
+		}
+		return q.CheckpointAccountsPut(ctx, tx)
+	case p.scope.Everything:
+		return q.CheckpointForget(ctx, tx)
+	default:
+		return nil
+	}
+}
+
+// progress tells whoever wants to know that the next step begins.
+func (p *proof) progress(name string) {
+	p.step++
+	if p.options.Progress == nil {
+		return
+	}
+	steps := 1 // to keep the checkpoint
+	if p.options.Incremental {
+		steps++ // to find what changed
+	}
+	for i := range invariants {
+		if !invariants[i].incremental || (p.options.Incremental && !p.scope.Everything) {
+			steps++
+		}
+	}
+	p.options.Progress(Progress{Step: p.step, Steps: steps, Name: name, Elapsed: time.Since(p.start)})
 }

@@ -304,7 +304,7 @@ func TestComplaint_Deadlocks(t *testing.T) {
 			for i := 1; i < len(order); i++ {
 				group = append(group, ledger.TransferParams{From: order[i-1], To: order[i], Amount: one})
 			}
-			if _, err := instances[worker/2%2].TransferBatch(context.Background(), group, true); err != nil {
+			if _, err := instances[worker/2%2].TransferBatch(context.Background(), group, ledger.BatchOptions{Atomic: true}); err != nil {
 				t.Errorf("group: %v", err)
 			}
 		}
@@ -405,7 +405,7 @@ func TestComplaint_UnclearBatchSemantics(t *testing.T) {
 		{true, "GROUP_FAILED 10 10, GROUP_FAILED 10 10, INSUFFICIENT_FUNDS 10 10"},
 		{false, "ok 0 20, ok 0 30, INSUFFICIENT_FUNDS 0 30"},
 	} {
-		outcomes, err := l.TransferBatch(context.Background(), chain(), c.atomic)
+		outcomes, err := l.TransferBatch(context.Background(), chain(), ledger.BatchOptions{Atomic: c.atomic})
 		if err != nil {
 			t.Fatalf("batch: %v", err)
 		}

@@ -391,7 +391,7 @@ func (s *storm) group(r *rand.Rand, order []int) {
 		})
 	}
 	for again := range 2 {
-		outcomes, err := s.any(r).TransferBatch(context.Background(), group, true)
+		outcomes, err := s.any(r).TransferBatch(context.Background(), group, ledger.BatchOptions{Atomic: true})
 		if err != nil {
 			s.t.Errorf("a group: %v", err)
 			return
@@ -426,7 +426,7 @@ func TestOppositeOrderOfIDs(t *testing.T) {
 		}
 		var firsts atomic.Int64
 		inParallel(2, func(i int) {
-			outcomes, err := s.ledgers[i].TransferBatch(context.Background(), orders[i], false)
+			outcomes, err := s.ledgers[i].TransferBatch(context.Background(), orders[i], ledger.BatchOptions{})
 			if err != nil {
 				t.Error(err)
 			}

@@ -73,36 +73,36 @@ func (c *Currency) checkPrecision(field string, amount decimal.Decimal) error {
 	}
 }
 
+// checkAmount answers an InvalidError of field for an amount that nothing in the currency can have.
+func (c *Currency) checkAmount(field string, amount decimal.Decimal) error {
+	if err := checkSize(field, amount); err != nil {
+		return err
+	}
+	return c.checkPrecision(field, amount)
+}
+
 var currencyCode = regexp.MustCompile(`^[A-Z][A-Z0-9]{2,11}$`)
 
 // CreateCurrency adds a currency of scale decimals, 0 to 18, with its equity account. For a code that is there already,
-// the same scale answers that currency, replayed, and another a ConflictError.
-func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32) (c Currency, replayed bool, err error) {
+// the same scale answers that currency, replayed, and another a ConflictError. With dryRun it answers the same, but adds
+// nothing.
+func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, dryRun bool) (
+	c Currency, replayed bool, err error,
+) {
 	if !currencyCode.MatchString(code) {
 		return c, false, &InvalidError{Field: "code", Reason: "must match " + currencyCode.String()}
 	}
 	if scale < 0 || scale > 18 {
 		return c, false, &InvalidError{Field: "scale", Reason: "must be 0 to 18"}
 	}
-	// Nobody can have guessed this id and taken it for an account of their own.
-	equity := uuid.Must(uuid.NewV7())
-	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
-		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
-			Code: code, Scale: int16(scale), EquityAccountID: equity,
-		})
-		if err != nil || len(rows) == 0 {
-			replayed = true
-			return err
-		}
-		c = currencyOf(&rows[0])
-		return l.queries.EquityInsert(ctx, tx, db.EquityInsertParams{
-			AccountID: equity, Currency: code, DisplayName: code + " equity",
-		})
-	})
-	if err != nil {
-		return Currency{}, false, readError(ctx, "add a currency", err)
+	add := l.addCurrency
+	if dryRun {
+		add = l.previewCurrency
 	}
-	if !replayed {
+	if c, err = add(ctx, code, scale); err != nil {
+		return Currency{}, false, err
+	}
+	if c != (Currency{}) {
 		return c, false, nil
 	}
 	if c, err = l.currencies.get(ctx, l.readers, code); err != nil {
@@ -112,6 +112,41 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32) (
 		return Currency{}, false, &ConflictError{Kind: "currency", ID: code}
 	}
 	return c, true, nil
+}
+
+// addCurrency adds a currency, or answers none when it is there already.
+func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c Currency, err error) {
+	// Nobody can have guessed this id and taken it for an account of their own.
+	equity := uuid.Must(uuid.NewV7())
+	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
+			Code: code, Scale: int16(scale), EquityAccountID: equity,
+		})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		c = currencyOf(&rows[0])
+		return l.queries.EquityInsert(ctx, tx, db.EquityInsertParams{
+			AccountID: equity, Currency: code, DisplayName: code + " equity",
+		})
+	})
+	if err != nil {
+		return Currency{}, readError(ctx, "add a currency", err)
+	}
+	return c, nil
+}
+
+// previewCurrency answers the currency that addCurrency would add, or none when it is there already.
+func (l *Ledger) previewCurrency(ctx context.Context, code string, scale int32) (Currency, error) {
+	_, err := l.currencies.get(ctx, l.readers, code)
+	if _, unknown := errors.AsType[*InvalidError](err); !unknown {
+		return Currency{}, err
+	}
+	now, err := l.queries.Clock(ctx, l.readers)
+	if err != nil {
+		return Currency{}, readError(ctx, "read the clock", err)
+	}
+	return Currency{Code: code, Scale: scale, EquityAccountID: uuid.Must(uuid.NewV7()), CreateTime: now}, nil
 }
 
 // ListCurrencies lists currencies by code.

@@ -33,8 +33,9 @@ type tokenSigner struct{ key []byte }
 
 const macSize = 16 // bytes of HMAC-SHA-256; RFC 2104, section 5, allows half the hash
 
-func (s tokenSigner) token(list string, filter any, p place) string {
-	payload, err := json.Marshal(p)
+// token spells a place; one that is no place is of a list that keeps more of where it was.
+func (s tokenSigner) token(list string, filter, place any) string {
+	payload, err := json.Marshal(place)
 	if err != nil {
 		panic(err) // a place always encodes
 	}
@@ -46,20 +47,25 @@ func (s tokenSigner) place(list string, filter any, token string) (*place, error
 	if token == "" {
 		return nil, nil
 	}
+	p := &place{}
+	return p, s.read(list, filter, token, p)
+}
+
+// read decodes what the token says into place, or answers ErrPageToken.
+func (s tokenSigner) read(list string, filter any, token string, place any) error {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	// The decoder ignores line breaks and the last character's spare bits; a token has one spelling all the same.
 	if err != nil || len(b) < macSize || base64.RawURLEncoding.EncodeToString(b) != token {
-		return nil, ErrPageToken
+		return ErrPageToken
 	}
 	payload, mac := b[:len(b)-macSize], b[len(b)-macSize:]
 	if !hmac.Equal(mac, s.mac(list, filter, payload)) {
-		return nil, ErrPageToken
+		return ErrPageToken
 	}
-	p := &place{}
-	if err := json.Unmarshal(payload, p); err != nil {
-		return nil, ErrPageToken
+	if err := json.Unmarshal(payload, place); err != nil {
+		return ErrPageToken
 	}
-	return p, nil
+	return nil
 }
 
 func (s tokenSigner) mac(list string, filter any, payload []byte) []byte {

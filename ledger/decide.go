@@ -3,7 +3,7 @@ package ledger
 import (
 	"bytes"
 	"maps"
-	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
@@ -11,23 +11,81 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A command is one transfer to decide, valid in itself.
+// A verb is what a command asks for.
+type verb int
+
+const (
+	verbMove     verb = iota // a plain transfer, now
+	verbHold                 // reserve money
+	verbSchedule             // move money at a later time
+	verbPost                 // capture a hold
+	verbVoid                 // end a hold, or cancel a scheduled transfer
+	verbReverse              // move money of a transfer back
+	verbSettle               // do what is due: end an expired hold, execute a scheduled transfer
+)
+
+// A command is one transfer to decide, valid in itself. One that is about another transfer, its target, gets its
+// accounts from that.
 type command struct {
 	TransferParams
-	made  bool // the id was made by this server, for this command: no stored transfer has it
-	group int  // commands with the same number, one after another, happen all or none; 0: stands alone
+	verb        verb
+	made        bool // the id was made by this server, for this command: no stored transfer has it
+	group       int  // commands with the same number, one after another, happen all or none; 0: stands alone
+	groupID     uuid.UUID
+	target      uuid.UUID // of verbPost, verbVoid, verbReverse, verbSettle
+	all         bool      // of verbPost, verbReverse: whatever is left, whatever Amount is
+	final       bool      // of verbPost: release what is left
+	force       bool      // of verbReverse: the payer's floor does not count
+	derived     bool      // the id follows from the target's: only a success has it
+	fingerprint []byte    // of what the fields of a plain transfer do not say; nil: nothing
 }
 
-// A state is what a decision knows of an account: first as it was before the batch, then as decided so far.
+// plain reports whether the command can be decided by what AccountsApply knows.
+func (c *command) plain() bool { return c.verb == verbMove && c.Options == nil }
+
+// A state is what a decision knows of an account: first as it was before the batch, then as decided so far. The short way
+// knows neither incoming nor version, and only meets accounts with no ceiling and no policy.
 type state struct {
-	currency Currency
-	status   AccountStatus
-	balance  decimal.Decimal
-	held     decimal.Decimal
-	floor    decimal.NullDecimal
-	entries  int64
-	start    decimal.Decimal // the balance before the batch
-	moves    int64           // decided so far
+	currency    Currency
+	status      AccountStatus
+	balance     decimal.Decimal
+	held        decimal.Decimal
+	incoming    decimal.Decimal
+	floor       decimal.NullDecimal
+	forcedFloor decimal.NullDecimal
+	ceiling     decimal.NullDecimal
+	policy      *Policy // nil: none
+	usage       []usage // by index of the policy's limits
+	entries     int64
+	version     int64
+	updateTime  time.Time
+
+	before  *state // before the batch; nil on the short way
+	moves   int64  // decided so far
+	changes int64  // of the version, decided so far: moves and whatever else
+}
+
+// A usage is what an account has paid within the window of a limit.
+type usage struct {
+	amount decimal.Decimal
+	count  int64
+}
+
+func (s *state) available() decimal.Decimal { return s.balance.Sub(s.held) }
+
+// copied is the state as it is now, whatever is decided later.
+func (s *state) copied() state {
+	c := *s
+	c.usage = append([]usage(nil), s.usage...)
+	return c
+}
+
+// A knowledge is what a decision is made from.
+type knowledge struct {
+	now      time.Time            // zero on the short way, which decides nothing that depends on it
+	accounts map[uuid.UUID]*state // every account that exists among those named; changed by the decision
+	stored   []storedTransfer     // every transfer that was there before under an id or as a target
+	due      []uuid.UUID          // holds among stored that have expired, on any of the accounts
 }
 
 // A decision is the outcome of a batch, exactly as if its commands had been executed one after another.
@@ -36,32 +94,48 @@ type decision struct {
 	accounts map[uuid.UUID]*state
 	rows     db.TransfersInsertParams // the ledger rows to write, in order
 	recorded []int                    // the index of the command of each row
+	targets  map[uuid.UUID]*target    // transfers that commands are about
+}
+
+// A target is a transfer that commands are about, as decided so far.
+type target struct {
+	Transfer
+	plain    bool // it had no details before
+	changed  bool // its details, at least
+	advanced bool // also its row, which was INIT before
 }
 
 // A decider walks through a batch. It is the only place where an outcome is made.
 type decider struct {
 	decision
+	now      time.Time
 	commands []command
-	stored   map[uuid.UUID]storedTransfer // transfers that were there before, by id
-	earlier  map[uuid.UUID]int            // commands of this batch whose outcome is on record, by id
+	stored   map[uuid.UUID]*storedTransfer // transfers that were there before, by id
+	earlier  map[uuid.UUID]int             // commands of this batch whose outcome is on record, by id
 }
 
-// decide decides the commands in order. accounts holds every account that exists among those named, and is changed;
-// stored holds every transfer that was there before under one of the ids.
-func decide(commands []command, accounts map[uuid.UUID]*state, stored []storedTransfer) decision {
+// decide decides the commands in order.
+func decide(commands []command, k *knowledge) decision {
 	d := decider{
 		decision: decision{
 			outcomes: make([]Outcome, len(commands)),
-			accounts: accounts,
+			accounts: k.accounts,
 			rows:     newRows(len(commands)),
 			recorded: make([]int, 0, len(commands)),
 		},
+		now:      k.now,
 		commands: commands,
-		stored:   make(map[uuid.UUID]storedTransfer, len(stored)),
 		earlier:  make(map[uuid.UUID]int, len(commands)),
 	}
-	for _, s := range stored {
-		d.stored[s.ID] = s
+	if len(k.stored) > 0 {
+		d.stored = make(map[uuid.UUID]*storedTransfer, len(k.stored))
+		d.targets = make(map[uuid.UUID]*target)
+		for i := range k.stored {
+			d.stored[k.stored[i].ID] = &k.stored[i]
+		}
+	}
+	for _, id := range k.due {
+		d.end(d.targetOf(id), &refusal{reason: HoldExpired})
 	}
 	for i := 0; i < len(commands); {
 		end := i + 1
@@ -80,15 +154,30 @@ func decide(commands []command, accounts map[uuid.UUID]*state, stored []storedTr
 
 // decideOne decides a command that stands alone.
 func (d *decider) decideOne(i int) {
+	c := &d.commands[i]
+	switch c.verb {
+	case verbVoid:
+		d.void(i)
+		return
+	case verbSettle:
+		d.settle(i)
+		return
+	}
 	if d.replay(i) {
 		return
 	}
-	if err := d.invalid(&d.commands[i]); err != nil {
+	if c.verb == verbPost || c.verb == verbReverse {
+		d.follow(i)
+		return
+	}
+	if err := d.invalid(c); err != nil {
 		d.outcomes[i].Err = err
-	} else if reason := d.refusal(&d.commands[i]); reason != "" {
-		d.record(i, reason)
+		return
+	}
+	if amount, refused := d.judge(c); refused != nil {
+		d.refuse(i, refused)
 	} else {
-		d.move(i)
+		d.effect(i, amount)
 	}
 }
 
@@ -109,15 +198,15 @@ func (d *decider) decideGroup(begin, end int) {
 	for i := begin; i < end; i++ {
 		for _, id := range [...]uuid.UUID{d.commands[i].From, d.commands[i].To} {
 			if s := d.accounts[id]; s != nil {
-				before[id] = *s
+				before[id] = s.copied()
 			}
 		}
 	}
 	rows := len(d.recorded)
 	for i := begin; i < end; i++ {
-		reason := d.refusal(&d.commands[i])
-		if reason == "" {
-			d.move(i)
+		amount, refused := d.judge(&d.commands[i])
+		if refused == nil {
+			d.effect(i, amount)
 			continue
 		}
 		for id, s := range before {
@@ -126,9 +215,9 @@ func (d *decider) decideGroup(begin, end int) {
 		d.truncate(rows)
 		for j := begin; j < end; j++ {
 			if j == i {
-				d.record(j, reason)
+				d.refuse(j, refused)
 			} else {
-				d.record(j, GroupFailed)
+				d.refuse(j, &refusal{reason: GroupFailed})
 			}
 		}
 		return
@@ -164,20 +253,30 @@ func (d *decider) replayGroup(begin, end int) bool {
 func (d *decider) replay(i int) bool {
 	c := &d.commands[i]
 	if s, ok := d.stored[c.ID]; ok {
-		d.outcomes[i] = c.repeat(&s)
-		return true
+		d.outcomes[i] = c.repeat(s)
+	} else if j, ok := d.earlier[c.ID]; ok {
+		d.outcomes[i] = c.repeat(&storedTransfer{
+			d.outcomes[j].Transfer, d.commands[j].Currency, d.commands[j].fingerprint,
+		})
+	} else {
+		return false
 	}
-	if j, ok := d.earlier[c.ID]; ok {
-		d.outcomes[i] = c.repeat(&storedTransfer{d.outcomes[j].Transfer, d.commands[j].Currency})
-		return true
+	if o := &d.outcomes[i]; o.Err == nil && c.target != uuid.Nil {
+		parent := d.targetOf(c.target).snapshot()
+		o.Parent = &parent
 	}
-	return false
+	return true
 }
 
 // repeat answers a command whose id is that of s: with s again when it asks for just the same, else with a conflict.
 func (c *command) repeat(s *storedTransfer) Outcome {
-	if c.From == s.From && c.To == s.To && c.Amount.Equal(s.Amount) && c.Currency == s.asked &&
-		c.Reference == s.Reference && maps.Equal(c.Metadata, s.Metadata) {
+	amount := s.Amount
+	if s.Detail != nil && s.Detail.Asked.Valid {
+		amount = s.Detail.Asked.Decimal
+	}
+	if c.From == s.From && c.To == s.To && (c.all || c.Amount.Equal(amount)) && c.Currency == s.asked &&
+		c.Reference == s.Reference && maps.Equal(c.Metadata, s.Metadata) &&
+		bytes.Equal(c.fingerprint, s.fingerprint) {
 		return Outcome{Transfer: s.Transfer, Replayed: true}
 	}
 	return Outcome{Err: &ConflictError{Kind: "transfer", ID: c.ID.String()}}
@@ -185,6 +284,9 @@ func (c *command) repeat(s *storedTransfer) Outcome {
 
 // invalid says that the command can never be executed, whatever the balances: then it is not recorded.
 func (d *decider) invalid(c *command) error {
+	if err := c.Options.invalidAt(d.now); err != nil {
+		return err
+	}
 	from, to := d.accounts[c.From], d.accounts[c.To]
 	if from == nil || to == nil || c.mismatches(from, to) {
 		return nil // which is a refusal
@@ -197,84 +299,6 @@ func (c *command) mismatches(from, to *state) bool {
 	return from.currency.Code != to.currency.Code || (c.Currency != "" && c.Currency != from.currency.Code)
 }
 
-// refusal says why a valid command cannot be executed now; empty: it can. The order of the checks is that of the
-// reasons' declaration.
-func (d *decider) refusal(c *command) ErrorReason {
-	from, to := d.accounts[c.From], d.accounts[c.To]
-	switch {
-	case from == nil:
-		return FromAccountNotFound
-	case to == nil:
-		return ToAccountNotFound
-	case c.mismatches(from, to):
-		return CurrencyMismatch
-	case from.status == AccountClosed, to.status == AccountClosed:
-		return ReasonAccountClosed
-	case from.status == AccountFrozen, to.status == AccountFrozen:
-		return ReasonAccountFrozen
-	case from.floor.Valid && from.balance.Sub(from.held).Sub(c.Amount).LessThan(from.floor.Decimal):
-		return InsufficientFunds
-	}
-	return ""
-}
-
-// move executes the command on the states and records its success.
-func (d *decider) move(i int) {
-	c := &d.commands[i]
-	from, to := d.accounts[c.From], d.accounts[c.To]
-	from.balance = from.balance.Sub(c.Amount)
-	from.entries++
-	from.moves++
-	to.balance = to.balance.Add(c.Amount)
-	to.entries++
-	to.moves++
-	d.record(i, "")
-}
-
-// record adds the ledger row of a command that was decided, refused when there is a reason.
-func (d *decider) record(i int, reason ErrorReason) {
-	c := &d.commands[i]
-	t := Transfer{
-		ID: c.ID, From: c.From, To: c.To, Amount: c.Amount, Currency: c.Currency, Status: TransferSuccess,
-		Reason: reason, Reference: c.Reference, Metadata: c.Metadata, Version: 1,
-	}
-	if reason != "" {
-		t.Status = TransferFailed
-	}
-	from, to := d.accounts[c.From], d.accounts[c.To]
-	// The currency is the payer's; a refused transfer has that of whichever account there is, or what was asked for.
-	switch {
-	case from != nil:
-		t.Currency, t.Scale = from.currency.Code, from.currency.Scale
-	case to != nil:
-		t.Currency, t.Scale = to.currency.Code, to.currency.Scale
-	}
-	var fromSequence, toSequence int64
-	if from != nil {
-		t.FromBalance = decimal.NewNullDecimal(from.balance)
-	}
-	if to != nil {
-		t.ToBalance = decimal.NewNullDecimal(to.balance)
-	}
-	if reason == "" {
-		fromSequence, toSequence = from.entries, to.entries
-	}
-	d.outcomes[i] = Outcome{Transfer: t}
-	d.earlier[c.ID] = i
-	d.recorded = append(d.recorded, i)
-	appendRow(&d.rows, &t, c.Currency, fromSequence, toSequence)
-}
-
-// truncate takes back the rows from n on.
-func (d *decider) truncate(n int) {
-	for _, i := range d.recorded[n:] {
-		delete(d.earlier, d.commands[i].ID)
-		d.outcomes[i] = Outcome{}
-	}
-	d.recorded = d.recorded[:n]
-	truncateRows(&d.rows, n)
-}
-
 // allMove reports whether every command is a success, as the conditional UPDATE assumed.
 func (d *decision) allMove() bool {
 	for i := range d.outcomes {
@@ -283,71 +307,6 @@ func (d *decision) allMove() bool {
 		}
 	}
 	return true
-}
-
-// fold answers what the decision changes, one row an account, in the order of ids.
-func (d *decision) fold() db.AccountsApplyParams {
-	f := make(folded)
-	for id, s := range d.accounts {
-		if s.moves > 0 {
-			delta := s.balance.Sub(s.start)
-			// The order is decided, so the end result is what must stand above the floor.
-			f[id] = &fold{delta: delta, debits: delta.Neg(), moves: s.moves}
-		}
-	}
-	return f.params()
-}
-
-// A fold is what a batch does to one account.
-type fold struct {
-	delta  decimal.Decimal
-	debits decimal.Decimal // what must be there for it
-	moves  int64
-}
-
-type folded map[uuid.UUID]*fold
-
-// foldAll answers what the commands would do together if each succeeded, with the worst case as debits.
-func foldAll(commands []command) folded {
-	f := make(folded, 2*len(commands))
-	for i := range commands {
-		c := &commands[i]
-		from, to := f.at(c.From), f.at(c.To)
-		from.delta = from.delta.Sub(c.Amount)
-		from.debits = from.debits.Add(c.Amount)
-		from.moves++
-		to.delta = to.delta.Add(c.Amount)
-		to.moves++
-	}
-	return f
-}
-
-func (f folded) at(id uuid.UUID) *fold {
-	a := f[id]
-	if a == nil {
-		a = &fold{}
-		f[id] = a
-	}
-	return a
-}
-
-// params answers the fold as rows in the order of ids, the order in which rows are locked.
-func (f folded) params() db.AccountsApplyParams {
-	n := len(f)
-	p := db.AccountsApplyParams{
-		AccountIDs: slices.SortedFunc(maps.Keys(f), compareIDs),
-		Deltas:     make([]decimal.Decimal, 0, n),
-		Debits:     make([]decimal.Decimal, 0, n),
-		Moves:      make([]int64, 0, n),
-		KnownIDs:   []uuid.UUID{},
-	}
-	for _, id := range p.AccountIDs {
-		a := f[id]
-		p.Deltas = append(p.Deltas, a.delta)
-		p.Debits = append(p.Debits, a.debits)
-		p.Moves = append(p.Moves, a.moves)
-	}
-	return p
 }
 
 // compareIDs orders ids as Postgres does: by their bytes.

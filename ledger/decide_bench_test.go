@@ -38,7 +38,7 @@ func benchStates(commands []command) map[uuid.UUID]*state {
 		for _, id := range commands[i].sides() {
 			balance := decimal.New(1, 12)
 			states[id] = &state{
-				currency: Currency{Code: "USD", Scale: 2}, status: AccountOpen, balance: balance, start: balance,
+				currency: Currency{Code: "USD", Scale: 2}, status: AccountOpen, balance: balance,
 				floor: decimal.NewNullDecimal(decimal.Zero),
 			}
 		}
@@ -75,7 +75,7 @@ func BenchmarkDecide(b *testing.B) {
 				states := benchStates(batch)
 				var d decision
 				for b.Loop() {
-					d = decide(batch, states, nil)
+					d = decide(batch, &knowledge{accounts: states})
 				}
 				if !d.allMove() {
 					b.Errorf("a command was refused: %+v", d.outcomes[0])

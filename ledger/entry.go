@@ -28,7 +28,7 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]E
 	if err != nil {
 		return nil, "", readError(ctx, "list entries", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.Transfer) string {
+	rows, next := cut(rows, limit, func(last *db.TransferFull) string {
 		return l.tokens.token("entries", f, place{Time: last.CreateTime, Position: last.Position})
 	})
 	entries := make([]Entry, 0, len(rows))
@@ -39,7 +39,7 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]E
 }
 
 // listEntries reads the rows of entries in the filter's order, from a place on, or from the beginning when none is given.
-func (l *Ledger) listEntries(ctx context.Context, f EntryFilter, at *place, limit int32) ([]db.Transfer, error) {
+func (l *Ledger) listEntries(ctx context.Context, f EntryFilter, at *place, limit int32) ([]db.TransferFull, error) {
 	if f.OldestFirst {
 		if at == nil {
 			at = &place{Time: f.Start} // position 0 is before every row of that moment

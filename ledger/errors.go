@@ -27,7 +27,7 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
 // A NotFoundError says that what was to be read or changed does not exist.
 type NotFoundError struct {
-	Kind string // account, transfer
+	Kind string // account, transfer, schedule
 	ID   uuid.UUID
 }
 
@@ -35,7 +35,7 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no %s %s",
 
 // A ConflictError says that the id is taken by something with other fields.
 type ConflictError struct {
-	Kind string // account, transfer, currency
+	Kind string // account, transfer, currency, schedule
 	ID   string
 }
 
@@ -53,14 +53,17 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("account %s has version %d, not %d", e.ID, e.Actual, e.Expected)
 }
 
-// A StateError says that a change is not possible in the account's present state.
+// A StateError says that a change is not possible in the present state of an account or a standing order.
 type StateError struct {
+	Kind   string // account, which empty means too, or schedule
 	ID     uuid.UUID
 	Reason string // the name of the rule, such as BALANCE_NOT_ZERO
 	Detail string
 }
 
-func (e *StateError) Error() string { return fmt.Sprintf("account %s: %s", e.ID, e.Detail) }
+func (e *StateError) Error() string {
+	return fmt.Sprintf("%s %s: %s", orDefault(e.Kind, "account"), e.ID, e.Detail)
+}
 
 // An OverloadedError says that the queue is full, or half full of transfers of one account that the call names. Nothing
 // was recorded.

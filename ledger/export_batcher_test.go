@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -32,4 +33,11 @@ func NewCommands(ps []TransferParams) ([]command, error) {
 // ApplyBatch applies a batch on a writer's connection, without the queue.
 func (l *Ledger) ApplyBatch(ctx context.Context, conn *pgx.Conn, commands []command) ([]Outcome, error) {
 	return l.applyBatch(ctx, conn, commands)
+}
+
+// Settle does what is due of a pending transfer, as a worker does.
+func (l *Ledger) Settle(ctx context.Context, id uuid.UUID) Outcome {
+	o, err := l.one(ctx, newSettle(id), false)
+	o.Err = err
+	return o
 }

@@ -22,6 +22,10 @@ type Config struct {
 	BatchMax        int                   // transfers in a batch, unless one atomic call has more; default 1,000
 	QueueMax        int                   // transfers waiting, half of them for one account, before calls are refused; default 32,768
 	BatchTimeout    time.Duration         // of one batch with all its retries; default 10 s
+	Workers         int                   // that settle what is due, each with one of ReadConns while it works; default: none
+	WorkerBatch     int                   // items of a kind that one settles at a time, at most 1,000; default 100
+	WorkerInterval  time.Duration         // the longest until one looks again; default 1 s
+	ProfileCache    int                   // profiles kept in memory, with up to 1 KiB each; default: none
 	Logger          *slog.Logger          // default: slog.Default()
 	Metrics         prometheus.Registerer // gets the ledger's metrics; default: nobody does
 }
@@ -32,6 +36,8 @@ func (c Config) withDefaults() Config {
 	c.BatchMax = orDefault(c.BatchMax, 1000)
 	c.QueueMax = orDefault(c.QueueMax, 32_768)
 	c.BatchTimeout = orDefault(c.BatchTimeout, 10*time.Second)
+	c.WorkerBatch = min(orDefault(c.WorkerBatch, 100), madeMax)
+	c.WorkerInterval = orDefault(c.WorkerInterval, time.Second)
 	c.Logger = orDefault(c.Logger, slog.Default())
 	return c
 }
@@ -56,9 +62,11 @@ type Ledger struct {
 	tokens     tokenSigner
 	metrics    *metrics
 	batcher    *batcher
+	workers    workers
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
+	profiles      *profileCache
 }
 
 // Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away.
@@ -77,6 +85,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
+	l.profiles = newProfileCache(l, config.ProfileCache)
 	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
 	if err != nil {
 		l.writers.Close()
@@ -87,10 +96,15 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {
-		if err := l.metrics.register(config.Metrics, l.batcher); err != nil {
+		err := errors.Join(l.metrics.register(config.Metrics, l.batcher), l.profiles.metrics.register(config.Metrics))
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), l.Close(ctx))
 		}
 	}
+	if config.ProfileCache > 0 {
+		l.profiles.start(l.readers.Config().ConnConfig)
+	}
+	l.startWorkers()
 	return l, nil
 }
 
@@ -139,7 +153,9 @@ func (l *Ledger) Ping(ctx context.Context) error {
 func (l *Ledger) Close(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
+		l.workers.close()
 		l.batcher.close()
+		l.profiles.close()
 		l.writers.Close()
 		l.readers.Close()
 		close(closed)

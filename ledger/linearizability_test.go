@@ -24,6 +24,8 @@ const (
 	linearRounds   = 8
 	linearOpening  = 10 // the balance of each account: small, so that refusals are frequent
 	linearRepeated = 2  // the first ids of a round are used by all callers, for the same transfer
+	linearHolds    = 3  // holds of a round, which all callers make, post and void
+	linearHeld     = 6  // the amount of each
 )
 
 // A linearMove is a transfer asked for. Ids below linearRepeated are shared; the others are used once.
@@ -32,20 +34,63 @@ type linearMove struct {
 	id               int
 }
 
-// A linearCall is an operation of a history: a read of an account when it has no moves, a group when it has several.
+// A linearCall is an operation of a history: a read of an account when it has no moves, a group when it has several; or
+// something about a hold.
 type linearCall struct {
 	read  int
 	moves []linearMove
+	verb  string // hold, post or void; empty: a read or moves
+	hold  int
 }
 
 // A linearState is what a history's operations see: the balances, and the answers to the shared ids.
 type linearState struct {
 	balances [linearAccounts]int
 	answers  [linearRepeated]string
+	held     [linearAccounts]int
+	holds    [linearHolds]string // init, posted, voided, refused; empty: not there yet
+}
+
+// about executes a call about a hold, from one account to the next.
+func (s linearState) about(c linearCall) (linearState, string) {
+	from, to := c.hold%linearAccounts, (c.hold+1)%linearAccounts
+	h := &s.holds[c.hold]
+	switch c.verb {
+	case "hold":
+		if *h != "" {
+			return s, "replay"
+		}
+		if *h = "refused"; s.balances[from]-s.held[from] >= linearHeld {
+			s.held[from] += linearHeld
+			*h = "init"
+		}
+		return s, *h
+	case "post":
+		if *h == "init" {
+			*h = "posted"
+			s.held[from] -= linearHeld
+			s.balances[from] -= linearHeld
+			s.balances[to] += linearHeld
+			return s, fmt.Sprintf("ok %d %d", s.balances[from], s.balances[to])
+		}
+	case "void":
+		if *h == "init" {
+			*h = "voided"
+			s.held[from] -= linearHeld
+			return s, "voided"
+		}
+	}
+	if *h == "" {
+		return s, "missing"
+	}
+	return s, *h
 }
 
 // step executes a call on the state and answers what the ledger should.
 func (s linearState) step(c linearCall) (linearState, string) {
+	if c.verb != "" {
+		return s.about(c)
+	}
 	if len(c.moves) == 0 {
 		return s, fmt.Sprint(s.balances[c.read])
 	}
@@ -55,7 +100,7 @@ func (s linearState) step(c linearCall) (linearState, string) {
 	next, failed := s, -1
 	var answers []string
 	for i, m := range c.moves {
-		if next.balances[m.from] < m.amount {
+		if next.balances[m.from]-next.held[m.from] < m.amount {
 			failed = i
 			break
 		}
@@ -164,7 +209,9 @@ func linearDraw(n int) linearCall {
 		to := (from + 1 + rand.IntN(linearAccounts-1)) % linearAccounts
 		return linearMove{from: from, to: to, amount: 1 + rand.IntN(12)}
 	}
-	switch kind := rand.IntN(10); {
+	switch kind := rand.IntN(14); {
+	case kind >= 10:
+		return linearCall{verb: []string{"hold", "hold", "post", "void"}[kind-10], hold: rand.IntN(linearHolds)}
 	case kind < 5:
 		return linearCall{read: rand.IntN(linearAccounts)}
 	case kind < 6:
@@ -191,6 +238,9 @@ type linearRun struct {
 // do makes a call on the ledger and answers what was seen.
 func (r *linearRun) do(c linearCall) string {
 	ctx := context.Background()
+	if c.verb != "" {
+		return r.about(c)
+	}
 	if len(c.moves) == 0 {
 		a, err := r.l.GetAccount(ctx, r.accounts[c.read])
 		if err != nil {
@@ -207,17 +257,59 @@ func (r *linearRun) do(c linearCall) string {
 	}
 	if len(params) == 1 {
 		transfer, replayed, err := r.l.Transfer(ctx, params[0])
-		return outcomeText(ledger.Outcome{Transfer: transfer, Replayed: replayed, Err: err})
+		return withoutFigures(ledger.Outcome{Transfer: transfer, Replayed: replayed, Err: err})
 	}
-	outcomes, err := r.l.TransferBatch(ctx, params, true)
+	outcomes, err := r.l.TransferBatch(ctx, params, ledger.BatchOptions{Atomic: true})
 	if err != nil {
 		return err.Error()
 	}
 	answers := make([]string, 0, len(outcomes))
 	for _, o := range outcomes {
-		answers = append(answers, outcomeText(o))
+		answers = append(answers, withoutFigures(o))
 	}
 	return strings.Join(answers, ", ")
+}
+
+// withoutFigures is the text of an outcome without those of a refusal, which say what is held.
+func withoutFigures(o ledger.Outcome) string {
+	words := strings.Fields(outcomeText(o))
+	if last := len(words) - 1; strings.Contains(words[last], "/") {
+		words = words[:last]
+	}
+	return strings.Join(words, " ")
+}
+
+// about makes a call about a hold and answers what was seen.
+func (r *linearRun) about(c linearCall) string {
+	ctx, id := context.Background(), uuid.NewSHA1(r.scope, []byte(fmt.Sprint("hold ", c.hold)))
+	var t ledger.Transfer
+	var replayed bool
+	var err error
+	switch c.verb {
+	case "hold":
+		t, replayed, err = r.l.Transfer(ctx, ledger.TransferParams{
+			ID: id, From: r.accounts[c.hold%linearAccounts], To: r.accounts[(c.hold+1)%linearAccounts],
+			Amount: decimal.NewFromInt(linearHeld), Options: &ledger.TransferOptions{Hold: true},
+		})
+	case "post":
+		t, _, _, err = r.l.Post(ctx, ledger.PostParams{HoldID: id, ID: uuid.New()})
+	case "void":
+		t, _, err = r.l.Void(ctx, id, false)
+	}
+	text := outcomeText(ledger.Outcome{Transfer: t, Err: err})
+	switch {
+	case replayed:
+		return "replay"
+	case strings.HasPrefix(text, "init"):
+		return "init"
+	case strings.HasPrefix(text, "INSUFFICIENT_FUNDS"), strings.Contains(text, "NOT_PENDING"):
+		return "refused"
+	case strings.Contains(text, "ALREADY_POSTED"):
+		return "posted"
+	case strings.Contains(text, "VOIDED"):
+		return "voided"
+	}
+	return text
 }
 
 // TestLinearizabilityFindsBrokenHistories: the model above can tell; each of these histories is wrong in one way.
@@ -252,6 +344,18 @@ func TestLinearizabilityFindsBrokenHistories(t *testing.T) {
 		}, false},
 		{"applied twice", true, []seen{{shared, "ok 5 15"}, {shared, "ok 0 20"}}, false},
 		{"replayed", true, []seen{{shared, "replay ok 5 15"}, {shared, "ok 5 15"}}, true},
+		{"held money spent", false, []seen{
+			{linearCall{verb: "hold"}, "init"}, {pay(1, 0, 1, 5), "ok 5 15"},
+		}, false},
+		{"posted and voided", true, []seen{
+			{linearCall{verb: "hold"}, "init"}, {linearCall{verb: "post"}, "ok 4 16"}, {linearCall{verb: "void"}, "voided"},
+		}, false},
+		{"posted twice", true, []seen{
+			{linearCall{verb: "hold"}, "init"}, {linearCall{verb: "post"}, "ok 4 16"}, {linearCall{verb: "post"}, "ok -2 22"},
+		}, false},
+		{"voided twice", true, []seen{
+			{linearCall{verb: "hold"}, "init"}, {linearCall{verb: "void"}, "voided"}, {linearCall{verb: "void"}, "voided"},
+		}, true},
 		{"replayed before it happened", false, []seen{{shared, "replay ok 5 15"}, {shared, "ok 5 15"}}, false},
 	} {
 		var history []porcupine.Operation

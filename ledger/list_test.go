@@ -36,7 +36,7 @@ func newListed(t *testing.T) *listed {
 	url := pgtest.NewDatabase(t)
 	s := &listed{l: openLedger(t, ledger.Config{DatabaseURL: url}), unlisted: uuid.New()}
 	for _, code := range []string{"USD", "EUR"} {
-		c, _, err := s.l.CreateCurrency(ctx, code, 2)
+		c, _, err := s.l.CreateCurrency(ctx, code, 2, false)
 		if err != nil {
 			t.Fatalf("read %s: %v", code, err)
 		}
@@ -64,7 +64,7 @@ func newListed(t *testing.T) *listed {
 			t.Fatalf("transfer: %v", err)
 		}
 		if len(batch) > 0 {
-			if _, err := s.l.TransferBatch(ctx, batch, false); err != nil {
+			if _, err := s.l.TransferBatch(ctx, batch, ledger.BatchOptions{}); err != nil {
 				t.Fatalf("batch: %v", err)
 			}
 			batch = nil
@@ -292,7 +292,7 @@ func TestCurrencies(t *testing.T) {
 		{"USD\n", 2, "invalid code"}, {"A123456789012", 2, "invalid code"}, {"", 2, "invalid code"}, {"XAG", -1, "invalid scale"},
 		{"XAG", 19, "invalid scale"}, {"XAG", 0, "ok false"},
 	} {
-		got, replayed, err := l.CreateCurrency(ctx, c.code, c.scale)
+		got, replayed, err := l.CreateCurrency(ctx, c.code, c.scale, false)
 		text := errorText(err)
 		if err == nil {
 			text = fmt.Sprintf("ok %t", replayed)

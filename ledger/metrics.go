@@ -12,6 +12,9 @@ type metrics struct {
 	batchSeconds prometheus.Histogram
 	retries      prometheus.Counter
 	outcomes     *prometheus.CounterVec
+	workerLag    prometheus.Gauge
+	settled      *prometheus.CounterVec
+	roundsFailed prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -34,6 +37,18 @@ func newMetrics() *metrics {
 			Name: "ledger_transfers_total",
 			Help: "Transfers by outcome: SUCCESS, the reason of a refusal, REPLAYED, or ERROR for what never became one.",
 		}, []string{"outcome"}),
+		workerLag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ledger_worker_lag_seconds",
+			Help: "How long the longest due of all expired holds, scheduled transfers and standing orders has been due, when a worker last looked; 0: nothing was.",
+		}),
+		settled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ledger_worker_items_total",
+			Help: "Items that workers have settled, by kind (HOLD, SCHEDULED, OCCURRENCE) and by outcome, as in ledger_transfers_total.",
+		}, []string{"kind", "outcome"}),
+		roundsFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ledger_worker_rounds_failed_total",
+			Help: "Rounds in which workers could not settle what was due.",
+		}),
 	}
 }
 
@@ -44,7 +59,7 @@ func (m *metrics) register(registry prometheus.Registerer, b *batcher) error {
 		Help: "Transfers and openings that wait for their batch to begin.",
 	}, func() float64 { return float64(b.depth()) })
 	for _, c := range []prometheus.Collector{
-		depth, m.batchSize, m.batchSeconds, m.retries, m.outcomes,
+		depth, m.batchSize, m.batchSeconds, m.retries, m.outcomes, m.workerLag, m.settled, m.roundsFailed,
 	} {
 		if err := registry.Register(c); err != nil {
 			return err

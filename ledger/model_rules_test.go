@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shopspring/decimal"
+
 	"internaltransfers/ledger"
 )
 
@@ -17,12 +19,12 @@ func (m *modelRun) transferModel(c modelCall) string {
 	if known := m.transfers[c.id]; known != nil {
 		return known.repeat(c)
 	}
-	refusal := m.refusal(c)
+	refusal, figures := m.refusal(c, false)
 	switch {
 	case strings.HasPrefix(refusal, "invalid"):
 		return refusal
 	case refusal != "":
-		return m.refuse(c, refusal)
+		return m.record(c, refusal, figures)
 	}
 	return m.move(c)
 }
@@ -53,7 +55,7 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 		return answers
 	}
 	for i, c := range calls {
-		if refusal := m.refusal(c); strings.HasPrefix(refusal, "invalid") {
+		if refusal, _ := m.refusal(c, true); strings.HasPrefix(refusal, "invalid") {
 			return []string{strings.Replace(refusal, " ", fmt.Sprintf(" transfers[%d].", i), 1)}
 		}
 	}
@@ -62,9 +64,9 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 	for i, a := range m.accounts {
 		trial.accounts[i] = new(*a)
 	}
-	failed, refusal := -1, ""
+	failed, refusal, figures := -1, "", ""
 	for i, c := range calls {
-		if refusal = trial.refusal(c); refusal != "" {
+		if refusal, figures = trial.refusal(c, true); refusal != "" {
 			failed = i
 			break
 		}
@@ -76,9 +78,9 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 		case failed < 0:
 			answers = append(answers, m.move(c))
 		case i == failed:
-			answers = append(answers, m.refuse(c, refusal))
+			answers = append(answers, m.record(c, refusal, figures))
 		default:
-			answers = append(answers, m.refuse(c, "GROUP_FAILED"))
+			answers = append(answers, m.record(c, "GROUP_FAILED", ""))
 		}
 	}
 	return answers
@@ -103,41 +105,50 @@ func (t *modelTransfer) repeat(c modelCall) string {
 	return "replay " + t.answer
 }
 
-// refusal says why a call cannot be executed, by the documented order.
-func (m *modelRun) refusal(c modelCall) string {
+// refusal says why a call cannot be executed, by the documented order, and with which figures where the record does not
+// have them. In a group, the record has the balances from before it.
+func (m *modelRun) refusal(c modelCall, inGroup bool) (reason, figures string) {
 	from, to := m.accounts[c.from], m.accounts[c.to]
 	if from == nil {
-		return "FROM_ACCOUNT_NOT_FOUND"
+		return "FROM_ACCOUNT_NOT_FOUND", ""
 	}
 	if to == nil {
-		return "TO_ACCOUNT_NOT_FOUND"
+		return "TO_ACCOUNT_NOT_FOUND", ""
 	}
 	if from.currency != to.currency || c.currency != "" && c.currency != from.currency {
-		return "CURRENCY_MISMATCH"
+		return "CURRENCY_MISMATCH", ""
 	}
 	if c.amount%m.unit[from.currency] != 0 {
-		return "invalid amount"
+		return "invalid amount", ""
 	}
 	if from.status == ledger.AccountClosed || to.status == ledger.AccountClosed {
-		return "ACCOUNT_CLOSED"
+		return "ACCOUNT_CLOSED", ""
 	}
 	if from.status == ledger.AccountFrozen || to.status == ledger.AccountFrozen {
-		return "ACCOUNT_FROZEN"
+		return "ACCOUNT_FROZEN", ""
 	}
 	if !from.equity && from.balance-c.amount < from.floor {
-		return "INSUFFICIENT_FUNDS"
+		if from.floor == 0 && !inGroup {
+			return "INSUFFICIENT_FUNDS", ""
+		}
+		scale := int32(2)
+		if m.unit[from.currency] == 1000 {
+			scale = 0
+		}
+		return "INSUFFICIENT_FUNDS", fmt.Sprintf(" %s/%s", decimal.New(from.balance, -3).StringFixed(scale),
+			decimal.New(from.floor, -3).StringFixed(scale))
 	}
-	return ""
+	return "", ""
 }
 
 func (m *modelRun) move(c modelCall) string {
 	m.accounts[c.from].add(-c.amount)
 	m.accounts[c.to].add(c.amount)
-	return m.refuse(c, "ok")
+	return m.record(c, "ok", "")
 }
 
-// refuse records the answer, with the balances as they are.
-func (m *modelRun) refuse(c modelCall, reason string) string {
+// record records the answer, with the balances as they are.
+func (m *modelRun) record(c modelCall, reason, figures string) string {
 	answer := reason
 	for _, i := range [...]int{c.from, c.to} {
 		if a := m.accounts[i]; a != nil {
@@ -146,6 +157,7 @@ func (m *modelRun) refuse(c modelCall, reason string) string {
 			answer += " -"
 		}
 	}
+	answer += figures
 	m.transfers[c.id] = &modelTransfer{call: c, answer: answer}
 	return answer
 }

@@ -109,7 +109,7 @@ func newModelRun(rt *rapid.T, l *ledger.Ledger, run int) *modelRun {
 	}
 	for i, scale := range []int32{2, 0} {
 		code := fmt.Sprintf("M%dS%d", run, scale)
-		c, _, err := l.CreateCurrency(context.Background(), code, scale)
+		c, _, err := l.CreateCurrency(context.Background(), code, scale, false)
 		if err != nil {
 			rt.Fatalf("add a currency: %v", err)
 		}
@@ -443,7 +443,7 @@ func (m *modelRun) batch(rt *rapid.T, atomic bool) {
 	for _, c := range calls {
 		params = append(params, m.params(rt, c))
 	}
-	outcomes, err := m.l.TransferBatch(context.Background(), params, atomic)
+	outcomes, err := m.l.TransferBatch(context.Background(), params, ledger.BatchOptions{Atomic: atomic})
 	got := []string{errorText(err)}
 	if err == nil {
 		got = nil

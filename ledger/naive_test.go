@@ -70,7 +70,7 @@ func (n *naive) states() map[uuid.UUID]*state {
 	for i := range n.balances {
 		balance := decimal.NewFromInt(n.balances[i])
 		states[naiveIDs[i]] = &state{
-			currency: Currency{Code: "TST"}, status: AccountOpen, balance: balance, start: balance,
+			currency: Currency{Code: "TST"}, status: AccountOpen, balance: balance,
 			floor: decimal.NewNullDecimal(decimal.NewFromInt(n.floors[i])),
 		}
 		if n.frozen[i] {

@@ -27,10 +27,15 @@ type opening struct {
 
 // fingerprint hashes the fields that an account is opened with, in one spelling.
 func fingerprint(p *AccountParams, currency Currency) [sha256.Size]byte {
-	b, err := json.Marshal([]any{
+	fields := []any{
 		currency.Code, p.InitialBalance.StringFixed(currency.Scale), p.MinBalance.StringFixed(currency.Scale),
 		p.DisplayName, p.ImageURL, encodeMetadata(p.Metadata),
-	})
+	}
+	if p.MaxBalance.Valid || !p.Policy.empty() {
+		// Accounts without these are as they were hashed before there were any.
+		fields = append(fields, spelled(p.MaxBalance), p.Policy.encode())
+	}
+	b, err := json.Marshal(fields)
 	if err != nil {
 		panic(err) // texts always encode
 	}
@@ -67,7 +72,7 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		_, err = conn.Exec(ctx, commit)
 		return commitError("commit the accounts", err)
 	}
-	_, err = l.record(ctx, conn, &d.decision, d.at)
+	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)
 	return err
 }
 
@@ -104,6 +109,8 @@ func firstOfEach(openings []*opening) (map[uuid.UUID]*opening, db.AccountsInsert
 		p.Currencies = append(p.Currencies, o.currency.Code)
 		p.Balances = append(p.Balances, o.params.InitialBalance)
 		p.MinBalances = append(p.MinBalances, o.params.MinBalance)
+		p.MaxBalances = append(p.MaxBalances, nullText(o.params.MaxBalance))
+		p.Policies = append(p.Policies, string(o.params.Policy.encode()))
 		p.EntryCounts = append(p.EntryCounts, entries)
 		p.DisplayNames = append(p.DisplayNames, o.params.DisplayName)
 		p.ImageURLs = append(p.ImageURLs, o.params.ImageURL)
@@ -118,7 +125,7 @@ func (o *opening) newAccount() Account {
 	a := Account{
 		ID: o.params.ID, Currency: o.currency.Code, Scale: o.currency.Scale, Balance: o.params.InitialBalance,
 		Status: AccountOpen, DisplayName: o.params.DisplayName, ImageURL: o.params.ImageURL,
-		Metadata: o.params.Metadata, Version: 1,
+		Metadata: o.params.Metadata, MaxBalance: o.params.MaxBalance, Policy: o.params.Policy, Version: 1,
 	}
 	a.MinBalance.Decimal, a.MinBalance.Valid = o.params.MinBalance, true
 	if o.params.InitialBalance.IsPositive() {
@@ -144,24 +151,52 @@ func (l *Ledger) answerKnown(ctx context.Context, conn *pgx.Conn, openings, fres
 	if err != nil {
 		return fmt.Errorf("read known accounts: %w", err)
 	}
-	byID := make(map[uuid.UUID]*db.Account, len(rows))
+	byID := make(map[uuid.UUID]*db.AccountsGetRow, len(rows))
 	for i := range rows {
-		byID[rows[i].Account.AccountID] = &rows[i].Account
+		byID[rows[i].Account.AccountID] = &rows[i]
 	}
 	for _, o := range known {
 		row := byID[o.params.ID]
-		switch {
-		case row == nil:
+		if row == nil {
 			return fmt.Errorf("%w: account %s is neither new nor there", errBroken, o.params.ID)
-		case string(row.CreateFingerprint) != string(o.fingerprint[:]):
-			o.err = &ConflictError{Kind: "account", ID: o.params.ID.String()}
-		default:
-			o.replayed = true
-			if o.account, err = l.accountOf(ctx, conn, row); err != nil {
-				return err
-			}
+		}
+		if err := l.answerStored(ctx, conn, o, row); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// answerStored answers an opening whose account is there already.
+func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row *db.AccountsGetRow) (err error) {
+	if string(row.Account.CreateFingerprint) != string(o.fingerprint[:]) {
+		o.err = &ConflictError{Kind: "account", ID: o.params.ID.String()}
+		return nil
+	}
+	o.replayed = true
+	o.account, err = l.accountOf(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
+	return err
+}
+
+// previewOpening answers what would become of an opening, and changes nothing. A new account can always be opened: its
+// fields are good, and a currency's equity account pays any amount.
+func (l *Ledger) previewOpening(ctx context.Context, o *opening) error {
+	rows, err := l.queries.AccountsGet(ctx, l.readers, []uuid.UUID{o.params.ID})
+	if err != nil {
+		return readError(ctx, "look for the account", err)
+	}
+	if len(rows) > 0 {
+		if err := l.answerStored(ctx, l.readers, o, &rows[0]); err != nil {
+			return err
+		}
+		return o.err
+	}
+	now, err := l.queries.Clock(ctx, l.readers)
+	if err != nil {
+		return readError(ctx, "read the clock", err)
+	}
+	o.account = o.newAccount()
+	o.account.CreateTime, o.account.UpdateTime = now, now
 	return nil
 }
 
@@ -201,10 +236,10 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 			return nil, err
 		}
 	}
-	d := decide(commands, accounts, nil)
+	d := decide(commands, &knowledge{accounts: accounts})
 	if !d.allMove() {
 		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errBroken, d.outcomes)
 	}
 	at, err := l.decidedAt(ctx, conn, rows, opened...)
-	return &dated{d, at}, err
+	return &dated{d, at, commands}, err
 }

@@ -60,7 +60,7 @@ func TestPoison(t *testing.T) {
 		batch[i] = ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: one}
 	}
 	batch[37].Reference, batch[99].Reference = "poison", "poison"
-	outcomes, err := l.TransferBatch(ctx, batch, false)
+	outcomes, err := l.TransferBatch(ctx, batch, ledger.BatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,13 +78,13 @@ func TestPoison(t *testing.T) {
 			t.Errorf("transfer %d left %s, want %d", i, o.Transfer.FromBalance.Decimal, balance)
 		}
 	}
-	if _, err := l.TransferBatch(ctx, batch[30:40], true); err == nil {
+	if _, err := l.TransferBatch(ctx, batch[30:40], ledger.BatchOptions{Atomic: true}); err == nil {
 		t.Error("a group with known ids and a poison is no error")
 	}
 	for i := range batch {
 		batch[i].ID = uuid.New()
 	}
-	if _, err := l.TransferBatch(ctx, batch, true); err == nil {
+	if _, err := l.TransferBatch(ctx, batch, ledger.BatchOptions{Atomic: true}); err == nil {
 		t.Error("a group with a poison is no error")
 	}
 	if _, err := l.GetTransfer(ctx, batch[0].ID); err == nil {
@@ -165,7 +165,7 @@ func must[T any](v T, err error) T {
 func requireAway(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams, counting *countingHandler) {
 	t.Helper()
 	began := time.Now()
-	outcomes, err := l.TransferBatch(context.Background(), batch, false)
+	outcomes, err := l.TransferBatch(context.Background(), batch, ledger.BatchOptions{})
 	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("the answer took %s", took)
 	}
@@ -188,7 +188,7 @@ func requireAway(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams, 
 // requireBack fails the test unless each transfer of the batch now succeeds, for the first time.
 func requireBack(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams) {
 	t.Helper()
-	outcomes, err := l.TransferBatch(context.Background(), batch, false)
+	outcomes, err := l.TransferBatch(context.Background(), batch, ledger.BatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,7 +475,7 @@ func TestDefaultIsolationIsIgnored(t *testing.T) {
 			case 0:
 				_, err = l.UpdateAccount(ctx, ledger.AccountChange{ID: ids[0], DisplayName: new(fmt.Sprint(worker, i))})
 			case 1:
-				_, _, err = l.CreateCurrency(ctx, fmt.Sprintf("X%02d", i), 2)
+				_, _, err = l.CreateCurrency(ctx, fmt.Sprintf("X%02d", i), 2, false)
 			default:
 				_, _, err = l.Transfer(ctx, ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)})
 			}

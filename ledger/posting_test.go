@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
 )
 
@@ -19,17 +20,22 @@ import (
 //
 //	test NAME                          a new scenario: its accounts and transfers are its own
 //	currency CODE SCALE                adds a currency; CODE then also names its equity account
-//	account A BALANCE [in=CODE] [floor=F] : ok
-//	A FIELD VALUE : ok                 UpdateAccount; FIELD is floor or status
-//	t1 A->B AMOUNT [in=CODE] [ref=TEXT] [meta=KEY:VALUE] : OUTCOME
+//	account A BALANCE [in=CODE] [floor=F] [ceiling=C] : ok
+//	A FIELD VALUE : ok                 UpdateAccount; FIELD is floor or status, or one of a policy
+//	t1 A->B AMOUNT [in=CODE] [ref=TEXT] [meta=KEY:VALUE] [OPTION …] : OUTCOME
 //	batch | group [: ERROR]            what follows, indented, is one call of TransferBatch
 //	entries A N:AMOUNT=BALANCE …       every entry of A, oldest first
 //	unrecorded t1 …                    there are no such transfers
 //
-// An OUTCOME is "[replay] ok FROM_BALANCE TO_BALANCE", "[replay] REASON FROM_BALANCE TO_BALANCE" ("-": no such account),
-// "conflict" or "invalid FIELD". Each answer must also be what GetTransfer reads, and a replay what was answered first.
+// posting_lifecycle_test.go has the steps and options for holds, schedules, reversals, policies and time.
+//
+// An OUTCOME is "[replay] ok FROM_BALANCE TO_BALANCE", "[replay] REASON FROM_BALANCE TO_BALANCE [SEEN/ALLOWED]" ("-": no
+// such account), "init FROM_BALANCE TO_BALANCE", "conflict" or "invalid FIELD". Each answer must also be what GetTransfer
+// reads, and a replay what was answered first.
 func TestPosting(t *testing.T) {
-	l := openLedger(t, ledger.Config{})
+	url := pgtest.NewDatabase(t)
+	clock := stopClock(t, url)
+	l := openLedger(t, ledger.Config{DatabaseURL: url})
 	files, err := filepath.Glob("testdata/posting/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("find the scenarios: %d files, %v", len(files), err)
@@ -38,7 +44,7 @@ func TestPosting(t *testing.T) {
 		for _, s := range readScenarios(t, file) {
 			t.Run(s.name, func(t *testing.T) {
 				p := posting{
-					t: t, l: l, scope: uuid.New(), currencies: map[string]uuid.UUID{}, first: map[uuid.UUID]ledger.Transfer{},
+					t: t, l: l, clock: clock, scope: uuid.New(), currencies: map[string]uuid.UUID{}, first: map[uuid.UUID]ledger.Transfer{},
 				}
 				s.run(&p)
 			})
@@ -103,6 +109,8 @@ func (s *scenario) run(p *posting) {
 			p.entries(st)
 		case "unrecorded":
 			p.unrecorded(st)
+		case "post", "void", "reverse", "settle", "held", "clock", "status":
+			p.lifecycle(st)
 		default:
 			if len(st.words) > 1 && strings.Contains(st.words[1], "->") {
 				p.transfer(st)
@@ -117,6 +125,7 @@ func (s *scenario) run(p *posting) {
 type posting struct {
 	t          *testing.T
 	l          *ledger.Ledger
+	clock      *testClock
 	scope      uuid.UUID // makes ids from names
 	currencies map[string]uuid.UUID
 	first      map[uuid.UUID]ledger.Transfer // as first answered
@@ -138,7 +147,7 @@ func (p *posting) require(s *step, got string) {
 }
 
 func (p *posting) currency(s *step) {
-	c, _, err := p.l.CreateCurrency(context.Background(), s.words[1], int32(decimal.RequireFromString(s.words[2]).IntPart()))
+	c, _, err := p.l.CreateCurrency(context.Background(), s.words[1], int32(decimal.RequireFromString(s.words[2]).IntPart()), false)
 	if err != nil {
 		p.t.Fatalf("%s: %v", s.place, err)
 	}
@@ -153,6 +162,8 @@ func (p *posting) account(s *step) {
 			params.Currency = value
 		case "floor":
 			params.MinBalance = decimal.RequireFromString(value)
+		case "ceiling":
+			params.MaxBalance = decimal.NewNullDecimal(decimal.RequireFromString(value))
 		default:
 			p.t.Fatalf("%s: unknown option %s", s.place, option)
 		}
@@ -173,7 +184,7 @@ func (p *posting) update(s *step) {
 	case "status":
 		change.Status = new(ledger.AccountStatus(s.words[2]))
 	default:
-		p.t.Fatalf("%s: unknown field %s", s.place, s.words[1])
+		p.policy(s, &change)
 	}
 	_, err := p.l.UpdateAccount(context.Background(), change)
 	p.require(s, errorText(err))
@@ -195,7 +206,7 @@ func (p *posting) params(s *step) ledger.TransferParams {
 			k, v, _ := strings.Cut(value, ":")
 			params.Metadata = map[string]string{k: v}
 		default:
-			p.t.Fatalf("%s: unknown option %s", s.place, option)
+			p.option(s, &params, key, value)
 		}
 	}
 	return params
@@ -211,7 +222,7 @@ func (p *posting) batch(s *step) {
 	for i := range s.nested {
 		params = append(params, p.params(&s.nested[i]))
 	}
-	outcomes, err := p.l.TransferBatch(context.Background(), params, s.words[0] == "group")
+	outcomes, err := p.l.TransferBatch(context.Background(), params, ledger.BatchOptions{Atomic: s.words[0] == "group"})
 	if err != nil {
 		p.require(s, errorText(err))
 		return
@@ -239,6 +250,9 @@ func (p *posting) outcome(s *step, o ledger.Outcome) {
 	recorded, err := p.l.GetTransfer(context.Background(), o.Transfer.ID)
 	if err != nil {
 		p.t.Fatalf("%s: read the transfer: %v", s.place, err)
+	}
+	if k := o.Transfer.Kind(); k == ledger.KindHold || k == ledger.KindScheduled {
+		first = o.Transfer // a replay answers it as it is now
 	}
 	if a, b, c := transferText(&first), transferText(&o.Transfer), transferText(&recorded); a != b || a != c {
 		p.t.Errorf("%s: first answered\n%s\nnow answered\n%s\nrecorded\n%s", s.place, a, b, c)
@@ -276,7 +290,10 @@ func errorText(err error) string {
 	var state *ledger.StateError
 	var version *ledger.VersionError
 	var missing *ledger.NotFoundError
+	var refused *ledger.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return "refused " + string(refused.Reason)
 	case errors.As(err, &conflict):
 		return "conflict"
 	case errors.As(err, &invalid):
@@ -299,13 +316,19 @@ func outcomeText(o ledger.Outcome) string {
 		return errorText(o.Err)
 	}
 	text := "ok"
-	if o.Transfer.Status != ledger.TransferSuccess || o.Transfer.Reason != "" {
+	if o.Transfer.Status == ledger.TransferInit {
+		text = "init"
+	} else if o.Transfer.Status != ledger.TransferSuccess || o.Transfer.Reason != "" {
 		text = string(o.Transfer.Reason)
 	}
 	if o.Replayed {
 		text = "replay " + text
 	}
-	return fmt.Sprintf("%s %s %s", text, nullAmountText(o.Transfer.FromBalance), nullAmountText(o.Transfer.ToBalance))
+	text = fmt.Sprintf("%s %s %s", text, nullAmountText(o.Transfer.FromBalance), nullAmountText(o.Transfer.ToBalance))
+	if d := o.Transfer.Detail; d != nil && d.Refusal["allowed"] != "" {
+		text += fmt.Sprintf(" %s/%s", d.Refusal["seen"], d.Refusal["allowed"])
+	}
+	return text
 }
 
 func nullAmountText(d decimal.NullDecimal) string {
@@ -317,7 +340,7 @@ func nullAmountText(d decimal.NullDecimal) string {
 
 // transferText is everything that a transfer says, equal for equal transfers.
 func transferText(t *ledger.Transfer) string {
-	return fmt.Sprintf("%s %s->%s %s %s/%d %s/%s %s %s %q %q %d %d v%d", t.ID, t.From, t.To, t.Amount, t.Currency, t.Scale,
+	return fmt.Sprintf("%s %s->%s %s %s/%d %s/%s %s %s %q %q %d %d v%d %s", t.ID, t.From, t.To, t.Amount, t.Currency, t.Scale,
 		t.Status, t.Reason, nullAmountText(t.FromBalance), nullAmountText(t.ToBalance), t.Reference, t.Metadata,
-		t.CreateTime.UnixNano(), t.UpdateTime.UnixNano(), t.Version)
+		t.CreateTime.UnixNano(), t.UpdateTime.UnixNano(), t.Version, detailText(t.Detail))
 }

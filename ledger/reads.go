@@ -58,6 +58,39 @@ func (c *coalescer[V]) get(ctx context.Context, id uuid.UUID) (value V, found bo
 	}
 }
 
+// getAll reads the rows with the ids, which differ, and answers those that there are.
+func (c *coalescer[V]) getAll(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]V, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	reads := make([]*read[V], len(ids))
+	for i, id := range ids {
+		reads[i] = &read[V]{id: id, done: make(chan struct{})}
+	}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, reads...)
+	if c.inFlight < readsInFlight {
+		c.inFlight++
+		go c.run()
+	}
+	c.mu.Unlock()
+	values := make(map[uuid.UUID]V, len(ids))
+	for _, r := range reads {
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+		if r.found {
+			values[r.id] = r.value
+		}
+	}
+	return values, nil
+}
+
 // run reads until nobody waits.
 func (c *coalescer[V]) run() {
 	for {
@@ -109,7 +142,8 @@ func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 	}
 	accounts := make(map[uuid.UUID]Account, len(rows))
 	for i := range rows {
-		a, err := l.accountOf(ctx, l.readers, &rows[i].Account)
+		r := &rows[i]
+		a, err := l.accountOf(ctx, l.readers, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +160,7 @@ func (l *Ledger) fetchTransfers(ctx context.Context, ids []uuid.UUID) (map[uuid.
 	}
 	transfers := make(map[uuid.UUID]Transfer, len(rows))
 	for i := range rows {
-		t, err := l.transferOf(ctx, l.readers, &rows[i].Transfer)
+		t, err := l.transferOf(ctx, l.readers, &rows[i].TransferFull)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
@@ -10,14 +11,15 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A storedTransfer is a transfer with the currency that it was asked for with, which a repeated call must match.
+// A storedTransfer is a transfer with what it was asked for with, beyond what it became, which a repeated call must match.
 type storedTransfer struct {
 	Transfer
-	asked string
+	asked       string // currency
+	fingerprint []byte // nil: of a plain transfer
 }
 
 // transferOf converts a row. scale is that of the row's currency.
-func transferOf(r *db.Transfer, scale int32) (Transfer, error) {
+func transferOf(r *db.TransferFull, scale int32) (Transfer, error) {
 	t := Transfer{
 		ID: r.TransferID, From: r.FromAccountID, To: r.ToAccountID, Amount: r.Amount, Currency: r.Currency,
 		Scale: scale, Status: TransferStatus(r.Status), FromBalance: r.FromBalance, ToBalance: r.ToBalance,
@@ -27,27 +29,44 @@ func transferOf(r *db.Transfer, scale int32) (Transfer, error) {
 		t.Reason = ErrorReason(*r.ErrorReason)
 	}
 	var err error
+	if r.Kind != nil {
+		t.Detail = &TransferDetail{
+			Kind: TransferKind(*r.Kind), ParentID: r.ParentID.UUID, GroupID: r.GroupID.UUID, DueTime: r.DueTime,
+			EffectiveTime: r.EffectiveTime, Open: r.OpenAmount, Posted: r.PostedAmount, Reversed: r.ReversedAmount,
+			Asked: r.AskedAmount,
+		}
+		if t.Detail.Refusal, err = decodeMetadata(r.Refusal); err != nil {
+			return t, err
+		}
+	}
 	t.Metadata, err = decodeMetadata(r.Metadata)
 	return t, err
 }
 
 // accountOf converts a row. scale is that of the row's currency.
 func accountOf(r *db.Account, scale int32) (Account, error) {
+	policy, err := decodePolicy(r.Policy)
+	if err != nil {
+		return Account{}, err
+	}
 	a := Account{
 		ID: r.AccountID, Currency: r.Currency, Scale: scale, Balance: r.Balance, Held: r.Held, Incoming: r.Incoming,
-		MinBalance: r.MinBalance, Status: AccountStatus(r.Status), DisplayName: r.DisplayName, ImageURL: r.ImageURL,
-		Version: r.Version, CreateTime: r.CreateTime, UpdateTime: r.UpdateTime,
+		MinBalance: r.MinBalance, MaxBalance: r.MaxBalance, Status: AccountStatus(r.Status),
+		DisplayName: r.DisplayName, ImageURL: r.ImageURL, Version: r.Version, CreateTime: r.CreateTime,
+		UpdateTime: r.UpdateTime,
 	}
-	var err error
+	if policy != nil {
+		a.Policy = *policy
+	}
 	a.Metadata, err = decodeMetadata(r.Metadata)
 	return a, err
 }
 
 // entryOf is the side of a successful transfer's row that account saw.
-func entryOf(r *db.Transfer, account uuid.UUID, scale int32) Entry {
+func entryOf(r *db.TransferFull, account uuid.UUID, scale int32) Entry {
 	e := Entry{
 		AccountID: account, TransferID: r.TransferID, Currency: r.Currency, Scale: scale, Reference: r.Reference,
-		CreateTime: r.CreateTime,
+		CreateTime: r.CreateTime, Effective: r.EffectiveTime,
 	}
 	if r.FromAccountID == account {
 		e.Counterparty, e.Amount = r.ToAccountID, r.Amount.Neg()
@@ -144,4 +163,26 @@ func nullText(d decimal.NullDecimal) string {
 		return ""
 	}
 	return d.Decimal.String()
+}
+
+func idText(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// encodeFigures answers the figures of a refusal as they are stored; empty: there are none.
+func encodeFigures(figures map[string]string) string {
+	if len(figures) == 0 {
+		return ""
+	}
+	return string(encodeMetadata(figures))
 }

@@ -52,13 +52,37 @@ var handTyped = []struct{ sql, by string }{
 	{"UPDATE transfer SET reference = 'x' WHERE transfer_id = {failed}", "UPDATE on transfer"},
 	{"DELETE FROM transfer WHERE transfer_id = {failed}", "DELETE on transfer"},
 	{"DELETE FROM transfer", "DELETE on transfer"},
-	{"TRUNCATE transfer", "TRUNCATE on transfer"},
-	{transferRow("{paid}", "{A}", "{B}", "1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_pkey"},
-	{transferRow("{new}", "{A}", "{A}", "1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_accounts_differ"},
-	{transferRow("{new}", "{A}", "{B}", "0", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
-	{transferRow("{new}", "{A}", "{B}", "-1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
-	{transferRow("{new}", "{A}", "{B}", "'NaN'", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
-	{transferRow("{new}", "{A}", "{B}", "'Infinity'", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{"TRUNCATE transfer CASCADE", "TRUNCATE on transfer"},
+	{transferRow("{paid}", "{A}", "{B}", "1", "'FAILED', 'x', NULL, NULL, NULL, NULL"), "transfer_pkey"},
+	{transferRow("{new}", "{A}", "{A}", "1", "'FAILED', 'x', NULL, NULL, NULL, NULL"), "transfer_accounts_differ"},
+	{transferRow("{new}", "{A}", "{B}", "0", "'FAILED', 'x', NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "-1", "'FAILED', 'x', NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "'NaN'", "'FAILED', 'x', NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "'Infinity'", "'FAILED', 'x', NULL, NULL, NULL, NULL"), "transfer_amount_positive"},
+	{transferRow("{new}", "{A}", "{B}", "1", "'INIT', NULL, NULL, NULL, NULL, NULL"), "transfer_only_deferred_is_init"},
+	{"UPDATE account SET max_balance = 99.99 WHERE account_id = {A}", "account_balance_ceiling"},
+	{"UPDATE account SET max_balance = 100, incoming = 0.01 WHERE account_id = {A}", "account_balance_ceiling"},
+	{"UPDATE account SET max_balance = 'NaN' WHERE account_id = {A}", "account_ceiling_finite"},
+	{"UPDATE account SET max_balance = 'Infinity' WHERE account_id = {A}", "account_ceiling_finite"},
+	{"UPDATE account SET forced_floor = '-Infinity' WHERE account_id = {A}", "account_forced_floor_finite"},
+	{"UPDATE account SET forced_floor = 'NaN' WHERE account_id = {A}", "account_forced_floor_finite"},
+	{"UPDATE account SET max_balance = 1000 WHERE account_id = {equity}", "account_equity_without_policy"},
+	{"UPDATE account SET policy = '{}' WHERE account_id = {equity}", "account_equity_without_policy"},
+	{"UPDATE account SET forced_floor = -1, balance = -1.01 WHERE account_id = {A}", "account_balance_floor"},
+	{detail("transfer_id, kind", "{paid}, 'TRANSFER'") + ", ({paid}, 'TRANSFER')", "transfer_detail_pkey"},
+	{detail("transfer_id, kind", "{new}, 'TRANSFER'"), "transfer_detail_transfer_fkey"},
+	{detail("transfer_id, kind", "{paid}, 'GIFT'"), "transfer_detail_kind_known"},
+	{detail("transfer_id, kind, asked_amount", "{paid}, 'TRANSFER', 0"), "transfer_detail_asked_amount"},
+	{detail("transfer_id, kind, reversed_amount", "{paid}, 'TRANSFER', 0"), "transfer_detail_reversed_amount"},
+	{detail("transfer_id, kind, reversed_amount", "{paid}, 'TRANSFER', 'NaN'"), "transfer_detail_reversed_amount"},
+	{detail("transfer_id, kind, posted_amount", "{paid}, 'HOLD', -1"), "transfer_detail_posted_amount"},
+	{detail("transfer_id, kind, posted_amount", "{paid}, 'TRANSFER', 0"), "transfer_detail_hold_is_posted"},
+	{detail("transfer_id, kind", "{paid}, 'HOLD'"), "transfer_detail_hold_is_posted"},
+	{detail("transfer_id, kind, posted_amount, open_amount", "{paid}, 'HOLD', 0, 1"), "transfer_detail_open_has_accounts"},
+	{detail("transfer_id, kind, open_amount, from_account_id, to_account_id", "{paid}, 'TRANSFER', 1, {A}, {B}"), "transfer_detail_open_has_accounts"},
+	{detail("transfer_id, kind, posted_amount, open_amount, from_account_id, to_account_id", "{paid}, 'HOLD', 0, -1, {A}, {B}"), "transfer_detail_open_amount"},
+	{detail("transfer_id, kind", "{paid}, 'CAPTURE'"), "transfer_detail_parent_iff_child"},
+	{detail("transfer_id, kind, parent_id", "{paid}, 'TRANSFER', {failed}"), "transfer_detail_parent_iff_child"},
 	{transferRow("{new}", "{A}", "{B}", "1", "'HAPPY', NULL, NULL, NULL, NULL, NULL"), "transfer_status_known"},
 	{transferRow("{new}", "{A}", "{B}", "1", "'FAILED', NULL, NULL, NULL, NULL, NULL"), "transfer_reason_iff_failed"},
 	{transferRow("{new}", "{A}", "{B}", "1", "'SUCCESS', 'x', 1, 1, 1, 1"), "transfer_reason_iff_failed"},
@@ -73,6 +97,71 @@ var handTyped = []struct{ sql, by string }{
 	{"INSERT INTO currency VALUES ('ABC', 2, {equity})", "currency_equity_account_key"},
 	{"INSERT INTO currency VALUES ('ABC', 2, {new})", "currency_equity_account_fkey"},
 	{"INSERT INTO setting VALUES ('page_token_key', '')", "setting_pkey"},
+	{"INSERT INTO checkpoint VALUES (1)", "checkpoint_pkey"},
+	{"INSERT INTO checkpoint VALUES (2)", "checkpoint_is_one"},
+	{"INSERT INTO account_checkpoint VALUES ({A}, 0, 0, 1, now()), ({A}, 0, 0, 1, now())", "account_checkpoint_pkey"},
+	{scheduleRow() + ", " + scheduleValues(), "schedule_pkey"},
+	{scheduleRow("from_account_id", "{new}"), "schedule_from_account_fkey"},
+	{scheduleRow("to_account_id", "{new}"), "schedule_to_account_fkey"},
+	{scheduleRow("currency", "'ZZZ'"), "schedule_currency_fkey"},
+	{scheduleRow("to_account_id", "{A}"), "schedule_accounts_differ"},
+	{scheduleRow("amount", "0"), "schedule_amount_positive"},
+	{scheduleRow("amount", "'NaN'"), "schedule_amount_positive"},
+	{scheduleRow("amount", "'Infinity'"), "schedule_amount_positive"},
+	{scheduleRow("cron", "'* * * * *'"), "schedule_one_recurrence"},
+	{scheduleRow("time_zone", "'UTC'"), "schedule_one_recurrence"},
+	{scheduleRow("interval_micros", "NULL"), "schedule_one_recurrence"},
+	{scheduleRow("interval_micros", "999999"), "schedule_interval_range"},
+	{scheduleRow("end_time", "'2030-01-01'"), "schedule_end_after_start"},
+	{scheduleRow("max_count", "0"), "schedule_count_range"},
+	{scheduleRow("occurrence_count", "-1"), "schedule_count_range"},
+	{scheduleRow("occurrence_count", "2", "max_count", "1", "last_transfer_id", "{paid}"), "schedule_count_range"},
+	{scheduleRow("catch_up", "'SOME'"), "schedule_catch_up_known"},
+	{scheduleRow("status", "'HAPPY'", "next_time", "NULL"), "schedule_status_known"},
+	{scheduleRow("status", "'PAUSED'"), "schedule_next_iff_active"},
+	{scheduleRow("next_time", "NULL"), "schedule_next_iff_active"},
+	{scheduleRow("next_time", "'2029-12-31'"), "schedule_next_in_bounds"},
+	{scheduleRow("end_time", "'2030-01-02'", "next_time", "'2030-01-02'"), "schedule_next_in_bounds"},
+	{scheduleRow("occurrence_count", "1"), "schedule_last_iff_any"},
+	{scheduleRow("last_transfer_id", "{paid}"), "schedule_last_iff_any"},
+	{scheduleRow("version", "0"), "schedule_version_positive"},
+}
+
+// scheduleColumns are those of a standing order, each with a value that is right.
+var scheduleColumns = [][2]string{
+	{"schedule_id", "{new}"}, {"from_account_id", "{A}"}, {"to_account_id", "{B}"}, {"amount", "1"}, {"currency", "'USD'"},
+	{"cron", "NULL"}, {"time_zone", "NULL"}, {"interval_micros", "1000000"}, {"start_time", "'2030-01-01'"}, {"end_time", "NULL"},
+	{"max_count", "NULL"}, {"catch_up", "'ALL'"}, {"reference", "''"}, {"metadata", "'{}'"}, {"status", "'ACTIVE'"},
+	{"next_time", "'2030-01-01'"}, {"occurrence_count", "0"}, {"last_transfer_id", "NULL"}, {"create_time", "now()"},
+	{"update_time", "now()"}, {"version", "1"}, {"create_fingerprint", "''"},
+}
+
+// scheduleValues are the values of a standing order's row, all right but for those given by their column.
+func scheduleValues(others ...string) string {
+	values := make([]string, 0, len(scheduleColumns))
+	for _, c := range scheduleColumns {
+		for i := 0; i < len(others); i += 2 {
+			if others[i] == c[0] {
+				c[1] = others[i+1]
+			}
+		}
+		values = append(values, c[1])
+	}
+	return "(" + strings.Join(values, ", ") + ")"
+}
+
+// scheduleRow is the insertion of one.
+func scheduleRow(others ...string) string {
+	names := make([]string, 0, len(scheduleColumns))
+	for _, c := range scheduleColumns {
+		names = append(names, c[0])
+	}
+	return "INSERT INTO schedule (" + strings.Join(names, ", ") + ") VALUES " + scheduleValues(others...)
+}
+
+// detail is the insertion of a transfer's details.
+func detail(columns, values string) string {
+	return "INSERT INTO transfer_detail (" + columns + ") VALUES (" + values + ")"
 }
 
 // transferRow is the insertion of a row; outcome is status, error_reason, both balances and both sequences.

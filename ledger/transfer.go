@@ -13,35 +13,52 @@ import (
 const batchTransfersMax = 10_000
 
 // Transfer moves money, and answers after the commit. A transfer that the ledger refuses is no error: it is recorded,
-// and answered with status FAILED and its reason. A transfer that was decided before under the id is answered again,
-// replayed; when its fields were others, the error is a ConflictError. An InvalidError or OverloadedError means that
-// nothing was recorded. After ErrUnavailable or the end of ctx the transfer may or may not have happened: ask again with
-// the same id, or read it; with the error, t has the id.
+// and answered with status FAILED and its reason. A hold or a scheduled transfer is answered as INIT. A transfer that was
+// decided before under the id is answered again, replayed; when its fields were others, the error is a ConflictError. An
+// InvalidError or OverloadedError means that nothing was recorded. After ErrUnavailable or the end of ctx the transfer may
+// or may not have happened: ask again with the same id, or read it; with the error, t has the id.
 func (l *Ledger) Transfer(ctx context.Context, p TransferParams) (t Transfer, replayed bool, err error) {
 	c, err := newCommand(p)
 	if err != nil {
 		return Transfer{ID: c.ID}, false, err
 	}
-	waiting := &call{ctx: ctx, commands: []command{c}}
-	if err := l.batcher.do(waiting); err != nil {
-		return Transfer{ID: c.ID}, false, err
+	o, err := l.one(ctx, c, p.Options != nil && p.Options.DryRun)
+	return o.Transfer, o.Replayed, err
+}
+
+// one applies a command that stands alone. With an error, the outcome has the id of the command.
+func (l *Ledger) one(ctx context.Context, c command, dryRun bool) (Outcome, error) {
+	outcomes, err := l.submit(&call{ctx: ctx, commands: []command{c}}, dryRun)
+	if err != nil {
+		return Outcome{Transfer: Transfer{ID: c.ID}}, err
 	}
-	o := &waiting.outcomes[0]
-	return o.Transfer, o.Replayed, o.Err
+	return outcomes[0], outcomes[0].Err
+}
+
+// submit has a call's commands applied, or with dryRun answers what would become of them.
+func (l *Ledger) submit(c *call, dryRun bool) ([]Outcome, error) {
+	if dryRun {
+		return l.preview(c.ctx, c.commands)
+	}
+	err := l.batcher.do(c)
+	return c.outcomes, err
 }
 
 // TransferBatch makes up to 10,000 transfers in order and answers their outcomes by index; each is what Transfer would
-// have answered. With atomic all happen or none: a refusal makes the others fail as GROUP_FAILED, and anything that is
-// no refusal is the error of the whole call, with nothing recorded.
+// have answered. An atomic batch happens as a whole or not at all: a refusal makes the others fail as GROUP_FAILED, and
+// anything that is no refusal is the error of the whole call, with nothing recorded.
 //
-// Without atomic, a call of more than Config.BatchMax transfers is applied part by part; when ctx ends or the database
-// goes away in between, the outcomes of the later parts carry that error.
-func (l *Ledger) TransferBatch(ctx context.Context, ps []TransferParams, atomic bool) ([]Outcome, error) {
+// A batch that is not atomic and has more than Config.BatchMax transfers is applied part by part; when ctx ends or the
+// database goes away in between, the outcomes of the later parts carry that error.
+func (l *Ledger) TransferBatch(ctx context.Context, ps []TransferParams, options BatchOptions) ([]Outcome, error) {
 	if len(ps) == 0 || len(ps) > batchTransfersMax {
 		return nil, &InvalidError{Field: "transfers", Reason: fmt.Sprintf("must be 1 to %d", batchTransfersMax)}
 	}
-	if atomic {
-		return l.transferGroup(ctx, ps)
+	if options.Atomic {
+		return l.transferGroup(ctx, ps, options)
+	}
+	if options.GroupID != uuid.Nil {
+		return nil, &InvalidError{Field: "group_id", Reason: "is for atomic batches only"}
 	}
 	outcomes := make([]Outcome, len(ps))
 	commands := make([]command, 0, len(ps))
@@ -55,12 +72,16 @@ func (l *Ledger) TransferBatch(ctx context.Context, ps []TransferParams, atomic 
 		commands = append(commands, c)
 		index = append(index, i)
 	}
+	size := l.config.BatchMax
+	if options.DryRun {
+		size = len(ps) // what would happen depends on what would have happened before
+	}
 	var err error
 	for begin := 0; begin < len(commands); {
-		end := min(begin+l.config.BatchMax, len(commands))
-		part := &call{ctx: ctx, commands: commands[begin:end], admitted: begin > 0}
+		end := min(begin+size, len(commands))
+		var part []Outcome
 		if err == nil {
-			err = l.batcher.do(part)
+			part, err = l.submit(&call{ctx: ctx, commands: commands[begin:end], admitted: begin > 0}, options.DryRun)
 		}
 		if err != nil && begin == 0 {
 			return nil, err
@@ -69,7 +90,7 @@ func (l *Ledger) TransferBatch(ctx context.Context, ps []TransferParams, atomic 
 			if err != nil {
 				outcomes[index[i]] = Outcome{Transfer: Transfer{ID: commands[i].ID}, Err: err}
 			} else {
-				outcomes[index[i]] = part.outcomes[i-begin]
+				outcomes[index[i]] = part[i-begin]
 			}
 		}
 		begin = end
@@ -78,7 +99,10 @@ func (l *Ledger) TransferBatch(ctx context.Context, ps []TransferParams, atomic 
 }
 
 // transferGroup makes transfers of which all happen or none.
-func (l *Ledger) transferGroup(ctx context.Context, ps []TransferParams) ([]Outcome, error) {
+func (l *Ledger) transferGroup(ctx context.Context, ps []TransferParams, options BatchOptions) ([]Outcome, error) {
+	if options.GroupID == uuid.Nil {
+		options.GroupID = uuid.Must(uuid.NewV7())
+	}
 	commands := make([]command, 0, len(ps))
 	seen := make(map[uuid.UUID]struct{}, len(ps))
 	for i, p := range ps {
@@ -90,43 +114,19 @@ func (l *Ledger) transferGroup(ctx context.Context, ps []TransferParams) ([]Outc
 			return nil, inGroup(&InvalidError{Field: "transfer_id", Reason: "occurs twice in the group"}, i)
 		}
 		seen[c.ID] = struct{}{}
-		c.group = 1
+		c.group, c.groupID = 1, options.GroupID
 		commands = append(commands, c)
 	}
-	group := &call{ctx: ctx, commands: commands}
-	if err := l.batcher.do(group); err != nil {
+	outcomes, err := l.submit(&call{ctx: ctx, commands: commands}, options.DryRun)
+	if err != nil {
 		return nil, err
 	}
-	for i := range group.outcomes {
-		if err := group.outcomes[i].Err; err != nil {
+	for i := range outcomes {
+		if err := outcomes[i].Err; err != nil {
 			return nil, err
 		}
 	}
-	return group.outcomes, nil
-}
-
-// newCommand checks the parameters and gives them an id.
-func newCommand(p TransferParams) (command, error) {
-	c := command{TransferParams: p}
-	if c.ID == uuid.Nil {
-		c.ID, c.made = uuid.Must(uuid.NewV7()), true
-	}
-	if c.From == c.To {
-		return c, &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
-	}
-	if err := checkSize("amount", c.Amount); err != nil {
-		return c, err
-	}
-	if !c.Amount.IsPositive() {
-		return c, &InvalidError{Field: "amount", Reason: "must be greater than zero"}
-	}
-	if err := checkText("currency", c.Currency); err != nil {
-		return c, err
-	}
-	if err := checkText("reference", c.Reference); err != nil {
-		return c, err
-	}
-	return c, checkMetadata(c.Metadata)
+	return outcomes, nil
 }
 
 // GetTransfer reads a transfer, a refused one too; the error is a NotFoundError when there is none.
@@ -138,7 +138,7 @@ func (l *Ledger) GetTransfer(ctx context.Context, id uuid.UUID) (Transfer, error
 	return t, err
 }
 
-func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.Transfer) (Transfer, error) {
+func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.TransferFull) (Transfer, error) {
 	scale, err := l.currencies.scale(ctx, conn, r.Currency)
 	if err != nil {
 		return Transfer{}, err
@@ -148,6 +148,9 @@ func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.Transfer) (
 
 // ListTransfers lists transfers, newest first, and answers the token of the next page; empty: this is the last.
 func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page) ([]Transfer, string, error) {
+	if err := f.check(); err != nil {
+		return nil, "", err
+	}
 	limit, err := page.limit()
 	if err != nil {
 		return nil, "", err
@@ -171,7 +174,7 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	if err != nil {
 		return nil, "", readError(ctx, "list transfers", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.Transfer) string {
+	rows, next := cut(rows, limit, func(last *db.TransferFull) string {
 		return l.tokens.token("transfers", f, place{Time: last.CreateTime, Position: last.Position})
 	})
 	transfers := make([]Transfer, 0, len(rows))
@@ -185,11 +188,37 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	return transfers, next, nil
 }
 
+// check answers an InvalidError for filters that exclude each other.
+func (f *TransferFilter) check() error {
+	others := *f
+	others.GroupID, others.ParentID, others.Status = uuid.Nil, uuid.Nil, ""
+	for _, one := range [...]struct {
+		field string
+		id    uuid.UUID
+		other uuid.UUID
+	}{{"group_id", f.GroupID, f.ParentID}, {"parent_transfer_id", f.ParentID, f.GroupID}} {
+		if one.id != uuid.Nil && (one.other != uuid.Nil || others != TransferFilter{}) {
+			return &InvalidError{Field: one.field, Reason: "goes with no other filter but status"}
+		}
+	}
+	return nil
+}
+
 // listTransfers reads the rows before a place in the list by the query whose index fits the filter best.
 func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *place, limit int32) (
-	[]db.Transfer, error,
+	[]db.TransferFull, error,
 ) {
 	switch {
+	case f.GroupID != uuid.Nil:
+		return unwrap(l.queries.TransferListByGroup(ctx, l.readers, db.TransferListByGroupParams{
+			GroupID: f.GroupID, BeforeTime: before.Time, BeforePosition: before.Position, Status: string(f.Status),
+			RowLimit: limit,
+		}))
+	case f.ParentID != uuid.Nil:
+		return unwrap(l.queries.TransferListByParent(ctx, l.readers, db.TransferListByParentParams{
+			ParentID: f.ParentID, BeforeTime: before.Time, BeforePosition: before.Position, Status: string(f.Status),
+			RowLimit: limit,
+		}))
 	case f.Reference != "":
 		return unwrap(l.queries.TransferListByReference(ctx, l.readers, db.TransferListByReferenceParams{
 			Reference: f.Reference, BeforeTime: before.Time, BeforePosition: before.Position, StartTime: f.Start,
@@ -210,10 +239,10 @@ func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *pl
 }
 
 // unwrap takes transfers out of the row types that the generated code wraps them in, one type a query.
-func unwrap[R ~struct{ Transfer db.Transfer }](rows []R, err error) ([]db.Transfer, error) {
-	transfers := make([]db.Transfer, 0, len(rows))
+func unwrap[R ~struct{ TransferFull db.TransferFull }](rows []R, err error) ([]db.TransferFull, error) {
+	transfers := make([]db.TransferFull, 0, len(rows))
 	for _, r := range rows {
-		transfers = append(transfers, struct{ Transfer db.Transfer }(r).Transfer)
+		transfers = append(transfers, struct{ TransferFull db.TransferFull }(r).TransferFull)
 	}
 	return transfers, err
 }

@@ -33,13 +33,42 @@ type ErrorReason string
 
 // The reasons, in the order in which they are looked for: when several apply, the first is given.
 const (
-	FromAccountNotFound ErrorReason = "FROM_ACCOUNT_NOT_FOUND"
-	ToAccountNotFound   ErrorReason = "TO_ACCOUNT_NOT_FOUND"
-	CurrencyMismatch    ErrorReason = "CURRENCY_MISMATCH"
-	ReasonAccountClosed ErrorReason = "ACCOUNT_CLOSED"
-	ReasonAccountFrozen ErrorReason = "ACCOUNT_FROZEN"
-	InsufficientFunds   ErrorReason = "INSUFFICIENT_FUNDS"
-	GroupFailed         ErrorReason = "GROUP_FAILED"
+	FromAccountNotFound    ErrorReason = "FROM_ACCOUNT_NOT_FOUND"
+	ToAccountNotFound      ErrorReason = "TO_ACCOUNT_NOT_FOUND"
+	CurrencyMismatch       ErrorReason = "CURRENCY_MISMATCH"
+	NotReversible          ErrorReason = "NOT_REVERSIBLE"
+	NotPending             ErrorReason = "NOT_PENDING"
+	AlreadyPosted          ErrorReason = "ALREADY_POSTED"
+	AlreadyVoided          ErrorReason = "ALREADY_VOIDED"
+	HoldExpired            ErrorReason = "HOLD_EXPIRED"
+	HoldAmountExceeded     ErrorReason = "HOLD_AMOUNT_EXCEEDED"
+	AlreadyReversed        ErrorReason = "ALREADY_REVERSED"
+	ReasonAccountClosed    ErrorReason = "ACCOUNT_CLOSED"
+	ReasonAccountFrozen    ErrorReason = "ACCOUNT_FROZEN"
+	DebitsBlocked          ErrorReason = "DEBITS_BLOCKED"
+	CreditsBlocked         ErrorReason = "CREDITS_BLOCKED"
+	VersionMismatch        ErrorReason = "VERSION_MISMATCH"
+	BalanceConditionFailed ErrorReason = "BALANCE_CONDITION_FAILED"
+	TransferCapExceeded    ErrorReason = "TRANSFER_CAP_EXCEEDED"
+	InsufficientFunds      ErrorReason = "INSUFFICIENT_FUNDS"
+	MaxBalanceExceeded     ErrorReason = "MAX_BALANCE_EXCEEDED"
+	AmountLimitExceeded    ErrorReason = "AMOUNT_LIMIT_EXCEEDED"
+	CountLimitExceeded     ErrorReason = "COUNT_LIMIT_EXCEEDED"
+	GroupFailed            ErrorReason = "GROUP_FAILED"
+	Voided                 ErrorReason = "VOIDED"
+)
+
+// TransferKind says what a transfer is for. The names are those of transfers.v1.Transfer.Kind.
+type TransferKind string
+
+// The kinds of transfers.
+const (
+	KindTransfer  TransferKind = "TRANSFER"
+	KindHold      TransferKind = "HOLD"      // reserves money until it is posted, voided or expires
+	KindScheduled TransferKind = "SCHEDULED" // waits for its time
+	KindCapture   TransferKind = "CAPTURE"   // moves money of a hold
+	KindExecution TransferKind = "EXECUTION" // moves the money of a scheduled transfer
+	KindReversal  TransferKind = "REVERSAL"  // moves money of another transfer back
 )
 
 // A Currency is a code and the number of decimals of its amounts. Neither ever changes.
@@ -59,6 +88,8 @@ type Account struct {
 	Held        decimal.Decimal     // the sum of open holds on the account
 	Incoming    decimal.Decimal     // the sum of open holds towards the account
 	MinBalance  decimal.NullDecimal // the floor of Balance - Held; not valid: none
+	MaxBalance  decimal.NullDecimal // the ceiling of Balance + Incoming; not valid: none
+	Policy      Policy
 	Status      AccountStatus
 	DisplayName string
 	ImageURL    string
@@ -77,9 +108,12 @@ type AccountParams struct {
 	Currency       string    // empty: USD
 	InitialBalance decimal.Decimal
 	MinBalance     decimal.Decimal
+	MaxBalance     decimal.NullDecimal // not valid: none
+	Policy         Policy
 	DisplayName    string
 	ImageURL       string
 	Metadata       map[string]string
+	DryRun         bool // answer what would happen, and change nothing
 }
 
 // AccountChange names what UpdateAccount changes; what is nil stays.
@@ -89,9 +123,18 @@ type AccountChange struct {
 	ImageURL        *string
 	Metadata        map[string]string // nil: unchanged; empty: cleared
 	MinBalance      *decimal.Decimal
+	MaxBalance      *decimal.NullDecimal // not valid: none from now on
+	MaxTransfer     *decimal.NullDecimal // likewise
+	DebitBlock      *OptionalBlock
+	CreditBlock     *OptionalBlock
+	Limits          *[]Limit // empty: none from now on
 	Status          *AccountStatus
 	ExpectedVersion *int64 // nil: any
+	DryRun          bool   // answer what would happen, and change nothing
 }
+
+// An OptionalBlock is a block or, empty, the end of one.
+type OptionalBlock struct{ *Block }
 
 // TransferParams is what a transfer is asked for with.
 type TransferParams struct {
@@ -101,6 +144,53 @@ type TransferParams struct {
 	Currency  string // empty: whatever both accounts have
 	Reference string
 	Metadata  map[string]string
+	Options   *TransferOptions // nil: a plain transfer, now, on no condition
+}
+
+// TransferOptions are what only some transfers are asked for with.
+type TransferOptions struct {
+	Hold          bool
+	ExpireTime    time.Time     // of a hold; zero: never, unless HoldTTL is given
+	HoldTTL       time.Duration // of a hold, from when it is made; zero: see ExpireTime
+	ExecuteTime   time.Time     // when to move the money; zero: now
+	EffectiveTime time.Time     // when the transfer counts; zero: when it is made
+	UpTo          bool          // Amount is an upper bound: as much of it as can be
+
+	// Conditions, evaluated in the commit that decides: versions of the accounts, and balances before the transfer.
+	FromVersion, ToVersion  *int64
+	FromAtLeast, FromAtMost decimal.NullDecimal
+	ToAtLeast, ToAtMost     decimal.NullDecimal
+
+	DryRun bool // answer what would happen, and change nothing
+}
+
+// PostParams is what a capture of a hold is asked for with.
+type PostParams struct {
+	HoldID    uuid.UUID
+	ID        uuid.UUID           // the capture's idempotency key; uuid.Nil: made
+	Amount    decimal.NullDecimal // not valid: all that the hold still reserves
+	Final     bool                // release what is left
+	Reference string              // empty: the hold's
+	Metadata  map[string]string
+	DryRun    bool
+}
+
+// ReverseParams is what a reversal is asked for with.
+type ReverseParams struct {
+	TransferID uuid.UUID
+	ID         uuid.UUID           // the reversal's idempotency key; uuid.Nil: made
+	Amount     decimal.NullDecimal // not valid: all that was not reversed yet
+	Force      bool                // the payer's floor does not count
+	Reference  string              // empty: the transfer's
+	Metadata   map[string]string
+	DryRun     bool
+}
+
+// BatchOptions say how a batch of transfers is made.
+type BatchOptions struct {
+	Atomic  bool      // all or none
+	GroupID uuid.UUID // of an atomic batch; uuid.Nil: a version 7 id is made
+	DryRun  bool      // answer what would happen, and change nothing
 }
 
 // A Transfer is the record of money moved, or of a refusal.
@@ -119,13 +209,55 @@ type Transfer struct {
 	CreateTime  time.Time
 	UpdateTime  time.Time
 	Version     int64
+	Detail      *TransferDetail // nil: a plain transfer
+}
+
+// TransferDetail is what only some transfers have.
+type TransferDetail struct {
+	Kind          TransferKind
+	ParentID      uuid.UUID           // of a CAPTURE, EXECUTION or REVERSAL: what it captures, executes or reverses
+	GroupID       uuid.UUID           // uuid.Nil: none
+	DueTime       *time.Time          // when a HOLD expires (nil: never), or a SCHEDULED is executed
+	EffectiveTime *time.Time          // nil: CreateTime
+	Open          decimal.NullDecimal // what a HOLD still reserves, zero of a SCHEDULED; not valid: it is final
+	Posted        decimal.NullDecimal // what was captured of a HOLD
+	Reversed      decimal.NullDecimal // not valid: nothing
+	Asked         decimal.NullDecimal // the upper bound that was asked for
+	Refusal       map[string]string   // why it was refused, in figures
+}
+
+// Kind says what the transfer is for.
+func (t *Transfer) Kind() TransferKind {
+	if t.Detail == nil {
+		return KindTransfer
+	}
+	return t.Detail.Kind
+}
+
+// detail answers the transfer's detail, made if there was none.
+func (t *Transfer) detail() *TransferDetail {
+	if t.Detail == nil {
+		t.Detail = &TransferDetail{Kind: KindTransfer}
+	}
+	return t.Detail
+}
+
+// snapshot is the transfer as it is now, whatever is done to t later.
+func (t *Transfer) snapshot() Transfer {
+	c := *t
+	if t.Detail != nil {
+		d := *t.Detail
+		c.Detail = &d
+	}
+	return c
 }
 
 // An Outcome is what became of one transfer of a batch: either Err is nil and Transfer is the record, SUCCESS or
-// FAILED, or Err says why it never became a transfer.
+// FAILED (or INIT, of a hold or a scheduled transfer), or Err says why it never became a transfer.
 type Outcome struct {
 	Transfer Transfer
-	Replayed bool // the stored outcome of an earlier call
+	Parent   *Transfer // what a capture or reversal was made of, as it is after it
+	Replayed bool      // the stored outcome of an earlier call
 	Err      error
 }
 
@@ -141,6 +273,7 @@ type Entry struct {
 	Scale        int32
 	Reference    string
 	CreateTime   time.Time
+	Effective    *time.Time // when it counts; nil: CreateTime
 }
 
 // A Page says which part of a list is wanted.
@@ -163,6 +296,8 @@ type TransferFilter struct {
 	Reference string
 	Start     time.Time // inclusive
 	End       time.Time // exclusive
+	GroupID   uuid.UUID // alone or with Status
+	ParentID  uuid.UUID // likewise
 }
 
 // EntryFilter chooses the entries of ListEntries.
@@ -175,8 +310,9 @@ type EntryFilter struct {
 
 // A Report is what Check found.
 type Report struct {
-	Time       time.Time // of the snapshot, by the database's clock
-	Invariants []Invariant
+	Time           time.Time // of the snapshot, by the database's clock
+	CheckpointTime time.Time // of the snapshot that an incremental proof went on from; zero: it proved everything
+	Invariants     []Invariant
 }
 
 // OK reports whether every invariant holds.

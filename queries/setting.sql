@@ -30,7 +30,7 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
 
 -- Clock answers the database's time. Its clock decides for all instances.
 -- name: Clock :one
-SELECT clock_timestamp()::timestamptz AS now;
+SELECT ledger_now()::timestamptz AS now;
 
 -- Ping asks the database for nothing.
 -- name: Ping :exec

@@ -18,27 +18,11 @@ type accountService struct {
 func (s *accountService) CreateAccount(
 	ctx context.Context, req *transfersv1.CreateAccountRequest,
 ) (*transfersv1.CreateAccountResponse, error) {
-	id, err := parseID("account_id", req.GetAccountId())
+	params, err := accountParams(req)
 	if err != nil {
 		return nil, err
 	}
-	initial, err := parseAmount("initial_balance", req.GetInitialBalance())
-	if err != nil {
-		return nil, err
-	}
-	floor, err := parseAmount("min_balance", req.GetMinBalance())
-	if err != nil {
-		return nil, err
-	}
-	account, replayed, err := s.ledger.CreateAccount(ctx, ledger.AccountParams{
-		ID:             id,
-		Currency:       req.GetCurrency(),
-		InitialBalance: initial,
-		MinBalance:     floor,
-		DisplayName:    req.GetDisplayName(),
-		ImageURL:       req.GetImageUrl(),
-		Metadata:       req.GetMetadata(),
-	})
+	account, replayed, err := s.ledger.CreateAccount(ctx, params)
 	if err != nil {
 		return nil, err
 	}
@@ -48,15 +32,43 @@ func (s *accountService) CreateAccount(
 	return &transfersv1.CreateAccountResponse{Account: accountToProto(&account)}, nil
 }
 
+func accountParams(req *transfersv1.CreateAccountRequest) (p ledger.AccountParams, err error) {
+	p = ledger.AccountParams{
+		Currency: req.GetCurrency(), DisplayName: req.GetDisplayName(), ImageURL: req.GetImageUrl(), Metadata: req.GetMetadata(),
+		DryRun: req.GetValidateOnly(),
+	}
+	if p.ID, err = parseID("account_id", req.GetAccountId()); err != nil {
+		return p, err
+	}
+	if p.InitialBalance, err = parseAmount("initial_balance", req.GetInitialBalance()); err != nil {
+		return p, err
+	}
+	if p.MinBalance, err = parseAmount("min_balance", req.GetMinBalance()); err != nil {
+		return p, err
+	}
+	if p.MaxBalance, err = parseOptional("max_balance", req.MaxBalance); err != nil {
+		return p, err
+	}
+	most, err := parseOptional("max_transfer_amount", req.MaxTransferAmount)
+	if err != nil {
+		return p, err
+	}
+	p.Policy.MaxTransfer = pointer(most)
+	if len(req.GetLimits()) > 0 {
+		p.Policy.Limits, err = parseLimits("limits", req.GetLimits())
+	}
+	return p, err
+}
+
 // GetAccount reads an account.
 func (s *accountService) GetAccount(
 	ctx context.Context, req *transfersv1.GetAccountRequest,
 ) (*transfersv1.GetAccountResponse, error) {
-	id, err := parseID("account_id", req.GetAccountId())
-	if err != nil {
-		return nil, err
+	read := s.accountNow
+	if req.GetAsOf() != nil {
+		read = s.accountAt
 	}
-	account, err := s.ledger.GetAccount(ctx, id)
+	account, err := read(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +123,7 @@ func accountChange(req *transfersv1.UpdateAccountRequest) (ledger.AccountChange,
 	if len(paths) == 0 {
 		return ledger.AccountChange{}, invalidField("update_mask", "names no field to change, and account has none set")
 	}
-	change := ledger.AccountChange{ID: id, ExpectedVersion: req.ExpectedVersion}
+	change := ledger.AccountChange{ID: id, ExpectedVersion: req.ExpectedVersion, DryRun: req.GetValidateOnly()}
 	for _, path := range paths {
 		if err := changePath(&change, account, path); err != nil {
 			return ledger.AccountChange{}, err
@@ -120,25 +132,34 @@ func accountChange(req *transfersv1.UpdateAccountRequest) (ledger.AccountChange,
 	return change, nil
 }
 
+// setPaths are the fields that can change and that the account has set.
 func setPaths(account *transfersv1.Account) []string {
 	var paths []string
-	if account.GetDisplayName() != "" {
-		paths = append(paths, "display_name")
-	}
-	if account.GetImageUrl() != "" {
-		paths = append(paths, "image_url")
-	}
-	if len(account.GetMetadata()) > 0 {
-		paths = append(paths, "metadata")
-	}
-	if account.MinBalance != nil {
-		paths = append(paths, "min_balance")
-	}
-	if account.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
-		paths = append(paths, "status")
+	for _, field := range [...]struct {
+		path string
+		set  bool
+	}{
+		{"display_name", account.GetDisplayName() != ""},
+		{"image_url", account.GetImageUrl() != ""},
+		{"metadata", len(account.GetMetadata()) > 0},
+		{"min_balance", account.MinBalance != nil},
+		{"max_balance", account.MaxBalance != nil},
+		{"max_transfer_amount", account.MaxTransferAmount != nil},
+		{"debit_block", account.GetDebitBlock() != nil},
+		{"credit_block", account.GetCreditBlock() != nil},
+		{"limits", len(account.GetLimits()) > 0},
+		{"status", account.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED},
+	} {
+		if field.set {
+			paths = append(paths, field.path)
+		}
 	}
 	return paths
 }
+
+// changeable lists what changePath takes.
+const changeable = "; the fields that can change are display_name, image_url, metadata, min_balance, max_balance, " +
+	"max_transfer_amount, debit_block, credit_block, limits and status"
 
 // changePath adds one path of the mask to the change. A value that is not given clears the field if it can be empty.
 func changePath(change *ledger.AccountChange, account *transfersv1.Account, path string) error {
@@ -170,13 +191,41 @@ func changePath(change *ledger.AccountChange, account *transfersv1.Account, path
 		}
 		status := ledger.AccountStatus(account.GetStatus().String())
 		change.Status = &status
+	case "max_balance", "max_transfer_amount", "debit_block", "credit_block", "limits":
+		return changePolicy(change, account, path)
 	case "account_id", "currency", "balance", "available", "held", "incoming", "version", "create_time", "update_time":
-		return invalidField("update_mask", path+" is read-only")
+		return invalidField("update_mask", path+" is read-only"+changeable)
 	default:
-		return invalidField("update_mask", "an account has no field "+clip(path, 64)+
-			"; the fields that can change are display_name, image_url, metadata, min_balance and status")
+		return invalidField("update_mask", "an account has no field "+clip(path, 64)+changeable)
 	}
 	return nil
+}
+
+// changePolicy adds a path of what an account may not do. A value that is not given clears it.
+func changePolicy(change *ledger.AccountChange, account *transfersv1.Account, path string) error {
+	field := "account." + path
+	switch path {
+	case "max_balance":
+		most, err := parseOptional(field, account.MaxBalance)
+		change.MaxBalance = &most
+		return err
+	case "max_transfer_amount":
+		most, err := parseOptional(field, account.MaxTransferAmount)
+		change.MaxTransfer = &most
+		return err
+	case "debit_block":
+		block, err := parseBlock(field, account.GetDebitBlock())
+		change.DebitBlock = block
+		return err
+	case "credit_block":
+		block, err := parseBlock(field, account.GetCreditBlock())
+		change.CreditBlock = block
+		return err
+	default:
+		limits, err := parseLimits(field, account.GetLimits())
+		change.Limits = &limits
+		return err
+	}
 }
 
 // ListEntries reads a page of an account's movements.

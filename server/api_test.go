@@ -194,6 +194,7 @@ func TestCreateTransfer(t *testing.T) {
 			TransferId: req.GetTransferId(), FromAccountId: from.GetAccountId(), ToAccountId: to.GetAccountId(), Amount: "20.50", Currency: "USD",
 			Status: transfersv1.Transfer_SUCCESS, FromBalance: proto.String("79.50"), ToBalance: proto.String("20.50"), Reference: req.GetReference(),
 			Metadata: req.GetMetadata(), CreateTime: transfer.GetCreateTime(), UpdateTime: transfer.GetUpdateTime(), Version: 1,
+			Kind: transfersv1.Transfer_TRANSFER,
 		}
 		requireEqual(t, transfer, want)
 		again := &transfersv1.CreateTransferResponse{}

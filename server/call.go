@@ -21,6 +21,8 @@ type call struct {
 	rest   bool  // it came by a REST route, though the handler sees Connect
 	logged bool  // the interceptors wrote its log line
 	cause  error // the error behind a fixed text
+
+	control *http.ResponseController // of the answer
 }
 
 type callKey struct{}
@@ -40,10 +42,11 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		start := time.Now()
 		c := &call{id: requestID(r.Header.Get(requestIDHeader))}
 		w.Header().Set(requestIDHeader, c.id)
+		c.control = http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
 			// It ends with the body, over HTTP/1 and HTTP/2 alike; without a body, net/http would take it for the client's
 			// going away. An error means that there is no connection to set it on, as in tests.
-			_ = http.NewResponseController(w).SetReadDeadline(start.Add(s.config.RequestTimeout))
+			_ = c.control.SetReadDeadline(start.Add(s.config.RequestTimeout))
 		}
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))

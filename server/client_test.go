@@ -204,6 +204,8 @@ func restRequest(rule *annotations.HttpRule, m protoreflect.Message) (verb, path
 		verb, path = http.MethodGet, rule.GetGet()
 	case rule.GetPatch() != "":
 		verb, path = http.MethodPatch, rule.GetPatch()
+	case rule.GetDelete() != "":
+		verb, path = http.MethodDelete, rule.GetDelete()
 	default:
 		verb, path = http.MethodPost, rule.GetPost()
 	}
@@ -231,6 +233,10 @@ func restRequest(rule *annotations.HttpRule, m protoreflect.Message) (verb, path
 	query := url.Values{}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {
+		case field.IsList():
+			for i := range value.List().Len() {
+				query.Add(string(field.Name()), value.List().Get(i).String())
+			}
 		case field.Enum() != nil:
 			query.Set(string(field.Name()), string(field.Enum().Values().ByNumber(value.Enum()).Name()))
 		case field.Message() != nil:

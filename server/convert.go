@@ -85,7 +85,7 @@ func parseRange(startTime, endTime *timestamppb.Timestamp) (start, end time.Time
 }
 
 func accountToProto(a *ledger.Account) *transfersv1.Account {
-	return &transfersv1.Account{
+	message := &transfersv1.Account{
 		AccountId:   a.ID.String(),
 		Currency:    a.Currency,
 		Balance:     amountText(a.Balance, a.Scale),
@@ -93,6 +93,7 @@ func accountToProto(a *ledger.Account) *transfersv1.Account {
 		Held:        amountText(a.Held, a.Scale),
 		Incoming:    amountText(a.Incoming, a.Scale),
 		MinBalance:  optionalAmount(a.MinBalance, a.Scale),
+		MaxBalance:  optionalAmount(a.MaxBalance, a.Scale),
 		Status:      transfersv1.Account_Status(transfersv1.Account_Status_value[string(a.Status)]),
 		DisplayName: a.DisplayName,
 		ImageUrl:    a.ImageURL,
@@ -101,6 +102,8 @@ func accountToProto(a *ledger.Account) *transfersv1.Account {
 		CreateTime:  timestamppb.New(a.CreateTime),
 		UpdateTime:  timestamppb.New(a.UpdateTime),
 	}
+	setPolicy(message, &a.Policy, a.Scale)
+	return message
 }
 
 func entryToProto(e *ledger.Entry) *transfersv1.Entry {
@@ -114,6 +117,7 @@ func entryToProto(e *ledger.Entry) *transfersv1.Entry {
 		Currency:              e.Currency,
 		Reference:             e.Reference,
 		CreateTime:            timestamppb.New(e.CreateTime),
+		EffectiveTime:         optionalTime(e.Effective),
 	}
 }
 
@@ -132,11 +136,44 @@ func transferToProto(t *ledger.Transfer) *transfersv1.Transfer {
 		CreateTime:    timestamppb.New(t.CreateTime),
 		UpdateTime:    timestamppb.New(t.UpdateTime),
 		Version:       t.Version,
+		Kind:          transfersv1.Transfer_TRANSFER,
 	}
 	if t.Status == ledger.TransferFailed {
 		message.ErrorReason = transfersv1.Transfer_ErrorReason(transfersv1.Transfer_ErrorReason_value[string(t.Reason)]).Enum()
+		message.ErrorMetadata = figuresOf(t)
+	}
+	if t.Detail != nil {
+		setDetail(message, t.Detail, t.Scale)
 	}
 	return message
+}
+
+// setDetail adds what only some transfers have to a transfer's message.
+func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale int32) {
+	message.Kind = transfersv1.Transfer_Kind(transfersv1.Transfer_Kind_value[string(d.Kind)])
+	message.ParentTransferId = idText(d.ParentID)
+	message.GroupId = idText(d.GroupID)
+	message.EffectiveTime = optionalTime(d.EffectiveTime)
+	message.ReversedAmount = optionalAmount(d.Reversed, scale)
+	message.RequestedAmount = optionalAmount(d.Asked, scale)
+	switch d.Kind {
+	case ledger.KindHold:
+		message.ExpireTime = optionalTime(d.DueTime)
+		message.PostedAmount = optionalAmount(d.Posted, scale)
+		// Of a hold that is final nothing is open: zero.
+		message.HeldAmount = optionalAmount(decimal.NewNullDecimal(d.Open.Decimal), scale)
+	case ledger.KindScheduled:
+		message.ExecuteTime = optionalTime(d.DueTime)
+	default: // nothing more
+	}
+}
+
+// idText spells a UUID; uuid.Nil is the empty text.
+func idText(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
 }
 
 func currencyToProto(c *ledger.Currency) *transfersv1.Currency {

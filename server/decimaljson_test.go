@@ -17,6 +17,7 @@ func TestQuoteDecimals(t *testing.T) {
 	transfer := planOf((&transfersv1.CreateTransferRequest{}).ProtoReflect().Descriptor())
 	batch := planOf((&transfersv1.BatchCreateTransfersRequest{}).ProtoReflect().Descriptor())
 	account := planOf((&transfersv1.CreateAccountRequest{}).ProtoReflect().Descriptor())
+	post := planOf((&transfersv1.PostTransferRequest{}).ProtoReflect().Descriptor())
 	update := planOf((&transfersv1.UpdateAccountRequest{}).ProtoReflect().Descriptor())
 	cases := []struct {
 		plan     *jsonPlan
@@ -45,6 +46,10 @@ func TestQuoteDecimals(t *testing.T) {
 		{transfer, ``, ``},
 		{account, `{"initial_balance":1,"min_balance":2}`, `{"initial_balance":"1","min_balance":"2"}`},
 		{account, `{"initialBalance":1,"minBalance":2}`, `{"initialBalance":"1","minBalance":"2"}`},
+		{transfer, `{"from_balance_at_least":1,"toBalanceAtMost":-2.5,"expected_from_version":3}`, `{"from_balance_at_least":"1","toBalanceAtMost":"-2.5","expected_from_version":3}`},
+		{post, `{"amount":1.10,"final":true}`, `{"amount":"1.10","final":true}`},
+		{account, `{"limits":[{"window":"60s","max_amount":5,"max_count":6},{"maxAmount":7}],"maxBalance":8,"max_transfer_amount":9}`,
+			`{"limits":[{"window":"60s","max_amount":"5","max_count":6},{"maxAmount":"7"}],"maxBalance":"8","max_transfer_amount":"9"}`},
 		{update, `{"account":{"minBalance":-3,"balance":4,"version":5},"expectedVersion":6}`, `{"account":{"minBalance":"-3","balance":4,"version":5},"expectedVersion":6}`},
 		{batch, `{"transfers":[{"amount":1},{},{"amount":2}],"atomic":true}`, `{"transfers":[{"amount":"1"},{},{"amount":"2"}],"atomic":true}`},
 		{batch, `{"transfers":[[{"amount":1}]]}`, ``},
@@ -82,6 +87,8 @@ func TestUnmarshalJSONNamesTheField(t *testing.T) {
 		{&transfersv1.BatchCreateTransfersRequest{}, `{"transfers":[{},5]}`, "transfers[1]"},
 		{&transfersv1.UpdateAccountRequest{}, `{"account":{"status":"NOPE"}}`, "account.status"},
 		{&transfersv1.UpdateAccountRequest{}, `{"updateMask":"display_name"}`, "update_mask"},
+		{&transfersv1.UpdateAccountRequest{}, `{"account":{"limits":[{"window":"1s"},{"window":5}]}}`, "account.limits[1].window"},
+		{&transfersv1.CreateTransferRequest{}, `{"holdTtl":"soon"}`, "hold_ttl"},
 		{&transfersv1.ListTransfersRequest{}, `{"startTime":"x"}`, "start_time"},
 		{&transfersv1.ListTransfersRequest{}, `{"page_size":"x"}`, "page_size"},
 	}
@@ -98,7 +105,7 @@ func TestMarshalJSON(t *testing.T) {
 	base := []byte("before ")
 	got, err := marshalJSON(base, &transfersv1.ListAccountsResponse{Accounts: []*transfersv1.Account{{AccountId: "a b", DisplayName: "<é>"}}})
 	want := `before {"accounts":[{"accountId":"a b","currency":"","balance":"","available":"","held":"","incoming":"",` +
-		`"status":"STATUS_UNSPECIFIED","displayName":"<é>","imageUrl":"","metadata":{},"version":"0"}],"nextPageToken":""}`
+		`"status":"STATUS_UNSPECIFIED","displayName":"<é>","imageUrl":"","metadata":{},"version":"0","limits":[]}],"nextPageToken":""}`
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n got %s\nwant %s", err, got, want)
 	}

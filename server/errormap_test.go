@@ -40,11 +40,14 @@ func TestConnectError(t *testing.T) {
 		{ledger.ErrClosed, connect.CodeUnavailable, "SHUTTING_DOWN", nil, true, "shutting down"},
 		{fmt.Errorf("read: %w", context.DeadlineExceeded), connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", nil, false, "deadline"},
 		{context.Canceled, connect.CodeCanceled, "CANCELED", nil, false, "gave up"},
-		{&transferError{cause: context.DeadlineExceeded, transferID: "T"}, connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", map[string]string{"transfer_id": "T"}, false, "transfer T may"},
-		{&transferError{cause: ledger.ErrUnavailable, transferID: "T"}, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", map[string]string{"transfer_id": "T"}, true, "transfer T may"},
+		{&transferError{cause: context.DeadlineExceeded, idField: "transfer_id", transferID: "T"}, connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", map[string]string{"transfer_id": "T"}, false, "transfer T may"},
+		{&transferError{cause: ledger.ErrUnavailable, idField: "capture_id", transferID: "T"}, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", map[string]string{"transfer_id": "T"}, true, "with this capture_id"},
+		{unknownOutcome(context.DeadlineExceeded, false, "reversal_id", id), connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", map[string]string{"transfer_id": id.String()}, false, "with this reversal_id"},
+		{unknownOutcome(context.DeadlineExceeded, true, "reversal_id", id), connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", map[string]string{"transfer_id": ""}, false, "passed; repeat the call"},
+		{unknownOutcome(context.Canceled, false, "transfer_id", uuid.Nil), connect.CodeCanceled, "CANCELED", map[string]string{"transfer_id": ""}, false, "gave up; repeat the call"},
 		{&transferError{cause: &ledger.OverloadedError{}, transferID: "T"}, connect.CodeResourceExhausted, "OVERLOADED", nil, true, ""},
 		{driver, connect.CodeInternal, "INTERNAL", nil, false, internalMessage},
-		{&refusedError{ledger.Transfer{ID: id, Reason: ledger.InsufficientFunds, Amount: decimal.New(5, 0), Scale: 2, Currency: "USD", FromBalance: decimal.NewNullDecimal(decimal.Zero)}},
+		{&refusedError{transfer: ledger.Transfer{ID: id, Reason: ledger.InsufficientFunds, Amount: decimal.New(5, 0), Scale: 2, Currency: "USD", FromBalance: decimal.NewNullDecimal(decimal.Zero)}},
 			connect.CodeFailedPrecondition, "INSUFFICIENT_FUNDS", map[string]string{"amount": "5.00", "from_balance": "0.00", "currency": "USD"}, false, "cannot pay 5.00 USD"},
 	}
 	for _, tc := range cases {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
+	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
@@ -64,11 +66,21 @@ func invalidField(field, reason string) error {
 // its id, which the client may never have seen.
 type transferError struct {
 	cause      error
+	idField    string // where the call takes the id, such as transfer_id
 	transferID string
 }
 
 func (e *transferError) Error() string { return e.cause.Error() }
 func (e *transferError) Unwrap() error { return e.cause }
+
+// unknownOutcome is an error of a call that may have made the transfer all the same, unless it was only to say what
+// would happen.
+func unknownOutcome(err error, validateOnly bool, idField string, id uuid.UUID) error {
+	if validateOnly || id == uuid.Nil {
+		return err
+	}
+	return &transferError{cause: err, idField: idField, transferID: id.String()}
+}
 
 // connectError is the one map from errors to what clients see. An error that it does not know becomes `internal` with
 // a fixed text.
@@ -81,6 +93,7 @@ func connectError(err error) *connect.Error {
 	}
 	var (
 		refused    *refusedError
+		notVoided  *ledger.RefusedError
 		notFound   *ledger.NotFoundError
 		conflict   *ledger.ConflictError
 		version    *ledger.VersionError
@@ -89,7 +102,10 @@ func connectError(err error) *connect.Error {
 	)
 	switch {
 	case errors.As(err, &refused):
-		return newError(connect.CodeFailedPrecondition, refused, info(refused.reason(), refused.metadata()))
+		return newError(refused.code(), refused, info(refused.reason(), refused.metadata()))
+	case errors.As(err, &notVoided):
+		return newError(connect.CodeFailedPrecondition, errors.New(notVoidedText(notVoided)),
+			info(string(notVoided.Reason), map[string]string{"transfer_id": notVoided.Transfer.ID.String()}))
 	case errors.As(err, &notFound):
 		return newError(connect.CodeNotFound, notFound,
 			info(strings.ToUpper(notFound.Kind)+"_NOT_FOUND", map[string]string{notFound.Kind + "_id": notFound.ID.String()}))
@@ -108,7 +124,7 @@ func connectError(err error) *connect.Error {
 		}))
 	case errors.As(err, &state):
 		return newError(connect.CodeFailedPrecondition, state,
-			info(state.Reason, map[string]string{"account_id": state.ID.String()}))
+			info(state.Reason, map[string]string{cmp.Or(state.Kind, "account") + "_id": state.ID.String()}))
 	case errors.As(err, &overloaded):
 		return newError(connect.CodeResourceExhausted, overloaded, info("OVERLOADED", nil), retry(overloaded.RetryAfter))
 	}
@@ -122,7 +138,7 @@ func transientError(err error) *connect.Error {
 	if transfer := new(transferError); errors.As(err, &transfer) {
 		metadata = map[string]string{"transfer_id": transfer.transferID}
 		advice = "transfer " + transfer.transferID +
-			" may or may not have happened: repeat the call with this transfer_id, or read it"
+			" may or may not have happened: repeat the call with this " + transfer.idField + ", or read it"
 	}
 	switch {
 	case errors.Is(err, ledger.ErrUnavailable):

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
@@ -172,32 +173,12 @@ func TestInvalidArgument(t *testing.T) {
 
 // answerTo makes an empty answer of a method.
 func answerTo(method string) proto.Message {
-	switch method {
-	case "AccountService/CreateAccount":
-		return &transfersv1.CreateAccountResponse{}
-	case "AccountService/GetAccount":
-		return &transfersv1.GetAccountResponse{}
-	case "AccountService/ListAccounts":
-		return &transfersv1.ListAccountsResponse{}
-	case "AccountService/ListEntries":
-		return &transfersv1.ListEntriesResponse{}
-	case "AccountService/UpdateAccount":
-		return &transfersv1.UpdateAccountResponse{}
-	case "TransferService/CreateTransfer":
-		return &transfersv1.CreateTransferResponse{}
-	case "TransferService/BatchCreateTransfers":
-		return &transfersv1.BatchCreateTransfersResponse{}
-	case "TransferService/GetTransfer":
-		return &transfersv1.GetTransferResponse{}
-	case "TransferService/ListTransfers":
-		return &transfersv1.ListTransfersResponse{}
-	case "LedgerService/CreateCurrency":
-		return &transfersv1.CreateCurrencyResponse{}
-	case "LedgerService/ListCurrencies":
-		return &transfersv1.ListCurrenciesResponse{}
-	default:
-		return &transfersv1.CheckLedgerResponse{}
+	name := methodOf(method).Output().FullName()
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(name)
+	if err != nil {
+		panic(err)
 	}
+	return kind.New().Interface()
 }
 
 func TestRefusedTransfers(t *testing.T) {
@@ -220,7 +201,7 @@ func TestRefusedTransfers(t *testing.T) {
 			amount   string
 			metadata []string
 		}{
-			{"INSUFFICIENT_FUNDS", poor, rich, "20", []string{"amount", "20.00", "currency", "USD", "from_balance", "0.00", "to_balance", "100.00"}},
+			{"INSUFFICIENT_FUNDS", poor, rich, "20", []string{"amount", "20.00", "currency", "USD", "from_balance", "0.00", "to_balance", "100.00", "seen", "0.00", "allowed", "0.00"}},
 			{"FROM_ACCOUNT_NOT_FOUND", nobody, rich, "20", []string{"from_balance", ""}},
 			{"TO_ACCOUNT_NOT_FOUND", rich, nobody, "20", []string{"to_balance", ""}},
 			{"FROM_ACCOUNT_NOT_FOUND", &transfersv1.Account{AccountId: uuid.Nil.String()}, rich, "20", nil},

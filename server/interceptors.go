@@ -13,6 +13,8 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/validate"
 	"google.golang.org/protobuf/proto"
+
+	"internaltransfers/gen/transfers/v1/transfersv1connect"
 )
 
 // interceptors wrap every handler, the outermost first. The log comes before the recovery, so that a call that
@@ -23,43 +25,53 @@ func (s *Server) interceptors() connect.HandlerOption {
 		connect.UnaryInterceptorFunc(s.recoverPanics),
 		connect.UnaryInterceptorFunc(s.limitTime),
 		connect.UnaryInterceptorFunc(s.mapErrors),
-		validate.NewInterceptor(validate.WithValidator(s.validator), validate.WithoutErrorDetails()),
+		streamInterceptorFunc(s.guardStreams), // all of these for streams
+		s.validation(),
 	)
 }
 
-// logCalls writes one line for each call, with nothing of what the request says, and counts it.
+// validation refuses requests that break the rules in the proto files.
+func (s *Server) validation() connect.Interceptor {
+	return validate.NewInterceptor(validate.WithValidator(s.validator), validate.WithoutErrorDetails())
+}
+
+// logCalls logs and counts each call.
 func (s *Server) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		start := time.Now()
 		res, err := next(ctx, req)
-		took := time.Since(start)
-		s.metrics.done(req.Spec().Procedure, err, took)
-		c := callOf(ctx)
-		c.logged = true
-		level, code := slog.LevelDebug, "ok"
-		if err != nil {
-			level, code = logLevel(connect.CodeOf(err)), connect.CodeOf(err).String()
-		}
-		if !s.logger.Enabled(ctx, level) {
-			return res, err
-		}
-		protocol := req.Peer().Protocol
-		if c.rest {
-			protocol = "rest"
-		}
-		attrs := []slog.Attr{
-			slog.String("procedure", req.Spec().Procedure),
-			slog.String("protocol", protocol),
-			slog.String("code", code),
-			slog.Duration("duration", took),
-			slog.String("request_id", c.id),
-		}
-		if c.cause != nil {
-			attrs = append(attrs, slog.String("error", c.cause.Error()))
-		}
-		s.logger.LogAttrs(ctx, level, "call", attrs...)
+		s.logCall(ctx, req.Spec(), req.Peer(), time.Since(start), err)
 		return res, err
 	}
+}
+
+// logCall writes one line for a call that has ended, with nothing of what the request says, and counts it.
+func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Peer, took time.Duration, err error) {
+	s.metrics.done(spec.Procedure, err, took)
+	c := callOf(ctx)
+	c.logged = true
+	level, code := slog.LevelDebug, "ok"
+	if err != nil {
+		level, code = logLevel(connect.CodeOf(err)), connect.CodeOf(err).String()
+	}
+	if !s.logger.Enabled(ctx, level) {
+		return
+	}
+	protocol := peer.Protocol
+	if c.rest {
+		protocol = "rest"
+	}
+	attrs := []slog.Attr{
+		slog.String("procedure", spec.Procedure),
+		slog.String("protocol", protocol),
+		slog.String("code", code),
+		slog.Duration("duration", took),
+		slog.String("request_id", c.id),
+	}
+	if c.cause != nil {
+		attrs = append(attrs, slog.String("error", c.cause.Error()))
+	}
+	s.logger.LogAttrs(ctx, level, "call", attrs...)
 }
 
 // logLevel is ERROR for what the operator must look into, INFO for what is the client's own doing.
@@ -76,48 +88,68 @@ func logLevel(code connect.Code) slog.Level {
 func (s *Server) recoverPanics(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (res connect.AnyResponse, err error) {
 		defer func() {
-			p := recover()
-			if p == nil {
-				return
+			if p := recover(); p != nil {
+				res, err = nil, s.panicError(ctx, req.Spec(), p)
 			}
-			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(p) // a handler's way to have net/http cut the connection
-			}
-			c := callOf(ctx)
-			c.cause = fmt.Errorf("panic: %v", p)
-			s.logger.ErrorContext(ctx, "panic", "procedure", req.Spec().Procedure, "request_id", c.id,
-				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			res, err = nil, connectError(c.cause)
 		}()
 		return next(ctx, req)
 	}
 }
 
+// panicError makes a panic of a handler that was recovered an error, and logs it.
+func (s *Server) panicError(ctx context.Context, spec connect.Spec, p any) error {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p) // a handler's way to have net/http cut the connection
+	}
+	c := callOf(ctx)
+	c.cause = fmt.Errorf("panic: %v", p)
+	s.logger.ErrorContext(ctx, "panic", "procedure", spec.Procedure, "request_id", c.id,
+		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return connectError(c.cause)
+}
+
 // limitTime bounds a call by the configured time; a shorter deadline of the client's stays.
 func (s *Server) limitTime(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		ctx, cancel := context.WithTimeout(ctx, s.config.RequestTimeout)
+		ctx, cancel := context.WithTimeout(ctx, s.timeLimit(ctx, req.Spec()))
 		defer cancel()
 		return next(ctx, req)
 	}
 }
 
-// mapErrors makes every error one that a client may see, and keeps the cause for the log if the text hides it.
+// timeLimit is the configured time of a call. A proof has its own, beyond what net/http gives the answer to any other.
+func (s *Server) timeLimit(ctx context.Context, spec connect.Spec) time.Duration {
+	if spec.Procedure != transfersv1connect.LedgerServiceCheckLedgerProcedure {
+		return s.config.RequestTimeout
+	}
+	if control := callOf(ctx).control; control != nil {
+		// An error means that there is no connection to set it on, as in tests.
+		_ = control.SetWriteDeadline(time.Now().Add(s.config.CheckTimeout + s.config.RequestTimeout))
+	}
+	return s.config.CheckTimeout
+}
+
+// mapErrors makes every error one that a client may see.
 func (s *Server) mapErrors(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		res, err := next(ctx, req)
-		if err == nil {
-			return res, nil
+		if err != nil {
+			return nil, visibleError(ctx, err)
 		}
-		if violations := new(protovalidate.ValidationError); errors.As(err, &violations) {
-			err = violations // without the Connect error around it, whose text and details are not ours
-		}
-		mapped := connectError(err)
-		if logLevel(mapped.Code()) == slog.LevelError {
-			callOf(ctx).cause = err
-		}
-		return nil, mapped
+		return res, nil
 	}
+}
+
+// visibleError makes an error one that a client may see, and keeps the cause for the log if the text hides it.
+func visibleError(ctx context.Context, err error) error {
+	if violations := new(protovalidate.ValidationError); errors.As(err, &violations) {
+		err = violations // without the Connect error around it, whose text and details are not ours
+	}
+	mapped := connectError(err)
+	if logLevel(mapped.Code()) == slog.LevelError {
+		callOf(ctx).cause = err
+	}
+	return mapped
 }
 
 // validateAllBytes is the size up to which a request has all its violations reported, not only the first.

@@ -12,6 +12,7 @@ import (
 // A ledgerService answers transfers.v1.LedgerService.
 type ledgerService struct {
 	ledger *ledger.Ledger
+	prover *prover
 }
 
 // ListCurrencies reads a page of currencies.
@@ -33,7 +34,7 @@ func (s *ledgerService) ListCurrencies(
 func (s *ledgerService) CreateCurrency(
 	ctx context.Context, req *transfersv1.CreateCurrencyRequest,
 ) (*transfersv1.CreateCurrencyResponse, error) {
-	currency, replayed, err := s.ledger.CreateCurrency(ctx, req.GetCode(), req.GetScale())
+	currency, replayed, err := s.ledger.CreateCurrency(ctx, req.GetCode(), req.GetScale(), req.GetValidateOnly())
 	if err != nil {
 		return nil, err
 	}
@@ -45,13 +46,16 @@ func (s *ledgerService) CreateCurrency(
 
 // CheckLedger proves the invariants anew.
 func (s *ledgerService) CheckLedger(
-	ctx context.Context, _ *transfersv1.CheckLedgerRequest,
+	ctx context.Context, req *transfersv1.CheckLedgerRequest,
 ) (*transfersv1.CheckLedgerResponse, error) {
-	report, err := s.ledger.Check(ctx)
+	report, err := s.prover.prove(ctx, req.GetScope() == transfersv1.CheckLedgerRequest_INCREMENTAL)
 	if err != nil {
 		return nil, err
 	}
 	answer := &transfersv1.CheckLedgerResponse{Ok: report.OK(), CheckTime: timestamppb.New(report.Time)}
+	if !report.CheckpointTime.IsZero() {
+		answer.CheckpointTime = timestamppb.New(report.CheckpointTime)
+	}
 	for i := range report.Invariants {
 		invariant := &report.Invariants[i]
 		answer.Invariants = append(answer.Invariants, &transfersv1.Invariant{

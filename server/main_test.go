@@ -22,20 +22,23 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // A fixture is a server on a ledger and a port of its own.
 type fixture struct {
-	ledger *ledger.Ledger
-	server *server.Server
-	url    string
-	http1  *http.Client
-	http2  *http.Client // without TLS
-	served chan error
+	ledger   *ledger.Ledger
+	database string // its URL, of a fixture from newFixture
+	server   *server.Server
+	url      string
+	http1    *http.Client
+	http2    *http.Client // without TLS
+	served   chan error
 }
 
 // newFixture starts a server on a fresh database. The test's end proves every invariant of the ledger, then drains.
 func newFixture(t *testing.T, config server.Config) *fixture {
 	t.Helper()
-	l := openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t)})
-	config.Ledger = l
-	return serve(t, config)
+	database := pgtest.NewDatabase(t)
+	config.Ledger = openLedger(t, ledger.Config{DatabaseURL: database})
+	f := serve(t, config)
+	f.database = database
+	return f
 }
 
 func openLedger(t *testing.T, config ledger.Config) *ledger.Ledger {
@@ -56,7 +59,7 @@ func openLedger(t *testing.T, config ledger.Config) *ledger.Ledger {
 
 func requireSound(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
-	report, err := l.Check(context.Background())
+	report, err := l.Check(context.Background(), ledger.CheckOptions{})
 	if err != nil {
 		t.Errorf("check the ledger: %v", err)
 		return

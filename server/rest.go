@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func newREST(services []service, maxBytes int) (http.Handler, error) {
 			vanguard.WithTargetProtocols(vanguard.ProtocolConnect),
 			vanguard.WithTargetCodecs(vanguard.CodecJSON),
 		)
-		if err := routes.add(s.name); err != nil {
+		if err := routes.add(s); err != nil {
 			return nil, err
 		}
 	}
@@ -61,8 +62,13 @@ func newREST(services []service, maxBytes int) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		callOf(r.Context()).rest = true
-		if refused := routes.check(r, maxBytes); refused != nil {
+		route, values, refused := routes.check(r, maxBytes)
+		if refused != nil {
 			refused.write(w)
+			return
+		}
+		if route.export != nil {
+			route.serveExport(w, r, values)
 			return
 		}
 		transcoder.ServeHTTP(w, r)
@@ -88,33 +94,59 @@ func notFoundRoute(r *http.Request) *restError {
 		"there is no route %s", clip(r.URL.Path, 200))
 }
 
-// check refuses what vanguard cannot be trusted with, and puts the rest in the form that it understands.
-func (routes *restRoutes) check(r *http.Request, maxBytes int) *restError {
+// check refuses what vanguard cannot be trusted with, and puts the rest in the form that it understands. It
+// answers the request's route and the values of its path variables.
+func (routes *restRoutes) check(r *http.Request, maxBytes int) (*restRoute, []string, *restError) {
 	route, values, allow := routes.match(r.URL.Path, r.Method)
 	if route == nil && allow != "" {
 		refused := restRefusal(http.StatusMethodNotAllowed, connect.CodeUnimplemented, "METHOD_NOT_ALLOWED",
 			"%s does not take %s, only %s", clip(r.URL.Path, 200), clip(r.Method, 20), allow)
 		refused.allow = allow
-		return refused
+		return nil, nil, refused
 	}
 	if route == nil {
-		return notFoundRoute(r)
+		return nil, nil, notFoundRoute(r)
 	}
 	for i, value := range values {
 		// vanguard unescapes a value once more, so a percent sign would not arrive; no id of ours has one.
 		if !utf8.ValidString(value) || strings.Contains(value, "%") {
-			return restInvalid(route.variables[i].field, "must be a UUID")
+			return nil, nil, restInvalid(route.variables[i].field, "must be a UUID")
 		}
 	}
 	if refused := route.checkQuery(r); refused != nil {
-		return refused
+		return nil, nil, refused
 	}
 	if refused := checkTimeout(r.Header.Get("X-Server-Timeout")); refused != nil {
-		return refused
+		return nil, nil, refused
 	}
 	// With this header vanguard would look for a Connect call at this path.
 	r.Header.Del("Connect-Protocol-Version")
-	return route.prepareBody(r, maxBytes)
+	body, refused := route.prepareBody(r, maxBytes)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	return route, values, route.checkAgainstPath(body, values)
+}
+
+// checkAgainstPath refuses a body that says something else than the path, which vanguard would overlook.
+func (route *restRoute) checkAgainstPath(body []byte, values []string) *restError {
+	for i, variable := range route.variables {
+		if len(body) == 0 || variable.inBody == nil {
+			continue
+		}
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(body, &fields) != nil {
+			return nil // the codec says what is wrong with it
+		}
+		for _, name := range variable.inBody {
+			var text string
+			if given, ok := fields[name]; ok && json.Unmarshal(given, &text) == nil && text != "" &&
+				!strings.EqualFold(text, values[i]) {
+				return restInvalid(variable.field, "is another one in the body than in the path")
+			}
+		}
+	}
+	return nil
 }
 
 // checkTimeout reads the header by which a REST client gives its deadline, in seconds.
@@ -130,7 +162,7 @@ func checkTimeout(text string) *restError {
 }
 
 // prepareBody reads the body, uncompressed, so that vanguard only ever sees a whole one of a size that is allowed.
-func (route *restRoute) prepareBody(r *http.Request, maxBytes int) *restError {
+func (route *restRoute) prepareBody(r *http.Request, maxBytes int) ([]byte, *restError) {
 	encoding := r.Header.Get("Content-Encoding")
 	var reader io.Reader = r.Body
 	switch encoding {
@@ -138,30 +170,31 @@ func (route *restRoute) prepareBody(r *http.Request, maxBytes int) *restError {
 	case "gzip":
 		unzip, err := gzip.NewReader(io.LimitReader(r.Body, int64(maxBytes)))
 		if err != nil && !errors.Is(err, io.EOF) { // an empty body is no body, compressed or not
-			return bodyError(err)
+			return nil, bodyError(err)
 		}
 		if err == nil {
 			reader = unzip
 		}
 	default:
-		return restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_ENCODING",
+		return nil, restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_ENCODING",
 			"Content-Encoding: %q is not supported; gzip is", clip(encoding, 64))
 	}
 	body, err := io.ReadAll(io.LimitReader(reader, int64(maxBytes)+1))
 	if err != nil {
-		return bodyError(err)
+		return nil, bodyError(err)
 	}
 	if len(body) > maxBytes {
-		return restRefusal(http.StatusRequestEntityTooLarge, connect.CodeResourceExhausted, "BODY_TOO_LARGE",
+		return nil, restRefusal(http.StatusRequestEntityTooLarge, connect.CodeResourceExhausted, "BODY_TOO_LARGE",
 			"the body is larger than %d bytes", maxBytes)
 	}
 	if len(body) > 0 && !route.takesBody {
-		return restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "UNEXPECTED_BODY",
+		return nil, restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "UNEXPECTED_BODY",
 			"%s %s takes no body; give fields as query parameters", r.Method, clip(r.URL.Path, 200))
 	}
-	if len(body) > 0 && !isJSON(r.Header.Get("Content-Type")) {
-		// Nothing else is guessed at, a missing type neither: those are what web pages can send without asking.
-		return restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_MEDIA_TYPE",
+	if (len(body) > 0 || route.method == http.MethodPost) && !isJSON(r.Header.Get("Content-Type")) {
+		// Nothing else is guessed at, a missing type neither: those are what web pages can send without asking. So they can
+		// a POST without a body.
+		return nil, restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_MEDIA_TYPE",
 			"Content-Type: %q is not supported; send application/json", clip(r.Header.Get("Content-Type"), 64))
 	}
 	r.Header.Del("Content-Encoding")
@@ -172,7 +205,7 @@ func (route *restRoute) prepareBody(r *http.Request, maxBytes int) *restError {
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	r.ContentLength = int64(len(body))
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	return nil
+	return body, nil
 }
 
 func bodyError(err error) *restError {

@@ -30,12 +30,14 @@ func (route *restRoute) checkQuery(r *http.Request) *restError {
 			return restInvalid(clip(name, 64), "is no query parameter of this route"+route.queryNames())
 		}
 		path := string(field.Name())
-		if given[path] || len(values) > 1 {
+		if given[path] || (len(values) > 1 && !field.IsList()) {
 			return restInvalid(path, "is given more than once")
 		}
 		given[path] = true
-		if reason := checkParameter(field, values[0]); reason != "" {
-			return restInvalid(path, reason)
+		for _, value := range values {
+			if reason := checkParameter(field, value); reason != "" {
+				return restInvalid(path, reason)
+			}
 		}
 		if isFieldMask(field) {
 			query.Set(name, camelPaths(values[0]))

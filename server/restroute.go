@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -26,19 +27,22 @@ type restRoute struct {
 	takesBody bool
 	bodyField protoreflect.FieldDescriptor            // that the body is; nil: it is the whole message, or there is none
 	query     map[string]protoreflect.FieldDescriptor // the query parameters by each of their names
+	procedure string                                  // such as /transfers.v1.AccountService/GetAccount
+	export    connect.StreamingHandlerFunc            // answers the route if it streams bodies; else nil
 }
 
 // A restVariable is a path segment that sets a field.
 type restVariable struct {
 	segment int
-	field   string // its path, such as account.account_id
+	field   string   // its path, such as account.account_id
+	inBody  []string // by which names the body has the field too; nil: it has not
 }
 
 // add reads the annotations of a service.
-func (routes *restRoutes) add(service string) error {
-	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+func (routes *restRoutes) add(service service) error {
+	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service.name))
 	if err != nil {
-		return fmt.Errorf("REST routes of %s: %w", service, err)
+		return fmt.Errorf("REST routes of %s: %w", service.name, err)
 	}
 	methods := descriptor.(protoreflect.ServiceDescriptor).Methods()
 	for i := range methods.Len() {
@@ -51,6 +55,11 @@ func (routes *restRoutes) add(service string) error {
 			route, err := newRoute(binding, method.Input())
 			if err != nil {
 				return fmt.Errorf("REST route of %s: %w", method.FullName(), err)
+			}
+			route.procedure = "/" + service.name + "/" + string(method.Name())
+			route.export = service.exports[route.procedure]
+			if method.IsStreamingServer() && route.export == nil {
+				return fmt.Errorf("REST route of %s: nobody answers its stream", method.FullName())
 			}
 			routes.routes = append(routes.routes, route)
 		}
@@ -68,6 +77,8 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 		route.method, template = http.MethodPost, pattern.Post
 	case *annotations.HttpRule_Patch:
 		route.method, template = http.MethodPatch, pattern.Patch
+	case *annotations.HttpRule_Delete:
+		route.method, template = http.MethodDelete, pattern.Delete
 	default:
 		return nil, fmt.Errorf("patterns of type %T are not supported here", pattern)
 	}
@@ -86,8 +97,28 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 		route.segments = append(route.segments, segment)
 	}
 	route.bodyField = input.Fields().ByName(protoreflect.Name(rule.GetBody()))
+	for i := range route.variables {
+		route.variables[i].inBody = bodyNames(route.variables[i].field, rule.GetBody(), input)
+	}
 	route.query = queryFields(input, bound)
 	return route, nil
+}
+
+// bodyNames are the names of a variable's field in the body: account.account_id is account_id in the body account.
+func bodyNames(variable, body string, input protoreflect.MessageDescriptor) []string {
+	name, owner := variable, input
+	if body != "*" {
+		field := input.Fields().ByName(protoreflect.Name(body))
+		if field == nil || field.Message() == nil || !strings.HasPrefix(variable, body+".") {
+			return nil
+		}
+		name, owner = strings.TrimPrefix(variable, body+"."), field.Message()
+	}
+	field := owner.Fields().ByName(protoreflect.Name(name))
+	if field == nil {
+		return nil
+	}
+	return []string{string(field.Name()), field.JSONName()}
 }
 
 // bodyFields are the names of the fields that are bodies, by the names of their messages.
@@ -106,7 +137,7 @@ func queryFields(input protoreflect.MessageDescriptor, bound map[string]bool) ma
 	fields := map[string]protoreflect.FieldDescriptor{}
 	for i := range input.Fields().Len() {
 		field := input.Fields().Get(i)
-		if bound["*"] || bound[string(field.Name())] || field.IsList() || field.IsMap() {
+		if bound["*"] || bound[string(field.Name())] || field.IsMap() {
 			continue
 		}
 		fields[string(field.Name())] = field

@@ -37,6 +37,8 @@ type Config struct {
 	// RequestTimeout bounds each call when the client's own deadline is later or absent, and the time in which a request's
 	// body must have come. Default: 30 s.
 	RequestTimeout time.Duration
+	// CheckTimeout bounds a proof of the ledger, in place of RequestTimeout: its time grows with the ledger. Default: 10 min.
+	CheckTimeout time.Duration
 	// MaxRequestBytes bounds a request's body, compressed or not. Default: 8 MiB; a batch of 10,000 transfers in JSON is
 	// about 3 MB.
 	MaxRequestBytes int
@@ -82,6 +84,7 @@ type service struct {
 	name    string // such as transfers.v1.AccountService
 	path    string
 	handler http.Handler
+	exports map[string]connect.StreamingHandlerFunc // of REST routes that stream bodies, by procedure
 }
 
 // New makes a Server. It fails when a Config field is out of range or the proto files' annotations cannot be served.
@@ -111,7 +114,7 @@ func New(config Config) (*Server, error) {
 }
 
 func (c *Config) setDefaults() error {
-	if c.RequestTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
+	if c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
 	}
@@ -120,6 +123,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 30 * time.Second
+	}
+	if c.CheckTimeout == 0 {
+		c.CheckTimeout = 10 * time.Minute
 	}
 	if c.MaxRequestBytes == 0 {
 		c.MaxRequestBytes = 8 << 20
@@ -143,10 +149,17 @@ func (s *Server) services() []service {
 	add := func(path string, handler http.Handler) {
 		services = append(services, service{name: strings.Trim(path, "/"), path: path, handler: handler})
 	}
-	add(transfersv1connect.NewAccountServiceHandler(&accountService{ledger: s.ledger}, options))
+	accounts := &accountService{ledger: s.ledger}
+	add(transfersv1connect.NewAccountServiceHandler(accounts, options))
+	services[0].exports = map[string]connect.StreamingHandlerFunc{
+		transfersv1connect.AccountServiceExportStatementProcedure: s.export(accounts.exportOverREST),
+	}
 	add(transfersv1connect.NewTransferServiceHandler(
 		&transferService{ledger: s.ledger, logger: s.logger, validator: s.validator}, options))
-	add(transfersv1connect.NewLedgerServiceHandler(&ledgerService{ledger: s.ledger}, options))
+	add(transfersv1connect.NewScheduleServiceHandler(&scheduleService{ledger: s.ledger}, options))
+	add(transfersv1connect.NewLedgerServiceHandler(&ledgerService{
+		ledger: s.ledger, prover: &prover{ledger: s.ledger, timeout: s.config.CheckTimeout},
+	}, options))
 	return services
 }
 
@@ -179,9 +192,9 @@ func (s *Server) withCORS(next http.Handler) http.Handler {
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: s.config.AllowedOrigins,
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPatch),
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPatch, http.MethodDelete),
 		AllowedHeaders: append(connectcors.AllowedHeaders(), requestIDHeader, "X-Server-Timeout"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader, "Content-Disposition"),
 		MaxAge:         int((2 * time.Hour).Seconds()),
 	}).Handler(next)
 }

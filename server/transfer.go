@@ -20,7 +20,7 @@ type transferService struct {
 	validator protovalidate.Validator // for the items of a batch, one by one
 }
 
-// CreateTransfer moves money.
+// CreateTransfer moves money, reserves it, or has it moved at a later time.
 func (s *transferService) CreateTransfer(
 	ctx context.Context, req *transfersv1.CreateTransferRequest,
 ) (*transfersv1.CreateTransferResponse, error) {
@@ -30,24 +30,47 @@ func (s *transferService) CreateTransfer(
 	}
 	transfer, replayed, err := s.ledger.Transfer(ctx, params)
 	if err != nil {
-		// A caller whose deadline passes learns which id to ask for, also when the ledger made it.
-		return nil, &transferError{cause: err, transferID: transfer.ID.String()}
+		return nil, unknownOutcome(err, req.GetValidateOnly(), "transfer_id", transfer.ID)
 	}
 	if replayed {
 		markReplayed(ctx)
 	}
-	if transfer.Status == ledger.TransferFailed {
-		return nil, &refusedError{transfer: transfer}
+	if isRefused(&transfer) {
+		return nil, &refusedError{transfer: transfer, preview: req.GetValidateOnly()}
 	}
 	return &transfersv1.CreateTransferResponse{Transfer: transferToProto(&transfer)}, nil
 }
 
-// BatchCreateTransfers makes many transfers. Items that are malformed never reach the ledger.
+// isRefused reports whether a transfer was refused when it was asked for. One that was accepted and FAILED later, such
+// as a hold that expired, is no error of the call that made it, however often that is repeated: its first change of
+// status made it version 2.
+func isRefused(t *ledger.Transfer) bool { return t.Status == ledger.TransferFailed && t.Version == 1 }
+
+// BatchCreateTransfers makes many transfers.
 func (s *transferService) BatchCreateTransfers(
 	ctx context.Context, req *transfersv1.BatchCreateTransfersRequest,
 ) (*transfersv1.BatchCreateTransfersResponse, error) {
+	group, err := parseID("group_id", req.GetGroupId())
+	if err != nil {
+		return nil, err
+	}
+	if group != uuid.Nil && !req.GetAtomic() {
+		return nil, invalidField("group_id", "is for atomic batches only")
+	}
+	results, err := s.batch(ctx, req.GetTransfers(), ledger.BatchOptions{
+		Atomic: req.GetAtomic(), GroupID: group, DryRun: req.GetValidateOnly(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &transfersv1.BatchCreateTransfersResponse{Results: results}, nil
+}
+
+// batch makes transfers and answers the result of each by index. Items that are malformed never reach the ledger.
+func (s *transferService) batch(
+	ctx context.Context, items []*transfersv1.CreateTransferRequest, options ledger.BatchOptions,
+) ([]*transfersv1.TransferResult, error) {
 	var (
-		items   = req.GetTransfers()
 		results = make([]*transfersv1.TransferResult, len(items))
 		params  = make([]ledger.TransferParams, 0, len(items))
 		indexes = make([]int, 0, len(items)) // of the item behind each of params
@@ -55,17 +78,20 @@ func (s *transferService) BatchCreateTransfers(
 	for i, item := range items {
 		param, err := s.batchItem(item)
 		switch {
+		case item.GetValidateOnly():
+			// Not in its own result: the caller wanted something not to happen, and the others would.
+			return nil, within(itemName(i), invalidField("validate_only", "must be set for the batch, not for an item"))
 		case err == nil:
 			params = append(params, param)
 			indexes = append(indexes, i)
-		case req.GetAtomic():
-			return nil, within(fmt.Sprintf("transfers[%d]", i), err)
+		case options.Atomic:
+			return nil, within(itemName(i), err)
 		default:
 			results[i] = s.errorResult(ctx, err)
 		}
 	}
 	if len(params) > 0 {
-		outcomes, err := s.ledger.TransferBatch(ctx, params, req.GetAtomic())
+		outcomes, err := s.ledger.TransferBatch(ctx, params, options)
 		if err != nil {
 			return nil, err
 		}
@@ -73,8 +99,10 @@ func (s *transferService) BatchCreateTransfers(
 			results[indexes[k]] = s.result(ctx, &outcomes[k])
 		}
 	}
-	return &transfersv1.BatchCreateTransfersResponse{Results: results}, nil
+	return results, nil
 }
+
+func itemName(i int) string { return fmt.Sprintf("transfers[%d]", i) }
 
 func (s *transferService) batchItem(item *transfersv1.CreateTransferRequest) (ledger.TransferParams, error) {
 	if err := s.validator.Validate(item); err != nil {
@@ -85,11 +113,7 @@ func (s *transferService) batchItem(item *transfersv1.CreateTransferRequest) (le
 
 func (s *transferService) result(ctx context.Context, outcome *ledger.Outcome) *transfersv1.TransferResult {
 	if outcome.Err != nil {
-		err := outcome.Err
-		if id := outcome.Transfer.ID; id != uuid.Nil {
-			err = &transferError{cause: err, transferID: id.String()}
-		}
-		return s.errorResult(ctx, err)
+		return s.errorResult(ctx, unknownOutcome(outcome.Err, false, "transfer_id", outcome.Transfer.ID))
 	}
 	return &transfersv1.TransferResult{
 		Result:   &transfersv1.TransferResult_Transfer{Transfer: transferToProto(&outcome.Transfer)},
@@ -122,6 +146,10 @@ func transferParams(req *transfersv1.CreateTransferRequest) (ledger.TransferPara
 	if err != nil {
 		return ledger.TransferParams{}, err
 	}
+	options, err := transferOptions(req)
+	if err != nil {
+		return ledger.TransferParams{}, err
+	}
 	return ledger.TransferParams{
 		ID:        id,
 		From:      from,
@@ -130,6 +158,7 @@ func transferParams(req *transfersv1.CreateTransferRequest) (ledger.TransferPara
 		Currency:  req.GetCurrency(),
 		Reference: req.GetReference(),
 		Metadata:  req.GetMetadata(),
+		Options:   options,
 	}, nil
 }
 
@@ -152,17 +181,27 @@ func (s *transferService) GetTransfer(
 func (s *transferService) ListTransfers(
 	ctx context.Context, req *transfersv1.ListTransfersRequest,
 ) (*transfersv1.ListTransfersResponse, error) {
-	account, err := parseID("account_id", req.GetAccountId())
-	if err != nil {
-		return nil, err
+	var account, group, parent uuid.UUID
+	for _, f := range [...]struct {
+		field, text string
+		into        *uuid.UUID
+	}{
+		{"account_id", req.GetAccountId(), &account},
+		{"group_id", req.GetGroupId(), &group},
+		{"parent_transfer_id", req.GetParentTransferId(), &parent},
+	} {
+		var err error
+		if *f.into, err = parseID(f.field, f.text); err != nil {
+			return nil, err
+		}
+		if *f.into == uuid.Nil && f.text != "" {
+			// Nothing has the nil UUID, but to the ledger it means anything.
+			return &transfersv1.ListTransfersResponse{}, nil
+		}
 	}
 	start, end, err := parseRange(req.GetStartTime(), req.GetEndTime())
 	if err != nil {
 		return nil, err
-	}
-	if account == uuid.Nil && req.GetAccountId() != "" {
-		// No account has the nil UUID, but to the ledger it means any account.
-		return &transfersv1.ListTransfersResponse{}, nil
 	}
 	filter := ledger.TransferFilter{
 		AccountID: account,
@@ -170,6 +209,8 @@ func (s *transferService) ListTransfers(
 		Reference: req.GetReference(),
 		Start:     start,
 		End:       end,
+		GroupID:   group,
+		ParentID:  parent,
 	}
 	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
 		filter.Status = ledger.TransferStatus(req.GetStatus().String())

@@ -15,7 +15,7 @@ import (
 )
 
 const accountGetForUpdate = `-- name: AccountGetForUpdate :one
-SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint
+SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint, account.max_balance, account.forced_floor, account.policy
 FROM account
 WHERE account_id = $1
 FOR NO KEY UPDATE
@@ -27,7 +27,7 @@ type AccountGetForUpdateRow struct {
 
 // AccountGetForUpdate locks one account and reads all of it.
 //
-//	SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint
+//	SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint, account.max_balance, account.forced_floor, account.policy
 //	FROM account
 //	WHERE account_id = $1
 //	FOR NO KEY UPDATE
@@ -51,17 +51,30 @@ func (q *Queries) AccountGetForUpdate(ctx context.Context, db DBTX, accountID uu
 		&i.Account.ImageURL,
 		&i.Account.Metadata,
 		&i.Account.CreateFingerprint,
+		&i.Account.MaxBalance,
+		&i.Account.ForcedFloor,
+		&i.Account.Policy,
 	)
 	return i, err
 }
 
 const accountList = `-- name: AccountList :many
-SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint
-FROM account
-WHERE (create_time, account_id) < ($1::timestamptz, $2::uuid)
-  AND ($3::text = '' OR currency = $3)
-  AND ($4::text = '' OR status = $4)
-ORDER BY create_time DESC, account_id DESC
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
+       (CASE WHEN a.held > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_held,
+       (CASE WHEN a.incoming > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_incoming
+FROM account AS a
+WHERE (a.create_time, a.account_id) < ($1::timestamptz, $2::uuid)
+  AND ($3::text = '' OR a.currency = $3)
+  AND ($4::text = '' OR a.status = $4)
+ORDER BY a.create_time DESC, a.account_id DESC
 LIMIT $5
 `
 
@@ -74,17 +87,29 @@ type AccountListParams struct {
 }
 
 type AccountListRow struct {
-	Account Account
+	Account         Account
+	ExpiredHeld     decimal.Decimal
+	ExpiredIncoming decimal.Decimal
 }
 
-// AccountList lists accounts, newest first, before a place in the list.
+// AccountList lists accounts, newest first, before a place in the list, with the expired holds as in AccountsGet.
 //
-//	SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint
-//	FROM account
-//	WHERE (create_time, account_id) < ($1::timestamptz, $2::uuid)
-//	  AND ($3::text = '' OR currency = $3)
-//	  AND ($4::text = '' OR status = $4)
-//	ORDER BY create_time DESC, account_id DESC
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
+//	       (CASE WHEN a.held > 0
+//	             THEN (SELECT coalesce(sum(d.open_amount), 0)
+//	                   FROM transfer_detail AS d
+//	                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+//	             ELSE 0 END)::numeric AS expired_held,
+//	       (CASE WHEN a.incoming > 0
+//	             THEN (SELECT coalesce(sum(d.open_amount), 0)
+//	                   FROM transfer_detail AS d
+//	                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+//	             ELSE 0 END)::numeric AS expired_incoming
+//	FROM account AS a
+//	WHERE (a.create_time, a.account_id) < ($1::timestamptz, $2::uuid)
+//	  AND ($3::text = '' OR a.currency = $3)
+//	  AND ($4::text = '' OR a.status = $4)
+//	ORDER BY a.create_time DESC, a.account_id DESC
 //	LIMIT $5
 func (q *Queries) AccountList(ctx context.Context, db DBTX, arg AccountListParams) ([]AccountListRow, error) {
 	rows, err := db.Query(ctx, accountList,
@@ -118,6 +143,11 @@ func (q *Queries) AccountList(ctx context.Context, db DBTX, arg AccountListParam
 			&i.Account.ImageURL,
 			&i.Account.Metadata,
 			&i.Account.CreateFingerprint,
+			&i.Account.MaxBalance,
+			&i.Account.ForcedFloor,
+			&i.Account.Policy,
+			&i.ExpiredHeld,
+			&i.ExpiredIncoming,
 		); err != nil {
 			return nil, err
 		}
@@ -135,10 +165,12 @@ SET display_name = $1,
     image_url = $2,
     metadata = $3,
     min_balance = $4,
-    status = $5,
+    max_balance = $5,
+    policy = $6,
+    status = $7,
     version = version + 1,
-    update_time = greatest(update_time, clock_timestamp())
-WHERE account_id = $6
+    update_time = greatest(update_time, ledger_now())
+WHERE account_id = $8
 RETURNING version, update_time
 `
 
@@ -147,6 +179,8 @@ type AccountUpdateParams struct {
 	ImageURL    string
 	Metadata    json.RawMessage
 	MinBalance  decimal.NullDecimal
+	MaxBalance  decimal.NullDecimal
+	Policy      json.RawMessage
 	Status      string
 	AccountID   uuid.UUID
 }
@@ -163,10 +197,12 @@ type AccountUpdateRow struct {
 //	    image_url = $2,
 //	    metadata = $3,
 //	    min_balance = $4,
-//	    status = $5,
+//	    max_balance = $5,
+//	    policy = $6,
+//	    status = $7,
 //	    version = version + 1,
-//	    update_time = greatest(update_time, clock_timestamp())
-//	WHERE account_id = $6
+//	    update_time = greatest(update_time, ledger_now())
+//	WHERE account_id = $8
 //	RETURNING version, update_time
 func (q *Queries) AccountUpdate(ctx context.Context, db DBTX, arg AccountUpdateParams) (AccountUpdateRow, error) {
 	row := db.QueryRow(ctx, accountUpdate,
@@ -174,6 +210,8 @@ func (q *Queries) AccountUpdate(ctx context.Context, db DBTX, arg AccountUpdateP
 		arg.ImageURL,
 		arg.Metadata,
 		arg.MinBalance,
+		arg.MaxBalance,
+		arg.Policy,
 		arg.Status,
 		arg.AccountID,
 	)
@@ -211,19 +249,23 @@ SET balance = a.balance + m.delta,
     entry_count = a.entry_count + m.moves,
     version = a.version + m.moves,
     -- Never before the account's last movement, even when the clock was set back.
-    update_time = greatest(a.update_time, clock_timestamp())
+    update_time = greatest(a.update_time, ledger_now())
 FROM (SELECT unnest($2::uuid[]) AS account_id,
              unnest($3::numeric[]) AS delta,
              unnest($4::numeric[]) AS debits,
              unnest($5::bigint[]) AS moves) AS m
 WHERE a.account_id = m.account_id
   AND a.status = 'OPEN'
-  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order.
-  AND (a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
+  -- What an account with more rules allows is decided in order.
+  AND a.policy IS NULL
+  AND a.max_balance IS NULL
+  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order. One that a
+  -- forced reversal brought below its floor may still be paid.
+  AND (m.debits <= 0 OR a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
   -- A transfer that is there already must not move money again.
   AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY ($1::uuid[]))
 RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time,
-          clock_timestamp()::timestamptz AS now
+          ledger_now() AS now
 `
 
 type AccountsApplyParams struct {
@@ -260,19 +302,23 @@ type AccountsApplyRow struct {
 //	    entry_count = a.entry_count + m.moves,
 //	    version = a.version + m.moves,
 //	    -- Never before the account's last movement, even when the clock was set back.
-//	    update_time = greatest(a.update_time, clock_timestamp())
+//	    update_time = greatest(a.update_time, ledger_now())
 //	FROM (SELECT unnest($2::uuid[]) AS account_id,
 //	             unnest($3::numeric[]) AS delta,
 //	             unnest($4::numeric[]) AS debits,
 //	             unnest($5::bigint[]) AS moves) AS m
 //	WHERE a.account_id = m.account_id
 //	  AND a.status = 'OPEN'
-//	  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order.
-//	  AND (a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
+//	  -- What an account with more rules allows is decided in order.
+//	  AND a.policy IS NULL
+//	  AND a.max_balance IS NULL
+//	  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order. One that a
+//	  -- forced reversal brought below its floor may still be paid.
+//	  AND (m.debits <= 0 OR a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
 //	  -- A transfer that is there already must not move money again.
 //	  AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY ($1::uuid[]))
 //	RETURNING a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count, a.update_time,
-//	          clock_timestamp()::timestamptz AS now
+//	          ledger_now() AS now
 func (q *Queries) AccountsApply(ctx context.Context, db DBTX, arg AccountsApplyParams) ([]AccountsApplyRow, error) {
 	rows, err := db.Query(ctx, accountsApply,
 		arg.KnownIDs,
@@ -310,20 +356,43 @@ func (q *Queries) AccountsApply(ctx context.Context, db DBTX, arg AccountsApplyP
 }
 
 const accountsGet = `-- name: AccountsGet :many
-SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint
-FROM account
-WHERE account_id = ANY ($1::uuid[])
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
+       (CASE WHEN a.held > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_held,
+       (CASE WHEN a.incoming > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_incoming
+FROM account AS a
+WHERE a.account_id = ANY ($1::uuid[])
 `
 
 type AccountsGetRow struct {
-	Account Account
+	Account         Account
+	ExpiredHeld     decimal.Decimal
+	ExpiredIncoming decimal.Decimal
 }
 
-// AccountsGet reads accounts, in no order.
+// AccountsGet reads accounts, in no order, and how much of held and incoming is of holds that have expired since: nobody
+// need have settled them.
 //
-//	SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint
-//	FROM account
-//	WHERE account_id = ANY ($1::uuid[])
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
+//	       (CASE WHEN a.held > 0
+//	             THEN (SELECT coalesce(sum(d.open_amount), 0)
+//	                   FROM transfer_detail AS d
+//	                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+//	             ELSE 0 END)::numeric AS expired_held,
+//	       (CASE WHEN a.incoming > 0
+//	             THEN (SELECT coalesce(sum(d.open_amount), 0)
+//	                   FROM transfer_detail AS d
+//	                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+//	             ELSE 0 END)::numeric AS expired_incoming
+//	FROM account AS a
+//	WHERE a.account_id = ANY ($1::uuid[])
 func (q *Queries) AccountsGet(ctx context.Context, db DBTX, accountIds []uuid.UUID) ([]AccountsGetRow, error) {
 	rows, err := db.Query(ctx, accountsGet, accountIds)
 	if err != nil {
@@ -350,6 +419,11 @@ func (q *Queries) AccountsGet(ctx context.Context, db DBTX, accountIds []uuid.UU
 			&i.Account.ImageURL,
 			&i.Account.Metadata,
 			&i.Account.CreateFingerprint,
+			&i.Account.MaxBalance,
+			&i.Account.ForcedFloor,
+			&i.Account.Policy,
+			&i.ExpiredHeld,
+			&i.ExpiredIncoming,
 		); err != nil {
 			return nil, err
 		}
@@ -362,20 +436,23 @@ func (q *Queries) AccountsGet(ctx context.Context, db DBTX, accountIds []uuid.UU
 }
 
 const accountsInsert = `-- name: AccountsInsert :many
-INSERT INTO account (account_id, currency, balance, min_balance, version, entry_count, create_time, update_time,
+INSERT INTO account (account_id, currency, balance, min_balance, max_balance, policy, version, entry_count, create_time, update_time,
                      display_name, image_url, metadata, create_fingerprint)
-SELECT n.account_id, n.currency, n.balance, n.min_balance, 1 + n.entry_count, n.entry_count, t.now, t.now,
+SELECT n.account_id, n.currency, n.balance, n.min_balance, nullif(n.max_balance, '')::numeric,
+       nullif(n.policy, '')::jsonb, 1 + n.entry_count, n.entry_count, t.now, t.now,
        n.display_name, n.image_url, n.metadata, n.fingerprint
 FROM (SELECT unnest($1::uuid[]) AS account_id,
              unnest($2::text[]) AS currency,
              unnest($3::numeric[]) AS balance,
              unnest($4::numeric[]) AS min_balance,
-             unnest($5::bigint[]) AS entry_count,
-             unnest($6::text[]) AS display_name,
-             unnest($7::text[]) AS image_url,
-             unnest($8::jsonb[]) AS metadata,
-             unnest($9::bytea[]) AS fingerprint) AS n,
-     (SELECT clock_timestamp() AS now) AS t
+             unnest($5::text[]) AS max_balance,
+             unnest($6::text[]) AS policy,
+             unnest($7::bigint[]) AS entry_count,
+             unnest($8::text[]) AS display_name,
+             unnest($9::text[]) AS image_url,
+             unnest($10::jsonb[]) AS metadata,
+             unnest($11::bytea[]) AS fingerprint) AS n,
+     (SELECT ledger_now() AS now) AS t
 ORDER BY n.account_id
 ON CONFLICT (account_id) DO NOTHING
 RETURNING account_id, create_time
@@ -386,6 +463,8 @@ type AccountsInsertParams struct {
 	Currencies   []string
 	Balances     []decimal.Decimal
 	MinBalances  []decimal.Decimal
+	MaxBalances  []string
+	Policies     []string
 	EntryCounts  []int64
 	DisplayNames []string
 	ImageURLs    []string
@@ -399,22 +478,25 @@ type AccountsInsertRow struct {
 }
 
 // AccountsInsert opens accounts with their opening balance and answers those that were not there before. The rows go
-// in by id, so that two batches that open the same accounts cannot deadlock.
+// in by id, so that two batches that open the same accounts cannot deadlock. Empty texts stand for NULL.
 //
-//	INSERT INTO account (account_id, currency, balance, min_balance, version, entry_count, create_time, update_time,
+//	INSERT INTO account (account_id, currency, balance, min_balance, max_balance, policy, version, entry_count, create_time, update_time,
 //	                     display_name, image_url, metadata, create_fingerprint)
-//	SELECT n.account_id, n.currency, n.balance, n.min_balance, 1 + n.entry_count, n.entry_count, t.now, t.now,
+//	SELECT n.account_id, n.currency, n.balance, n.min_balance, nullif(n.max_balance, '')::numeric,
+//	       nullif(n.policy, '')::jsonb, 1 + n.entry_count, n.entry_count, t.now, t.now,
 //	       n.display_name, n.image_url, n.metadata, n.fingerprint
 //	FROM (SELECT unnest($1::uuid[]) AS account_id,
 //	             unnest($2::text[]) AS currency,
 //	             unnest($3::numeric[]) AS balance,
 //	             unnest($4::numeric[]) AS min_balance,
-//	             unnest($5::bigint[]) AS entry_count,
-//	             unnest($6::text[]) AS display_name,
-//	             unnest($7::text[]) AS image_url,
-//	             unnest($8::jsonb[]) AS metadata,
-//	             unnest($9::bytea[]) AS fingerprint) AS n,
-//	     (SELECT clock_timestamp() AS now) AS t
+//	             unnest($5::text[]) AS max_balance,
+//	             unnest($6::text[]) AS policy,
+//	             unnest($7::bigint[]) AS entry_count,
+//	             unnest($8::text[]) AS display_name,
+//	             unnest($9::text[]) AS image_url,
+//	             unnest($10::jsonb[]) AS metadata,
+//	             unnest($11::bytea[]) AS fingerprint) AS n,
+//	     (SELECT ledger_now() AS now) AS t
 //	ORDER BY n.account_id
 //	ON CONFLICT (account_id) DO NOTHING
 //	RETURNING account_id, create_time
@@ -424,6 +506,8 @@ func (q *Queries) AccountsInsert(ctx context.Context, db DBTX, arg AccountsInser
 		arg.Currencies,
 		arg.Balances,
 		arg.MinBalances,
+		arg.MaxBalances,
+		arg.Policies,
 		arg.EntryCounts,
 		arg.DisplayNames,
 		arg.ImageURLs,
@@ -449,7 +533,8 @@ func (q *Queries) AccountsInsert(ctx context.Context, db DBTX, arg AccountsInser
 }
 
 const accountsLock = `-- name: AccountsLock :many
-SELECT a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+       a.status, a.entry_count, a.version, a.update_time
 FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
 JOIN account AS a ON a.account_id = m.account_id
 ORDER BY a.account_id
@@ -457,19 +542,26 @@ FOR NO KEY UPDATE OF a
 `
 
 type AccountsLockRow struct {
-	AccountID  uuid.UUID
-	Currency   string
-	Balance    decimal.Decimal
-	Held       decimal.Decimal
-	MinBalance decimal.NullDecimal
-	Status     string
-	EntryCount int64
+	AccountID   uuid.UUID
+	Currency    string
+	Balance     decimal.Decimal
+	Held        decimal.Decimal
+	Incoming    decimal.Decimal
+	MinBalance  decimal.NullDecimal
+	MaxBalance  decimal.NullDecimal
+	ForcedFloor decimal.NullDecimal
+	Policy      json.RawMessage
+	Status      string
+	EntryCount  int64
+	Version     int64
+	UpdateTime  time.Time
 }
 
 // AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
 // for = ANY the planner may take an index whose second column is the id, and read all of it.
 //
-//	SELECT a.account_id, a.currency, a.balance, a.held, a.min_balance, a.status, a.entry_count
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+//	       a.status, a.entry_count, a.version, a.update_time
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
 //	JOIN account AS a ON a.account_id = m.account_id
 //	ORDER BY a.account_id
@@ -488,8 +580,179 @@ func (q *Queries) AccountsLock(ctx context.Context, db DBTX, accountIds []uuid.U
 			&i.Currency,
 			&i.Balance,
 			&i.Held,
+			&i.Incoming,
 			&i.MinBalance,
+			&i.MaxBalance,
+			&i.ForcedFloor,
+			&i.Policy,
 			&i.Status,
+			&i.EntryCount,
+			&i.Version,
+			&i.UpdateTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const accountsPeek = `-- name: AccountsPeek :many
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+       a.status, a.entry_count, a.version, a.update_time
+FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+JOIN account AS a ON a.account_id = m.account_id
+ORDER BY a.account_id
+`
+
+type AccountsPeekRow struct {
+	AccountID   uuid.UUID
+	Currency    string
+	Balance     decimal.Decimal
+	Held        decimal.Decimal
+	Incoming    decimal.Decimal
+	MinBalance  decimal.NullDecimal
+	MaxBalance  decimal.NullDecimal
+	ForcedFloor decimal.NullDecimal
+	Policy      json.RawMessage
+	Status      string
+	EntryCount  int64
+	Version     int64
+	UpdateTime  time.Time
+}
+
+// AccountsPeek reads the same without locks, to say what would happen.
+//
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+//	       a.status, a.entry_count, a.version, a.update_time
+//	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+//	JOIN account AS a ON a.account_id = m.account_id
+//	ORDER BY a.account_id
+func (q *Queries) AccountsPeek(ctx context.Context, db DBTX, accountIds []uuid.UUID) ([]AccountsPeekRow, error) {
+	rows, err := db.Query(ctx, accountsPeek, accountIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountsPeekRow{}
+	for rows.Next() {
+		var i AccountsPeekRow
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Currency,
+			&i.Balance,
+			&i.Held,
+			&i.Incoming,
+			&i.MinBalance,
+			&i.MaxBalance,
+			&i.ForcedFloor,
+			&i.Policy,
+			&i.Status,
+			&i.EntryCount,
+			&i.Version,
+			&i.UpdateTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const accountsSettle = `-- name: AccountsSettle :many
+UPDATE account AS a
+SET balance = a.balance + m.delta,
+    held = a.held + m.held_delta,
+    incoming = a.incoming + m.incoming_delta,
+    forced_floor = nullif(m.forced_floor, '')::numeric,
+    entry_count = a.entry_count + m.moves,
+    version = a.version + m.changes,
+    update_time = greatest(a.update_time, $1)
+FROM (SELECT unnest($2::uuid[]) AS account_id,
+             unnest($3::bigint[]) AS version,
+             unnest($4::numeric[]) AS delta,
+             unnest($5::numeric[]) AS held_delta,
+             unnest($6::numeric[]) AS incoming_delta,
+             unnest($7::text[]) AS forced_floor,
+             unnest($8::bigint[]) AS moves,
+             unnest($9::bigint[]) AS changes) AS m
+WHERE a.account_id = m.account_id
+  AND a.version = m.version
+RETURNING a.account_id, a.balance, a.held, a.incoming, a.entry_count
+`
+
+type AccountsSettleParams struct {
+	DecidedAt      time.Time
+	AccountIDs     []uuid.UUID
+	Versions       []int64
+	Deltas         []decimal.Decimal
+	HeldDeltas     []decimal.Decimal
+	IncomingDeltas []decimal.Decimal
+	ForcedFloors   []string
+	Moves          []int64
+	Changes        []int64
+}
+
+type AccountsSettleRow struct {
+	AccountID  uuid.UUID
+	Balance    decimal.Decimal
+	Held       decimal.Decimal
+	Incoming   decimal.Decimal
+	EntryCount int64
+}
+
+// AccountsSettle changes accounts, whose row locks are held, as was decided. An account that is not as it was when it was
+// locked is left out, and the caller rolls back. An empty text stands for NULL.
+//
+//	UPDATE account AS a
+//	SET balance = a.balance + m.delta,
+//	    held = a.held + m.held_delta,
+//	    incoming = a.incoming + m.incoming_delta,
+//	    forced_floor = nullif(m.forced_floor, '')::numeric,
+//	    entry_count = a.entry_count + m.moves,
+//	    version = a.version + m.changes,
+//	    update_time = greatest(a.update_time, $1)
+//	FROM (SELECT unnest($2::uuid[]) AS account_id,
+//	             unnest($3::bigint[]) AS version,
+//	             unnest($4::numeric[]) AS delta,
+//	             unnest($5::numeric[]) AS held_delta,
+//	             unnest($6::numeric[]) AS incoming_delta,
+//	             unnest($7::text[]) AS forced_floor,
+//	             unnest($8::bigint[]) AS moves,
+//	             unnest($9::bigint[]) AS changes) AS m
+//	WHERE a.account_id = m.account_id
+//	  AND a.version = m.version
+//	RETURNING a.account_id, a.balance, a.held, a.incoming, a.entry_count
+func (q *Queries) AccountsSettle(ctx context.Context, db DBTX, arg AccountsSettleParams) ([]AccountsSettleRow, error) {
+	rows, err := db.Query(ctx, accountsSettle,
+		arg.DecidedAt,
+		arg.AccountIDs,
+		arg.Versions,
+		arg.Deltas,
+		arg.HeldDeltas,
+		arg.IncomingDeltas,
+		arg.ForcedFloors,
+		arg.Moves,
+		arg.Changes,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountsSettleRow{}
+	for rows.Next() {
+		var i AccountsSettleRow
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Balance,
+			&i.Held,
+			&i.Incoming,
 			&i.EntryCount,
 		); err != nil {
 			return nil, err

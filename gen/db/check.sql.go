@@ -7,24 +7,53 @@ package db
 
 import (
 	"context"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 const checkBalances = `-- name: CheckBalances :one
-WITH entry AS (SELECT from_account_id AS account_id, -amount AS amount FROM transfer WHERE status = 'SUCCESS'
+WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount
+               FROM transfer AS f
+               WHERE f.from_sequence IS NOT NULL AND ($1::boolean OR f.transfer_id = ANY ($2::uuid[]))
                UNION ALL
-               SELECT to_account_id, amount FROM transfer WHERE status = 'SUCCESS'),
-     total AS (SELECT account_id, sum(amount) AS total, count(*) AS entries FROM entry GROUP BY account_id),
-     both_sides AS (SELECT coalesce(a.account_id, t.account_id) AS account_id, a.balance, a.entry_count,
-                           coalesce(t.total, 0) AS total, coalesce(t.entries, 0) AS entries
-                    FROM account AS a FULL JOIN total AS t ON t.account_id = a.account_id),
-     bad AS (SELECT format('account %s: balance %s with %s entries, but its ledger rows sum to %s in %s entries',
-                           account_id, coalesce(balance::text, 'none'), coalesce(entry_count::text, 'no'), total,
-                           entries) AS violation
-             FROM both_sides WHERE balance IS DISTINCT FROM total OR entry_count IS DISTINCT FROM entries)
-SELECT (SELECT count(*) FROM both_sides)::bigint AS examined,
-       (SELECT count(*) FROM bad)::bigint AS violation_count,
-       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+               SELECT t.to_account_id, t.to_sequence, t.amount
+               FROM transfer AS t
+               WHERE t.to_sequence IS NOT NULL AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+     before AS NOT MATERIALIZED (
+         SELECT account_id, entry_count, balance FROM account_checkpoint WHERE NOT $1::boolean),
+     total AS (SELECT e.account_id, sum(e.amount) AS total, count(*) AS entries, max(e.sequence) AS last
+               FROM entry AS e
+               WHERE $1::boolean
+                  OR NOT EXISTS (SELECT FROM account_checkpoint AS c
+                                 WHERE c.account_id = e.account_id AND c.entry_count >= e.sequence)
+               GROUP BY e.account_id),
+     side AS (SELECT coalesce(a.account_id, b.account_id, t.account_id) AS account_id, a.balance, a.entry_count,
+                     coalesce(b.balance, 0) + coalesce(t.total, 0) AS total,
+                     coalesce(b.entry_count, 0) + coalesce(t.entries, 0) AS entries,
+                     coalesce(t.last, b.entry_count, 0) AS last
+              FROM account AS a
+              FULL JOIN before AS b ON b.account_id = a.account_id
+              FULL JOIN total AS t ON t.account_id = coalesce(a.account_id, b.account_id)),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN balance IS DISTINCT FROM total OR entry_count IS DISTINCT FROM entries OR last <> entries
+                     THEN format('account %s: balance %s with %s entries, but its ledger rows sum to %s in %s entries up to number %s',
+                                 account_id, coalesce(balance::text, 'none'), coalesce(entry_count::text, 'no'), total,
+                                 entries, last)
+                END AS violation
+         FROM side),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
 `
+
+type CheckBalancesParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
 
 type CheckBalancesRow struct {
 	Examined       int64
@@ -32,43 +61,442 @@ type CheckBalancesRow struct {
 	Violations     []string
 }
 
-// CheckBalances: each balance is the sum of the account's entries, and entry_count their number.
+// CheckBalances: each balance is the sum of the account's entries, entry_count their number and the last one's. With
+// CheckRunningBalances, which finds the predecessor of each entry, no number is missing and none is there twice.
 //
-//	WITH entry AS (SELECT from_account_id AS account_id, -amount AS amount FROM transfer WHERE status = 'SUCCESS'
+//	WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount
+//	               FROM transfer AS f
+//	               WHERE f.from_sequence IS NOT NULL AND ($1::boolean OR f.transfer_id = ANY ($2::uuid[]))
 //	               UNION ALL
-//	               SELECT to_account_id, amount FROM transfer WHERE status = 'SUCCESS'),
-//	     total AS (SELECT account_id, sum(amount) AS total, count(*) AS entries FROM entry GROUP BY account_id),
-//	     both_sides AS (SELECT coalesce(a.account_id, t.account_id) AS account_id, a.balance, a.entry_count,
-//	                           coalesce(t.total, 0) AS total, coalesce(t.entries, 0) AS entries
-//	                    FROM account AS a FULL JOIN total AS t ON t.account_id = a.account_id),
-//	     bad AS (SELECT format('account %s: balance %s with %s entries, but its ledger rows sum to %s in %s entries',
-//	                           account_id, coalesce(balance::text, 'none'), coalesce(entry_count::text, 'no'), total,
-//	                           entries) AS violation
-//	             FROM both_sides WHERE balance IS DISTINCT FROM total OR entry_count IS DISTINCT FROM entries)
-//	SELECT (SELECT count(*) FROM both_sides)::bigint AS examined,
-//	       (SELECT count(*) FROM bad)::bigint AS violation_count,
-//	       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
-func (q *Queries) CheckBalances(ctx context.Context, db DBTX) (CheckBalancesRow, error) {
-	row := db.QueryRow(ctx, checkBalances)
+//	               SELECT t.to_account_id, t.to_sequence, t.amount
+//	               FROM transfer AS t
+//	               WHERE t.to_sequence IS NOT NULL AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+//	     before AS NOT MATERIALIZED (
+//	         SELECT account_id, entry_count, balance FROM account_checkpoint WHERE NOT $1::boolean),
+//	     total AS (SELECT e.account_id, sum(e.amount) AS total, count(*) AS entries, max(e.sequence) AS last
+//	               FROM entry AS e
+//	               WHERE $1::boolean
+//	                  OR NOT EXISTS (SELECT FROM account_checkpoint AS c
+//	                                 WHERE c.account_id = e.account_id AND c.entry_count >= e.sequence)
+//	               GROUP BY e.account_id),
+//	     side AS (SELECT coalesce(a.account_id, b.account_id, t.account_id) AS account_id, a.balance, a.entry_count,
+//	                     coalesce(b.balance, 0) + coalesce(t.total, 0) AS total,
+//	                     coalesce(b.entry_count, 0) + coalesce(t.entries, 0) AS entries,
+//	                     coalesce(t.last, b.entry_count, 0) AS last
+//	              FROM account AS a
+//	              FULL JOIN before AS b ON b.account_id = a.account_id
+//	              FULL JOIN total AS t ON t.account_id = coalesce(a.account_id, b.account_id)),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN balance IS DISTINCT FROM total OR entry_count IS DISTINCT FROM entries OR last <> entries
+//	                     THEN format('account %s: balance %s with %s entries, but its ledger rows sum to %s in %s entries up to number %s',
+//	                                 account_id, coalesce(balance::text, 'none'), coalesce(entry_count::text, 'no'), total,
+//	                                 entries, last)
+//	                END AS violation
+//	         FROM side),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckBalances(ctx context.Context, db DBTX, arg CheckBalancesParams) (CheckBalancesRow, error) {
+	row := db.QueryRow(ctx, checkBalances, arg.Everything, arg.TransferIDs)
 	var i CheckBalancesRow
 	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
 	return i, err
 }
 
-const checkCurrencies = `-- name: CheckCurrencies :one
-WITH bad AS (SELECT format('transfer %s: %s %s from an account in %s to one in %s', t.transfer_id, t.amount, t.currency,
-                           coalesce(f.currency, 'nothing'), coalesce(o.currency, 'nothing')) AS violation
-             FROM transfer AS t
-             LEFT JOIN account AS f ON f.account_id = t.from_account_id
-             LEFT JOIN account AS o ON o.account_id = t.to_account_id
-             LEFT JOIN currency AS c ON c.code = t.currency
-             WHERE t.status <> 'FAILED'
-               AND (f.currency IS DISTINCT FROM t.currency OR o.currency IS DISTINCT FROM t.currency
-                    OR c.scale IS NULL OR t.amount <> round(t.amount, c.scale)))
-SELECT (SELECT count(*) FROM transfer WHERE status <> 'FAILED')::bigint AS examined,
-       (SELECT count(*) FROM bad)::bigint AS violation_count,
-       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+const checkCaptures = `-- name: CheckCaptures :one
+WITH capture AS (SELECT k.parent_id, sum(t.amount) AS total
+                 FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+                 WHERE k.kind = 'CAPTURE' AND t.status = 'SUCCESS'
+                   AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+                 GROUP BY k.parent_id),
+     hold AS NOT MATERIALIZED (
+         SELECT d.transfer_id, t.status, t.amount, d.open_amount, d.posted_amount, coalesce(c.total, 0) AS captured
+         FROM transfer_detail AS d
+         JOIN transfer AS t ON t.transfer_id = d.transfer_id
+         LEFT JOIN capture AS c ON c.parent_id = d.transfer_id
+         WHERE d.kind = 'HOLD' AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN posted_amount IS DISTINCT FROM captured OR captured > amount
+                          OR open_amount IS DISTINCT FROM CASE WHEN status = 'INIT' THEN amount - captured END
+                          OR (status = 'SUCCESS' AND captured = 0)
+                     THEN format('hold %s, %s: amount %s, open %s, posted %s, but its captures sum to %s', transfer_id, status,
+                                 amount, coalesce(open_amount::text, 'none'), coalesce(posted_amount::text, 'none'), captured)
+                END AS violation
+         FROM hold),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
 `
+
+type CheckCapturesParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckCapturesRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckCaptures: what was captured of a hold is the sum of its captures and no more than its amount; the rest is open while
+// it is INIT, and nothing once it is final.
+//
+//	WITH capture AS (SELECT k.parent_id, sum(t.amount) AS total
+//	                 FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+//	                 WHERE k.kind = 'CAPTURE' AND t.status = 'SUCCESS'
+//	                   AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+//	                 GROUP BY k.parent_id),
+//	     hold AS NOT MATERIALIZED (
+//	         SELECT d.transfer_id, t.status, t.amount, d.open_amount, d.posted_amount, coalesce(c.total, 0) AS captured
+//	         FROM transfer_detail AS d
+//	         JOIN transfer AS t ON t.transfer_id = d.transfer_id
+//	         LEFT JOIN capture AS c ON c.parent_id = d.transfer_id
+//	         WHERE d.kind = 'HOLD' AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN posted_amount IS DISTINCT FROM captured OR captured > amount
+//	                          OR open_amount IS DISTINCT FROM CASE WHEN status = 'INIT' THEN amount - captured END
+//	                          OR (status = 'SUCCESS' AND captured = 0)
+//	                     THEN format('hold %s, %s: amount %s, open %s, posted %s, but its captures sum to %s', transfer_id, status,
+//	                                 amount, coalesce(open_amount::text, 'none'), coalesce(posted_amount::text, 'none'), captured)
+//	                END AS violation
+//	         FROM hold),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckCaptures(ctx context.Context, db DBTX, arg CheckCapturesParams) (CheckCapturesRow, error) {
+	row := db.QueryRow(ctx, checkCaptures, arg.Everything, arg.TransferIDs)
+	var i CheckCapturesRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkCeilings = `-- name: CheckCeilings :one
+WITH judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN balance + incoming > max_balance
+                          OR (status = 'CLOSED' AND (balance <> 0 OR held <> 0 OR incoming <> 0))
+                     THEN format('account %s, %s: balance %s and incoming %s, ceiling %s', account_id, status, balance,
+                                 incoming, coalesce(max_balance::text, 'none'))
+                END AS violation
+         FROM account),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckCeilingsRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckCeilings: no account has, or may still get from holds, more than its ceiling, and a closed account has nothing.
+//
+//	WITH judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN balance + incoming > max_balance
+//	                          OR (status = 'CLOSED' AND (balance <> 0 OR held <> 0 OR incoming <> 0))
+//	                     THEN format('account %s, %s: balance %s and incoming %s, ceiling %s', account_id, status, balance,
+//	                                 incoming, coalesce(max_balance::text, 'none'))
+//	                END AS violation
+//	         FROM account),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckCeilings(ctx context.Context, db DBTX) (CheckCeilingsRow, error) {
+	row := db.QueryRow(ctx, checkCeilings)
+	var i CheckCeilingsRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkChanged = `-- name: CheckChanged :many
+WITH changed AS (SELECT unnest($2::uuid[]) AS account_id, unnest($3::timestamptz[]) AS since),
+     first AS (SELECT r.transfer_id FROM transfer AS r WHERE r.create_time >= $4
+               UNION
+               SELECT f.transfer_id
+               FROM changed AS m JOIN transfer AS f ON f.from_account_id = m.account_id
+               WHERE f.create_time >= m.since AND f.create_time < $4
+               UNION
+               SELECT t.transfer_id
+               FROM changed AS m JOIN transfer AS t ON t.to_account_id = m.account_id
+               WHERE t.create_time >= m.since AND t.create_time < $4
+               UNION
+               SELECT i.transfer_id FROM transfer AS i WHERE i.status = 'INIT'
+               UNION
+               SELECT o.transfer_id FROM transfer_detail AS o WHERE o.open_amount IS NOT NULL
+               UNION
+               SELECT unnest(p.pending_ids) FROM checkpoint AS p),
+     related AS (SELECT d.parent_id, d.group_id
+                 FROM first AS f JOIN transfer_detail AS d ON d.transfer_id = f.transfer_id
+                 WHERE num_nonnulls(d.parent_id, d.group_id) > 0)
+SELECT f.transfer_id FROM first AS f
+UNION
+SELECT r.parent_id FROM related AS r WHERE r.parent_id IS NOT NULL
+UNION
+SELECT d.transfer_id FROM transfer_detail AS d WHERE d.group_id IN (SELECT r.group_id FROM related AS r)
+LIMIT $1
+`
+
+type CheckChangedParams struct {
+	RowLimit     int32
+	AccountIDs   []uuid.UUID
+	SinceTimes   []time.Time
+	SnapshotTime time.Time
+}
+
+// CheckChanged answers the transfers that are to be proved anew: all made since the checkpoint; those of accounts that
+// changed which were decided before it, by the clock, and committed after; all that were INIT then or are now; and what
+// these are captures, executions or reversals of, or in one group with.
+//
+//	WITH changed AS (SELECT unnest($2::uuid[]) AS account_id, unnest($3::timestamptz[]) AS since),
+//	     first AS (SELECT r.transfer_id FROM transfer AS r WHERE r.create_time >= $4
+//	               UNION
+//	               SELECT f.transfer_id
+//	               FROM changed AS m JOIN transfer AS f ON f.from_account_id = m.account_id
+//	               WHERE f.create_time >= m.since AND f.create_time < $4
+//	               UNION
+//	               SELECT t.transfer_id
+//	               FROM changed AS m JOIN transfer AS t ON t.to_account_id = m.account_id
+//	               WHERE t.create_time >= m.since AND t.create_time < $4
+//	               UNION
+//	               SELECT i.transfer_id FROM transfer AS i WHERE i.status = 'INIT'
+//	               UNION
+//	               SELECT o.transfer_id FROM transfer_detail AS o WHERE o.open_amount IS NOT NULL
+//	               UNION
+//	               SELECT unnest(p.pending_ids) FROM checkpoint AS p),
+//	     related AS (SELECT d.parent_id, d.group_id
+//	                 FROM first AS f JOIN transfer_detail AS d ON d.transfer_id = f.transfer_id
+//	                 WHERE num_nonnulls(d.parent_id, d.group_id) > 0)
+//	SELECT f.transfer_id FROM first AS f
+//	UNION
+//	SELECT r.parent_id FROM related AS r WHERE r.parent_id IS NOT NULL
+//	UNION
+//	SELECT d.transfer_id FROM transfer_detail AS d WHERE d.group_id IN (SELECT r.group_id FROM related AS r)
+//	LIMIT $1
+func (q *Queries) CheckChanged(ctx context.Context, db DBTX, arg CheckChangedParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, checkChanged,
+		arg.RowLimit,
+		arg.AccountIDs,
+		arg.SinceTimes,
+		arg.SnapshotTime,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var transfer_id uuid.UUID
+		if err := rows.Scan(&transfer_id); err != nil {
+			return nil, err
+		}
+		items = append(items, transfer_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const checkChangedAccounts = `-- name: CheckChangedAccounts :many
+SELECT a.account_id, coalesce(c.update_time, '0001-01-01 00:00:00Z')::timestamptz AS since
+FROM account AS a LEFT JOIN account_checkpoint AS c ON c.account_id = a.account_id
+WHERE c.account_id IS NULL OR a.version <> c.version OR a.entry_count <> c.entry_count OR a.balance <> c.balance
+LIMIT $1
+`
+
+type CheckChangedAccountsRow struct {
+	AccountID uuid.UUID
+	Since     time.Time
+}
+
+// CheckChangedAccounts answers the accounts that are not as they were at the checkpoint, with the time before which no
+// transfer of theirs was made that is not in it. Accounts opened since have the time 0001-01-01.
+//
+//	SELECT a.account_id, coalesce(c.update_time, '0001-01-01 00:00:00Z')::timestamptz AS since
+//	FROM account AS a LEFT JOIN account_checkpoint AS c ON c.account_id = a.account_id
+//	WHERE c.account_id IS NULL OR a.version <> c.version OR a.entry_count <> c.entry_count OR a.balance <> c.balance
+//	LIMIT $1
+func (q *Queries) CheckChangedAccounts(ctx context.Context, db DBTX, rowLimit int32) ([]CheckChangedAccountsRow, error) {
+	rows, err := db.Query(ctx, checkChangedAccounts, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CheckChangedAccountsRow{}
+	for rows.Next() {
+		var i CheckChangedAccountsRow
+		if err := rows.Scan(&i.AccountID, &i.Since); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const checkContinued = `-- name: CheckContinued :one
+WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position, f.create_time
+               FROM transfer AS f
+               WHERE f.from_sequence IS NOT NULL AND f.transfer_id = ANY ($1::uuid[])
+               UNION ALL
+               SELECT t.to_account_id, t.to_sequence, t.transfer_id, t.position, t.create_time
+               FROM transfer AS t
+               WHERE t.to_sequence IS NOT NULL AND t.transfer_id = ANY ($1::uuid[])),
+     known AS (SELECT e.account_id, e.sequence, e.transfer_id, e.position, e.create_time, c.entry_count, c.balance,
+                      c.update_time
+               FROM entry AS e JOIN account_checkpoint AS c ON c.account_id = e.account_id
+               WHERE c.entry_count > 0),
+     next AS (SELECT account_id, entry_count, balance, update_time, min(position) AS position
+              FROM known
+              WHERE sequence > entry_count
+              GROUP BY account_id, entry_count, balance, update_time),
+     judged AS (
+         SELECT CASE WHEN l.balance = n.balance AND l.position < n.position THEN NULL
+                     ELSE format('account %s: entry %s was checkpointed with balance %s, but now it has balance %s at position %s, before one at position %s',
+                                 n.account_id, n.entry_count, n.balance, coalesce(l.balance::text, 'none'),
+                                 coalesce(l.position::text, 'none'), n.position)
+                END AS violation
+         FROM next AS n
+         LEFT JOIN LATERAL (
+             (SELECT f.from_balance AS balance, f.position
+              FROM transfer AS f
+              WHERE f.from_account_id = n.account_id
+                AND f.create_time <= n.update_time
+                AND f.from_sequence = n.entry_count
+              ORDER BY f.create_time DESC, f.position DESC
+              LIMIT 1)
+             UNION ALL
+             (SELECT t.to_balance, t.position
+              FROM transfer AS t
+              WHERE t.to_account_id = n.account_id
+                AND t.create_time <= n.update_time
+                AND t.to_sequence = n.entry_count
+              ORDER BY t.create_time DESC, t.position DESC
+              LIMIT 1)) AS l ON true
+         UNION ALL
+         SELECT CASE WHEN create_time > update_time
+                     THEN format('account %s, transfer %s: entry %s was made after the checkpoint at entry %s', account_id,
+                                 transfer_id, sequence, entry_count)
+                END
+         FROM known
+         WHERE sequence <= entry_count),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckContinuedRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckContinued: the entry that an account was checkpointed at is still there as it was, before all later ones, and no
+// transfer that was made since has a number of before. It is only asked when there is a checkpoint to go on from.
+//
+//	WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position, f.create_time
+//	               FROM transfer AS f
+//	               WHERE f.from_sequence IS NOT NULL AND f.transfer_id = ANY ($1::uuid[])
+//	               UNION ALL
+//	               SELECT t.to_account_id, t.to_sequence, t.transfer_id, t.position, t.create_time
+//	               FROM transfer AS t
+//	               WHERE t.to_sequence IS NOT NULL AND t.transfer_id = ANY ($1::uuid[])),
+//	     known AS (SELECT e.account_id, e.sequence, e.transfer_id, e.position, e.create_time, c.entry_count, c.balance,
+//	                      c.update_time
+//	               FROM entry AS e JOIN account_checkpoint AS c ON c.account_id = e.account_id
+//	               WHERE c.entry_count > 0),
+//	     next AS (SELECT account_id, entry_count, balance, update_time, min(position) AS position
+//	              FROM known
+//	              WHERE sequence > entry_count
+//	              GROUP BY account_id, entry_count, balance, update_time),
+//	     judged AS (
+//	         SELECT CASE WHEN l.balance = n.balance AND l.position < n.position THEN NULL
+//	                     ELSE format('account %s: entry %s was checkpointed with balance %s, but now it has balance %s at position %s, before one at position %s',
+//	                                 n.account_id, n.entry_count, n.balance, coalesce(l.balance::text, 'none'),
+//	                                 coalesce(l.position::text, 'none'), n.position)
+//	                END AS violation
+//	         FROM next AS n
+//	         LEFT JOIN LATERAL (
+//	             (SELECT f.from_balance AS balance, f.position
+//	              FROM transfer AS f
+//	              WHERE f.from_account_id = n.account_id
+//	                AND f.create_time <= n.update_time
+//	                AND f.from_sequence = n.entry_count
+//	              ORDER BY f.create_time DESC, f.position DESC
+//	              LIMIT 1)
+//	             UNION ALL
+//	             (SELECT t.to_balance, t.position
+//	              FROM transfer AS t
+//	              WHERE t.to_account_id = n.account_id
+//	                AND t.create_time <= n.update_time
+//	                AND t.to_sequence = n.entry_count
+//	              ORDER BY t.create_time DESC, t.position DESC
+//	              LIMIT 1)) AS l ON true
+//	         UNION ALL
+//	         SELECT CASE WHEN create_time > update_time
+//	                     THEN format('account %s, transfer %s: entry %s was made after the checkpoint at entry %s', account_id,
+//	                                 transfer_id, sequence, entry_count)
+//	                END
+//	         FROM known
+//	         WHERE sequence <= entry_count),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckContinued(ctx context.Context, db DBTX, transferIds []uuid.UUID) (CheckContinuedRow, error) {
+	row := db.QueryRow(ctx, checkContinued, transferIds)
+	var i CheckContinuedRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkCurrencies = `-- name: CheckCurrencies :one
+WITH judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN f.currency = t.currency AND o.currency = t.currency AND t.amount = round(t.amount, c.scale)
+                     THEN NULL
+                     ELSE format('transfer %s: %s %s from an account in %s to one in %s', t.transfer_id, t.amount, t.currency,
+                                 coalesce(f.currency, 'nothing'), coalesce(o.currency, 'nothing'))
+                END AS violation
+         FROM transfer AS t
+         LEFT JOIN account AS f ON f.account_id = t.from_account_id
+         LEFT JOIN account AS o ON o.account_id = t.to_account_id
+         LEFT JOIN currency AS c ON c.code = t.currency
+         WHERE t.status <> 'FAILED' AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckCurrenciesParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
 
 type CheckCurrenciesRow struct {
 	Examined       int64
@@ -78,34 +506,283 @@ type CheckCurrenciesRow struct {
 
 // CheckCurrencies: money moves only between accounts of the transfer's currency, in amounts that the currency has.
 //
-//	WITH bad AS (SELECT format('transfer %s: %s %s from an account in %s to one in %s', t.transfer_id, t.amount, t.currency,
-//	                           coalesce(f.currency, 'nothing'), coalesce(o.currency, 'nothing')) AS violation
-//	             FROM transfer AS t
-//	             LEFT JOIN account AS f ON f.account_id = t.from_account_id
-//	             LEFT JOIN account AS o ON o.account_id = t.to_account_id
-//	             LEFT JOIN currency AS c ON c.code = t.currency
-//	             WHERE t.status <> 'FAILED'
-//	               AND (f.currency IS DISTINCT FROM t.currency OR o.currency IS DISTINCT FROM t.currency
-//	                    OR c.scale IS NULL OR t.amount <> round(t.amount, c.scale)))
-//	SELECT (SELECT count(*) FROM transfer WHERE status <> 'FAILED')::bigint AS examined,
-//	       (SELECT count(*) FROM bad)::bigint AS violation_count,
-//	       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
-func (q *Queries) CheckCurrencies(ctx context.Context, db DBTX) (CheckCurrenciesRow, error) {
-	row := db.QueryRow(ctx, checkCurrencies)
+//	WITH judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN f.currency = t.currency AND o.currency = t.currency AND t.amount = round(t.amount, c.scale)
+//	                     THEN NULL
+//	                     ELSE format('transfer %s: %s %s from an account in %s to one in %s', t.transfer_id, t.amount, t.currency,
+//	                                 coalesce(f.currency, 'nothing'), coalesce(o.currency, 'nothing'))
+//	                END AS violation
+//	         FROM transfer AS t
+//	         LEFT JOIN account AS f ON f.account_id = t.from_account_id
+//	         LEFT JOIN account AS o ON o.account_id = t.to_account_id
+//	         LEFT JOIN currency AS c ON c.code = t.currency
+//	         WHERE t.status <> 'FAILED' AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckCurrencies(ctx context.Context, db DBTX, arg CheckCurrenciesParams) (CheckCurrenciesRow, error) {
+	row := db.QueryRow(ctx, checkCurrencies, arg.Everything, arg.TransferIDs)
 	var i CheckCurrenciesRow
 	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
 	return i, err
 }
 
+const checkDetails = `-- name: CheckDetails :one
+WITH detail AS NOT MATERIALIZED (
+         SELECT d.transfer_id, d.kind, d.parent_id, d.from_account_id AS noted_from, d.to_account_id AS noted_to,
+                t.transfer_id AS own_id, t.status, t.deferred, t.from_account_id, t.to_account_id,
+                p.transfer_id AS found_parent_id, coalesce(e.kind, 'TRANSFER') AS parent_kind,
+                CASE WHEN d.kind = 'REVERSAL' THEN p.to_account_id ELSE p.from_account_id END AS parent_from,
+                CASE WHEN d.kind = 'REVERSAL' THEN p.from_account_id ELSE p.to_account_id END AS parent_to
+         FROM transfer_detail AS d
+         LEFT JOIN transfer AS t ON t.transfer_id = d.transfer_id
+         LEFT JOIN transfer AS p ON p.transfer_id = d.parent_id
+         LEFT JOIN transfer_detail AS e ON e.transfer_id = d.parent_id
+         WHERE $1::boolean OR d.transfer_id = ANY ($2::uuid[])),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN own_id IS NULL THEN format('%s %s: there is no such transfer', kind, transfer_id)
+                     WHEN kind IN ('CAPTURE', 'EXECUTION', 'REVERSAL') AND found_parent_id IS NULL
+                     THEN format('%s %s: there is no transfer %s', kind, transfer_id, coalesce(parent_id::text, 'named'))
+                     WHEN noted_from <> from_account_id OR noted_to <> to_account_id
+                          OR parent_from <> from_account_id OR parent_to <> to_account_id
+                     THEN format('%s %s, from account %s to %s: noted from %s to %s, made of transfer %s', kind, transfer_id,
+                                 from_account_id, to_account_id, noted_from, noted_to, coalesce(parent_id::text, 'none'))
+                     WHEN (kind = 'CAPTURE' AND status = 'SUCCESS' AND parent_kind <> 'HOLD')
+                          OR (kind = 'EXECUTION' AND status = 'SUCCESS' AND parent_kind <> 'SCHEDULED')
+                     THEN format('%s %s: transfer %s is a %s', kind, transfer_id, parent_id, parent_kind)
+                     WHEN (kind IN ('HOLD', 'SCHEDULED') AND status <> 'FAILED' AND NOT deferred)
+                          OR (deferred AND (kind NOT IN ('HOLD', 'SCHEDULED') OR num_nulls(noted_from, noted_to) > 0))
+                     THEN format('%s %s, %s: deferred %s, noted from %s to %s', kind, transfer_id, status, deferred, noted_from,
+                                 noted_to)
+                END AS violation
+         FROM detail
+         UNION ALL
+         SELECT format('transfer %s, %s: it was deferred, but nothing says for what', t.transfer_id, t.status)
+         FROM transfer AS t
+         WHERE t.deferred AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))
+           AND NOT EXISTS (SELECT FROM transfer_detail AS d WHERE d.transfer_id = t.transfer_id)),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckDetailsParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckDetailsRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckDetails: each detail has its transfer, and a deferred transfer its detail, with the same accounts; a transfer that is
+// made of another has the accounts of that, of a reversal the other way round, and moved money only for one of the right
+// kind.
+//
+//	WITH detail AS NOT MATERIALIZED (
+//	         SELECT d.transfer_id, d.kind, d.parent_id, d.from_account_id AS noted_from, d.to_account_id AS noted_to,
+//	                t.transfer_id AS own_id, t.status, t.deferred, t.from_account_id, t.to_account_id,
+//	                p.transfer_id AS found_parent_id, coalesce(e.kind, 'TRANSFER') AS parent_kind,
+//	                CASE WHEN d.kind = 'REVERSAL' THEN p.to_account_id ELSE p.from_account_id END AS parent_from,
+//	                CASE WHEN d.kind = 'REVERSAL' THEN p.from_account_id ELSE p.to_account_id END AS parent_to
+//	         FROM transfer_detail AS d
+//	         LEFT JOIN transfer AS t ON t.transfer_id = d.transfer_id
+//	         LEFT JOIN transfer AS p ON p.transfer_id = d.parent_id
+//	         LEFT JOIN transfer_detail AS e ON e.transfer_id = d.parent_id
+//	         WHERE $1::boolean OR d.transfer_id = ANY ($2::uuid[])),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN own_id IS NULL THEN format('%s %s: there is no such transfer', kind, transfer_id)
+//	                     WHEN kind IN ('CAPTURE', 'EXECUTION', 'REVERSAL') AND found_parent_id IS NULL
+//	                     THEN format('%s %s: there is no transfer %s', kind, transfer_id, coalesce(parent_id::text, 'named'))
+//	                     WHEN noted_from <> from_account_id OR noted_to <> to_account_id
+//	                          OR parent_from <> from_account_id OR parent_to <> to_account_id
+//	                     THEN format('%s %s, from account %s to %s: noted from %s to %s, made of transfer %s', kind, transfer_id,
+//	                                 from_account_id, to_account_id, noted_from, noted_to, coalesce(parent_id::text, 'none'))
+//	                     WHEN (kind = 'CAPTURE' AND status = 'SUCCESS' AND parent_kind <> 'HOLD')
+//	                          OR (kind = 'EXECUTION' AND status = 'SUCCESS' AND parent_kind <> 'SCHEDULED')
+//	                     THEN format('%s %s: transfer %s is a %s', kind, transfer_id, parent_id, parent_kind)
+//	                     WHEN (kind IN ('HOLD', 'SCHEDULED') AND status <> 'FAILED' AND NOT deferred)
+//	                          OR (deferred AND (kind NOT IN ('HOLD', 'SCHEDULED') OR num_nulls(noted_from, noted_to) > 0))
+//	                     THEN format('%s %s, %s: deferred %s, noted from %s to %s', kind, transfer_id, status, deferred, noted_from,
+//	                                 noted_to)
+//	                END AS violation
+//	         FROM detail
+//	         UNION ALL
+//	         SELECT format('transfer %s, %s: it was deferred, but nothing says for what', t.transfer_id, t.status)
+//	         FROM transfer AS t
+//	         WHERE t.deferred AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))
+//	           AND NOT EXISTS (SELECT FROM transfer_detail AS d WHERE d.transfer_id = t.transfer_id)),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckDetails(ctx context.Context, db DBTX, arg CheckDetailsParams) (CheckDetailsRow, error) {
+	row := db.QueryRow(ctx, checkDetails, arg.Everything, arg.TransferIDs)
+	var i CheckDetailsRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkEntries = `-- name: CheckEntries :one
+WITH judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN num_nulls(from_sequence, to_sequence)
+                          <> CASE WHEN status = 'SUCCESS' AND NOT deferred THEN 0 ELSE 2 END
+                          OR (status = 'SUCCESS' AND num_nulls(from_balance, to_balance) > 0)
+                          OR (status = 'INIT' AND NOT deferred)
+                     THEN format('transfer %s, %s%s: entry %s of account %s with balance %s, entry %s of account %s with balance %s',
+                                 transfer_id, status, CASE WHEN deferred THEN ', deferred' ELSE '' END,
+                                 coalesce(from_sequence::text, 'none'), from_account_id,
+                                 coalesce(from_balance::text, 'none'), coalesce(to_sequence::text, 'none'), to_account_id,
+                                 coalesce(to_balance::text, 'none'))
+                END AS violation
+         FROM transfer
+         WHERE $1::boolean OR transfer_id = ANY ($2::uuid[])),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckEntriesParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckEntriesRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckEntries: a transfer has its number and its balance in both accounts when it moved money, that is, when it is SUCCESS
+// and was not deferred, and else it has no number in any. What is INIT was deferred.
+//
+//	WITH judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN num_nulls(from_sequence, to_sequence)
+//	                          <> CASE WHEN status = 'SUCCESS' AND NOT deferred THEN 0 ELSE 2 END
+//	                          OR (status = 'SUCCESS' AND num_nulls(from_balance, to_balance) > 0)
+//	                          OR (status = 'INIT' AND NOT deferred)
+//	                     THEN format('transfer %s, %s%s: entry %s of account %s with balance %s, entry %s of account %s with balance %s',
+//	                                 transfer_id, status, CASE WHEN deferred THEN ', deferred' ELSE '' END,
+//	                                 coalesce(from_sequence::text, 'none'), from_account_id,
+//	                                 coalesce(from_balance::text, 'none'), coalesce(to_sequence::text, 'none'), to_account_id,
+//	                                 coalesce(to_balance::text, 'none'))
+//	                END AS violation
+//	         FROM transfer
+//	         WHERE $1::boolean OR transfer_id = ANY ($2::uuid[])),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckEntries(ctx context.Context, db DBTX, arg CheckEntriesParams) (CheckEntriesRow, error) {
+	row := db.QueryRow(ctx, checkEntries, arg.Everything, arg.TransferIDs)
+	var i CheckEntriesRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkExecutions = `-- name: CheckExecutions :one
+WITH execution AS (SELECT k.parent_id, sum(t.amount) AS total, count(*) AS executions
+                   FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+                   WHERE k.kind = 'EXECUTION' AND t.status = 'SUCCESS'
+                     AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+                   GROUP BY k.parent_id),
+     scheduled AS NOT MATERIALIZED (
+         SELECT d.transfer_id, t.status, t.amount, d.open_amount, coalesce(e.total, 0) AS executed,
+                coalesce(e.executions, 0) AS executions
+         FROM transfer_detail AS d
+         JOIN transfer AS t ON t.transfer_id = d.transfer_id
+         LEFT JOIN execution AS e ON e.parent_id = d.transfer_id
+         WHERE d.kind = 'SCHEDULED' AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN executions <> (status = 'SUCCESS')::int OR executed > amount
+                          OR open_amount IS DISTINCT FROM CASE WHEN status = 'INIT' THEN 0 END
+                     THEN format('scheduled transfer %s, %s: amount %s, open %s, but %s executions of %s', transfer_id, status,
+                                 amount, coalesce(open_amount::text, 'none'), executions, executed)
+                END AS violation
+         FROM scheduled),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckExecutionsParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckExecutionsRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckExecutions: a scheduled transfer is SUCCESS when there is one execution of it, of no more than its amount, and else
+// there is none; it is open while it is INIT.
+//
+//	WITH execution AS (SELECT k.parent_id, sum(t.amount) AS total, count(*) AS executions
+//	                   FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+//	                   WHERE k.kind = 'EXECUTION' AND t.status = 'SUCCESS'
+//	                     AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+//	                   GROUP BY k.parent_id),
+//	     scheduled AS NOT MATERIALIZED (
+//	         SELECT d.transfer_id, t.status, t.amount, d.open_amount, coalesce(e.total, 0) AS executed,
+//	                coalesce(e.executions, 0) AS executions
+//	         FROM transfer_detail AS d
+//	         JOIN transfer AS t ON t.transfer_id = d.transfer_id
+//	         LEFT JOIN execution AS e ON e.parent_id = d.transfer_id
+//	         WHERE d.kind = 'SCHEDULED' AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN executions <> (status = 'SUCCESS')::int OR executed > amount
+//	                          OR open_amount IS DISTINCT FROM CASE WHEN status = 'INIT' THEN 0 END
+//	                     THEN format('scheduled transfer %s, %s: amount %s, open %s, but %s executions of %s', transfer_id, status,
+//	                                 amount, coalesce(open_amount::text, 'none'), executions, executed)
+//	                END AS violation
+//	         FROM scheduled),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckExecutions(ctx context.Context, db DBTX, arg CheckExecutionsParams) (CheckExecutionsRow, error) {
+	row := db.QueryRow(ctx, checkExecutions, arg.Everything, arg.TransferIDs)
+	var i CheckExecutionsRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
 const checkFloors = `-- name: CheckFloors :one
-WITH bad AS (SELECT format('account %s: balance %s less held %s, floor %s', account_id, balance, held,
-                           coalesce(min_balance::text, 'none')) AS violation
-             FROM account
-             WHERE (NOT is_equity AND (min_balance IS NULL OR balance - held < min_balance))
-                OR account_id IN (SELECT equity_account_id FROM currency) <> is_equity)
-SELECT (SELECT count(*) FROM account)::bigint AS examined,
-       (SELECT count(*) FROM bad)::bigint AS violation_count,
-       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+WITH judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN (NOT is_equity AND (min_balance IS NULL OR balance - held < least(min_balance, forced_floor)))
+                          OR account_id IN (SELECT equity_account_id FROM currency) <> is_equity
+                     THEN format('account %s: balance %s less held %s, floor %s', account_id, balance, held,
+                                 coalesce(least(min_balance, forced_floor)::text, 'none'))
+                END AS violation
+         FROM account),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
 `
 
 type CheckFloorsRow struct {
@@ -114,16 +791,22 @@ type CheckFloorsRow struct {
 	Violations     []string
 }
 
-// CheckFloors: no account holds less than its floor, and only equity accounts have none.
+// CheckFloors: no account holds less than its floor, or than what a forced reversal left it with below that, and only
+// equity accounts have none.
 //
-//	WITH bad AS (SELECT format('account %s: balance %s less held %s, floor %s', account_id, balance, held,
-//	                           coalesce(min_balance::text, 'none')) AS violation
-//	             FROM account
-//	             WHERE (NOT is_equity AND (min_balance IS NULL OR balance - held < min_balance))
-//	                OR account_id IN (SELECT equity_account_id FROM currency) <> is_equity)
-//	SELECT (SELECT count(*) FROM account)::bigint AS examined,
-//	       (SELECT count(*) FROM bad)::bigint AS violation_count,
-//	       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+//	WITH judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN (NOT is_equity AND (min_balance IS NULL OR balance - held < least(min_balance, forced_floor)))
+//	                          OR account_id IN (SELECT equity_account_id FROM currency) <> is_equity
+//	                     THEN format('account %s: balance %s less held %s, floor %s', account_id, balance, held,
+//	                                 coalesce(least(min_balance, forced_floor)::text, 'none'))
+//	                END AS violation
+//	         FROM account),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
 func (q *Queries) CheckFloors(ctx context.Context, db DBTX) (CheckFloorsRow, error) {
 	row := db.QueryRow(ctx, checkFloors)
 	var i CheckFloorsRow
@@ -131,69 +814,243 @@ func (q *Queries) CheckFloors(ctx context.Context, db DBTX) (CheckFloorsRow, err
 	return i, err
 }
 
-const checkHolds = `-- name: CheckHolds :one
-WITH hold AS (SELECT from_account_id AS account_id, amount AS held, 0::numeric AS incoming
-              FROM transfer WHERE status = 'INIT'
-              UNION ALL
-              SELECT to_account_id, 0, amount FROM transfer WHERE status = 'INIT'),
-     total AS (SELECT account_id, sum(held) AS held, sum(incoming) AS incoming FROM hold GROUP BY account_id),
-     bad AS (SELECT format('account %s: held %s and incoming %s, but its open holds sum to %s and %s', a.account_id,
-                           a.held, a.incoming, coalesce(t.held, 0), coalesce(t.incoming, 0)) AS violation
-             FROM account AS a LEFT JOIN total AS t ON t.account_id = a.account_id
-             WHERE a.held <> coalesce(t.held, 0) OR a.incoming <> coalesce(t.incoming, 0))
-SELECT (SELECT count(*) FROM account)::bigint AS examined,
-       (SELECT count(*) FROM bad)::bigint AS violation_count,
-       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+const checkGroups = `-- name: CheckGroups :one
+WITH made AS (SELECT d.group_id, count(*) AS transfers,
+                     count(*) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS refused,
+                     min(t.transfer_id::text) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS one
+              FROM transfer_detail AS d JOIN transfer AS t ON t.transfer_id = d.transfer_id
+              WHERE d.group_id IS NOT NULL AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))
+              GROUP BY d.group_id, t.create_time),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN refused NOT IN (0, transfers)
+                     THEN format('group %s: %s of %s transfers were refused, such as transfer %s', group_id, refused, transfers,
+                                 one)
+                END AS violation
+         FROM made),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
 `
 
-type CheckHoldsRow struct {
+type CheckGroupsParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckGroupsRow struct {
 	Examined       int64
 	ViolationCount int64
 	Violations     []string
 }
 
-// CheckHolds: held and incoming are the sums of the account's transfers that are not final.
+// CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled transfer of it may have failed
+// later: it was deferred. Those of one group were made at one time.
 //
-//	WITH hold AS (SELECT from_account_id AS account_id, amount AS held, 0::numeric AS incoming
-//	              FROM transfer WHERE status = 'INIT'
+//	WITH made AS (SELECT d.group_id, count(*) AS transfers,
+//	                     count(*) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS refused,
+//	                     min(t.transfer_id::text) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS one
+//	              FROM transfer_detail AS d JOIN transfer AS t ON t.transfer_id = d.transfer_id
+//	              WHERE d.group_id IS NOT NULL AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))
+//	              GROUP BY d.group_id, t.create_time),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN refused NOT IN (0, transfers)
+//	                     THEN format('group %s: %s of %s transfers were refused, such as transfer %s', group_id, refused, transfers,
+//	                                 one)
+//	                END AS violation
+//	         FROM made),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckGroups(ctx context.Context, db DBTX, arg CheckGroupsParams) (CheckGroupsRow, error) {
+	row := db.QueryRow(ctx, checkGroups, arg.Everything, arg.TransferIDs)
+	var i CheckGroupsRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkHeld = `-- name: CheckHeld :one
+WITH hold AS (SELECT from_account_id AS account_id, open_amount AS held, 0::numeric AS incoming
+              FROM transfer_detail
+              WHERE open_amount IS NOT NULL
+              UNION ALL
+              SELECT to_account_id, 0, open_amount FROM transfer_detail WHERE open_amount IS NOT NULL),
+     total AS (SELECT account_id, sum(held) AS held, sum(incoming) AS incoming FROM hold GROUP BY account_id),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN a.held <> coalesce(t.held, 0) OR a.incoming <> coalesce(t.incoming, 0)
+                     THEN format('account %s: held %s and incoming %s, but its open holds sum to %s and %s', a.account_id,
+                                 a.held, a.incoming, coalesce(t.held, 0), coalesce(t.incoming, 0))
+                END AS violation
+         FROM account AS a LEFT JOIN total AS t ON t.account_id = a.account_id),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckHeldRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckHeld: held and incoming are the sums of the account's transfers that are not final.
+//
+//	WITH hold AS (SELECT from_account_id AS account_id, open_amount AS held, 0::numeric AS incoming
+//	              FROM transfer_detail
+//	              WHERE open_amount IS NOT NULL
 //	              UNION ALL
-//	              SELECT to_account_id, 0, amount FROM transfer WHERE status = 'INIT'),
+//	              SELECT to_account_id, 0, open_amount FROM transfer_detail WHERE open_amount IS NOT NULL),
 //	     total AS (SELECT account_id, sum(held) AS held, sum(incoming) AS incoming FROM hold GROUP BY account_id),
-//	     bad AS (SELECT format('account %s: held %s and incoming %s, but its open holds sum to %s and %s', a.account_id,
-//	                           a.held, a.incoming, coalesce(t.held, 0), coalesce(t.incoming, 0)) AS violation
-//	             FROM account AS a LEFT JOIN total AS t ON t.account_id = a.account_id
-//	             WHERE a.held <> coalesce(t.held, 0) OR a.incoming <> coalesce(t.incoming, 0))
-//	SELECT (SELECT count(*) FROM account)::bigint AS examined,
-//	       (SELECT count(*) FROM bad)::bigint AS violation_count,
-//	       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
-func (q *Queries) CheckHolds(ctx context.Context, db DBTX) (CheckHoldsRow, error) {
-	row := db.QueryRow(ctx, checkHolds)
-	var i CheckHoldsRow
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN a.held <> coalesce(t.held, 0) OR a.incoming <> coalesce(t.incoming, 0)
+//	                     THEN format('account %s: held %s and incoming %s, but its open holds sum to %s and %s', a.account_id,
+//	                                 a.held, a.incoming, coalesce(t.held, 0), coalesce(t.incoming, 0))
+//	                END AS violation
+//	         FROM account AS a LEFT JOIN total AS t ON t.account_id = a.account_id),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckHeld(ctx context.Context, db DBTX) (CheckHeldRow, error) {
+	row := db.QueryRow(ctx, checkHeld)
+	var i CheckHeldRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkReversals = `-- name: CheckReversals :one
+WITH reversal AS (SELECT k.parent_id, sum(t.amount) AS total
+                  FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+                  WHERE k.kind = 'REVERSAL' AND t.status = 'SUCCESS'
+                    AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+                  GROUP BY k.parent_id),
+     marked AS (SELECT transfer_id, kind, reversed_amount
+                FROM transfer_detail
+                WHERE reversed_amount IS NOT NULL AND ($1::boolean OR transfer_id = ANY ($2::uuid[]))),
+     reversed AS NOT MATERIALIZED (
+         SELECT t.transfer_id, t.status, t.deferred, t.amount, m.kind, m.reversed_amount, r.total
+         FROM marked AS m
+         FULL JOIN reversal AS r ON r.parent_id = m.transfer_id
+         JOIN transfer AS t ON t.transfer_id = coalesce(m.transfer_id, r.parent_id)),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN reversed_amount IS DISTINCT FROM total OR total > amount
+                          OR status <> 'SUCCESS' OR deferred OR kind = 'REVERSAL'
+                     THEN format('transfer %s, %s: amount %s, reversed %s, but its reversals sum to %s', transfer_id, status,
+                                 amount, coalesce(reversed_amount::text, 'none'), coalesce(total, 0))
+                END AS violation
+         FROM reversed),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckReversalsParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckReversalsRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckReversals: what was reversed of a transfer is the sum of its reversals and no more than its amount, and only money
+// that moved, not by a reversal, is moved back.
+//
+//	WITH reversal AS (SELECT k.parent_id, sum(t.amount) AS total
+//	                  FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+//	                  WHERE k.kind = 'REVERSAL' AND t.status = 'SUCCESS'
+//	                    AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+//	                  GROUP BY k.parent_id),
+//	     marked AS (SELECT transfer_id, kind, reversed_amount
+//	                FROM transfer_detail
+//	                WHERE reversed_amount IS NOT NULL AND ($1::boolean OR transfer_id = ANY ($2::uuid[]))),
+//	     reversed AS NOT MATERIALIZED (
+//	         SELECT t.transfer_id, t.status, t.deferred, t.amount, m.kind, m.reversed_amount, r.total
+//	         FROM marked AS m
+//	         FULL JOIN reversal AS r ON r.parent_id = m.transfer_id
+//	         JOIN transfer AS t ON t.transfer_id = coalesce(m.transfer_id, r.parent_id)),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN reversed_amount IS DISTINCT FROM total OR total > amount
+//	                          OR status <> 'SUCCESS' OR deferred OR kind = 'REVERSAL'
+//	                     THEN format('transfer %s, %s: amount %s, reversed %s, but its reversals sum to %s', transfer_id, status,
+//	                                 amount, coalesce(reversed_amount::text, 'none'), coalesce(total, 0))
+//	                END AS violation
+//	         FROM reversed),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckReversals(ctx context.Context, db DBTX, arg CheckReversalsParams) (CheckReversalsRow, error) {
+	row := db.QueryRow(ctx, checkReversals, arg.Everything, arg.TransferIDs)
+	var i CheckReversalsRow
 	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
 	return i, err
 }
 
 const checkRunningBalances = `-- name: CheckRunningBalances :one
-WITH entry AS (SELECT from_account_id AS account_id, from_sequence AS sequence, -amount AS amount,
-                      from_balance AS balance, transfer_id, position
-               FROM transfer WHERE status = 'SUCCESS'
-               UNION ALL
-               SELECT to_account_id, to_sequence, amount, to_balance, transfer_id, position
-               FROM transfer WHERE status = 'SUCCESS'),
-     step AS (SELECT account_id, sequence, amount, balance, transfer_id, position,
-                     lag(balance, 1, 0::numeric) OVER w AS balance_before,
-                     lag(sequence, 1, 0::bigint) OVER w AS sequence_before,
-                     lag(position, 1, 0::bigint) OVER w AS position_before
-              FROM entry WINDOW w AS (PARTITION BY account_id ORDER BY sequence, position)),
-     bad AS (SELECT format('account %s, transfer %s: entry %s after %s, balance %s after %s by %s', account_id,
-                           transfer_id, sequence, sequence_before, balance, balance_before, amount) AS violation
-             FROM step
-             WHERE balance <> balance_before + amount OR sequence <> sequence_before + 1
-                OR position <= position_before)
-SELECT (SELECT count(*) FROM step)::bigint AS examined,
-       (SELECT count(*) FROM bad)::bigint AS violation_count,
-       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+WITH entry AS (
+         SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount,
+                f.from_balance AS balance, f.transfer_id, f.position
+         FROM transfer AS f
+         WHERE f.from_sequence IS NOT NULL AND ($1::boolean OR f.transfer_id = ANY ($2::uuid[]))
+         UNION ALL
+         SELECT t.to_account_id, t.to_sequence, t.amount, t.to_balance, t.transfer_id, t.position
+         FROM transfer AS t
+         WHERE t.to_sequence IS NOT NULL AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+     predecessor AS NOT MATERIALIZED (
+         SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.from_balance AS balance, f.position
+         FROM transfer AS f
+         WHERE f.from_sequence IS NOT NULL AND ($1::boolean OR f.transfer_id = ANY ($2::uuid[]))
+         UNION ALL
+         SELECT t.to_account_id, t.to_sequence, t.to_balance, t.position
+         FROM transfer AS t
+         WHERE t.to_sequence IS NOT NULL AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))
+         UNION ALL
+         SELECT account_id, entry_count, balance, 0::bigint FROM account_checkpoint WHERE NOT $1::boolean),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN e.sequence = 1 AND e.balance = e.amount THEN NULL
+                     WHEN e.balance = p.balance + e.amount AND e.position > p.position THEN NULL
+                     ELSE format('account %s, transfer %s: entry %s at position %s, balance %s by %s, after %s',
+                                 e.account_id, e.transfer_id, e.sequence, e.position, coalesce(e.balance::text, 'none'),
+                                 e.amount,
+                                 CASE WHEN p.sequence IS NULL THEN 'no entry'
+                                      ELSE format('balance %s at position %s', coalesce(p.balance::text, 'none'),
+                                                  p.position) END)
+                END AS violation
+         FROM entry AS e
+         LEFT JOIN predecessor AS p ON p.account_id = e.account_id AND p.sequence = e.sequence - 1
+         WHERE $1::boolean
+            OR NOT EXISTS (SELECT FROM account_checkpoint AS c
+                           WHERE c.account_id = e.account_id AND c.entry_count >= e.sequence)),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
 `
+
+type CheckRunningBalancesParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
 
 type CheckRunningBalancesRow struct {
 	Examined       int64
@@ -201,42 +1058,100 @@ type CheckRunningBalancesRow struct {
 	Violations     []string
 }
 
-// CheckRunningBalances: along each account, entries are numbered 1, 2, 3, … in the order of their positions, and each
-// running balance is the one before it plus the amount.
+// CheckRunningBalances: along each account, each entry follows from the one whose number is one less: its running balance
+// is that one's plus the amount, and its position is later. The checkpoint stands for the entry that it was made at.
 //
-//	WITH entry AS (SELECT from_account_id AS account_id, from_sequence AS sequence, -amount AS amount,
-//	                      from_balance AS balance, transfer_id, position
-//	               FROM transfer WHERE status = 'SUCCESS'
-//	               UNION ALL
-//	               SELECT to_account_id, to_sequence, amount, to_balance, transfer_id, position
-//	               FROM transfer WHERE status = 'SUCCESS'),
-//	     step AS (SELECT account_id, sequence, amount, balance, transfer_id, position,
-//	                     lag(balance, 1, 0::numeric) OVER w AS balance_before,
-//	                     lag(sequence, 1, 0::bigint) OVER w AS sequence_before,
-//	                     lag(position, 1, 0::bigint) OVER w AS position_before
-//	              FROM entry WINDOW w AS (PARTITION BY account_id ORDER BY sequence, position)),
-//	     bad AS (SELECT format('account %s, transfer %s: entry %s after %s, balance %s after %s by %s', account_id,
-//	                           transfer_id, sequence, sequence_before, balance, balance_before, amount) AS violation
-//	             FROM step
-//	             WHERE balance <> balance_before + amount OR sequence <> sequence_before + 1
-//	                OR position <= position_before)
-//	SELECT (SELECT count(*) FROM step)::bigint AS examined,
-//	       (SELECT count(*) FROM bad)::bigint AS violation_count,
-//	       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
-func (q *Queries) CheckRunningBalances(ctx context.Context, db DBTX) (CheckRunningBalancesRow, error) {
-	row := db.QueryRow(ctx, checkRunningBalances)
+//	WITH entry AS (
+//	         SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount,
+//	                f.from_balance AS balance, f.transfer_id, f.position
+//	         FROM transfer AS f
+//	         WHERE f.from_sequence IS NOT NULL AND ($1::boolean OR f.transfer_id = ANY ($2::uuid[]))
+//	         UNION ALL
+//	         SELECT t.to_account_id, t.to_sequence, t.amount, t.to_balance, t.transfer_id, t.position
+//	         FROM transfer AS t
+//	         WHERE t.to_sequence IS NOT NULL AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+//	     predecessor AS NOT MATERIALIZED (
+//	         SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.from_balance AS balance, f.position
+//	         FROM transfer AS f
+//	         WHERE f.from_sequence IS NOT NULL AND ($1::boolean OR f.transfer_id = ANY ($2::uuid[]))
+//	         UNION ALL
+//	         SELECT t.to_account_id, t.to_sequence, t.to_balance, t.position
+//	         FROM transfer AS t
+//	         WHERE t.to_sequence IS NOT NULL AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))
+//	         UNION ALL
+//	         SELECT account_id, entry_count, balance, 0::bigint FROM account_checkpoint WHERE NOT $1::boolean),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN e.sequence = 1 AND e.balance = e.amount THEN NULL
+//	                     WHEN e.balance = p.balance + e.amount AND e.position > p.position THEN NULL
+//	                     ELSE format('account %s, transfer %s: entry %s at position %s, balance %s by %s, after %s',
+//	                                 e.account_id, e.transfer_id, e.sequence, e.position, coalesce(e.balance::text, 'none'),
+//	                                 e.amount,
+//	                                 CASE WHEN p.sequence IS NULL THEN 'no entry'
+//	                                      ELSE format('balance %s at position %s', coalesce(p.balance::text, 'none'),
+//	                                                  p.position) END)
+//	                END AS violation
+//	         FROM entry AS e
+//	         LEFT JOIN predecessor AS p ON p.account_id = e.account_id AND p.sequence = e.sequence - 1
+//	         WHERE $1::boolean
+//	            OR NOT EXISTS (SELECT FROM account_checkpoint AS c
+//	                           WHERE c.account_id = e.account_id AND c.entry_count >= e.sequence)),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckRunningBalances(ctx context.Context, db DBTX, arg CheckRunningBalancesParams) (CheckRunningBalancesRow, error) {
+	row := db.QueryRow(ctx, checkRunningBalances, arg.Everything, arg.TransferIDs)
 	var i CheckRunningBalancesRow
 	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
 	return i, err
 }
 
-const checkSumZero = `-- name: CheckSumZero :one
+const checkSettings = `-- name: CheckSettings :exec
 
+SELECT set_config('work_mem', '64MB', true),
+       set_config('max_parallel_workers_per_gather',
+                  greatest(current_setting('max_parallel_workers_per_gather')::int, 2)::text, true),
+       set_config('enable_mergejoin', 'off', true),
+       set_config('jit', 'off', true),
+       set_config('statement_timeout', '0', true),
+       set_config('idle_in_transaction_session_timeout', '1min', true)
+`
+
+// Each check below proves one invariant from the rows alone and answers how many rows it examined, how many break the
+// invariant, and a sentence for each of the first ten. All run in one snapshot. Rows are judged while they are counted, in
+// one pass that processes can share; only when some are bad does a second pass collect the sentences.
+//
+// What a check is about is either everything or the transfers that are named, with whatever else must be read to judge
+// those. An entry is one side of a transfer that moved money; when only some transfers are named, the entries of an
+// account up to its checkpoint are taken as they were found then (account_checkpoint).
+// CheckSettings prepares the transaction of a proof. Each hash table may have 64 MB for each process, or the server's
+// hash_mem_multiplier times that; what needs more goes to temporary files. A query that takes minutes is worth a second
+// process, and a proof has a time limit of its own.
+//
+//	SELECT set_config('work_mem', '64MB', true),
+//	       set_config('max_parallel_workers_per_gather',
+//	                  greatest(current_setting('max_parallel_workers_per_gather')::int, 2)::text, true),
+//	       set_config('enable_mergejoin', 'off', true),
+//	       set_config('jit', 'off', true),
+//	       set_config('statement_timeout', '0', true),
+//	       set_config('idle_in_transaction_session_timeout', '1min', true)
+func (q *Queries) CheckSettings(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, checkSettings)
+	return err
+}
+
+const checkSumZero = `-- name: CheckSumZero :one
 WITH total AS (SELECT currency, sum(balance) AS total, count(*) AS accounts FROM account GROUP BY currency),
-     bad AS (SELECT format('currency %s: balances sum to %s', currency, total) AS violation FROM total WHERE total <> 0)
+     judged AS (SELECT CASE WHEN total <> 0 THEN format('currency %s: balances sum to %s', currency, total)
+                       END AS violation
+                FROM total),
+     tally AS (SELECT count(violation) AS bad FROM judged)
 SELECT coalesce((SELECT sum(accounts) FROM total), 0)::bigint AS examined,
-       (SELECT count(*) FROM bad)::bigint AS violation_count,
-       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+       t.bad AS violation_count,
+       ARRAY(SELECT violation FROM judged WHERE violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
 `
 
 type CheckSumZeroRow struct {
@@ -245,18 +1160,172 @@ type CheckSumZeroRow struct {
 	Violations     []string
 }
 
-// Each check below proves one invariant from the rows alone and answers how many rows it examined, how many break the
-// invariant, and a sentence for each of the first ten. All run in one snapshot.
 // CheckSumZero: double entry makes the balances of each currency sum to zero.
 //
 //	WITH total AS (SELECT currency, sum(balance) AS total, count(*) AS accounts FROM account GROUP BY currency),
-//	     bad AS (SELECT format('currency %s: balances sum to %s', currency, total) AS violation FROM total WHERE total <> 0)
+//	     judged AS (SELECT CASE WHEN total <> 0 THEN format('currency %s: balances sum to %s', currency, total)
+//	                       END AS violation
+//	                FROM total),
+//	     tally AS (SELECT count(violation) AS bad FROM judged)
 //	SELECT coalesce((SELECT sum(accounts) FROM total), 0)::bigint AS examined,
-//	       (SELECT count(*) FROM bad)::bigint AS violation_count,
-//	       ARRAY(SELECT violation FROM bad ORDER BY violation LIMIT 10)::text[] AS violations
+//	       t.bad AS violation_count,
+//	       ARRAY(SELECT violation FROM judged WHERE violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
 func (q *Queries) CheckSumZero(ctx context.Context, db DBTX) (CheckSumZeroRow, error) {
 	row := db.QueryRow(ctx, checkSumZero)
 	var i CheckSumZeroRow
 	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
 	return i, err
+}
+
+const checkVersions = `-- name: CheckVersions :one
+WITH made AS (SELECT k.parent_id, count(*) AS children
+              FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+              WHERE k.kind IN ('CAPTURE', 'EXECUTION') AND t.status = 'SUCCESS'
+                AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+              GROUP BY k.parent_id),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN version <= entry_count
+                     THEN format('account %s: version %s after %s entries', account_id, version, entry_count)
+                END AS violation
+         FROM account
+         UNION ALL
+         SELECT CASE WHEN version <> 1 THEN format('transfer %s: version %s, but it never changed', transfer_id, version)
+                END
+         FROM transfer
+         WHERE NOT deferred AND ($1::boolean OR transfer_id = ANY ($2::uuid[]))
+         UNION ALL
+         SELECT CASE WHEN t.version <> 1 + coalesce(m.children, 0) + (t.status = 'FAILED')::int
+                     THEN format('transfer %s, %s: version %s after %s captures or executions', t.transfer_id, t.status,
+                                 t.version, coalesce(m.children, 0))
+                END
+         FROM transfer AS t LEFT JOIN made AS m ON m.parent_id = t.transfer_id
+         WHERE t.deferred AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckVersionsParams struct {
+	Everything  bool
+	TransferIDs []uuid.UUID
+}
+
+type CheckVersionsRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckVersions: a version counts changes. An account has one for each entry and more; a transfer that was final from the
+// first has none; a deferred one has one for each capture or execution, and one for its end unless that was its end.
+//
+//	WITH made AS (SELECT k.parent_id, count(*) AS children
+//	              FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
+//	              WHERE k.kind IN ('CAPTURE', 'EXECUTION') AND t.status = 'SUCCESS'
+//	                AND ($1::boolean OR k.parent_id = ANY ($2::uuid[]))
+//	              GROUP BY k.parent_id),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN version <= entry_count
+//	                     THEN format('account %s: version %s after %s entries', account_id, version, entry_count)
+//	                END AS violation
+//	         FROM account
+//	         UNION ALL
+//	         SELECT CASE WHEN version <> 1 THEN format('transfer %s: version %s, but it never changed', transfer_id, version)
+//	                END
+//	         FROM transfer
+//	         WHERE NOT deferred AND ($1::boolean OR transfer_id = ANY ($2::uuid[]))
+//	         UNION ALL
+//	         SELECT CASE WHEN t.version <> 1 + coalesce(m.children, 0) + (t.status = 'FAILED')::int
+//	                     THEN format('transfer %s, %s: version %s after %s captures or executions', t.transfer_id, t.status,
+//	                                 t.version, coalesce(m.children, 0))
+//	                END
+//	         FROM transfer AS t LEFT JOIN made AS m ON m.parent_id = t.transfer_id
+//	         WHERE t.deferred AND ($1::boolean OR t.transfer_id = ANY ($2::uuid[]))),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckVersions(ctx context.Context, db DBTX, arg CheckVersionsParams) (CheckVersionsRow, error) {
+	row := db.QueryRow(ctx, checkVersions, arg.Everything, arg.TransferIDs)
+	var i CheckVersionsRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
+const checkpointAccountsPut = `-- name: CheckpointAccountsPut :exec
+INSERT INTO account_checkpoint (account_id, entry_count, balance, version, update_time)
+SELECT a.account_id, a.entry_count, a.balance, a.version, a.update_time
+FROM account AS a LEFT JOIN account_checkpoint AS c ON c.account_id = a.account_id
+WHERE c.account_id IS NULL OR a.version <> c.version OR a.entry_count <> c.entry_count OR a.balance <> c.balance
+ON CONFLICT (account_id) DO UPDATE
+SET entry_count = excluded.entry_count,
+    balance = excluded.balance,
+    version = excluded.version,
+    update_time = excluded.update_time
+`
+
+// CheckpointAccountsPut completes it, with the accounts that changed since the last.
+//
+//	INSERT INTO account_checkpoint (account_id, entry_count, balance, version, update_time)
+//	SELECT a.account_id, a.entry_count, a.balance, a.version, a.update_time
+//	FROM account AS a LEFT JOIN account_checkpoint AS c ON c.account_id = a.account_id
+//	WHERE c.account_id IS NULL OR a.version <> c.version OR a.entry_count <> c.entry_count OR a.balance <> c.balance
+//	ON CONFLICT (account_id) DO UPDATE
+//	SET entry_count = excluded.entry_count,
+//	    balance = excluded.balance,
+//	    version = excluded.version,
+//	    update_time = excluded.update_time
+func (q *Queries) CheckpointAccountsPut(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, checkpointAccountsPut)
+	return err
+}
+
+const checkpointForget = `-- name: CheckpointForget :exec
+UPDATE checkpoint SET snapshot_time = NULL WHERE checkpoint_id = 1
+`
+
+// CheckpointForget takes the checkpoint back: the next proof begins at the beginning.
+//
+//	UPDATE checkpoint SET snapshot_time = NULL WHERE checkpoint_id = 1
+func (q *Queries) CheckpointForget(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, checkpointForget)
+	return err
+}
+
+const checkpointGet = `-- name: CheckpointGet :one
+SELECT snapshot_time FROM checkpoint WHERE checkpoint_id = 1
+`
+
+// CheckpointGet answers when the checkpoint was made; NULL: there is none.
+//
+//	SELECT snapshot_time FROM checkpoint WHERE checkpoint_id = 1
+func (q *Queries) CheckpointGet(ctx context.Context, db DBTX) (*time.Time, error) {
+	row := db.QueryRow(ctx, checkpointGet)
+	var snapshot_time *time.Time
+	err := row.Scan(&snapshot_time)
+	return snapshot_time, err
+}
+
+const checkpointPut = `-- name: CheckpointPut :exec
+UPDATE checkpoint
+SET snapshot_time = $1,
+    pending_ids = ARRAY(SELECT d.transfer_id FROM transfer_detail AS d WHERE d.open_amount IS NOT NULL)
+WHERE checkpoint_id = 1
+`
+
+// CheckpointPut begins a checkpoint at the snapshot that was proved.
+//
+//	UPDATE checkpoint
+//	SET snapshot_time = $1,
+//	    pending_ids = ARRAY(SELECT d.transfer_id FROM transfer_detail AS d WHERE d.open_amount IS NOT NULL)
+//	WHERE checkpoint_id = 1
+func (q *Queries) CheckpointPut(ctx context.Context, db DBTX, snapshotTime *time.Time) error {
+	_, err := db.Exec(ctx, checkpointPut, snapshotTime)
+	return err
 }

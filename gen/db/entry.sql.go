@@ -13,11 +13,11 @@ import (
 )
 
 const entryListNewest = `-- name: EntryListNewest :many
-SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
 FROM ((SELECT f.transfer_id
        FROM transfer AS f
        WHERE f.from_account_id = $1
-         AND f.status = 'SUCCESS'
+         AND f.from_sequence IS NOT NULL
          AND (f.create_time, f.position) < ($2::timestamptz, $3::bigint)
          AND f.create_time >= $4
        ORDER BY f.create_time DESC, f.position DESC
@@ -26,13 +26,13 @@ FROM ((SELECT f.transfer_id
       (SELECT t.transfer_id
        FROM transfer AS t
        WHERE t.to_account_id = $1
-         AND t.status = 'SUCCESS'
+         AND t.to_sequence IS NOT NULL
          AND (t.create_time, t.position) < ($2::timestamptz, $3::bigint)
          AND t.create_time >= $4
        ORDER BY t.create_time DESC, t.position DESC
        LIMIT $5)) AS k
-JOIN transfer ON transfer.transfer_id = k.transfer_id
-ORDER BY transfer.create_time DESC, transfer.position DESC
+JOIN transfer_full ON transfer_full.transfer_id = k.transfer_id
+ORDER BY transfer_full.create_time DESC, transfer_full.position DESC
 LIMIT $5
 `
 
@@ -45,17 +45,17 @@ type EntryListNewestParams struct {
 }
 
 type EntryListNewestRow struct {
-	Transfer Transfer
+	TransferFull TransferFull
 }
 
 // EntryListNewest lists the movements of an account, newest first, before a place in the list. Each side is read in
 // order by its own index, never more rows than the page has.
 //
-//	SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
 //	FROM ((SELECT f.transfer_id
 //	       FROM transfer AS f
 //	       WHERE f.from_account_id = $1
-//	         AND f.status = 'SUCCESS'
+//	         AND f.from_sequence IS NOT NULL
 //	         AND (f.create_time, f.position) < ($2::timestamptz, $3::bigint)
 //	         AND f.create_time >= $4
 //	       ORDER BY f.create_time DESC, f.position DESC
@@ -64,13 +64,13 @@ type EntryListNewestRow struct {
 //	      (SELECT t.transfer_id
 //	       FROM transfer AS t
 //	       WHERE t.to_account_id = $1
-//	         AND t.status = 'SUCCESS'
+//	         AND t.to_sequence IS NOT NULL
 //	         AND (t.create_time, t.position) < ($2::timestamptz, $3::bigint)
 //	         AND t.create_time >= $4
 //	       ORDER BY t.create_time DESC, t.position DESC
 //	       LIMIT $5)) AS k
-//	JOIN transfer ON transfer.transfer_id = k.transfer_id
-//	ORDER BY transfer.create_time DESC, transfer.position DESC
+//	JOIN transfer_full ON transfer_full.transfer_id = k.transfer_id
+//	ORDER BY transfer_full.create_time DESC, transfer_full.position DESC
 //	LIMIT $5
 func (q *Queries) EntryListNewest(ctx context.Context, db DBTX, arg EntryListNewestParams) ([]EntryListNewestRow, error) {
 	rows, err := db.Query(ctx, entryListNewest,
@@ -88,24 +88,36 @@ func (q *Queries) EntryListNewest(ctx context.Context, db DBTX, arg EntryListNew
 	for rows.Next() {
 		var i EntryListNewestRow
 		if err := rows.Scan(
-			&i.Transfer.TransferID,
-			&i.Transfer.Position,
-			&i.Transfer.FromAccountID,
-			&i.Transfer.ToAccountID,
-			&i.Transfer.Amount,
-			&i.Transfer.Currency,
-			&i.Transfer.AskedCurrency,
-			&i.Transfer.Status,
-			&i.Transfer.ErrorReason,
-			&i.Transfer.FromBalance,
-			&i.Transfer.ToBalance,
-			&i.Transfer.FromSequence,
-			&i.Transfer.ToSequence,
-			&i.Transfer.Version,
-			&i.Transfer.CreateTime,
-			&i.Transfer.UpdateTime,
-			&i.Transfer.Reference,
-			&i.Transfer.Metadata,
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
 		); err != nil {
 			return nil, err
 		}
@@ -118,11 +130,11 @@ func (q *Queries) EntryListNewest(ctx context.Context, db DBTX, arg EntryListNew
 }
 
 const entryListOldest = `-- name: EntryListOldest :many
-SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
 FROM ((SELECT f.transfer_id
        FROM transfer AS f
        WHERE f.from_account_id = $1
-         AND f.status = 'SUCCESS'
+         AND f.from_sequence IS NOT NULL
          AND (f.create_time, f.position) > ($2::timestamptz, $3::bigint)
          AND f.create_time < $4
        ORDER BY f.create_time, f.position
@@ -131,13 +143,13 @@ FROM ((SELECT f.transfer_id
       (SELECT t.transfer_id
        FROM transfer AS t
        WHERE t.to_account_id = $1
-         AND t.status = 'SUCCESS'
+         AND t.to_sequence IS NOT NULL
          AND (t.create_time, t.position) > ($2::timestamptz, $3::bigint)
          AND t.create_time < $4
        ORDER BY t.create_time, t.position
        LIMIT $5)) AS k
-JOIN transfer ON transfer.transfer_id = k.transfer_id
-ORDER BY transfer.create_time, transfer.position
+JOIN transfer_full ON transfer_full.transfer_id = k.transfer_id
+ORDER BY transfer_full.create_time, transfer_full.position
 LIMIT $5
 `
 
@@ -150,16 +162,16 @@ type EntryListOldestParams struct {
 }
 
 type EntryListOldestRow struct {
-	Transfer Transfer
+	TransferFull TransferFull
 }
 
 // EntryListOldest lists the movements of an account, oldest first, after a place in the list.
 //
-//	SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
 //	FROM ((SELECT f.transfer_id
 //	       FROM transfer AS f
 //	       WHERE f.from_account_id = $1
-//	         AND f.status = 'SUCCESS'
+//	         AND f.from_sequence IS NOT NULL
 //	         AND (f.create_time, f.position) > ($2::timestamptz, $3::bigint)
 //	         AND f.create_time < $4
 //	       ORDER BY f.create_time, f.position
@@ -168,13 +180,13 @@ type EntryListOldestRow struct {
 //	      (SELECT t.transfer_id
 //	       FROM transfer AS t
 //	       WHERE t.to_account_id = $1
-//	         AND t.status = 'SUCCESS'
+//	         AND t.to_sequence IS NOT NULL
 //	         AND (t.create_time, t.position) > ($2::timestamptz, $3::bigint)
 //	         AND t.create_time < $4
 //	       ORDER BY t.create_time, t.position
 //	       LIMIT $5)) AS k
-//	JOIN transfer ON transfer.transfer_id = k.transfer_id
-//	ORDER BY transfer.create_time, transfer.position
+//	JOIN transfer_full ON transfer_full.transfer_id = k.transfer_id
+//	ORDER BY transfer_full.create_time, transfer_full.position
 //	LIMIT $5
 func (q *Queries) EntryListOldest(ctx context.Context, db DBTX, arg EntryListOldestParams) ([]EntryListOldestRow, error) {
 	rows, err := db.Query(ctx, entryListOldest,
@@ -192,24 +204,36 @@ func (q *Queries) EntryListOldest(ctx context.Context, db DBTX, arg EntryListOld
 	for rows.Next() {
 		var i EntryListOldestRow
 		if err := rows.Scan(
-			&i.Transfer.TransferID,
-			&i.Transfer.Position,
-			&i.Transfer.FromAccountID,
-			&i.Transfer.ToAccountID,
-			&i.Transfer.Amount,
-			&i.Transfer.Currency,
-			&i.Transfer.AskedCurrency,
-			&i.Transfer.Status,
-			&i.Transfer.ErrorReason,
-			&i.Transfer.FromBalance,
-			&i.Transfer.ToBalance,
-			&i.Transfer.FromSequence,
-			&i.Transfer.ToSequence,
-			&i.Transfer.Version,
-			&i.Transfer.CreateTime,
-			&i.Transfer.UpdateTime,
-			&i.Transfer.Reference,
-			&i.Transfer.Metadata,
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
 		); err != nil {
 			return nil, err
 		}

@@ -29,6 +29,23 @@ type Account struct {
 	ImageURL          string
 	Metadata          json.RawMessage
 	CreateFingerprint []byte
+	MaxBalance        decimal.NullDecimal
+	ForcedFloor       decimal.NullDecimal
+	Policy            json.RawMessage
+}
+
+type AccountCheckpoint struct {
+	AccountID  uuid.UUID
+	EntryCount int64
+	Balance    decimal.Decimal
+	Version    int64
+	UpdateTime time.Time
+}
+
+type Checkpoint struct {
+	CheckpointID int16
+	SnapshotTime *time.Time
+	PendingIds   []uuid.UUID
 }
 
 type Currency struct {
@@ -36,6 +53,31 @@ type Currency struct {
 	Scale           int16
 	EquityAccountID uuid.UUID
 	CreateTime      time.Time
+}
+
+type Schedule struct {
+	ScheduleID        uuid.UUID
+	FromAccountID     uuid.UUID
+	ToAccountID       uuid.UUID
+	Amount            decimal.Decimal
+	Currency          string
+	Cron              *string
+	TimeZone          *string
+	IntervalMicros    *int64
+	StartTime         time.Time
+	EndTime           *time.Time
+	MaxCount          *int64
+	CatchUp           string
+	Reference         string
+	Metadata          json.RawMessage
+	Status            string
+	NextTime          *time.Time
+	OccurrenceCount   int64
+	LastTransferID    uuid.NullUUID
+	CreateTime        time.Time
+	UpdateTime        time.Time
+	Version           int64
+	CreateFingerprint []byte
 }
 
 type Setting struct {
@@ -62,4 +104,55 @@ type Transfer struct {
 	UpdateTime    time.Time
 	Reference     string
 	Metadata      json.RawMessage
+	Deferred      bool
+}
+
+type TransferDetail struct {
+	TransferID         uuid.UUID
+	Kind               string
+	FromAccountID      uuid.NullUUID
+	ToAccountID        uuid.NullUUID
+	DueTime            *time.Time
+	OpenAmount         decimal.NullDecimal
+	PostedAmount       decimal.NullDecimal
+	ParentID           uuid.NullUUID
+	ReversedAmount     decimal.NullDecimal
+	GroupID            uuid.NullUUID
+	EffectiveTime      *time.Time
+	AskedAmount        decimal.NullDecimal
+	RequestFingerprint []byte
+	Refusal            json.RawMessage
+}
+
+type TransferFull struct {
+	TransferID         uuid.UUID
+	Position           int64
+	FromAccountID      uuid.UUID
+	ToAccountID        uuid.UUID
+	Amount             decimal.Decimal
+	Currency           string
+	AskedCurrency      string
+	Status             string
+	ErrorReason        *string
+	FromBalance        decimal.NullDecimal
+	ToBalance          decimal.NullDecimal
+	FromSequence       *int64
+	ToSequence         *int64
+	Version            int32
+	CreateTime         time.Time
+	UpdateTime         time.Time
+	Reference          string
+	Metadata           json.RawMessage
+	Deferred           bool
+	Kind               *string
+	DueTime            *time.Time
+	OpenAmount         decimal.NullDecimal
+	PostedAmount       decimal.NullDecimal
+	ParentID           uuid.NullUUID
+	ReversedAmount     decimal.NullDecimal
+	GroupID            uuid.NullUUID
+	EffectiveTime      *time.Time
+	AskedAmount        decimal.NullDecimal
+	RequestFingerprint []byte
+	Refusal            json.RawMessage
 }

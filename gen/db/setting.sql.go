@@ -11,12 +11,12 @@ import (
 )
 
 const clock = `-- name: Clock :one
-SELECT clock_timestamp()::timestamptz AS now
+SELECT ledger_now()::timestamptz AS now
 `
 
 // Clock answers the database's time. Its clock decides for all instances.
 //
-//	SELECT clock_timestamp()::timestamptz AS now
+//	SELECT ledger_now()::timestamptz AS now
 func (q *Queries) Clock(ctx context.Context, db DBTX) (time.Time, error) {
 	row := db.QueryRow(ctx, clock)
 	var now time.Time

@@ -14,9 +14,194 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+const holdsDue = `-- name: HoldsDue :many
+SELECT d.transfer_id, d.from_account_id, d.to_account_id
+FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+JOIN transfer_detail AS d ON d.from_account_id = m.account_id
+WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+UNION
+SELECT d.transfer_id, d.from_account_id, d.to_account_id
+FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+JOIN transfer_detail AS d ON d.to_account_id = m.account_id
+WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+ORDER BY transfer_id
+`
+
+type HoldsDueParams struct {
+	AccountIDs []uuid.UUID
+	Now        time.Time
+}
+
+type HoldsDueRow struct {
+	TransferID    uuid.UUID
+	FromAccountID uuid.NullUUID
+	ToAccountID   uuid.NullUUID
+}
+
+// HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled.
+//
+//	SELECT d.transfer_id, d.from_account_id, d.to_account_id
+//	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+//	JOIN transfer_detail AS d ON d.from_account_id = m.account_id
+//	WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+//	UNION
+//	SELECT d.transfer_id, d.from_account_id, d.to_account_id
+//	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
+//	JOIN transfer_detail AS d ON d.to_account_id = m.account_id
+//	WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+//	ORDER BY transfer_id
+func (q *Queries) HoldsDue(ctx context.Context, db DBTX, arg HoldsDueParams) ([]HoldsDueRow, error) {
+	rows, err := db.Query(ctx, holdsDue, arg.AccountIDs, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []HoldsDueRow{}
+	for rows.Next() {
+		var i HoldsDueRow
+		if err := rows.Scan(&i.TransferID, &i.FromAccountID, &i.ToAccountID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const transferDetailsAdvance = `-- name: TransferDetailsAdvance :exec
+UPDATE transfer_detail AS d
+SET open_amount = nullif(n.open_amount, '')::numeric,
+    posted_amount = nullif(n.posted_amount, '')::numeric,
+    reversed_amount = nullif(n.reversed_amount, '')::numeric,
+    refusal = nullif(n.refusal, '')::jsonb
+FROM (SELECT unnest($1::uuid[]) AS transfer_id,
+             unnest($2::text[]) AS open_amount,
+             unnest($3::text[]) AS posted_amount,
+             unnest($4::text[]) AS reversed_amount,
+             unnest($5::text[]) AS refusal) AS n
+WHERE d.transfer_id = n.transfer_id
+`
+
+type TransferDetailsAdvanceParams struct {
+	TransferIDs     []uuid.UUID
+	OpenAmounts     []string
+	PostedAmounts   []string
+	ReversedAmounts []string
+	Refusals        []string
+}
+
+// TransferDetailsAdvance changes the details of transfers, whose accounts' row locks are held. Empty texts stand for NULL.
+//
+//	UPDATE transfer_detail AS d
+//	SET open_amount = nullif(n.open_amount, '')::numeric,
+//	    posted_amount = nullif(n.posted_amount, '')::numeric,
+//	    reversed_amount = nullif(n.reversed_amount, '')::numeric,
+//	    refusal = nullif(n.refusal, '')::jsonb
+//	FROM (SELECT unnest($1::uuid[]) AS transfer_id,
+//	             unnest($2::text[]) AS open_amount,
+//	             unnest($3::text[]) AS posted_amount,
+//	             unnest($4::text[]) AS reversed_amount,
+//	             unnest($5::text[]) AS refusal) AS n
+//	WHERE d.transfer_id = n.transfer_id
+func (q *Queries) TransferDetailsAdvance(ctx context.Context, db DBTX, arg TransferDetailsAdvanceParams) error {
+	_, err := db.Exec(ctx, transferDetailsAdvance,
+		arg.TransferIDs,
+		arg.OpenAmounts,
+		arg.PostedAmounts,
+		arg.ReversedAmounts,
+		arg.Refusals,
+	)
+	return err
+}
+
+const transferDetailsInsert = `-- name: TransferDetailsInsert :exec
+INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
+                             parent_id, group_id, effective_time, asked_amount, request_fingerprint, refusal)
+SELECT n.transfer_id, n.kind, nullif(n.from_account_id, '')::uuid, nullif(n.to_account_id, '')::uuid,
+       nullif(n.due_time, '0001-01-01 00:00:00Z'), nullif(n.open_amount, '')::numeric,
+       nullif(n.posted_amount, '')::numeric, nullif(n.parent_id, '')::uuid, nullif(n.group_id, '')::uuid,
+       nullif(n.effective_time, '0001-01-01 00:00:00Z'), nullif(n.asked_amount, '')::numeric,
+       nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
+FROM (SELECT unnest($1::uuid[]) AS transfer_id,
+             unnest($2::text[]) AS kind,
+             unnest($3::text[]) AS from_account_id,
+             unnest($4::text[]) AS to_account_id,
+             unnest($5::timestamptz[]) AS due_time,
+             unnest($6::text[]) AS open_amount,
+             unnest($7::text[]) AS posted_amount,
+             unnest($8::text[]) AS parent_id,
+             unnest($9::text[]) AS group_id,
+             unnest($10::timestamptz[]) AS effective_time,
+             unnest($11::text[]) AS asked_amount,
+             unnest($12::bytea[]) AS request_fingerprint,
+             unnest($13::text[]) AS refusal) AS n
+ORDER BY n.transfer_id
+`
+
+type TransferDetailsInsertParams struct {
+	TransferIDs         []uuid.UUID
+	Kinds               []string
+	FromAccounts        []string
+	ToAccounts          []string
+	DueTimes            []time.Time
+	OpenAmounts         []string
+	PostedAmounts       []string
+	Parents             []string
+	Groups              []string
+	EffectiveTimes      []time.Time
+	AskedAmounts        []string
+	RequestFingerprints [][]byte
+	Refusals            []string
+}
+
+// TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for due_time and
+// effective_time, the time 0001-01-01 stand for NULL.
+//
+//	INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
+//	                             parent_id, group_id, effective_time, asked_amount, request_fingerprint, refusal)
+//	SELECT n.transfer_id, n.kind, nullif(n.from_account_id, '')::uuid, nullif(n.to_account_id, '')::uuid,
+//	       nullif(n.due_time, '0001-01-01 00:00:00Z'), nullif(n.open_amount, '')::numeric,
+//	       nullif(n.posted_amount, '')::numeric, nullif(n.parent_id, '')::uuid, nullif(n.group_id, '')::uuid,
+//	       nullif(n.effective_time, '0001-01-01 00:00:00Z'), nullif(n.asked_amount, '')::numeric,
+//	       nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
+//	FROM (SELECT unnest($1::uuid[]) AS transfer_id,
+//	             unnest($2::text[]) AS kind,
+//	             unnest($3::text[]) AS from_account_id,
+//	             unnest($4::text[]) AS to_account_id,
+//	             unnest($5::timestamptz[]) AS due_time,
+//	             unnest($6::text[]) AS open_amount,
+//	             unnest($7::text[]) AS posted_amount,
+//	             unnest($8::text[]) AS parent_id,
+//	             unnest($9::text[]) AS group_id,
+//	             unnest($10::timestamptz[]) AS effective_time,
+//	             unnest($11::text[]) AS asked_amount,
+//	             unnest($12::bytea[]) AS request_fingerprint,
+//	             unnest($13::text[]) AS refusal) AS n
+//	ORDER BY n.transfer_id
+func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg TransferDetailsInsertParams) error {
+	_, err := db.Exec(ctx, transferDetailsInsert,
+		arg.TransferIDs,
+		arg.Kinds,
+		arg.FromAccounts,
+		arg.ToAccounts,
+		arg.DueTimes,
+		arg.OpenAmounts,
+		arg.PostedAmounts,
+		arg.Parents,
+		arg.Groups,
+		arg.EffectiveTimes,
+		arg.AskedAmounts,
+		arg.RequestFingerprints,
+		arg.Refusals,
+	)
+	return err
+}
+
 const transferList = `-- name: TransferList :many
-SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
-FROM transfer
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+FROM transfer_full
 WHERE (create_time, position) < ($1::timestamptz, $2::bigint)
   AND create_time >= $3
   AND ($4::text = '' OR status = $4)
@@ -35,13 +220,13 @@ type TransferListParams struct {
 }
 
 type TransferListRow struct {
-	Transfer Transfer
+	TransferFull TransferFull
 }
 
 // TransferList lists all transfers, newest first, before a place in the list.
 //
-//	SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
-//	FROM transfer
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	FROM transfer_full
 //	WHERE (create_time, position) < ($1::timestamptz, $2::bigint)
 //	  AND create_time >= $3
 //	  AND ($4::text = '' OR status = $4)
@@ -65,24 +250,36 @@ func (q *Queries) TransferList(ctx context.Context, db DBTX, arg TransferListPar
 	for rows.Next() {
 		var i TransferListRow
 		if err := rows.Scan(
-			&i.Transfer.TransferID,
-			&i.Transfer.Position,
-			&i.Transfer.FromAccountID,
-			&i.Transfer.ToAccountID,
-			&i.Transfer.Amount,
-			&i.Transfer.Currency,
-			&i.Transfer.AskedCurrency,
-			&i.Transfer.Status,
-			&i.Transfer.ErrorReason,
-			&i.Transfer.FromBalance,
-			&i.Transfer.ToBalance,
-			&i.Transfer.FromSequence,
-			&i.Transfer.ToSequence,
-			&i.Transfer.Version,
-			&i.Transfer.CreateTime,
-			&i.Transfer.UpdateTime,
-			&i.Transfer.Reference,
-			&i.Transfer.Metadata,
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
 		); err != nil {
 			return nil, err
 		}
@@ -95,7 +292,7 @@ func (q *Queries) TransferList(ctx context.Context, db DBTX, arg TransferListPar
 }
 
 const transferListByAccount = `-- name: TransferListByAccount :many
-SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
 FROM ((SELECT f.transfer_id
        FROM transfer AS f
        WHERE f.from_account_id = $1
@@ -115,8 +312,8 @@ FROM ((SELECT f.transfer_id
          AND ($6::text = '' OR t.currency = $6)
        ORDER BY t.create_time DESC, t.position DESC
        LIMIT $7)) AS k
-JOIN transfer ON transfer.transfer_id = k.transfer_id
-ORDER BY transfer.create_time DESC, transfer.position DESC
+JOIN transfer_full ON transfer_full.transfer_id = k.transfer_id
+ORDER BY transfer_full.create_time DESC, transfer_full.position DESC
 LIMIT $7
 `
 
@@ -131,13 +328,13 @@ type TransferListByAccountParams struct {
 }
 
 type TransferListByAccountRow struct {
-	Transfer Transfer
+	TransferFull TransferFull
 }
 
 // TransferListByAccount lists the transfers from or to one account, newest first, before a place in the list. Each side
 // is read in order by its own index, never more rows than the page has; an OR of the two would sort all of them.
 //
-//	SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
 //	FROM ((SELECT f.transfer_id
 //	       FROM transfer AS f
 //	       WHERE f.from_account_id = $1
@@ -157,8 +354,8 @@ type TransferListByAccountRow struct {
 //	         AND ($6::text = '' OR t.currency = $6)
 //	       ORDER BY t.create_time DESC, t.position DESC
 //	       LIMIT $7)) AS k
-//	JOIN transfer ON transfer.transfer_id = k.transfer_id
-//	ORDER BY transfer.create_time DESC, transfer.position DESC
+//	JOIN transfer_full ON transfer_full.transfer_id = k.transfer_id
+//	ORDER BY transfer_full.create_time DESC, transfer_full.position DESC
 //	LIMIT $7
 func (q *Queries) TransferListByAccount(ctx context.Context, db DBTX, arg TransferListByAccountParams) ([]TransferListByAccountRow, error) {
 	rows, err := db.Query(ctx, transferListByAccount,
@@ -178,24 +375,212 @@ func (q *Queries) TransferListByAccount(ctx context.Context, db DBTX, arg Transf
 	for rows.Next() {
 		var i TransferListByAccountRow
 		if err := rows.Scan(
-			&i.Transfer.TransferID,
-			&i.Transfer.Position,
-			&i.Transfer.FromAccountID,
-			&i.Transfer.ToAccountID,
-			&i.Transfer.Amount,
-			&i.Transfer.Currency,
-			&i.Transfer.AskedCurrency,
-			&i.Transfer.Status,
-			&i.Transfer.ErrorReason,
-			&i.Transfer.FromBalance,
-			&i.Transfer.ToBalance,
-			&i.Transfer.FromSequence,
-			&i.Transfer.ToSequence,
-			&i.Transfer.Version,
-			&i.Transfer.CreateTime,
-			&i.Transfer.UpdateTime,
-			&i.Transfer.Reference,
-			&i.Transfer.Metadata,
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const transferListByGroup = `-- name: TransferListByGroup :many
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+FROM transfer_full
+WHERE group_id = $1::uuid
+  AND (create_time, position) < ($2::timestamptz, $3::bigint)
+  AND ($4::text = '' OR status = $4)
+ORDER BY create_time DESC, position DESC
+LIMIT $5
+`
+
+type TransferListByGroupParams struct {
+	GroupID        uuid.UUID
+	BeforeTime     time.Time
+	BeforePosition int64
+	Status         string
+	RowLimit       int32
+}
+
+type TransferListByGroupRow struct {
+	TransferFull TransferFull
+}
+
+// TransferListByGroup lists the transfers of a group, newest first, before a place in the list.
+//
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	FROM transfer_full
+//	WHERE group_id = $1::uuid
+//	  AND (create_time, position) < ($2::timestamptz, $3::bigint)
+//	  AND ($4::text = '' OR status = $4)
+//	ORDER BY create_time DESC, position DESC
+//	LIMIT $5
+func (q *Queries) TransferListByGroup(ctx context.Context, db DBTX, arg TransferListByGroupParams) ([]TransferListByGroupRow, error) {
+	rows, err := db.Query(ctx, transferListByGroup,
+		arg.GroupID,
+		arg.BeforeTime,
+		arg.BeforePosition,
+		arg.Status,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TransferListByGroupRow{}
+	for rows.Next() {
+		var i TransferListByGroupRow
+		if err := rows.Scan(
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const transferListByParent = `-- name: TransferListByParent :many
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+FROM transfer_full
+WHERE parent_id = $1::uuid
+  AND (create_time, position) < ($2::timestamptz, $3::bigint)
+  AND ($4::text = '' OR status = $4)
+ORDER BY create_time DESC, position DESC
+LIMIT $5
+`
+
+type TransferListByParentParams struct {
+	ParentID       uuid.UUID
+	BeforeTime     time.Time
+	BeforePosition int64
+	Status         string
+	RowLimit       int32
+}
+
+type TransferListByParentRow struct {
+	TransferFull TransferFull
+}
+
+// TransferListByParent lists the captures, execution or reversals of a transfer, newest first, before a place in the list.
+//
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	FROM transfer_full
+//	WHERE parent_id = $1::uuid
+//	  AND (create_time, position) < ($2::timestamptz, $3::bigint)
+//	  AND ($4::text = '' OR status = $4)
+//	ORDER BY create_time DESC, position DESC
+//	LIMIT $5
+func (q *Queries) TransferListByParent(ctx context.Context, db DBTX, arg TransferListByParentParams) ([]TransferListByParentRow, error) {
+	rows, err := db.Query(ctx, transferListByParent,
+		arg.ParentID,
+		arg.BeforeTime,
+		arg.BeforePosition,
+		arg.Status,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TransferListByParentRow{}
+	for rows.Next() {
+		var i TransferListByParentRow
+		if err := rows.Scan(
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
 		); err != nil {
 			return nil, err
 		}
@@ -208,8 +593,8 @@ func (q *Queries) TransferListByAccount(ctx context.Context, db DBTX, arg Transf
 }
 
 const transferListByReference = `-- name: TransferListByReference :many
-SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
-FROM transfer
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+FROM transfer_full
 WHERE reference = $1
   AND reference <> ''
   AND (create_time, position) < ($2::timestamptz, $3::bigint)
@@ -234,14 +619,14 @@ type TransferListByReferenceParams struct {
 }
 
 type TransferListByReferenceRow struct {
-	Transfer Transfer
+	TransferFull TransferFull
 }
 
 // TransferListByReference lists the transfers with one reference, newest first, before a place in the list. The
 // reference is never empty; saying so lets the partial index serve.
 //
-//	SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
-//	FROM transfer
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	FROM transfer_full
 //	WHERE reference = $1
 //	  AND reference <> ''
 //	  AND (create_time, position) < ($2::timestamptz, $3::bigint)
@@ -271,24 +656,36 @@ func (q *Queries) TransferListByReference(ctx context.Context, db DBTX, arg Tran
 	for rows.Next() {
 		var i TransferListByReferenceRow
 		if err := rows.Scan(
-			&i.Transfer.TransferID,
-			&i.Transfer.Position,
-			&i.Transfer.FromAccountID,
-			&i.Transfer.ToAccountID,
-			&i.Transfer.Amount,
-			&i.Transfer.Currency,
-			&i.Transfer.AskedCurrency,
-			&i.Transfer.Status,
-			&i.Transfer.ErrorReason,
-			&i.Transfer.FromBalance,
-			&i.Transfer.ToBalance,
-			&i.Transfer.FromSequence,
-			&i.Transfer.ToSequence,
-			&i.Transfer.Version,
-			&i.Transfer.CreateTime,
-			&i.Transfer.UpdateTime,
-			&i.Transfer.Reference,
-			&i.Transfer.Metadata,
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
 		); err != nil {
 			return nil, err
 		}
@@ -300,20 +697,96 @@ func (q *Queries) TransferListByReference(ctx context.Context, db DBTX, arg Tran
 	return items, nil
 }
 
+const transfersAdvance = `-- name: TransfersAdvance :many
+UPDATE transfer AS t
+SET status = n.status,
+    error_reason = nullif(n.error_reason, ''),
+    from_balance = n.from_balance,
+    to_balance = n.to_balance,
+    version = n.version,
+    update_time = greatest(t.update_time, $1)
+FROM (SELECT unnest($2::uuid[]) AS transfer_id,
+             unnest($3::text[]) AS status,
+             unnest($4::text[]) AS error_reason,
+             unnest($5::numeric[]) AS from_balance,
+             unnest($6::numeric[]) AS to_balance,
+             unnest($7::int[]) AS version) AS n
+WHERE t.transfer_id = n.transfer_id
+  AND t.status = 'INIT'
+RETURNING t.transfer_id
+`
+
+type TransfersAdvanceParams struct {
+	DecidedAt    time.Time
+	TransferIDs  []uuid.UUID
+	Statuses     []string
+	ErrorReasons []string
+	FromBalances []decimal.Decimal
+	ToBalances   []decimal.Decimal
+	Versions     []int32
+}
+
+// TransfersAdvance changes transfers that are INIT, whose accounts' row locks are held: none of them is final yet. It
+// answers fewer rows than it was given when that is not so; then the caller rolls back.
+//
+//	UPDATE transfer AS t
+//	SET status = n.status,
+//	    error_reason = nullif(n.error_reason, ''),
+//	    from_balance = n.from_balance,
+//	    to_balance = n.to_balance,
+//	    version = n.version,
+//	    update_time = greatest(t.update_time, $1)
+//	FROM (SELECT unnest($2::uuid[]) AS transfer_id,
+//	             unnest($3::text[]) AS status,
+//	             unnest($4::text[]) AS error_reason,
+//	             unnest($5::numeric[]) AS from_balance,
+//	             unnest($6::numeric[]) AS to_balance,
+//	             unnest($7::int[]) AS version) AS n
+//	WHERE t.transfer_id = n.transfer_id
+//	  AND t.status = 'INIT'
+//	RETURNING t.transfer_id
+func (q *Queries) TransfersAdvance(ctx context.Context, db DBTX, arg TransfersAdvanceParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, transfersAdvance,
+		arg.DecidedAt,
+		arg.TransferIDs,
+		arg.Statuses,
+		arg.ErrorReasons,
+		arg.FromBalances,
+		arg.ToBalances,
+		arg.Versions,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var transfer_id uuid.UUID
+		if err := rows.Scan(&transfer_id); err != nil {
+			return nil, err
+		}
+		items = append(items, transfer_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const transfersGet = `-- name: TransfersGet :many
-SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
-FROM transfer
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+FROM transfer_full
 WHERE transfer_id = ANY ($1::uuid[])
 `
 
 type TransfersGetRow struct {
-	Transfer Transfer
+	TransferFull TransferFull
 }
 
 // TransfersGet reads transfers, in no order.
 //
-//	SELECT transfer.transfer_id, transfer.position, transfer.from_account_id, transfer.to_account_id, transfer.amount, transfer.currency, transfer.asked_currency, transfer.status, transfer.error_reason, transfer.from_balance, transfer.to_balance, transfer.from_sequence, transfer.to_sequence, transfer.version, transfer.create_time, transfer.update_time, transfer.reference, transfer.metadata
-//	FROM transfer
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	FROM transfer_full
 //	WHERE transfer_id = ANY ($1::uuid[])
 func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.UUID) ([]TransfersGetRow, error) {
 	rows, err := db.Query(ctx, transfersGet, transferIds)
@@ -325,24 +798,36 @@ func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.
 	for rows.Next() {
 		var i TransfersGetRow
 		if err := rows.Scan(
-			&i.Transfer.TransferID,
-			&i.Transfer.Position,
-			&i.Transfer.FromAccountID,
-			&i.Transfer.ToAccountID,
-			&i.Transfer.Amount,
-			&i.Transfer.Currency,
-			&i.Transfer.AskedCurrency,
-			&i.Transfer.Status,
-			&i.Transfer.ErrorReason,
-			&i.Transfer.FromBalance,
-			&i.Transfer.ToBalance,
-			&i.Transfer.FromSequence,
-			&i.Transfer.ToSequence,
-			&i.Transfer.Version,
-			&i.Transfer.CreateTime,
-			&i.Transfer.UpdateTime,
-			&i.Transfer.Reference,
-			&i.Transfer.Metadata,
+			&i.TransferFull.TransferID,
+			&i.TransferFull.Position,
+			&i.TransferFull.FromAccountID,
+			&i.TransferFull.ToAccountID,
+			&i.TransferFull.Amount,
+			&i.TransferFull.Currency,
+			&i.TransferFull.AskedCurrency,
+			&i.TransferFull.Status,
+			&i.TransferFull.ErrorReason,
+			&i.TransferFull.FromBalance,
+			&i.TransferFull.ToBalance,
+			&i.TransferFull.FromSequence,
+			&i.TransferFull.ToSequence,
+			&i.TransferFull.Version,
+			&i.TransferFull.CreateTime,
+			&i.TransferFull.UpdateTime,
+			&i.TransferFull.Reference,
+			&i.TransferFull.Metadata,
+			&i.TransferFull.Deferred,
+			&i.TransferFull.Kind,
+			&i.TransferFull.DueTime,
+			&i.TransferFull.OpenAmount,
+			&i.TransferFull.PostedAmount,
+			&i.TransferFull.ParentID,
+			&i.TransferFull.ReversedAmount,
+			&i.TransferFull.GroupID,
+			&i.TransferFull.EffectiveTime,
+			&i.TransferFull.AskedAmount,
+			&i.TransferFull.RequestFingerprint,
+			&i.TransferFull.Refusal,
 		); err != nil {
 			return nil, err
 		}
@@ -356,10 +841,11 @@ func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.
 
 const transfersInsert = `-- name: TransfersInsert :exec
 INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
-                      error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time, update_time,
-                      reference, metadata)
+                      deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
+                      update_time, reference, metadata)
 OVERRIDING SYSTEM VALUE
 SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+       n.status = 'INIT',
        nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
        nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
 FROM (SELECT nextval('transfer_position_seq') AS position,
@@ -403,10 +889,11 @@ type TransfersInsertParams struct {
 // want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL.
 //
 //	INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
-//	                      error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time, update_time,
-//	                      reference, metadata)
+//	                      deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
+//	                      update_time, reference, metadata)
 //	OVERRIDING SYSTEM VALUE
 //	SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+//	       n.status = 'INIT',
 //	       nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
 //	       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
 //	FROM (SELECT nextval('transfer_position_seq') AS position,
@@ -444,4 +931,95 @@ func (q *Queries) TransfersInsert(ctx context.Context, db DBTX, arg TransfersIns
 		arg.Metadata,
 	)
 	return err
+}
+
+const transfersReversed = `-- name: TransfersReversed :exec
+INSERT INTO transfer_detail (transfer_id, kind, reversed_amount)
+SELECT n.transfer_id, 'TRANSFER', n.reversed_amount
+FROM (SELECT unnest($1::uuid[]) AS transfer_id,
+             unnest($2::numeric[]) AS reversed_amount) AS n
+ORDER BY n.transfer_id
+`
+
+type TransfersReversedParams struct {
+	TransferIDs     []uuid.UUID
+	ReversedAmounts []decimal.Decimal
+}
+
+// TransfersReversed gives plain transfers, which have no details until then, what was reversed of them.
+//
+//	INSERT INTO transfer_detail (transfer_id, kind, reversed_amount)
+//	SELECT n.transfer_id, 'TRANSFER', n.reversed_amount
+//	FROM (SELECT unnest($1::uuid[]) AS transfer_id,
+//	             unnest($2::numeric[]) AS reversed_amount) AS n
+//	ORDER BY n.transfer_id
+func (q *Queries) TransfersReversed(ctx context.Context, db DBTX, arg TransfersReversedParams) error {
+	_, err := db.Exec(ctx, transfersReversed, arg.TransferIDs, arg.ReversedAmounts)
+	return err
+}
+
+const usageGet = `-- name: UsageGet :many
+SELECT w.ordinal::bigint AS ordinal, u.amount::numeric AS amount, u.count::bigint AS count
+FROM (SELECT unnest($1::bigint[]) AS ordinal,
+             unnest($2::uuid[]) AS account_id,
+             unnest($3::timestamptz[]) AS since) AS w
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(p.paid), 0)::numeric AS amount, count(*) AS count
+    FROM (SELECT CASE WHEN d.kind = 'HOLD' THEN d.posted_amount + coalesce(d.open_amount, 0) ELSE t.amount END AS paid
+          FROM transfer AS t
+          LEFT JOIN transfer_detail AS d ON d.transfer_id = t.transfer_id
+          WHERE t.from_account_id = w.account_id
+            AND t.create_time > w.since
+            AND (d.kind IS NULL OR d.kind IN ('TRANSFER', 'EXECUTION', 'HOLD'))
+            AND (t.status = 'SUCCESS' OR d.kind = 'HOLD')) AS p
+    WHERE p.paid > 0) AS u
+`
+
+type UsageGetParams struct {
+	Ordinals   []int64
+	AccountIDs []uuid.UUID
+	Since      []time.Time
+}
+
+type UsageGetRow struct {
+	Ordinal int64
+	Amount  decimal.Decimal
+	Count   int64
+}
+
+// UsageGet sums what accounts paid since a time each, as rolling limits count it: a hold counts when it is made, less what
+// was released; a scheduled transfer when it is executed; captures and reversals do not count.
+//
+//	SELECT w.ordinal::bigint AS ordinal, u.amount::numeric AS amount, u.count::bigint AS count
+//	FROM (SELECT unnest($1::bigint[]) AS ordinal,
+//	             unnest($2::uuid[]) AS account_id,
+//	             unnest($3::timestamptz[]) AS since) AS w
+//	CROSS JOIN LATERAL (
+//	    SELECT coalesce(sum(p.paid), 0)::numeric AS amount, count(*) AS count
+//	    FROM (SELECT CASE WHEN d.kind = 'HOLD' THEN d.posted_amount + coalesce(d.open_amount, 0) ELSE t.amount END AS paid
+//	          FROM transfer AS t
+//	          LEFT JOIN transfer_detail AS d ON d.transfer_id = t.transfer_id
+//	          WHERE t.from_account_id = w.account_id
+//	            AND t.create_time > w.since
+//	            AND (d.kind IS NULL OR d.kind IN ('TRANSFER', 'EXECUTION', 'HOLD'))
+//	            AND (t.status = 'SUCCESS' OR d.kind = 'HOLD')) AS p
+//	    WHERE p.paid > 0) AS u
+func (q *Queries) UsageGet(ctx context.Context, db DBTX, arg UsageGetParams) ([]UsageGetRow, error) {
+	rows, err := db.Query(ctx, usageGet, arg.Ordinals, arg.AccountIDs, arg.Since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageGetRow{}
+	for rows.Next() {
+		var i UsageGetRow
+		if err := rows.Scan(&i.Ordinal, &i.Amount, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -46,7 +46,7 @@ func openDirect(ctx context.Context, databaseURL, workload string, batch int, p 
 }
 
 func directBatch(ctx context.Context, l *ledger.Ledger, params []ledger.TransferParams) (int, error) {
-	outcomes, err := l.TransferBatch(ctx, params, false)
+	outcomes, err := l.TransferBatch(ctx, params, ledger.BatchOptions{})
 	if err != nil {
 		return 0, err
 	}

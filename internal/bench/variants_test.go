@@ -138,11 +138,11 @@ func (d *variantDB) int64(t testing.TB, sql string) (n int64) {
 func (d *variantDB) prove(t testing.TB) {
 	t.Helper()
 	q, conn := db.New(), d.conns[0]
-	balances, err := q.CheckBalances(t.Context(), conn)
+	balances, err := q.CheckBalances(t.Context(), conn, db.CheckBalancesParams{Everything: true})
 	if err != nil || balances.ViolationCount > 0 {
 		t.Errorf("%v %v", balances, err)
 	}
-	running, err := q.CheckRunningBalances(t.Context(), conn)
+	running, err := q.CheckRunningBalances(t.Context(), conn, db.CheckRunningBalancesParams{Everything: true})
 	if err != nil || running.ViolationCount > 0 {
 		t.Errorf("%v %v", running, err)
 	}

@@ -11,8 +11,10 @@ package transfersv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
+	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -26,6 +28,59 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// By which time entries belong to the period of a statement.
+type StatementBasis int32
+
+const (
+	// By create_time.
+	StatementBasis_STATEMENT_BASIS_UNSPECIFIED StatementBasis = 0
+	// By create_time, in the order in which the entries were made.
+	StatementBasis_STATEMENT_BASIS_CREATE_TIME StatementBasis = 1
+	// By effective_time where there is one, else by create_time; in that order. The running balance is that of this order.
+	StatementBasis_STATEMENT_BASIS_EFFECTIVE_TIME StatementBasis = 2
+)
+
+// Enum value maps for StatementBasis.
+var (
+	StatementBasis_name = map[int32]string{
+		0: "STATEMENT_BASIS_UNSPECIFIED",
+		1: "STATEMENT_BASIS_CREATE_TIME",
+		2: "STATEMENT_BASIS_EFFECTIVE_TIME",
+	}
+	StatementBasis_value = map[string]int32{
+		"STATEMENT_BASIS_UNSPECIFIED":    0,
+		"STATEMENT_BASIS_CREATE_TIME":    1,
+		"STATEMENT_BASIS_EFFECTIVE_TIME": 2,
+	}
+)
+
+func (x StatementBasis) Enum() *StatementBasis {
+	p := new(StatementBasis)
+	*p = x
+	return p
+}
+
+func (x StatementBasis) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StatementBasis) Descriptor() protoreflect.EnumDescriptor {
+	return file_transfers_v1_account_proto_enumTypes[0].Descriptor()
+}
+
+func (StatementBasis) Type() protoreflect.EnumType {
+	return &file_transfers_v1_account_proto_enumTypes[0]
+}
+
+func (x StatementBasis) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StatementBasis.Descriptor instead.
+func (StatementBasis) EnumDescriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{0}
+}
 
 // What an account may do.
 type Account_Status int32
@@ -68,11 +123,11 @@ func (x Account_Status) String() string {
 }
 
 func (Account_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_transfers_v1_account_proto_enumTypes[0].Descriptor()
+	return file_transfers_v1_account_proto_enumTypes[1].Descriptor()
 }
 
 func (Account_Status) Type() protoreflect.EnumType {
-	return &file_transfers_v1_account_proto_enumTypes[0]
+	return &file_transfers_v1_account_proto_enumTypes[1]
 }
 
 func (x Account_Status) Number() protoreflect.EnumNumber {
@@ -121,11 +176,11 @@ func (x ListEntriesRequest_Order) String() string {
 }
 
 func (ListEntriesRequest_Order) Descriptor() protoreflect.EnumDescriptor {
-	return file_transfers_v1_account_proto_enumTypes[1].Descriptor()
+	return file_transfers_v1_account_proto_enumTypes[2].Descriptor()
 }
 
 func (ListEntriesRequest_Order) Type() protoreflect.EnumType {
-	return &file_transfers_v1_account_proto_enumTypes[1]
+	return &file_transfers_v1_account_proto_enumTypes[2]
 }
 
 func (x ListEntriesRequest_Order) Number() protoreflect.EnumNumber {
@@ -134,7 +189,7 @@ func (x ListEntriesRequest_Order) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListEntriesRequest_Order.Descriptor instead.
 func (ListEntriesRequest_Order) EnumDescriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{10, 0}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // An Account holds a balance in one currency. All amounts are decimal strings with the currency's scale.
@@ -169,7 +224,17 @@ type Account struct {
 	// When the account was opened, by the database's clock. Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the account last changed, a movement included. Output only.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// The ceiling that balance plus incoming never goes above. Unset: none.
+	MaxBalance *string `protobuf:"bytes,15,opt,name=max_balance,json=maxBalance,proto3,oneof" json:"max_balance,omitempty"`
+	// The most that one transfer may take from the account, greater than zero. Unset: no cap.
+	MaxTransferAmount *string `protobuf:"bytes,16,opt,name=max_transfer_amount,json=maxTransferAmount,proto3,oneof" json:"max_transfer_amount,omitempty"`
+	// No money may leave the account. Unset: it may.
+	DebitBlock *Block `protobuf:"bytes,17,opt,name=debit_block,json=debitBlock,proto3" json:"debit_block,omitempty"`
+	// No money may enter the account. Unset: it may.
+	CreditBlock *Block `protobuf:"bytes,18,opt,name=credit_block,json=creditBlock,proto3" json:"credit_block,omitempty"`
+	// What the account may pay within rolling windows, at most 8.
+	Limits        []*Limit `protobuf:"bytes,19,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -302,6 +367,162 @@ func (x *Account) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Account) GetMaxBalance() string {
+	if x != nil && x.MaxBalance != nil {
+		return *x.MaxBalance
+	}
+	return ""
+}
+
+func (x *Account) GetMaxTransferAmount() string {
+	if x != nil && x.MaxTransferAmount != nil {
+		return *x.MaxTransferAmount
+	}
+	return ""
+}
+
+func (x *Account) GetDebitBlock() *Block {
+	if x != nil {
+		return x.DebitBlock
+	}
+	return nil
+}
+
+func (x *Account) GetCreditBlock() *Block {
+	if x != nil {
+		return x.CreditBlock
+	}
+	return nil
+}
+
+func (x *Account) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// A Block keeps money from leaving or entering an account.
+type Block struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, 1 to 200 characters; refusals say it.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When the block ends by itself. Unset: when it is removed.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_transfers_v1_account_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Block) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Block) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// A Limit bounds what an account pays within a window that ends now. Holds count when they are made, less what was
+// released; scheduled transfers when they are executed; captures and reversals do not count. At least one of max_amount
+// and max_count is set.
+type Limit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The length of the window, 1 second to 366 days.
+	Window *durationpb.Duration `protobuf:"bytes,1,opt,name=window,proto3" json:"window,omitempty"`
+	// The most that is paid within the window, zero or more.
+	MaxAmount *string `protobuf:"bytes,2,opt,name=max_amount,json=maxAmount,proto3,oneof" json:"max_amount,omitempty"`
+	// The most transfers that are made within the window, zero or more.
+	MaxCount      *int64 `protobuf:"varint,3,opt,name=max_count,json=maxCount,proto3,oneof" json:"max_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_transfers_v1_account_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Limit) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Limit) GetMaxAmount() string {
+	if x != nil && x.MaxAmount != nil {
+		return *x.MaxAmount
+	}
+	return ""
+}
+
+func (x *Limit) GetMaxCount() int64 {
+	if x != nil && x.MaxCount != nil {
+		return *x.MaxCount
+	}
+	return 0
+}
+
 // An Entry is one side of a transfer that succeeded, as its account saw it.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -315,21 +536,23 @@ type Entry struct {
 	CounterpartyAccountId string `protobuf:"bytes,4,opt,name=counterparty_account_id,json=counterpartyAccountId,proto3" json:"counterparty_account_id,omitempty"`
 	// The signed amount: negative when money left the account.
 	Amount string `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
-	// The account's balance right after the entry.
+	// The account's balance right after the entry; in a statement by effective time, after it in that order.
 	Balance string `protobuf:"bytes,6,opt,name=balance,proto3" json:"balance,omitempty"`
 	// The code of the account's currency.
 	Currency string `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
 	// The transfer's reference.
 	Reference string `protobuf:"bytes,8,opt,name=reference,proto3" json:"reference,omitempty"`
 	// When the entry was made, by the database's clock.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When the entry counts, where that is not create_time.
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_transfers_v1_account_proto_msgTypes[1]
+	mi := &file_transfers_v1_account_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +564,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[1]
+	mi := &file_transfers_v1_account_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +577,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{1}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Entry) GetAccountId() string {
@@ -420,6 +643,13 @@ func (x *Entry) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Entry) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
 // What CreateAccount takes.
 type CreateAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -437,14 +667,22 @@ type CreateAccountRequest struct {
 	// Where a picture of the account's owner is, an http or https URL of at most 2,048 bytes.
 	ImageUrl string `protobuf:"bytes,6,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	// The caller's own data: at most 50 pairs, keys of 1 to 64 characters, values of at most 500.
-	Metadata      map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The ceiling of the balance, at least initial_balance. Unset: none.
+	MaxBalance *string `protobuf:"bytes,8,opt,name=max_balance,json=maxBalance,proto3,oneof" json:"max_balance,omitempty"`
+	// The most that one transfer may take from the account, greater than zero. Unset: no cap.
+	MaxTransferAmount *string `protobuf:"bytes,9,opt,name=max_transfer_amount,json=maxTransferAmount,proto3,oneof" json:"max_transfer_amount,omitempty"`
+	// What the account may pay within rolling windows, at most 8.
+	Limits []*Limit `protobuf:"bytes,10,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,11,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_transfers_v1_account_proto_msgTypes[2]
+	mi := &file_transfers_v1_account_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +694,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[2]
+	mi := &file_transfers_v1_account_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +707,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{2}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateAccountRequest) GetAccountId() string {
@@ -521,6 +759,34 @@ func (x *CreateAccountRequest) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *CreateAccountRequest) GetMaxBalance() string {
+	if x != nil && x.MaxBalance != nil {
+		return *x.MaxBalance
+	}
+	return ""
+}
+
+func (x *CreateAccountRequest) GetMaxTransferAmount() string {
+	if x != nil && x.MaxTransferAmount != nil {
+		return *x.MaxTransferAmount
+	}
+	return ""
+}
+
+func (x *CreateAccountRequest) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *CreateAccountRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // What CreateAccount answers.
 type CreateAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -532,7 +798,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_transfers_v1_account_proto_msgTypes[3]
+	mi := &file_transfers_v1_account_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +810,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[3]
+	mi := &file_transfers_v1_account_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +823,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{3}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateAccountResponse) GetAccount() *Account {
@@ -571,14 +837,17 @@ func (x *CreateAccountResponse) GetAccount() *Account {
 type GetAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account's UUID.
-	AccountId     string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The account as it was at this moment, not in the future: balance, held, incoming and available are of then, all
+	// other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetAccountRequest) Reset() {
 	*x = GetAccountRequest{}
-	mi := &file_transfers_v1_account_proto_msgTypes[4]
+	mi := &file_transfers_v1_account_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +859,7 @@ func (x *GetAccountRequest) String() string {
 func (*GetAccountRequest) ProtoMessage() {}
 
 func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[4]
+	mi := &file_transfers_v1_account_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +872,7 @@ func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{4}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetAccountRequest) GetAccountId() string {
@@ -611,6 +880,13 @@ func (x *GetAccountRequest) GetAccountId() string {
 		return x.AccountId
 	}
 	return ""
+}
+
+func (x *GetAccountRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 // What GetAccount answers.
@@ -624,7 +900,7 @@ type GetAccountResponse struct {
 
 func (x *GetAccountResponse) Reset() {
 	*x = GetAccountResponse{}
-	mi := &file_transfers_v1_account_proto_msgTypes[5]
+	mi := &file_transfers_v1_account_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +912,7 @@ func (x *GetAccountResponse) String() string {
 func (*GetAccountResponse) ProtoMessage() {}
 
 func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[5]
+	mi := &file_transfers_v1_account_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +925,7 @@ func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetAccountResponse) GetAccount() *Account {
@@ -676,7 +952,7 @@ type ListAccountsRequest struct {
 
 func (x *ListAccountsRequest) Reset() {
 	*x = ListAccountsRequest{}
-	mi := &file_transfers_v1_account_proto_msgTypes[6]
+	mi := &file_transfers_v1_account_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +964,7 @@ func (x *ListAccountsRequest) String() string {
 func (*ListAccountsRequest) ProtoMessage() {}
 
 func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[6]
+	mi := &file_transfers_v1_account_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +977,7 @@ func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListAccountsRequest) GetPageSize() int32 {
@@ -745,7 +1021,7 @@ type ListAccountsResponse struct {
 
 func (x *ListAccountsResponse) Reset() {
 	*x = ListAccountsResponse{}
-	mi := &file_transfers_v1_account_proto_msgTypes[7]
+	mi := &file_transfers_v1_account_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +1033,7 @@ func (x *ListAccountsResponse) String() string {
 func (*ListAccountsResponse) ProtoMessage() {}
 
 func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[7]
+	mi := &file_transfers_v1_account_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +1046,7 @@ func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsResponse.ProtoReflect.Descriptor instead.
 func (*ListAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListAccountsResponse) GetAccounts() []*Account {
@@ -792,18 +1068,21 @@ type UpdateAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account_id and the new values.
 	Account *Account `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Which fields to change: display_name, image_url, metadata (replaced whole), min_balance, status. Unset: those of
-	// them that account has set.
+	// Which fields to change: display_name, image_url, metadata (replaced whole), min_balance, max_balance,
+	// max_transfer_amount, debit_block, credit_block, limits (replaced whole), status. A field named here that account
+	// does not set is cleared, where it can be. Unset: those of them that account has set.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// The version the caller has seen. Unset: any.
 	ExpectedVersion *int64 `protobuf:"varint,3,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_transfers_v1_account_proto_msgTypes[8]
+	mi := &file_transfers_v1_account_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1094,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[8]
+	mi := &file_transfers_v1_account_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1107,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{8}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateAccountRequest) GetAccount() *Account {
@@ -852,6 +1131,13 @@ func (x *UpdateAccountRequest) GetExpectedVersion() int64 {
 	return 0
 }
 
+func (x *UpdateAccountRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // What UpdateAccount answers.
 type UpdateAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -863,7 +1149,7 @@ type UpdateAccountResponse struct {
 
 func (x *UpdateAccountResponse) Reset() {
 	*x = UpdateAccountResponse{}
-	mi := &file_transfers_v1_account_proto_msgTypes[9]
+	mi := &file_transfers_v1_account_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1161,7 @@ func (x *UpdateAccountResponse) String() string {
 func (*UpdateAccountResponse) ProtoMessage() {}
 
 func (x *UpdateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[9]
+	mi := &file_transfers_v1_account_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1174,7 @@ func (x *UpdateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountResponse.ProtoReflect.Descriptor instead.
 func (*UpdateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{9}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateAccountResponse) GetAccount() *Account {
@@ -919,7 +1205,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_transfers_v1_account_proto_msgTypes[10]
+	mi := &file_transfers_v1_account_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1217,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[10]
+	mi := &file_transfers_v1_account_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1230,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{10}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListEntriesRequest) GetAccountId() string {
@@ -1002,7 +1288,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_transfers_v1_account_proto_msgTypes[11]
+	mi := &file_transfers_v1_account_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1300,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_account_proto_msgTypes[11]
+	mi := &file_transfers_v1_account_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1313,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_account_proto_rawDescGZIP(), []int{11}
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -1044,11 +1330,782 @@ func (x *ListEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// What GetProfiles takes.
+type GetProfilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The UUIDs of the accounts, 1 to 1,000.
+	AccountIds    []string `protobuf:"bytes,1,rep,name=account_ids,json=accountIds,proto3" json:"account_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProfilesRequest) Reset() {
+	*x = GetProfilesRequest{}
+	mi := &file_transfers_v1_account_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProfilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProfilesRequest) ProtoMessage() {}
+
+func (x *GetProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProfilesRequest.ProtoReflect.Descriptor instead.
+func (*GetProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetProfilesRequest) GetAccountIds() []string {
+	if x != nil {
+		return x.AccountIds
+	}
+	return nil
+}
+
+// What GetProfiles answers.
+type GetProfilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The profiles of those that exist, in the order asked for.
+	Profiles      []*Profile `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProfilesResponse) Reset() {
+	*x = GetProfilesResponse{}
+	mi := &file_transfers_v1_account_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProfilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProfilesResponse) ProtoMessage() {}
+
+func (x *GetProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProfilesResponse.ProtoReflect.Descriptor instead.
+func (*GetProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetProfilesResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+// A Profile is what people see of an account.
+type Profile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's UUID.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The code of the account's currency.
+	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// A name for people.
+	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// Where a picture of the account's owner is.
+	ImageUrl string `protobuf:"bytes,4,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
+	// The caller's own data.
+	Metadata      map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Profile) Reset() {
+	*x = Profile{}
+	mi := &file_transfers_v1_account_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Profile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Profile) ProtoMessage() {}
+
+func (x *Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Profile.ProtoReflect.Descriptor instead.
+func (*Profile) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Profile) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *Profile) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Profile) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Profile) GetImageUrl() string {
+	if x != nil {
+		return x.ImageUrl
+	}
+	return ""
+}
+
+func (x *Profile) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// What GetStatement takes.
+type GetStatementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's UUID.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The beginning of the period, inclusive.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The end of the period, exclusive, not in the future. Default: now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// By which time entries belong to the period. Default: by create_time.
+	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
+	// How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+	Position *int64 `protobuf:"varint,5,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	// The most entries to answer, 1 to 10,000. Default: 1,000.
+	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before, with the same fields. Empty: the first page.
+	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatementRequest) Reset() {
+	*x = GetStatementRequest{}
+	mi := &file_transfers_v1_account_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatementRequest) ProtoMessage() {}
+
+func (x *GetStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatementRequest.ProtoReflect.Descriptor instead.
+func (*GetStatementRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetStatementRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *GetStatementRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *GetStatementRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *GetStatementRequest) GetBasis() StatementBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return StatementBasis_STATEMENT_BASIS_UNSPECIFIED
+}
+
+func (x *GetStatementRequest) GetPosition() int64 {
+	if x != nil && x.Position != nil {
+		return *x.Position
+	}
+	return 0
+}
+
+func (x *GetStatementRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetStatementRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// What GetStatement answers.
+type GetStatementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statement's head.
+	Statement *Statement `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	// The entries, oldest first; those of this page.
+	Entries []*Entry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Where the next page starts; empty on the last page.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatementResponse) Reset() {
+	*x = GetStatementResponse{}
+	mi := &file_transfers_v1_account_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatementResponse) ProtoMessage() {}
+
+func (x *GetStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatementResponse.ProtoReflect.Descriptor instead.
+func (*GetStatementResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetStatementResponse) GetStatement() *Statement {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *GetStatementResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *GetStatementResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The head of a statement.
+type Statement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's UUID.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The code of the account's currency.
+	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The beginning of the period, inclusive.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The end of the period, exclusive.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// By which time entries belong to the period.
+	Basis StatementBasis `protobuf:"varint,5,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
+	// How many of the account's entries, the first ones, it takes into account.
+	Position int64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	// The balance before the first entry of the period.
+	OpeningBalance string `protobuf:"bytes,7,opt,name=opening_balance,json=openingBalance,proto3" json:"opening_balance,omitempty"`
+	// The balance after the last entry of the period.
+	ClosingBalance string `protobuf:"bytes,8,opt,name=closing_balance,json=closingBalance,proto3" json:"closing_balance,omitempty"`
+	// The sum of what entered the account in the period.
+	TotalCredits string `protobuf:"bytes,9,opt,name=total_credits,json=totalCredits,proto3" json:"total_credits,omitempty"`
+	// The sum of what left the account in the period, not negative.
+	TotalDebits string `protobuf:"bytes,10,opt,name=total_debits,json=totalDebits,proto3" json:"total_debits,omitempty"`
+	// How many entries the period has.
+	EntryCount    int64 `protobuf:"varint,11,opt,name=entry_count,json=entryCount,proto3" json:"entry_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statement) Reset() {
+	*x = Statement{}
+	mi := &file_transfers_v1_account_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statement) ProtoMessage() {}
+
+func (x *Statement) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statement.ProtoReflect.Descriptor instead.
+func (*Statement) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Statement) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *Statement) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Statement) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Statement) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Statement) GetBasis() StatementBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return StatementBasis_STATEMENT_BASIS_UNSPECIFIED
+}
+
+func (x *Statement) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Statement) GetOpeningBalance() string {
+	if x != nil {
+		return x.OpeningBalance
+	}
+	return ""
+}
+
+func (x *Statement) GetClosingBalance() string {
+	if x != nil {
+		return x.ClosingBalance
+	}
+	return ""
+}
+
+func (x *Statement) GetTotalCredits() string {
+	if x != nil {
+		return x.TotalCredits
+	}
+	return ""
+}
+
+func (x *Statement) GetTotalDebits() string {
+	if x != nil {
+		return x.TotalDebits
+	}
+	return ""
+}
+
+func (x *Statement) GetEntryCount() int64 {
+	if x != nil {
+		return x.EntryCount
+	}
+	return 0
+}
+
+// What StreamStatement takes.
+type StreamStatementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's UUID.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The beginning of the period, inclusive.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The end of the period, exclusive, not in the future. Default: now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// By which time entries belong to the period. Default: by create_time.
+	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
+	// How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+	Position      *int64 `protobuf:"varint,5,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamStatementRequest) Reset() {
+	*x = StreamStatementRequest{}
+	mi := &file_transfers_v1_account_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamStatementRequest) ProtoMessage() {}
+
+func (x *StreamStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamStatementRequest.ProtoReflect.Descriptor instead.
+func (*StreamStatementRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamStatementRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *StreamStatementRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *StreamStatementRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *StreamStatementRequest) GetBasis() StatementBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return StatementBasis_STATEMENT_BASIS_UNSPECIFIED
+}
+
+func (x *StreamStatementRequest) GetPosition() int64 {
+	if x != nil && x.Position != nil {
+		return *x.Position
+	}
+	return 0
+}
+
+// What StreamStatement answers, message by message.
+type StreamStatementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Part:
+	//
+	//	*StreamStatementResponse_Statement
+	//	*StreamStatementResponse_Entries
+	Part          isStreamStatementResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamStatementResponse) Reset() {
+	*x = StreamStatementResponse{}
+	mi := &file_transfers_v1_account_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamStatementResponse) ProtoMessage() {}
+
+func (x *StreamStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamStatementResponse.ProtoReflect.Descriptor instead.
+func (*StreamStatementResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StreamStatementResponse) GetPart() isStreamStatementResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *StreamStatementResponse) GetStatement() *Statement {
+	if x != nil {
+		if x, ok := x.Part.(*StreamStatementResponse_Statement); ok {
+			return x.Statement
+		}
+	}
+	return nil
+}
+
+func (x *StreamStatementResponse) GetEntries() *StatementEntries {
+	if x != nil {
+		if x, ok := x.Part.(*StreamStatementResponse_Entries); ok {
+			return x.Entries
+		}
+	}
+	return nil
+}
+
+type isStreamStatementResponse_Part interface {
+	isStreamStatementResponse_Part()
+}
+
+type StreamStatementResponse_Statement struct {
+	// The head, once, first.
+	Statement *Statement `protobuf:"bytes,1,opt,name=statement,proto3,oneof"`
+}
+
+type StreamStatementResponse_Entries struct {
+	// Some of the entries, oldest first.
+	Entries *StatementEntries `protobuf:"bytes,2,opt,name=entries,proto3,oneof"`
+}
+
+func (*StreamStatementResponse_Statement) isStreamStatementResponse_Part() {}
+
+func (*StreamStatementResponse_Entries) isStreamStatementResponse_Part() {}
+
+// Some entries of a statement.
+type StatementEntries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries, oldest first.
+	Entries       []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatementEntries) Reset() {
+	*x = StatementEntries{}
+	mi := &file_transfers_v1_account_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatementEntries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatementEntries) ProtoMessage() {}
+
+func (x *StatementEntries) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatementEntries.ProtoReflect.Descriptor instead.
+func (*StatementEntries) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StatementEntries) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// What ExportStatement takes.
+type ExportStatementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's UUID.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The beginning of the period, inclusive.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The end of the period, exclusive, not in the future. Default: now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// By which time entries belong to the period. Default: by create_time.
+	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
+	// How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+	Position      *int64 `protobuf:"varint,5,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportStatementRequest) Reset() {
+	*x = ExportStatementRequest{}
+	mi := &file_transfers_v1_account_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportStatementRequest) ProtoMessage() {}
+
+func (x *ExportStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_account_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportStatementRequest.ProtoReflect.Descriptor instead.
+func (*ExportStatementRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_account_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ExportStatementRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *ExportStatementRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ExportStatementRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ExportStatementRequest) GetBasis() StatementBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return StatementBasis_STATEMENT_BASIS_UNSPECIFIED
+}
+
+func (x *ExportStatementRequest) GetPosition() int64 {
+	if x != nil && x.Position != nil {
+		return *x.Position
+	}
+	return 0
+}
+
 var File_transfers_v1_account_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_account_proto_rawDesc = "" +
 	"\n" +
-	"\x1atransfers/v1/account.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/rules.proto\"\xd1\x06\n" +
+	"\x1atransfers/v1/account.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/rules.proto\"\x9d\t\n" +
 	"\aAccount\x12P\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12\x1a\n" +
@@ -1071,7 +2128,15 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\vcreate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\x1a;\n" +
+	"updateTime\x123\n" +
+	"\vmax_balance\x18\x0f \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x01R\n" +
+	"maxBalance\x88\x01\x01\x12H\n" +
+	"\x13max_transfer_amount\x18\x10 \x01(\tB\x13\xbaH\x10r\x0e\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01\x10\x01H\x02R\x11maxTransferAmount\x88\x01\x01\x124\n" +
+	"\vdebit_block\x18\x11 \x01(\v2\x13.transfers.v1.BlockR\n" +
+	"debitBlock\x126\n" +
+	"\fcredit_block\x18\x12 \x01(\v2\x13.transfers.v1.BlockR\vcreditBlock\x125\n" +
+	"\x06limits\x18\x13 \x03(\v2\x13.transfers.v1.LimitB\b\xbaH\x05\x92\x01\x02\x10\bR\x06limits\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
@@ -1082,7 +2147,21 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\x06FROZEN\x10\x02\x12\n" +
 	"\n" +
 	"\x06CLOSED\x10\x03B\x0e\n" +
-	"\f_min_balance\"\xc4\x02\n" +
+	"\f_min_balanceB\x0e\n" +
+	"\f_max_balanceB\x16\n" +
+	"\x14_max_transfer_amount\"h\n" +
+	"\x05Block\x12(\n" +
+	"\x06reason\x18\x01 \x01(\tB\x10\xbaH\rr\v\xa0\xaaǱ\x02\x01\x10\x01\x18\xc8\x01R\x06reason\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xd4\x02\n" +
+	"\x05Limit\x12G\n" +
+	"\x06window\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x14\xbaH\x11\xc8\x01\x01\xaa\x01\v\"\x05\b\x80\x8a\x8a\x0f2\x02\b\x01R\x06window\x127\n" +
+	"\n" +
+	"max_amount\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e\x88\xaaǱ\x02\x01\x98\xaaǱ\x02\x01\x10\x01H\x00R\tmaxAmount\x88\x01\x01\x12)\n" +
+	"\tmax_count\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x01R\bmaxCount\x88\x01\x01:\x80\x01\xbaH}\x1a{\n" +
+	"\x16limit.bounds_something\x124at least one of max_amount and max_count must be set\x1a+has(this.max_amount) || has(this.max_count)B\r\n" +
+	"\v_max_amountB\f\n" +
+	"\n" +
+	"_max_count\"\x87\x03\n" +
 	"\x05Entry\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x1a\n" +
@@ -1095,7 +2174,9 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\bcurrency\x18\a \x01(\tR\bcurrency\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x12;\n" +
 	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xb1\x04\n" +
+	"createTime\x12A\n" +
+	"\x0eeffective_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xb4\x06\n" +
 	"\x14CreateAccountRequest\x12P\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12;\n" +
@@ -1107,15 +2188,25 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\timage_url\x18\x06 \x01(\tB \xbaH\x1d\xd8\x01\x01r\x18\xa0\xaaǱ\x02\x01(\x80\x102\n" +
 	"^https?://\x88\x01\x01R\bimageUrl\x12q\n" +
 	"\bmetadata\x18\a \x03(\v20.transfers.v1.CreateAccountRequest.MetadataEntryB#\xbaH \x9a\x01\x1d\x102\"\fr\n" +
-	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x1a;\n" +
+	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x123\n" +
+	"\vmax_balance\x18\b \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x00R\n" +
+	"maxBalance\x88\x01\x01\x12H\n" +
+	"\x13max_transfer_amount\x18\t \x01(\tB\x13\xbaH\x10r\x0e\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01\x10\x01H\x01R\x11maxTransferAmount\x88\x01\x01\x125\n" +
+	"\x06limits\x18\n" +
+	" \x03(\v2\x13.transfers.v1.LimitB\b\xbaH\x05\x92\x01\x02\x10\bR\x06limits\x12#\n" +
+	"\rvalidate_only\x18\v \x01(\bR\fvalidateOnly\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x0e\n" +
+	"\f_max_balanceB\x16\n" +
+	"\x14_max_transfer_amount\"H\n" +
 	"\x15CreateAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"?\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"p\n" +
 	"\x11GetAccountRequest\x12*\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\"E\n" +
+	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"E\n" +
 	"\x12GetAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\xe4\x01\n" +
 	"\x13ListAccountsRequest\x12'\n" +
@@ -1127,12 +2218,13 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\x0e2\x1c.transfers.v1.Account.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\"q\n" +
 	"\x14ListAccountsResponse\x121\n" +
 	"\baccounts\x18\x01 \x03(\v2\x15.transfers.v1.AccountR\baccounts\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xda\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xff\x01\n" +
 	"\x14UpdateAccountRequest\x127\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountB\x06\xbaH\x03\xc8\x01\x01R\aaccount\x12;\n" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x127\n" +
-	"\x10expected_version\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x00R\x0fexpectedVersion\x88\x01\x01B\x13\n" +
+	"\x10expected_version\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x00R\x0fexpectedVersion\x88\x01\x01\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnlyB\x13\n" +
 	"\x11_expected_version\"H\n" +
 	"\x15UpdateAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x90\x03\n" +
@@ -1153,13 +2245,93 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\fOLDEST_FIRST\x10\x02\"l\n" +
 	"\x13ListEntriesResponse\x12-\n" +
 	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf9\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n" +
+	"\x12GetProfilesRequest\x123\n" +
+	"\vaccount_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10\xe8\a\"\x05r\x03\xb0\x01\x01R\n" +
+	"accountIds\"H\n" +
+	"\x13GetProfilesResponse\x121\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x15.transfers.v1.ProfileR\bprofiles\"\x82\x02\n" +
+	"\aProfile\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12!\n" +
+	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12\x1b\n" +
+	"\timage_url\x18\x04 \x01(\tR\bimageUrl\x12?\n" +
+	"\bmetadata\x18\x05 \x03(\v2#.transfers.v1.Profile.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x03\n" +
+	"\x13GetStatementRequest\x12*\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
+	"\x05basis\x18\x04 \x01(\x0e2\x1c.transfers.v1.StatementBasisB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05basis\x12(\n" +
+	"\bposition\x18\x05 \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x00R\bposition\x88\x01\x01\x12'\n" +
+	"\tpage_size\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageTokenB\v\n" +
+	"\t_position\"\xa4\x01\n" +
+	"\x14GetStatementResponse\x125\n" +
+	"\tstatement\x18\x01 \x01(\v2\x17.transfers.v1.StatementR\tstatement\x12-\n" +
+	"\aentries\x18\x02 \x03(\v2\x13.transfers.v1.EntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xc3\x03\n" +
+	"\tStatement\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x122\n" +
+	"\x05basis\x18\x05 \x01(\x0e2\x1c.transfers.v1.StatementBasisR\x05basis\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x03R\bposition\x12'\n" +
+	"\x0fopening_balance\x18\a \x01(\tR\x0eopeningBalance\x12'\n" +
+	"\x0fclosing_balance\x18\b \x01(\tR\x0eclosingBalance\x12#\n" +
+	"\rtotal_credits\x18\t \x01(\tR\ftotalCredits\x12!\n" +
+	"\ftotal_debits\x18\n" +
+	" \x01(\tR\vtotalDebits\x12\x1f\n" +
+	"\ventry_count\x18\v \x01(\x03R\n" +
+	"entryCount\"\xb3\x02\n" +
+	"\x16StreamStatementRequest\x12*\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
+	"\x05basis\x18\x04 \x01(\x0e2\x1c.transfers.v1.StatementBasisB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05basis\x12(\n" +
+	"\bposition\x18\x05 \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x00R\bposition\x88\x01\x01B\v\n" +
+	"\t_position\"\x96\x01\n" +
+	"\x17StreamStatementResponse\x127\n" +
+	"\tstatement\x18\x01 \x01(\v2\x17.transfers.v1.StatementH\x00R\tstatement\x12:\n" +
+	"\aentries\x18\x02 \x01(\v2\x1e.transfers.v1.StatementEntriesH\x00R\aentriesB\x06\n" +
+	"\x04part\"A\n" +
+	"\x10StatementEntries\x12-\n" +
+	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\"\xb3\x02\n" +
+	"\x16ExportStatementRequest\x12*\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
+	"\x05basis\x18\x04 \x01(\x0e2\x1c.transfers.v1.StatementBasisB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05basis\x12(\n" +
+	"\bposition\x18\x05 \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x00R\bposition\x88\x01\x01B\v\n" +
+	"\t_position*v\n" +
+	"\x0eStatementBasis\x12\x1f\n" +
+	"\x1bSTATEMENT_BASIS_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bSTATEMENT_BASIS_CREATE_TIME\x10\x01\x12\"\n" +
+	"\x1eSTATEMENT_BASIS_EFFECTIVE_TIME\x10\x022\xdf\t\n" +
 	"\x0eAccountService\x12\xa7\x01\n" +
 	"\rCreateAccount\x12\".transfers.v1.CreateAccountRequest\x1a#.transfers.v1.CreateAccountResponse\"M\x82\xd3\xe4\x93\x02D:\x01*Z\x1e:\x01*b\aaccount\"\x10/api/v1/accountsb\aaccount\"\x16/api/v1/account/create\x90\x02\x02\x12\xa5\x01\n" +
 	"\n" +
 	"GetAccount\x12\x1f.transfers.v1.GetAccountRequest\x1a .transfers.v1.GetAccountResponse\"T\x82\xd3\xe4\x93\x02K:\x01*Z(b\aaccount\x12\x1d/api/v1/accounts/{account_id}b\aaccount\"\x13/api/v1/account/get\x90\x02\x01\x12r\n" +
 	"\fListAccounts\x12!.transfers.v1.ListAccountsRequest\x1a\".transfers.v1.ListAccountsResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/accounts\x90\x02\x01\x12\x99\x01\n" +
-	"\rUpdateAccount\x12\".transfers.v1.UpdateAccountRequest\x1a#.transfers.v1.UpdateAccountResponse\"?\x82\xd3\xe4\x93\x029:\aaccountb\aaccount2%/api/v1/accounts/{account.account_id}\x12\x84\x01\n" +
+	"\rUpdateAccount\x12\".transfers.v1.UpdateAccountRequest\x1a#.transfers.v1.UpdateAccountResponse\"?\x82\xd3\xe4\x93\x029:\aaccountb\aaccount2%/api/v1/accounts/{account.account_id}\x12o\n" +
+	"\vGetProfiles\x12 .transfers.v1.GetProfilesRequest\x1a!.transfers.v1.GetProfilesResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/profiles\x90\x02\x01\x12\x89\x01\n" +
+	"\fGetStatement\x12!.transfers.v1.GetStatementRequest\x1a\".transfers.v1.GetStatementResponse\"2\x82\xd3\xe4\x93\x02)\x12'/api/v1/accounts/{account_id}/statement\x90\x02\x01\x12`\n" +
+	"\x0fStreamStatement\x12$.transfers.v1.StreamStatementRequest\x1a%.transfers.v1.StreamStatementResponse0\x01\x12\x84\x01\n" +
+	"\x0fExportStatement\x12$.transfers.v1.ExportStatementRequest\x1a\x14.google.api.HttpBody\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/accounts/{account_id}/statement.csv0\x01\x12\x84\x01\n" +
 	"\vListEntries\x12 .transfers.v1.ListEntriesRequest\x1a!.transfers.v1.ListEntriesResponse\"0\x82\xd3\xe4\x93\x02'\x12%/api/v1/accounts/{account_id}/entries\x90\x02\x01B\xa1\x01\n" +
 	"\x10com.transfers.v1B\fAccountProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
@@ -1175,61 +2347,112 @@ func file_transfers_v1_account_proto_rawDescGZIP() []byte {
 	return file_transfers_v1_account_proto_rawDescData
 }
 
-var file_transfers_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_transfers_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_transfers_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_transfers_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_transfers_v1_account_proto_goTypes = []any{
-	(Account_Status)(0),           // 0: transfers.v1.Account.Status
-	(ListEntriesRequest_Order)(0), // 1: transfers.v1.ListEntriesRequest.Order
-	(*Account)(nil),               // 2: transfers.v1.Account
-	(*Entry)(nil),                 // 3: transfers.v1.Entry
-	(*CreateAccountRequest)(nil),  // 4: transfers.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil), // 5: transfers.v1.CreateAccountResponse
-	(*GetAccountRequest)(nil),     // 6: transfers.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),    // 7: transfers.v1.GetAccountResponse
-	(*ListAccountsRequest)(nil),   // 8: transfers.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),  // 9: transfers.v1.ListAccountsResponse
-	(*UpdateAccountRequest)(nil),  // 10: transfers.v1.UpdateAccountRequest
-	(*UpdateAccountResponse)(nil), // 11: transfers.v1.UpdateAccountResponse
-	(*ListEntriesRequest)(nil),    // 12: transfers.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 13: transfers.v1.ListEntriesResponse
-	nil,                           // 14: transfers.v1.Account.MetadataEntry
-	nil,                           // 15: transfers.v1.CreateAccountRequest.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
+	(StatementBasis)(0),             // 0: transfers.v1.StatementBasis
+	(Account_Status)(0),             // 1: transfers.v1.Account.Status
+	(ListEntriesRequest_Order)(0),   // 2: transfers.v1.ListEntriesRequest.Order
+	(*Account)(nil),                 // 3: transfers.v1.Account
+	(*Block)(nil),                   // 4: transfers.v1.Block
+	(*Limit)(nil),                   // 5: transfers.v1.Limit
+	(*Entry)(nil),                   // 6: transfers.v1.Entry
+	(*CreateAccountRequest)(nil),    // 7: transfers.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),   // 8: transfers.v1.CreateAccountResponse
+	(*GetAccountRequest)(nil),       // 9: transfers.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),      // 10: transfers.v1.GetAccountResponse
+	(*ListAccountsRequest)(nil),     // 11: transfers.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),    // 12: transfers.v1.ListAccountsResponse
+	(*UpdateAccountRequest)(nil),    // 13: transfers.v1.UpdateAccountRequest
+	(*UpdateAccountResponse)(nil),   // 14: transfers.v1.UpdateAccountResponse
+	(*ListEntriesRequest)(nil),      // 15: transfers.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),     // 16: transfers.v1.ListEntriesResponse
+	(*GetProfilesRequest)(nil),      // 17: transfers.v1.GetProfilesRequest
+	(*GetProfilesResponse)(nil),     // 18: transfers.v1.GetProfilesResponse
+	(*Profile)(nil),                 // 19: transfers.v1.Profile
+	(*GetStatementRequest)(nil),     // 20: transfers.v1.GetStatementRequest
+	(*GetStatementResponse)(nil),    // 21: transfers.v1.GetStatementResponse
+	(*Statement)(nil),               // 22: transfers.v1.Statement
+	(*StreamStatementRequest)(nil),  // 23: transfers.v1.StreamStatementRequest
+	(*StreamStatementResponse)(nil), // 24: transfers.v1.StreamStatementResponse
+	(*StatementEntries)(nil),        // 25: transfers.v1.StatementEntries
+	(*ExportStatementRequest)(nil),  // 26: transfers.v1.ExportStatementRequest
+	nil,                             // 27: transfers.v1.Account.MetadataEntry
+	nil,                             // 28: transfers.v1.CreateAccountRequest.MetadataEntry
+	nil,                             // 29: transfers.v1.Profile.MetadataEntry
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 31: google.protobuf.Duration
+	(*fieldmaskpb.FieldMask)(nil),   // 32: google.protobuf.FieldMask
+	(*httpbody.HttpBody)(nil),       // 33: google.api.HttpBody
 }
 var file_transfers_v1_account_proto_depIdxs = []int32{
-	0,  // 0: transfers.v1.Account.status:type_name -> transfers.v1.Account.Status
-	14, // 1: transfers.v1.Account.metadata:type_name -> transfers.v1.Account.MetadataEntry
-	16, // 2: transfers.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	16, // 3: transfers.v1.Account.update_time:type_name -> google.protobuf.Timestamp
-	16, // 4: transfers.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	15, // 5: transfers.v1.CreateAccountRequest.metadata:type_name -> transfers.v1.CreateAccountRequest.MetadataEntry
-	2,  // 6: transfers.v1.CreateAccountResponse.account:type_name -> transfers.v1.Account
-	2,  // 7: transfers.v1.GetAccountResponse.account:type_name -> transfers.v1.Account
-	0,  // 8: transfers.v1.ListAccountsRequest.status:type_name -> transfers.v1.Account.Status
-	2,  // 9: transfers.v1.ListAccountsResponse.accounts:type_name -> transfers.v1.Account
-	2,  // 10: transfers.v1.UpdateAccountRequest.account:type_name -> transfers.v1.Account
-	17, // 11: transfers.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
-	2,  // 12: transfers.v1.UpdateAccountResponse.account:type_name -> transfers.v1.Account
-	1,  // 13: transfers.v1.ListEntriesRequest.order:type_name -> transfers.v1.ListEntriesRequest.Order
-	16, // 14: transfers.v1.ListEntriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	16, // 15: transfers.v1.ListEntriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	3,  // 16: transfers.v1.ListEntriesResponse.entries:type_name -> transfers.v1.Entry
-	4,  // 17: transfers.v1.AccountService.CreateAccount:input_type -> transfers.v1.CreateAccountRequest
-	6,  // 18: transfers.v1.AccountService.GetAccount:input_type -> transfers.v1.GetAccountRequest
-	8,  // 19: transfers.v1.AccountService.ListAccounts:input_type -> transfers.v1.ListAccountsRequest
-	10, // 20: transfers.v1.AccountService.UpdateAccount:input_type -> transfers.v1.UpdateAccountRequest
-	12, // 21: transfers.v1.AccountService.ListEntries:input_type -> transfers.v1.ListEntriesRequest
-	5,  // 22: transfers.v1.AccountService.CreateAccount:output_type -> transfers.v1.CreateAccountResponse
-	7,  // 23: transfers.v1.AccountService.GetAccount:output_type -> transfers.v1.GetAccountResponse
-	9,  // 24: transfers.v1.AccountService.ListAccounts:output_type -> transfers.v1.ListAccountsResponse
-	11, // 25: transfers.v1.AccountService.UpdateAccount:output_type -> transfers.v1.UpdateAccountResponse
-	13, // 26: transfers.v1.AccountService.ListEntries:output_type -> transfers.v1.ListEntriesResponse
-	22, // [22:27] is the sub-list for method output_type
-	17, // [17:22] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	1,  // 0: transfers.v1.Account.status:type_name -> transfers.v1.Account.Status
+	27, // 1: transfers.v1.Account.metadata:type_name -> transfers.v1.Account.MetadataEntry
+	30, // 2: transfers.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	30, // 3: transfers.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	4,  // 4: transfers.v1.Account.debit_block:type_name -> transfers.v1.Block
+	4,  // 5: transfers.v1.Account.credit_block:type_name -> transfers.v1.Block
+	5,  // 6: transfers.v1.Account.limits:type_name -> transfers.v1.Limit
+	30, // 7: transfers.v1.Block.end_time:type_name -> google.protobuf.Timestamp
+	31, // 8: transfers.v1.Limit.window:type_name -> google.protobuf.Duration
+	30, // 9: transfers.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	30, // 10: transfers.v1.Entry.effective_time:type_name -> google.protobuf.Timestamp
+	28, // 11: transfers.v1.CreateAccountRequest.metadata:type_name -> transfers.v1.CreateAccountRequest.MetadataEntry
+	5,  // 12: transfers.v1.CreateAccountRequest.limits:type_name -> transfers.v1.Limit
+	3,  // 13: transfers.v1.CreateAccountResponse.account:type_name -> transfers.v1.Account
+	30, // 14: transfers.v1.GetAccountRequest.as_of:type_name -> google.protobuf.Timestamp
+	3,  // 15: transfers.v1.GetAccountResponse.account:type_name -> transfers.v1.Account
+	1,  // 16: transfers.v1.ListAccountsRequest.status:type_name -> transfers.v1.Account.Status
+	3,  // 17: transfers.v1.ListAccountsResponse.accounts:type_name -> transfers.v1.Account
+	3,  // 18: transfers.v1.UpdateAccountRequest.account:type_name -> transfers.v1.Account
+	32, // 19: transfers.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 20: transfers.v1.UpdateAccountResponse.account:type_name -> transfers.v1.Account
+	2,  // 21: transfers.v1.ListEntriesRequest.order:type_name -> transfers.v1.ListEntriesRequest.Order
+	30, // 22: transfers.v1.ListEntriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	30, // 23: transfers.v1.ListEntriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 24: transfers.v1.ListEntriesResponse.entries:type_name -> transfers.v1.Entry
+	19, // 25: transfers.v1.GetProfilesResponse.profiles:type_name -> transfers.v1.Profile
+	29, // 26: transfers.v1.Profile.metadata:type_name -> transfers.v1.Profile.MetadataEntry
+	30, // 27: transfers.v1.GetStatementRequest.start_time:type_name -> google.protobuf.Timestamp
+	30, // 28: transfers.v1.GetStatementRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 29: transfers.v1.GetStatementRequest.basis:type_name -> transfers.v1.StatementBasis
+	22, // 30: transfers.v1.GetStatementResponse.statement:type_name -> transfers.v1.Statement
+	6,  // 31: transfers.v1.GetStatementResponse.entries:type_name -> transfers.v1.Entry
+	30, // 32: transfers.v1.Statement.start_time:type_name -> google.protobuf.Timestamp
+	30, // 33: transfers.v1.Statement.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 34: transfers.v1.Statement.basis:type_name -> transfers.v1.StatementBasis
+	30, // 35: transfers.v1.StreamStatementRequest.start_time:type_name -> google.protobuf.Timestamp
+	30, // 36: transfers.v1.StreamStatementRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 37: transfers.v1.StreamStatementRequest.basis:type_name -> transfers.v1.StatementBasis
+	22, // 38: transfers.v1.StreamStatementResponse.statement:type_name -> transfers.v1.Statement
+	25, // 39: transfers.v1.StreamStatementResponse.entries:type_name -> transfers.v1.StatementEntries
+	6,  // 40: transfers.v1.StatementEntries.entries:type_name -> transfers.v1.Entry
+	30, // 41: transfers.v1.ExportStatementRequest.start_time:type_name -> google.protobuf.Timestamp
+	30, // 42: transfers.v1.ExportStatementRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 43: transfers.v1.ExportStatementRequest.basis:type_name -> transfers.v1.StatementBasis
+	7,  // 44: transfers.v1.AccountService.CreateAccount:input_type -> transfers.v1.CreateAccountRequest
+	9,  // 45: transfers.v1.AccountService.GetAccount:input_type -> transfers.v1.GetAccountRequest
+	11, // 46: transfers.v1.AccountService.ListAccounts:input_type -> transfers.v1.ListAccountsRequest
+	13, // 47: transfers.v1.AccountService.UpdateAccount:input_type -> transfers.v1.UpdateAccountRequest
+	17, // 48: transfers.v1.AccountService.GetProfiles:input_type -> transfers.v1.GetProfilesRequest
+	20, // 49: transfers.v1.AccountService.GetStatement:input_type -> transfers.v1.GetStatementRequest
+	23, // 50: transfers.v1.AccountService.StreamStatement:input_type -> transfers.v1.StreamStatementRequest
+	26, // 51: transfers.v1.AccountService.ExportStatement:input_type -> transfers.v1.ExportStatementRequest
+	15, // 52: transfers.v1.AccountService.ListEntries:input_type -> transfers.v1.ListEntriesRequest
+	8,  // 53: transfers.v1.AccountService.CreateAccount:output_type -> transfers.v1.CreateAccountResponse
+	10, // 54: transfers.v1.AccountService.GetAccount:output_type -> transfers.v1.GetAccountResponse
+	12, // 55: transfers.v1.AccountService.ListAccounts:output_type -> transfers.v1.ListAccountsResponse
+	14, // 56: transfers.v1.AccountService.UpdateAccount:output_type -> transfers.v1.UpdateAccountResponse
+	18, // 57: transfers.v1.AccountService.GetProfiles:output_type -> transfers.v1.GetProfilesResponse
+	21, // 58: transfers.v1.AccountService.GetStatement:output_type -> transfers.v1.GetStatementResponse
+	24, // 59: transfers.v1.AccountService.StreamStatement:output_type -> transfers.v1.StreamStatementResponse
+	33, // 60: transfers.v1.AccountService.ExportStatement:output_type -> google.api.HttpBody
+	16, // 61: transfers.v1.AccountService.ListEntries:output_type -> transfers.v1.ListEntriesResponse
+	53, // [53:62] is the sub-list for method output_type
+	44, // [44:53] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_transfers_v1_account_proto_init() }
@@ -1239,14 +2462,23 @@ func file_transfers_v1_account_proto_init() {
 	}
 	file_transfers_v1_rules_proto_init()
 	file_transfers_v1_account_proto_msgTypes[0].OneofWrappers = []any{}
-	file_transfers_v1_account_proto_msgTypes[8].OneofWrappers = []any{}
+	file_transfers_v1_account_proto_msgTypes[2].OneofWrappers = []any{}
+	file_transfers_v1_account_proto_msgTypes[4].OneofWrappers = []any{}
+	file_transfers_v1_account_proto_msgTypes[10].OneofWrappers = []any{}
+	file_transfers_v1_account_proto_msgTypes[17].OneofWrappers = []any{}
+	file_transfers_v1_account_proto_msgTypes[20].OneofWrappers = []any{}
+	file_transfers_v1_account_proto_msgTypes[21].OneofWrappers = []any{
+		(*StreamStatementResponse_Statement)(nil),
+		(*StreamStatementResponse_Entries)(nil),
+	}
+	file_transfers_v1_account_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transfers_v1_account_proto_rawDesc), len(file_transfers_v1_account_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   14,
+			NumEnums:      3,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How much to prove.
+type CheckLedgerRequest_Scope int32
+
+const (
+	// Everything.
+	CheckLedgerRequest_SCOPE_UNSPECIFIED CheckLedgerRequest_Scope = 0
+	// Everything, from all rows.
+	CheckLedgerRequest_FULL CheckLedgerRequest_Scope = 1
+	// What changed since the last checkpoint, from there on; the same proof, given that the rows before it are as they
+	// were when it was made.
+	CheckLedgerRequest_INCREMENTAL CheckLedgerRequest_Scope = 2
+)
+
+// Enum value maps for CheckLedgerRequest_Scope.
+var (
+	CheckLedgerRequest_Scope_name = map[int32]string{
+		0: "SCOPE_UNSPECIFIED",
+		1: "FULL",
+		2: "INCREMENTAL",
+	}
+	CheckLedgerRequest_Scope_value = map[string]int32{
+		"SCOPE_UNSPECIFIED": 0,
+		"FULL":              1,
+		"INCREMENTAL":       2,
+	}
+)
+
+func (x CheckLedgerRequest_Scope) Enum() *CheckLedgerRequest_Scope {
+	p := new(CheckLedgerRequest_Scope)
+	*p = x
+	return p
+}
+
+func (x CheckLedgerRequest_Scope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckLedgerRequest_Scope) Descriptor() protoreflect.EnumDescriptor {
+	return file_transfers_v1_ledger_proto_enumTypes[0].Descriptor()
+}
+
+func (CheckLedgerRequest_Scope) Type() protoreflect.EnumType {
+	return &file_transfers_v1_ledger_proto_enumTypes[0]
+}
+
+func (x CheckLedgerRequest_Scope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckLedgerRequest_Scope.Descriptor instead.
+func (CheckLedgerRequest_Scope) EnumDescriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // A Currency is a code and the number of decimals that its amounts have. Neither ever changes.
 type Currency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -215,7 +269,9 @@ type CreateCurrencyRequest struct {
 	// The code: an upper-case letter, then 2 to 11 upper-case letters or digits.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// The number of decimals, 0 to 18.
-	Scale         int32 `protobuf:"varint,2,opt,name=scale,proto3" json:"scale,omitempty"`
+	Scale int32 `protobuf:"varint,2,opt,name=scale,proto3" json:"scale,omitempty"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,6 +318,13 @@ func (x *CreateCurrencyRequest) GetScale() int32 {
 		return x.Scale
 	}
 	return 0
+}
+
+func (x *CreateCurrencyRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 // What CreateCurrency answers.
@@ -312,7 +375,9 @@ func (x *CreateCurrencyResponse) GetCurrency() *Currency {
 
 // What CheckLedger takes.
 type CheckLedgerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much to prove. Default: everything.
+	Scope         CheckLedgerRequest_Scope `protobuf:"varint,1,opt,name=scope,proto3,enum=transfers.v1.CheckLedgerRequest_Scope" json:"scope,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,6 +412,13 @@ func (*CheckLedgerRequest) Descriptor() ([]byte, []int) {
 	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *CheckLedgerRequest) GetScope() CheckLedgerRequest_Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return CheckLedgerRequest_SCOPE_UNSPECIFIED
+}
+
 // What CheckLedger answers.
 type CheckLedgerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -355,9 +427,11 @@ type CheckLedgerResponse struct {
 	// Each invariant with its figures.
 	Invariants []*Invariant `protobuf:"bytes,2,rep,name=invariants,proto3" json:"invariants,omitempty"`
 	// When the snapshot was taken, by the database's clock.
-	CheckTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CheckTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
+	// When the checkpoint was made that an INCREMENTAL proof went on from. Unset: it began at the beginning.
+	CheckpointTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=checkpoint_time,json=checkpointTime,proto3" json:"checkpoint_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CheckLedgerResponse) Reset() {
@@ -407,6 +481,13 @@ func (x *CheckLedgerResponse) GetInvariants() []*Invariant {
 func (x *CheckLedgerResponse) GetCheckTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CheckTime
+	}
+	return nil
+}
+
+func (x *CheckLedgerResponse) GetCheckpointTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckpointTime
 	}
 	return nil
 }
@@ -522,20 +603,27 @@ const file_transfers_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"currencies\x18\x01 \x03(\v2\x16.transfers.v1.CurrencyR\n" +
 	"currencies\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"m\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x92\x01\n" +
 	"\x15CreateCurrencyRequest\x123\n" +
 	"\x04code\x18\x01 \x01(\tB\x1f\xbaH\x1c\xc8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\x04code\x12\x1f\n" +
-	"\x05scale\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x12(\x00R\x05scale\"L\n" +
+	"\x05scale\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x12(\x00R\x05scale\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"L\n" +
 	"\x16CreateCurrencyResponse\x122\n" +
-	"\bcurrency\x18\x01 \x01(\v2\x16.transfers.v1.CurrencyR\bcurrency\"\x14\n" +
-	"\x12CheckLedgerRequest\"\x99\x01\n" +
+	"\bcurrency\x18\x01 \x01(\v2\x16.transfers.v1.CurrencyR\bcurrency\"\x97\x01\n" +
+	"\x12CheckLedgerRequest\x12F\n" +
+	"\x05scope\x18\x01 \x01(\x0e2&.transfers.v1.CheckLedgerRequest.ScopeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05scope\"9\n" +
+	"\x05Scope\x12\x15\n" +
+	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04FULL\x10\x01\x12\x0f\n" +
+	"\vINCREMENTAL\x10\x02\"\xde\x01\n" +
 	"\x13CheckLedgerResponse\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x127\n" +
 	"\n" +
 	"invariants\x18\x02 \x03(\v2\x17.transfers.v1.InvariantR\n" +
 	"invariants\x129\n" +
 	"\n" +
-	"check_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckTime\"\xb6\x01\n" +
+	"check_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckTime\x12C\n" +
+	"\x0fcheckpoint_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0echeckpointTime\"\xb6\x01\n" +
 	"\tInvariant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x0e\n" +
@@ -563,35 +651,39 @@ func file_transfers_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_transfers_v1_ledger_proto_rawDescData
 }
 
+var file_transfers_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_transfers_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_transfers_v1_ledger_proto_goTypes = []any{
-	(*Currency)(nil),               // 0: transfers.v1.Currency
-	(*ListCurrenciesRequest)(nil),  // 1: transfers.v1.ListCurrenciesRequest
-	(*ListCurrenciesResponse)(nil), // 2: transfers.v1.ListCurrenciesResponse
-	(*CreateCurrencyRequest)(nil),  // 3: transfers.v1.CreateCurrencyRequest
-	(*CreateCurrencyResponse)(nil), // 4: transfers.v1.CreateCurrencyResponse
-	(*CheckLedgerRequest)(nil),     // 5: transfers.v1.CheckLedgerRequest
-	(*CheckLedgerResponse)(nil),    // 6: transfers.v1.CheckLedgerResponse
-	(*Invariant)(nil),              // 7: transfers.v1.Invariant
-	(*timestamppb.Timestamp)(nil),  // 8: google.protobuf.Timestamp
+	(CheckLedgerRequest_Scope)(0),  // 0: transfers.v1.CheckLedgerRequest.Scope
+	(*Currency)(nil),               // 1: transfers.v1.Currency
+	(*ListCurrenciesRequest)(nil),  // 2: transfers.v1.ListCurrenciesRequest
+	(*ListCurrenciesResponse)(nil), // 3: transfers.v1.ListCurrenciesResponse
+	(*CreateCurrencyRequest)(nil),  // 4: transfers.v1.CreateCurrencyRequest
+	(*CreateCurrencyResponse)(nil), // 5: transfers.v1.CreateCurrencyResponse
+	(*CheckLedgerRequest)(nil),     // 6: transfers.v1.CheckLedgerRequest
+	(*CheckLedgerResponse)(nil),    // 7: transfers.v1.CheckLedgerResponse
+	(*Invariant)(nil),              // 8: transfers.v1.Invariant
+	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
 }
 var file_transfers_v1_ledger_proto_depIdxs = []int32{
-	8, // 0: transfers.v1.Currency.create_time:type_name -> google.protobuf.Timestamp
-	0, // 1: transfers.v1.ListCurrenciesResponse.currencies:type_name -> transfers.v1.Currency
-	0, // 2: transfers.v1.CreateCurrencyResponse.currency:type_name -> transfers.v1.Currency
-	7, // 3: transfers.v1.CheckLedgerResponse.invariants:type_name -> transfers.v1.Invariant
-	8, // 4: transfers.v1.CheckLedgerResponse.check_time:type_name -> google.protobuf.Timestamp
-	1, // 5: transfers.v1.LedgerService.ListCurrencies:input_type -> transfers.v1.ListCurrenciesRequest
-	3, // 6: transfers.v1.LedgerService.CreateCurrency:input_type -> transfers.v1.CreateCurrencyRequest
-	5, // 7: transfers.v1.LedgerService.CheckLedger:input_type -> transfers.v1.CheckLedgerRequest
-	2, // 8: transfers.v1.LedgerService.ListCurrencies:output_type -> transfers.v1.ListCurrenciesResponse
-	4, // 9: transfers.v1.LedgerService.CreateCurrency:output_type -> transfers.v1.CreateCurrencyResponse
-	6, // 10: transfers.v1.LedgerService.CheckLedger:output_type -> transfers.v1.CheckLedgerResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	9,  // 0: transfers.v1.Currency.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 1: transfers.v1.ListCurrenciesResponse.currencies:type_name -> transfers.v1.Currency
+	1,  // 2: transfers.v1.CreateCurrencyResponse.currency:type_name -> transfers.v1.Currency
+	0,  // 3: transfers.v1.CheckLedgerRequest.scope:type_name -> transfers.v1.CheckLedgerRequest.Scope
+	8,  // 4: transfers.v1.CheckLedgerResponse.invariants:type_name -> transfers.v1.Invariant
+	9,  // 5: transfers.v1.CheckLedgerResponse.check_time:type_name -> google.protobuf.Timestamp
+	9,  // 6: transfers.v1.CheckLedgerResponse.checkpoint_time:type_name -> google.protobuf.Timestamp
+	2,  // 7: transfers.v1.LedgerService.ListCurrencies:input_type -> transfers.v1.ListCurrenciesRequest
+	4,  // 8: transfers.v1.LedgerService.CreateCurrency:input_type -> transfers.v1.CreateCurrencyRequest
+	6,  // 9: transfers.v1.LedgerService.CheckLedger:input_type -> transfers.v1.CheckLedgerRequest
+	3,  // 10: transfers.v1.LedgerService.ListCurrencies:output_type -> transfers.v1.ListCurrenciesResponse
+	5,  // 11: transfers.v1.LedgerService.CreateCurrency:output_type -> transfers.v1.CreateCurrencyResponse
+	7,  // 12: transfers.v1.LedgerService.CheckLedger:output_type -> transfers.v1.CheckLedgerResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_transfers_v1_ledger_proto_init() }
@@ -604,13 +696,14 @@ func file_transfers_v1_ledger_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transfers_v1_ledger_proto_rawDesc), len(file_transfers_v1_ledger_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_transfers_v1_ledger_proto_goTypes,
 		DependencyIndexes: file_transfers_v1_ledger_proto_depIdxs,
+		EnumInfos:         file_transfers_v1_ledger_proto_enumTypes,
 		MessageInfos:      file_transfers_v1_ledger_proto_msgTypes,
 	}.Build()
 	File_transfers_v1_ledger_proto = out.File

@@ -14,6 +14,7 @@ import (
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -33,7 +34,7 @@ type Transfer_Status int32
 const (
 	// Not given.
 	Transfer_STATUS_UNSPECIFIED Transfer_Status = 0
-	// Accepted, not final: money is reserved, not moved.
+	// Accepted, not final: a hold, whose money is reserved, not moved; or a scheduled transfer before its time.
 	Transfer_INIT Transfer_Status = 1
 	// The money moved.
 	Transfer_SUCCESS Transfer_Status = 2
@@ -84,8 +85,8 @@ func (Transfer_Status) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// Why a transfer was refused. All are final: repeating the transfer_id gives the same answer. When several apply, the
-// first in this order is given.
+// Why a transfer was refused, or ended without moving its money. All are final: repeating the transfer_id gives the
+// same answer. When several apply, the first in this order is given.
 type Transfer_ErrorReason int32
 
 const (
@@ -97,37 +98,101 @@ const (
 	Transfer_TO_ACCOUNT_NOT_FOUND Transfer_ErrorReason = 2
 	// The two accounts, or the currency asked for, differ.
 	Transfer_CURRENCY_MISMATCH Transfer_ErrorReason = 3
+	// A transfer that moved no money, or is a reversal itself, cannot be reversed.
+	Transfer_NOT_REVERSIBLE Transfer_ErrorReason = 8
+	// The transfer to post or void never was a hold, nor scheduled.
+	Transfer_NOT_PENDING Transfer_ErrorReason = 9
+	// The hold was posted before, and so is final.
+	Transfer_ALREADY_POSTED Transfer_ErrorReason = 10
+	// The hold was voided before.
+	Transfer_ALREADY_VOIDED Transfer_ErrorReason = 11
+	// The hold's expire_time has come.
+	Transfer_HOLD_EXPIRED Transfer_ErrorReason = 12
+	// More was to be captured than the hold still reserves.
+	Transfer_HOLD_AMOUNT_EXCEEDED Transfer_ErrorReason = 13
+	// More was to be reversed than is left of the transfer.
+	Transfer_ALREADY_REVERSED Transfer_ErrorReason = 14
 	// One of the accounts is closed.
 	Transfer_ACCOUNT_CLOSED Transfer_ErrorReason = 4
 	// One of the accounts is frozen.
 	Transfer_ACCOUNT_FROZEN Transfer_ErrorReason = 5
+	// Debits of the payer are blocked.
+	Transfer_DEBITS_BLOCKED Transfer_ErrorReason = 15
+	// Credits of the payee are blocked.
+	Transfer_CREDITS_BLOCKED Transfer_ErrorReason = 16
+	// An account has another version than the caller expected. Answered as `aborted`.
+	Transfer_VERSION_MISMATCH Transfer_ErrorReason = 17
+	// A balance is not as the caller's conditions ask.
+	Transfer_BALANCE_CONDITION_FAILED Transfer_ErrorReason = 18
+	// The amount is above the payer's max_transfer_amount.
+	Transfer_TRANSFER_CAP_EXCEEDED Transfer_ErrorReason = 19
 	// The payer's balance less its holds would go below its floor.
 	Transfer_INSUFFICIENT_FUNDS Transfer_ErrorReason = 6
+	// The payee's balance plus what is held towards it would go above its max_balance.
+	Transfer_MAX_BALANCE_EXCEEDED Transfer_ErrorReason = 20
+	// The payer's amounts within a rolling window would go above their limit.
+	Transfer_AMOUNT_LIMIT_EXCEEDED Transfer_ErrorReason = 21
+	// The payer has made as many transfers within a rolling window as it may.
+	Transfer_COUNT_LIMIT_EXCEEDED Transfer_ErrorReason = 22
 	// Another transfer of the same atomic group was refused.
 	Transfer_GROUP_FAILED Transfer_ErrorReason = 7
+	// Voided, or cancelled before its time, by VoidTransfer.
+	Transfer_VOIDED Transfer_ErrorReason = 23
 )
 
 // Enum value maps for Transfer_ErrorReason.
 var (
 	Transfer_ErrorReason_name = map[int32]string{
-		0: "ERROR_REASON_UNSPECIFIED",
-		1: "FROM_ACCOUNT_NOT_FOUND",
-		2: "TO_ACCOUNT_NOT_FOUND",
-		3: "CURRENCY_MISMATCH",
-		4: "ACCOUNT_CLOSED",
-		5: "ACCOUNT_FROZEN",
-		6: "INSUFFICIENT_FUNDS",
-		7: "GROUP_FAILED",
+		0:  "ERROR_REASON_UNSPECIFIED",
+		1:  "FROM_ACCOUNT_NOT_FOUND",
+		2:  "TO_ACCOUNT_NOT_FOUND",
+		3:  "CURRENCY_MISMATCH",
+		8:  "NOT_REVERSIBLE",
+		9:  "NOT_PENDING",
+		10: "ALREADY_POSTED",
+		11: "ALREADY_VOIDED",
+		12: "HOLD_EXPIRED",
+		13: "HOLD_AMOUNT_EXCEEDED",
+		14: "ALREADY_REVERSED",
+		4:  "ACCOUNT_CLOSED",
+		5:  "ACCOUNT_FROZEN",
+		15: "DEBITS_BLOCKED",
+		16: "CREDITS_BLOCKED",
+		17: "VERSION_MISMATCH",
+		18: "BALANCE_CONDITION_FAILED",
+		19: "TRANSFER_CAP_EXCEEDED",
+		6:  "INSUFFICIENT_FUNDS",
+		20: "MAX_BALANCE_EXCEEDED",
+		21: "AMOUNT_LIMIT_EXCEEDED",
+		22: "COUNT_LIMIT_EXCEEDED",
+		7:  "GROUP_FAILED",
+		23: "VOIDED",
 	}
 	Transfer_ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
 		"FROM_ACCOUNT_NOT_FOUND":   1,
 		"TO_ACCOUNT_NOT_FOUND":     2,
 		"CURRENCY_MISMATCH":        3,
+		"NOT_REVERSIBLE":           8,
+		"NOT_PENDING":              9,
+		"ALREADY_POSTED":           10,
+		"ALREADY_VOIDED":           11,
+		"HOLD_EXPIRED":             12,
+		"HOLD_AMOUNT_EXCEEDED":     13,
+		"ALREADY_REVERSED":         14,
 		"ACCOUNT_CLOSED":           4,
 		"ACCOUNT_FROZEN":           5,
+		"DEBITS_BLOCKED":           15,
+		"CREDITS_BLOCKED":          16,
+		"VERSION_MISMATCH":         17,
+		"BALANCE_CONDITION_FAILED": 18,
+		"TRANSFER_CAP_EXCEEDED":    19,
 		"INSUFFICIENT_FUNDS":       6,
+		"MAX_BALANCE_EXCEEDED":     20,
+		"AMOUNT_LIMIT_EXCEEDED":    21,
+		"COUNT_LIMIT_EXCEEDED":     22,
 		"GROUP_FAILED":             7,
+		"VOIDED":                   23,
 	}
 )
 
@@ -158,7 +223,79 @@ func (Transfer_ErrorReason) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{0, 1}
 }
 
+// What a transfer is for.
+type Transfer_Kind int32
+
+const (
+	// Not given.
+	Transfer_KIND_UNSPECIFIED Transfer_Kind = 0
+	// A plain transfer.
+	Transfer_TRANSFER Transfer_Kind = 1
+	// Reserves money until it is posted, voided or expires.
+	Transfer_HOLD Transfer_Kind = 2
+	// Waits for its execute_time.
+	Transfer_SCHEDULED Transfer_Kind = 3
+	// Moves money of the hold parent_transfer_id.
+	Transfer_CAPTURE Transfer_Kind = 4
+	// Moves the money of the scheduled transfer parent_transfer_id.
+	Transfer_EXECUTION Transfer_Kind = 5
+	// Moves money of the transfer parent_transfer_id back.
+	Transfer_REVERSAL Transfer_Kind = 6
+)
+
+// Enum value maps for Transfer_Kind.
+var (
+	Transfer_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "TRANSFER",
+		2: "HOLD",
+		3: "SCHEDULED",
+		4: "CAPTURE",
+		5: "EXECUTION",
+		6: "REVERSAL",
+	}
+	Transfer_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"TRANSFER":         1,
+		"HOLD":             2,
+		"SCHEDULED":        3,
+		"CAPTURE":          4,
+		"EXECUTION":        5,
+		"REVERSAL":         6,
+	}
+)
+
+func (x Transfer_Kind) Enum() *Transfer_Kind {
+	p := new(Transfer_Kind)
+	*p = x
+	return p
+}
+
+func (x Transfer_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Transfer_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_transfers_v1_transfer_proto_enumTypes[2].Descriptor()
+}
+
+func (Transfer_Kind) Type() protoreflect.EnumType {
+	return &file_transfers_v1_transfer_proto_enumTypes[2]
+}
+
+func (x Transfer_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Transfer_Kind.Descriptor instead.
+func (Transfer_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{0, 2}
+}
+
 // A Transfer moves money, or is the record of one that was refused. INIT becomes SUCCESS or FAILED; those are final.
+//
+// A hold and a scheduled transfer are INIT at first, and never move money themselves: what moves money for them are
+// transfers of their own, of kind CAPTURE and EXECUTION, whose parent_transfer_id names them.
 type Transfer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfer's UUID.
@@ -167,7 +304,7 @@ type Transfer struct {
 	FromAccountId string `protobuf:"bytes,2,opt,name=from_account_id,json=fromAccountId,proto3" json:"from_account_id,omitempty"`
 	// The account that is paid.
 	ToAccountId string `protobuf:"bytes,3,opt,name=to_account_id,json=toAccountId,proto3" json:"to_account_id,omitempty"`
-	// The amount, greater than zero.
+	// The amount, greater than zero. Of a sweep (up_to): what was moved.
 	Amount string `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
 	// The code of the currency; empty when it was refused for want of both accounts and none was asked for.
 	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
@@ -187,8 +324,30 @@ type Transfer struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the transfer last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Grows by one with each change of status, from 1.
-	Version       int64 `protobuf:"varint,14,opt,name=version,proto3" json:"version,omitempty"`
+	// Grows by one with each change: of status, or by a capture or reversal. From 1.
+	Version int64 `protobuf:"varint,14,opt,name=version,proto3" json:"version,omitempty"`
+	// What the transfer is for.
+	Kind Transfer_Kind `protobuf:"varint,15,opt,name=kind,proto3,enum=transfers.v1.Transfer_Kind" json:"kind,omitempty"`
+	// Of a CAPTURE, EXECUTION or REVERSAL: the transfer that it captures, executes or reverses.
+	ParentTransferId string `protobuf:"bytes,16,opt,name=parent_transfer_id,json=parentTransferId,proto3" json:"parent_transfer_id,omitempty"`
+	// The group that the transfer is of, when it was made with others, all or none.
+	GroupId string `protobuf:"bytes,17,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// Of a hold: when it expires. Unset: never.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Of a scheduled transfer: when it is due.
+	ExecuteTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=execute_time,json=executeTime,proto3" json:"execute_time,omitempty"`
+	// When the transfer counts, where that is not create_time.
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
+	// Of a hold: what it still reserves. Zero once it is final.
+	HeldAmount *string `protobuf:"bytes,21,opt,name=held_amount,json=heldAmount,proto3,oneof" json:"held_amount,omitempty"`
+	// Of a hold: what was captured of it.
+	PostedAmount *string `protobuf:"bytes,22,opt,name=posted_amount,json=postedAmount,proto3,oneof" json:"posted_amount,omitempty"`
+	// What was moved back by reversals. Unset: nothing.
+	ReversedAmount *string `protobuf:"bytes,23,opt,name=reversed_amount,json=reversedAmount,proto3,oneof" json:"reversed_amount,omitempty"`
+	// Of a sweep: the upper bound that was asked for.
+	RequestedAmount *string `protobuf:"bytes,24,opt,name=requested_amount,json=requestedAmount,proto3,oneof" json:"requested_amount,omitempty"`
+	// Of a refused transfer: the figures, such as `seen` and `allowed`, as in the error's details.
+	ErrorMetadata map[string]string `protobuf:"bytes,25,rep,name=error_metadata,json=errorMetadata,proto3" json:"error_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +480,83 @@ func (x *Transfer) GetVersion() int64 {
 	return 0
 }
 
+func (x *Transfer) GetKind() Transfer_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Transfer_KIND_UNSPECIFIED
+}
+
+func (x *Transfer) GetParentTransferId() string {
+	if x != nil {
+		return x.ParentTransferId
+	}
+	return ""
+}
+
+func (x *Transfer) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *Transfer) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Transfer) GetExecuteTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExecuteTime
+	}
+	return nil
+}
+
+func (x *Transfer) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
+func (x *Transfer) GetHeldAmount() string {
+	if x != nil && x.HeldAmount != nil {
+		return *x.HeldAmount
+	}
+	return ""
+}
+
+func (x *Transfer) GetPostedAmount() string {
+	if x != nil && x.PostedAmount != nil {
+		return *x.PostedAmount
+	}
+	return ""
+}
+
+func (x *Transfer) GetReversedAmount() string {
+	if x != nil && x.ReversedAmount != nil {
+		return *x.ReversedAmount
+	}
+	return ""
+}
+
+func (x *Transfer) GetRequestedAmount() string {
+	if x != nil && x.RequestedAmount != nil {
+		return *x.RequestedAmount
+	}
+	return ""
+}
+
+func (x *Transfer) GetErrorMetadata() map[string]string {
+	if x != nil {
+		return x.ErrorMetadata
+	}
+	return nil
+}
+
 // What CreateTransfer takes, and each item of BatchCreateTransfers.
 type CreateTransferRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -338,7 +574,37 @@ type CreateTransferRequest struct {
 	// The caller's own reference, at most 200 characters, which ListTransfers can filter by. It need not be unique.
 	Reference string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
 	// The caller's own data: at most 50 pairs, keys of 1 to 64 characters, values of at most 500.
-	Metadata      map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Reserve the money instead of moving it: PostTransfer moves it, VoidTransfer releases it.
+	Hold bool `protobuf:"varint,8,opt,name=hold,proto3" json:"hold,omitempty"`
+	// Of a hold: when it expires, in the future. From then on its money is available again, to the instant. At most one of
+	// expire_time and hold_ttl; neither: it never expires.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Of a hold: how long it lasts, counted from when it is made, 1 ms or more.
+	HoldTtl *durationpb.Duration `protobuf:"bytes,10,opt,name=hold_ttl,json=holdTtl,proto3" json:"hold_ttl,omitempty"`
+	// When to move the money, in the future: the transfer is INIT until then, and can be cancelled with VoidTransfer. Now
+	// it is only checked that both accounts exist in the right currency and are not closed; all else, funds included, is
+	// checked at that time. Not with hold.
+	ExecuteTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=execute_time,json=executeTime,proto3" json:"execute_time,omitempty"`
+	// When the transfer counts in statements by effective time, not in the future. Unset: when it is made.
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
+	// Sweep: amount is an upper bound, and what moves is as much of it as the payer has available and the payee may still
+	// take. Nothing at all is a refusal.
+	UpTo bool `protobuf:"varint,13,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
+	// Refuse unless the payer's account has this version.
+	ExpectedFromVersion *int64 `protobuf:"varint,14,opt,name=expected_from_version,json=expectedFromVersion,proto3,oneof" json:"expected_from_version,omitempty"`
+	// Refuse unless the payee's account has this version.
+	ExpectedToVersion *int64 `protobuf:"varint,15,opt,name=expected_to_version,json=expectedToVersion,proto3,oneof" json:"expected_to_version,omitempty"`
+	// Refuse unless the payer's balance, before the transfer, is at least this.
+	FromBalanceAtLeast *string `protobuf:"bytes,16,opt,name=from_balance_at_least,json=fromBalanceAtLeast,proto3,oneof" json:"from_balance_at_least,omitempty"`
+	// Refuse unless the payer's balance, before the transfer, is at most this.
+	FromBalanceAtMost *string `protobuf:"bytes,17,opt,name=from_balance_at_most,json=fromBalanceAtMost,proto3,oneof" json:"from_balance_at_most,omitempty"`
+	// Refuse unless the payee's balance, before the transfer, is at least this.
+	ToBalanceAtLeast *string `protobuf:"bytes,18,opt,name=to_balance_at_least,json=toBalanceAtLeast,proto3,oneof" json:"to_balance_at_least,omitempty"`
+	// Refuse unless the payee's balance, before the transfer, is at most this.
+	ToBalanceAtMost *string `protobuf:"bytes,19,opt,name=to_balance_at_most,json=toBalanceAtMost,proto3,oneof" json:"to_balance_at_most,omitempty"`
+	// Answer what would happen, and change nothing. Not within a batch: see BatchCreateTransfersRequest.
+	ValidateOnly  bool `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -422,6 +688,97 @@ func (x *CreateTransferRequest) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *CreateTransferRequest) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
+func (x *CreateTransferRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *CreateTransferRequest) GetHoldTtl() *durationpb.Duration {
+	if x != nil {
+		return x.HoldTtl
+	}
+	return nil
+}
+
+func (x *CreateTransferRequest) GetExecuteTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExecuteTime
+	}
+	return nil
+}
+
+func (x *CreateTransferRequest) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
+func (x *CreateTransferRequest) GetUpTo() bool {
+	if x != nil {
+		return x.UpTo
+	}
+	return false
+}
+
+func (x *CreateTransferRequest) GetExpectedFromVersion() int64 {
+	if x != nil && x.ExpectedFromVersion != nil {
+		return *x.ExpectedFromVersion
+	}
+	return 0
+}
+
+func (x *CreateTransferRequest) GetExpectedToVersion() int64 {
+	if x != nil && x.ExpectedToVersion != nil {
+		return *x.ExpectedToVersion
+	}
+	return 0
+}
+
+func (x *CreateTransferRequest) GetFromBalanceAtLeast() string {
+	if x != nil && x.FromBalanceAtLeast != nil {
+		return *x.FromBalanceAtLeast
+	}
+	return ""
+}
+
+func (x *CreateTransferRequest) GetFromBalanceAtMost() string {
+	if x != nil && x.FromBalanceAtMost != nil {
+		return *x.FromBalanceAtMost
+	}
+	return ""
+}
+
+func (x *CreateTransferRequest) GetToBalanceAtLeast() string {
+	if x != nil && x.ToBalanceAtLeast != nil {
+		return *x.ToBalanceAtLeast
+	}
+	return ""
+}
+
+func (x *CreateTransferRequest) GetToBalanceAtMost() string {
+	if x != nil && x.ToBalanceAtMost != nil {
+		return *x.ToBalanceAtMost
+	}
+	return ""
+}
+
+func (x *CreateTransferRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // What CreateTransfer answers.
 type CreateTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -475,7 +832,11 @@ type BatchCreateTransfersRequest struct {
 	// error in its own result.
 	Transfers []*CreateTransferRequest `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	// All or none.
-	Atomic        bool `protobuf:"varint,2,opt,name=atomic,proto3" json:"atomic,omitempty"`
+	Atomic bool `protobuf:"varint,2,opt,name=atomic,proto3" json:"atomic,omitempty"`
+	// With atomic: the UUID of the group. The server makes one (version 7) when none is given.
+	GroupId string `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +881,20 @@ func (x *BatchCreateTransfersRequest) GetTransfers() []*CreateTransferRequest {
 func (x *BatchCreateTransfersRequest) GetAtomic() bool {
 	if x != nil {
 		return x.Atomic
+	}
+	return false
+}
+
+func (x *BatchCreateTransfersRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *BatchCreateTransfersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
 	}
 	return false
 }
@@ -666,6 +1041,510 @@ func (*TransferResult_Transfer) isTransferResult_Result() {}
 
 func (*TransferResult_Error) isTransferResult_Result() {}
 
+// What PostTransfer takes.
+type PostTransferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hold's UUID.
+	TransferId string `protobuf:"bytes,1,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// The capture's own UUID, chosen by the caller so that the call can be repeated safely.
+	CaptureId string `protobuf:"bytes,2,opt,name=capture_id,json=captureId,proto3" json:"capture_id,omitempty"`
+	// What to capture. Empty: all that the hold still reserves.
+	Amount string `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Release what is left.
+	Final bool `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`
+	// The capture's own reference, at most 200 characters. Empty: that of the hold.
+	Reference string `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	// The capture's own data, as in CreateTransferRequest.
+	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostTransferRequest) Reset() {
+	*x = PostTransferRequest{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostTransferRequest) ProtoMessage() {}
+
+func (x *PostTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostTransferRequest.ProtoReflect.Descriptor instead.
+func (*PostTransferRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PostTransferRequest) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *PostTransferRequest) GetCaptureId() string {
+	if x != nil {
+		return x.CaptureId
+	}
+	return ""
+}
+
+func (x *PostTransferRequest) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *PostTransferRequest) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+func (x *PostTransferRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *PostTransferRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *PostTransferRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// What PostTransfer answers.
+type PostTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hold as it is now.
+	Transfer *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	// The capture.
+	Capture       *Transfer `protobuf:"bytes,2,opt,name=capture,proto3" json:"capture,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostTransferResponse) Reset() {
+	*x = PostTransferResponse{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostTransferResponse) ProtoMessage() {}
+
+func (x *PostTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostTransferResponse.ProtoReflect.Descriptor instead.
+func (*PostTransferResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PostTransferResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
+func (x *PostTransferResponse) GetCapture() *Transfer {
+	if x != nil {
+		return x.Capture
+	}
+	return nil
+}
+
+// What VoidTransfer takes.
+type VoidTransferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The UUID of the hold or scheduled transfer.
+	TransferId string `protobuf:"bytes,1,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidTransferRequest) Reset() {
+	*x = VoidTransferRequest{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidTransferRequest) ProtoMessage() {}
+
+func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidTransferRequest.ProtoReflect.Descriptor instead.
+func (*VoidTransferRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *VoidTransferRequest) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *VoidTransferRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// What VoidTransfer answers.
+type VoidTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transfer as it is now.
+	Transfer      *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidTransferResponse) Reset() {
+	*x = VoidTransferResponse{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidTransferResponse) ProtoMessage() {}
+
+func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidTransferResponse.ProtoReflect.Descriptor instead.
+func (*VoidTransferResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *VoidTransferResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
+// What ReverseTransfer takes.
+type ReverseTransferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The UUID of the transfer to reverse.
+	TransferId string `protobuf:"bytes,1,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// The reversal's own UUID, chosen by the caller so that the call can be repeated safely.
+	ReversalId string `protobuf:"bytes,2,opt,name=reversal_id,json=reversalId,proto3" json:"reversal_id,omitempty"`
+	// What to move back. Empty: all that was not reversed yet.
+	Amount string `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Let the account that pays the money back go below its floor.
+	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
+	// The reversal's own reference, at most 200 characters. Empty: that of the transfer.
+	Reference string `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	// The reversal's own data, as in CreateTransferRequest.
+	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReverseTransferRequest) Reset() {
+	*x = ReverseTransferRequest{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReverseTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReverseTransferRequest) ProtoMessage() {}
+
+func (x *ReverseTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReverseTransferRequest.ProtoReflect.Descriptor instead.
+func (*ReverseTransferRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReverseTransferRequest) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *ReverseTransferRequest) GetReversalId() string {
+	if x != nil {
+		return x.ReversalId
+	}
+	return ""
+}
+
+func (x *ReverseTransferRequest) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *ReverseTransferRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ReverseTransferRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ReverseTransferRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *ReverseTransferRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// What ReverseTransfer answers.
+type ReverseTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reversal.
+	Reversal      *Transfer `protobuf:"bytes,1,opt,name=reversal,proto3" json:"reversal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReverseTransferResponse) Reset() {
+	*x = ReverseTransferResponse{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReverseTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReverseTransferResponse) ProtoMessage() {}
+
+func (x *ReverseTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReverseTransferResponse.ProtoReflect.Descriptor instead.
+func (*ReverseTransferResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReverseTransferResponse) GetReversal() *Transfer {
+	if x != nil {
+		return x.Reversal
+	}
+	return nil
+}
+
+// What ImportTransfers takes.
+type ImportTransfersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transfers, 1 to 10,000, each with its effective_time, which never goes back. Each is validated by itself, so that
+	// an invalid one has its error in its own result.
+	Transfers []*CreateTransferRequest `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// Answer what would happen, and change nothing.
+	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportTransfersRequest) Reset() {
+	*x = ImportTransfersRequest{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportTransfersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportTransfersRequest) ProtoMessage() {}
+
+func (x *ImportTransfersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportTransfersRequest.ProtoReflect.Descriptor instead.
+func (*ImportTransfersRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ImportTransfersRequest) GetTransfers() []*CreateTransferRequest {
+	if x != nil {
+		return x.Transfers
+	}
+	return nil
+}
+
+func (x *ImportTransfersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// What ImportTransfers answers.
+type ImportTransfersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One result for each transfer, by index.
+	Results       []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportTransfersResponse) Reset() {
+	*x = ImportTransfersResponse{}
+	mi := &file_transfers_v1_transfer_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportTransfersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportTransfersResponse) ProtoMessage() {}
+
+func (x *ImportTransfersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_transfer_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportTransfersResponse.ProtoReflect.Descriptor instead.
+func (*ImportTransfersResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ImportTransfersResponse) GetResults() []*TransferResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
 // What GetTransfer takes.
 type GetTransferRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -677,7 +1556,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_transfers_v1_transfer_proto_msgTypes[6]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1568,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_transfer_proto_msgTypes[6]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1581,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetTransferRequest) GetTransferId() string {
@@ -723,7 +1602,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_transfers_v1_transfer_proto_msgTypes[7]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1614,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_transfer_proto_msgTypes[7]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1627,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetTransferResponse) GetTransfer() *Transfer {
@@ -776,14 +1655,18 @@ type ListTransfersRequest struct {
 	// Only transfers made at this time or later.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Only transfers made before this time.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Only the transfers of this group. Not with other filters but status.
+	GroupId string `protobuf:"bytes,9,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// Only the captures, execution or reversals of this transfer. Not with other filters but status.
+	ParentTransferId string `protobuf:"bytes,10,opt,name=parent_transfer_id,json=parentTransferId,proto3" json:"parent_transfer_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ListTransfersRequest) Reset() {
 	*x = ListTransfersRequest{}
-	mi := &file_transfers_v1_transfer_proto_msgTypes[8]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1678,7 @@ func (x *ListTransfersRequest) String() string {
 func (*ListTransfersRequest) ProtoMessage() {}
 
 func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_transfer_proto_msgTypes[8]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1691,7 @@ func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersRequest.ProtoReflect.Descriptor instead.
 func (*ListTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTransfersRequest) GetPageSize() int32 {
@@ -867,6 +1750,20 @@ func (x *ListTransfersRequest) GetEndTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ListTransfersRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *ListTransfersRequest) GetParentTransferId() string {
+	if x != nil {
+		return x.ParentTransferId
+	}
+	return ""
+}
+
 // What ListTransfers answers.
 type ListTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -880,7 +1777,7 @@ type ListTransfersResponse struct {
 
 func (x *ListTransfersResponse) Reset() {
 	*x = ListTransfersResponse{}
-	mi := &file_transfers_v1_transfer_proto_msgTypes[9]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1789,7 @@ func (x *ListTransfersResponse) String() string {
 func (*ListTransfersResponse) ProtoMessage() {}
 
 func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transfers_v1_transfer_proto_msgTypes[9]
+	mi := &file_transfers_v1_transfer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1802,7 @@ func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersResponse.ProtoReflect.Descriptor instead.
 func (*ListTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListTransfersResponse) GetTransfers() []*Transfer {
@@ -926,7 +1823,7 @@ var File_transfers_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"\x1btransfers/v1/transfer.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18transfers/v1/rules.proto\"\xee\a\n" +
+	"\x1btransfers/v1/transfer.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18transfers/v1/rules.proto\"\x85\x11\n" +
 	"\bTransfer\x12\x1f\n" +
 	"\vtransfer_id\x18\x01 \x01(\tR\n" +
 	"transferId\x12&\n" +
@@ -946,8 +1843,24 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
-	"\aversion\x18\x0e \x01(\x03R\aversion\x1a;\n" +
+	"\aversion\x18\x0e \x01(\x03R\aversion\x12/\n" +
+	"\x04kind\x18\x0f \x01(\x0e2\x1b.transfers.v1.Transfer.KindR\x04kind\x12,\n" +
+	"\x12parent_transfer_id\x18\x10 \x01(\tR\x10parentTransferId\x12\x19\n" +
+	"\bgroup_id\x18\x11 \x01(\tR\agroupId\x12;\n" +
+	"\vexpire_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12=\n" +
+	"\fexecute_time\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\vexecuteTime\x12A\n" +
+	"\x0eeffective_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\x12$\n" +
+	"\vheld_amount\x18\x15 \x01(\tH\x03R\n" +
+	"heldAmount\x88\x01\x01\x12(\n" +
+	"\rposted_amount\x18\x16 \x01(\tH\x04R\fpostedAmount\x88\x01\x01\x12,\n" +
+	"\x0freversed_amount\x18\x17 \x01(\tH\x05R\x0ereversedAmount\x88\x01\x01\x12.\n" +
+	"\x10requested_amount\x18\x18 \x01(\tH\x06R\x0frequestedAmount\x88\x01\x01\x12P\n" +
+	"\x0eerror_metadata\x18\x19 \x03(\v2).transfers.v1.Transfer.ErrorMetadataEntryR\rerrorMetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
+	"\x12ErrorMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\x06Status\x12\x16\n" +
@@ -955,19 +1868,49 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x04INIT\x10\x01\x12\v\n" +
 	"\aSUCCESS\x10\x02\x12\n" +
 	"\n" +
-	"\x06FAILED\x10\x03\"\xca\x01\n" +
+	"\x06FAILED\x10\x03\"\xac\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16FROM_ACCOUNT_NOT_FOUND\x10\x01\x12\x18\n" +
 	"\x14TO_ACCOUNT_NOT_FOUND\x10\x02\x12\x15\n" +
 	"\x11CURRENCY_MISMATCH\x10\x03\x12\x12\n" +
+	"\x0eNOT_REVERSIBLE\x10\b\x12\x0f\n" +
+	"\vNOT_PENDING\x10\t\x12\x12\n" +
+	"\x0eALREADY_POSTED\x10\n" +
+	"\x12\x12\n" +
+	"\x0eALREADY_VOIDED\x10\v\x12\x10\n" +
+	"\fHOLD_EXPIRED\x10\f\x12\x18\n" +
+	"\x14HOLD_AMOUNT_EXCEEDED\x10\r\x12\x14\n" +
+	"\x10ALREADY_REVERSED\x10\x0e\x12\x12\n" +
 	"\x0eACCOUNT_CLOSED\x10\x04\x12\x12\n" +
-	"\x0eACCOUNT_FROZEN\x10\x05\x12\x16\n" +
-	"\x12INSUFFICIENT_FUNDS\x10\x06\x12\x10\n" +
-	"\fGROUP_FAILED\x10\aB\x0f\n" +
+	"\x0eACCOUNT_FROZEN\x10\x05\x12\x12\n" +
+	"\x0eDEBITS_BLOCKED\x10\x0f\x12\x13\n" +
+	"\x0fCREDITS_BLOCKED\x10\x10\x12\x14\n" +
+	"\x10VERSION_MISMATCH\x10\x11\x12\x1c\n" +
+	"\x18BALANCE_CONDITION_FAILED\x10\x12\x12\x19\n" +
+	"\x15TRANSFER_CAP_EXCEEDED\x10\x13\x12\x16\n" +
+	"\x12INSUFFICIENT_FUNDS\x10\x06\x12\x18\n" +
+	"\x14MAX_BALANCE_EXCEEDED\x10\x14\x12\x19\n" +
+	"\x15AMOUNT_LIMIT_EXCEEDED\x10\x15\x12\x18\n" +
+	"\x14COUNT_LIMIT_EXCEEDED\x10\x16\x12\x10\n" +
+	"\fGROUP_FAILED\x10\a\x12\n" +
+	"\n" +
+	"\x06VOIDED\x10\x17\"m\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bTRANSFER\x10\x01\x12\b\n" +
+	"\x04HOLD\x10\x02\x12\r\n" +
+	"\tSCHEDULED\x10\x03\x12\v\n" +
+	"\aCAPTURE\x10\x04\x12\r\n" +
+	"\tEXECUTION\x10\x05\x12\f\n" +
+	"\bREVERSAL\x10\x06B\x0f\n" +
 	"\r_error_reasonB\x0f\n" +
 	"\r_from_balanceB\r\n" +
-	"\v_to_balance\"\x9e\x04\n" +
+	"\v_to_balanceB\x0e\n" +
+	"\f_held_amountB\x10\n" +
+	"\x0e_posted_amountB\x12\n" +
+	"\x10_reversed_amountB\x13\n" +
+	"\x11_requested_amount\"\x9b\v\n" +
 	"\x15CreateTransferRequest\x12R\n" +
 	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x123\n" +
@@ -977,28 +1920,100 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12/\n" +
 	"\treference\x18\x06 \x01(\tB\x11\xbaH\x0e\xd8\x01\x01r\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12r\n" +
 	"\bmetadata\x18\a \x03(\v21.transfers.v1.CreateTransferRequest.MetadataEntryB#\xbaH \x9a\x01\x1d\x102\"\fr\n" +
-	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x1a;\n" +
+	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x12\x12\n" +
+	"\x04hold\x18\b \x01(\bR\x04hold\x12;\n" +
+	"\vexpire_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12J\n" +
+	"\bhold_ttl\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0e\"\x06\b\x80\xa7\xe4\xe0\v2\x04\x10\xc0\x84=R\aholdTtl\x12=\n" +
+	"\fexecute_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vexecuteTime\x12A\n" +
+	"\x0eeffective_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\x12\x13\n" +
+	"\x05up_to\x18\r \x01(\bR\x04upTo\x12@\n" +
+	"\x15expected_from_version\x18\x0e \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x00R\x13expectedFromVersion\x88\x01\x01\x12<\n" +
+	"\x13expected_to_version\x18\x0f \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x01R\x11expectedToVersion\x88\x01\x01\x12E\n" +
+	"\x15from_balance_at_least\x18\x10 \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x02R\x12fromBalanceAtLeast\x88\x01\x01\x12C\n" +
+	"\x14from_balance_at_most\x18\x11 \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x03R\x11fromBalanceAtMost\x88\x01\x01\x12A\n" +
+	"\x13to_balance_at_least\x18\x12 \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x04R\x10toBalanceAtLeast\x88\x01\x01\x12?\n" +
+	"\x12to_balance_at_most\x18\x13 \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x05R\x0ftoBalanceAtMost\x88\x01\x01\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x18\n" +
+	"\x16_expected_from_versionB\x16\n" +
+	"\x14_expected_to_versionB\x18\n" +
+	"\x16_from_balance_at_leastB\x17\n" +
+	"\x15_from_balance_at_mostB\x16\n" +
+	"\x14_to_balance_at_leastB\x15\n" +
+	"\x13_to_balance_at_most\"L\n" +
 	"\x16CreateTransferResponse\x122\n" +
-	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x8a\x01\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\xfd\x01\n" +
 	"\x1bBatchCreateTransfersRequest\x12S\n" +
 	"\ttransfers\x18\x01 \x03(\v2#.transfers.v1.CreateTransferRequestB\x10\xbaH\r\x92\x01\n" +
 	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12\x16\n" +
-	"\x06atomic\x18\x02 \x01(\bR\x06atomic\"V\n" +
+	"\x06atomic\x18\x02 \x01(\bR\x06atomic\x12L\n" +
+	"\bgroup_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\agroupId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"V\n" +
 	"\x1cBatchCreateTransfersResponse\x126\n" +
 	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"\x98\x01\n" +
 	"\x0eTransferResult\x124\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferH\x00R\btransfer\x12*\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x1a\n" +
 	"\breplayed\x18\x03 \x01(\bR\breplayedB\b\n" +
-	"\x06result\"B\n" +
+	"\x06result\"\xde\x03\n" +
+	"\x13PostTransferRequest\x12,\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"transferId\x12P\n" +
+	"\n" +
+	"capture_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\tcaptureId\x12,\n" +
+	"\x06amount\x18\x03 \x01(\tB\x14\xbaH\x11\xd8\x01\x01r\f\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01R\x06amount\x12\x14\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\x12/\n" +
+	"\treference\x18\x05 \x01(\tB\x11\xbaH\x0e\xd8\x01\x01r\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12p\n" +
+	"\bmetadata\x18\x06 \x03(\v2/.transfers.v1.PostTransferRequest.MetadataEntryB#\xbaH \x9a\x01\x1d\x102\"\fr\n" +
+	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x14PostTransferResponse\x122\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\x120\n" +
+	"\acapture\x18\x02 \x01(\v2\x16.transfers.v1.TransferR\acapture\"h\n" +
+	"\x13VoidTransferRequest\x12,\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"transferId\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"J\n" +
+	"\x14VoidTransferResponse\x122\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\xe6\x03\n" +
+	"\x16ReverseTransferRequest\x12,\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"transferId\x12R\n" +
+	"\vreversal_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
+	"reversalId\x12,\n" +
+	"\x06amount\x18\x03 \x01(\tB\x14\xbaH\x11\xd8\x01\x01r\f\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01R\x06amount\x12\x14\n" +
+	"\x05force\x18\x04 \x01(\bR\x05force\x12/\n" +
+	"\treference\x18\x05 \x01(\tB\x11\xbaH\x0e\xd8\x01\x01r\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12s\n" +
+	"\bmetadata\x18\x06 \x03(\v22.transfers.v1.ReverseTransferRequest.MetadataEntryB#\xbaH \x9a\x01\x1d\x102\"\fr\n" +
+	"\xa0\xaaǱ\x02\x01\x10\x01\x18@*\vr\t\xa0\xaaǱ\x02\x01\x18\xf4\x03R\bmetadata\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
+	"\x17ReverseTransferResponse\x122\n" +
+	"\breversal\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\breversal\"\x92\x01\n" +
+	"\x16ImportTransfersRequest\x12S\n" +
+	"\ttransfers\x18\x01 \x03(\v2#.transfers.v1.CreateTransferRequestB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"Q\n" +
+	"\x17ImportTransfersResponse\x126\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"B\n" +
 	"\x12GetTransferRequest\x12,\n" +
 	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
 	"transferId\"I\n" +
 	"\x13GetTransferResponse\x122\n" +
-	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\xb2\x03\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x95\x04\n" +
 	"\x14ListTransfersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -1011,13 +2026,20 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\treference\x18\x06 \x01(\tB\x0e\xbaH\vr\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x129\n" +
 	"\n" +
 	"start_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"u\n" +
+	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12&\n" +
+	"\bgroup_id\x18\t \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\agroupId\x129\n" +
+	"\x12parent_transfer_id\x18\n" +
+	" \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x10parentTransferId\"u\n" +
 	"\x15ListTransfersResponse\x124\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x16.transfers.v1.TransferR\ttransfers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdf\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xac\t\n" +
 	"\x0fTransferService\x12\xb1\x01\n" +
 	"\x0eCreateTransfer\x12#.transfers.v1.CreateTransferRequest\x1a$.transfers.v1.CreateTransferResponse\"T\x82\xd3\xe4\x93\x02K:\x01*Z :\x01*b\btransfer\"\x11/api/v1/transfersb\btransfer\"\x1a/api/v1/transaction/create\x90\x02\x02\x12\x94\x01\n" +
-	"\x14BatchCreateTransfers\x12).transfers.v1.BatchCreateTransfersRequest\x1a*.transfers.v1.BatchCreateTransfersResponse\"%\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/transfers:batch\x90\x02\x02\x12\x88\x01\n" +
+	"\x14BatchCreateTransfers\x12).transfers.v1.BatchCreateTransfersRequest\x1a*.transfers.v1.BatchCreateTransfersResponse\"%\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/transfers:batch\x90\x02\x02\x12\x89\x01\n" +
+	"\fPostTransfer\x12!.transfers.v1.PostTransferRequest\x1a\".transfers.v1.PostTransferResponse\"2\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/transfers/{transfer_id}:post\x90\x02\x02\x12\x93\x01\n" +
+	"\fVoidTransfer\x12!.transfers.v1.VoidTransferRequest\x1a\".transfers.v1.VoidTransferResponse\"<\x82\xd3\xe4\x93\x023:\x01*b\btransfer\"$/api/v1/transfers/{transfer_id}:void\x90\x02\x02\x12\x9f\x01\n" +
+	"\x0fReverseTransfer\x12$.transfers.v1.ReverseTransferRequest\x1a%.transfers.v1.ReverseTransferResponse\"?\x82\xd3\xe4\x93\x026:\x01*b\breversal\"'/api/v1/transfers/{transfer_id}:reverse\x90\x02\x02\x12\x86\x01\n" +
+	"\x0fImportTransfers\x12$.transfers.v1.ImportTransfersRequest\x1a%.transfers.v1.ImportTransfersResponse\"&\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/transfers:import\x90\x02\x02\x12\x88\x01\n" +
 	"\vGetTransfer\x12 .transfers.v1.GetTransferRequest\x1a!.transfers.v1.GetTransferResponse\"4\x82\xd3\xe4\x93\x02+b\btransfer\x12\x1f/api/v1/transfers/{transfer_id}\x90\x02\x01\x12v\n" +
 	"\rListTransfers\x12\".transfers.v1.ListTransfersRequest\x1a#.transfers.v1.ListTransfersResponse\"\x1c\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/transfers\x90\x02\x01B\xa2\x01\n" +
 	"\x10com.transfers.v1B\rTransferProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
@@ -1034,56 +2056,94 @@ func file_transfers_v1_transfer_proto_rawDescGZIP() []byte {
 	return file_transfers_v1_transfer_proto_rawDescData
 }
 
-var file_transfers_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_transfers_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_transfers_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_transfers_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_transfers_v1_transfer_proto_goTypes = []any{
 	(Transfer_Status)(0),                 // 0: transfers.v1.Transfer.Status
 	(Transfer_ErrorReason)(0),            // 1: transfers.v1.Transfer.ErrorReason
-	(*Transfer)(nil),                     // 2: transfers.v1.Transfer
-	(*CreateTransferRequest)(nil),        // 3: transfers.v1.CreateTransferRequest
-	(*CreateTransferResponse)(nil),       // 4: transfers.v1.CreateTransferResponse
-	(*BatchCreateTransfersRequest)(nil),  // 5: transfers.v1.BatchCreateTransfersRequest
-	(*BatchCreateTransfersResponse)(nil), // 6: transfers.v1.BatchCreateTransfersResponse
-	(*TransferResult)(nil),               // 7: transfers.v1.TransferResult
-	(*GetTransferRequest)(nil),           // 8: transfers.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),          // 9: transfers.v1.GetTransferResponse
-	(*ListTransfersRequest)(nil),         // 10: transfers.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil),        // 11: transfers.v1.ListTransfersResponse
-	nil,                                  // 12: transfers.v1.Transfer.MetadataEntry
-	nil,                                  // 13: transfers.v1.CreateTransferRequest.MetadataEntry
-	(*timestamppb.Timestamp)(nil),        // 14: google.protobuf.Timestamp
-	(*status.Status)(nil),                // 15: google.rpc.Status
+	(Transfer_Kind)(0),                   // 2: transfers.v1.Transfer.Kind
+	(*Transfer)(nil),                     // 3: transfers.v1.Transfer
+	(*CreateTransferRequest)(nil),        // 4: transfers.v1.CreateTransferRequest
+	(*CreateTransferResponse)(nil),       // 5: transfers.v1.CreateTransferResponse
+	(*BatchCreateTransfersRequest)(nil),  // 6: transfers.v1.BatchCreateTransfersRequest
+	(*BatchCreateTransfersResponse)(nil), // 7: transfers.v1.BatchCreateTransfersResponse
+	(*TransferResult)(nil),               // 8: transfers.v1.TransferResult
+	(*PostTransferRequest)(nil),          // 9: transfers.v1.PostTransferRequest
+	(*PostTransferResponse)(nil),         // 10: transfers.v1.PostTransferResponse
+	(*VoidTransferRequest)(nil),          // 11: transfers.v1.VoidTransferRequest
+	(*VoidTransferResponse)(nil),         // 12: transfers.v1.VoidTransferResponse
+	(*ReverseTransferRequest)(nil),       // 13: transfers.v1.ReverseTransferRequest
+	(*ReverseTransferResponse)(nil),      // 14: transfers.v1.ReverseTransferResponse
+	(*ImportTransfersRequest)(nil),       // 15: transfers.v1.ImportTransfersRequest
+	(*ImportTransfersResponse)(nil),      // 16: transfers.v1.ImportTransfersResponse
+	(*GetTransferRequest)(nil),           // 17: transfers.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),          // 18: transfers.v1.GetTransferResponse
+	(*ListTransfersRequest)(nil),         // 19: transfers.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil),        // 20: transfers.v1.ListTransfersResponse
+	nil,                                  // 21: transfers.v1.Transfer.MetadataEntry
+	nil,                                  // 22: transfers.v1.Transfer.ErrorMetadataEntry
+	nil,                                  // 23: transfers.v1.CreateTransferRequest.MetadataEntry
+	nil,                                  // 24: transfers.v1.PostTransferRequest.MetadataEntry
+	nil,                                  // 25: transfers.v1.ReverseTransferRequest.MetadataEntry
+	(*timestamppb.Timestamp)(nil),        // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
+	(*status.Status)(nil),                // 28: google.rpc.Status
 }
 var file_transfers_v1_transfer_proto_depIdxs = []int32{
 	0,  // 0: transfers.v1.Transfer.status:type_name -> transfers.v1.Transfer.Status
 	1,  // 1: transfers.v1.Transfer.error_reason:type_name -> transfers.v1.Transfer.ErrorReason
-	12, // 2: transfers.v1.Transfer.metadata:type_name -> transfers.v1.Transfer.MetadataEntry
-	14, // 3: transfers.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
-	14, // 4: transfers.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
-	13, // 5: transfers.v1.CreateTransferRequest.metadata:type_name -> transfers.v1.CreateTransferRequest.MetadataEntry
-	2,  // 6: transfers.v1.CreateTransferResponse.transfer:type_name -> transfers.v1.Transfer
-	3,  // 7: transfers.v1.BatchCreateTransfersRequest.transfers:type_name -> transfers.v1.CreateTransferRequest
-	7,  // 8: transfers.v1.BatchCreateTransfersResponse.results:type_name -> transfers.v1.TransferResult
-	2,  // 9: transfers.v1.TransferResult.transfer:type_name -> transfers.v1.Transfer
-	15, // 10: transfers.v1.TransferResult.error:type_name -> google.rpc.Status
-	2,  // 11: transfers.v1.GetTransferResponse.transfer:type_name -> transfers.v1.Transfer
-	0,  // 12: transfers.v1.ListTransfersRequest.status:type_name -> transfers.v1.Transfer.Status
-	14, // 13: transfers.v1.ListTransfersRequest.start_time:type_name -> google.protobuf.Timestamp
-	14, // 14: transfers.v1.ListTransfersRequest.end_time:type_name -> google.protobuf.Timestamp
-	2,  // 15: transfers.v1.ListTransfersResponse.transfers:type_name -> transfers.v1.Transfer
-	3,  // 16: transfers.v1.TransferService.CreateTransfer:input_type -> transfers.v1.CreateTransferRequest
-	5,  // 17: transfers.v1.TransferService.BatchCreateTransfers:input_type -> transfers.v1.BatchCreateTransfersRequest
-	8,  // 18: transfers.v1.TransferService.GetTransfer:input_type -> transfers.v1.GetTransferRequest
-	10, // 19: transfers.v1.TransferService.ListTransfers:input_type -> transfers.v1.ListTransfersRequest
-	4,  // 20: transfers.v1.TransferService.CreateTransfer:output_type -> transfers.v1.CreateTransferResponse
-	6,  // 21: transfers.v1.TransferService.BatchCreateTransfers:output_type -> transfers.v1.BatchCreateTransfersResponse
-	9,  // 22: transfers.v1.TransferService.GetTransfer:output_type -> transfers.v1.GetTransferResponse
-	11, // 23: transfers.v1.TransferService.ListTransfers:output_type -> transfers.v1.ListTransfersResponse
-	20, // [20:24] is the sub-list for method output_type
-	16, // [16:20] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	21, // 2: transfers.v1.Transfer.metadata:type_name -> transfers.v1.Transfer.MetadataEntry
+	26, // 3: transfers.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
+	26, // 4: transfers.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: transfers.v1.Transfer.kind:type_name -> transfers.v1.Transfer.Kind
+	26, // 6: transfers.v1.Transfer.expire_time:type_name -> google.protobuf.Timestamp
+	26, // 7: transfers.v1.Transfer.execute_time:type_name -> google.protobuf.Timestamp
+	26, // 8: transfers.v1.Transfer.effective_time:type_name -> google.protobuf.Timestamp
+	22, // 9: transfers.v1.Transfer.error_metadata:type_name -> transfers.v1.Transfer.ErrorMetadataEntry
+	23, // 10: transfers.v1.CreateTransferRequest.metadata:type_name -> transfers.v1.CreateTransferRequest.MetadataEntry
+	26, // 11: transfers.v1.CreateTransferRequest.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 12: transfers.v1.CreateTransferRequest.hold_ttl:type_name -> google.protobuf.Duration
+	26, // 13: transfers.v1.CreateTransferRequest.execute_time:type_name -> google.protobuf.Timestamp
+	26, // 14: transfers.v1.CreateTransferRequest.effective_time:type_name -> google.protobuf.Timestamp
+	3,  // 15: transfers.v1.CreateTransferResponse.transfer:type_name -> transfers.v1.Transfer
+	4,  // 16: transfers.v1.BatchCreateTransfersRequest.transfers:type_name -> transfers.v1.CreateTransferRequest
+	8,  // 17: transfers.v1.BatchCreateTransfersResponse.results:type_name -> transfers.v1.TransferResult
+	3,  // 18: transfers.v1.TransferResult.transfer:type_name -> transfers.v1.Transfer
+	28, // 19: transfers.v1.TransferResult.error:type_name -> google.rpc.Status
+	24, // 20: transfers.v1.PostTransferRequest.metadata:type_name -> transfers.v1.PostTransferRequest.MetadataEntry
+	3,  // 21: transfers.v1.PostTransferResponse.transfer:type_name -> transfers.v1.Transfer
+	3,  // 22: transfers.v1.PostTransferResponse.capture:type_name -> transfers.v1.Transfer
+	3,  // 23: transfers.v1.VoidTransferResponse.transfer:type_name -> transfers.v1.Transfer
+	25, // 24: transfers.v1.ReverseTransferRequest.metadata:type_name -> transfers.v1.ReverseTransferRequest.MetadataEntry
+	3,  // 25: transfers.v1.ReverseTransferResponse.reversal:type_name -> transfers.v1.Transfer
+	4,  // 26: transfers.v1.ImportTransfersRequest.transfers:type_name -> transfers.v1.CreateTransferRequest
+	8,  // 27: transfers.v1.ImportTransfersResponse.results:type_name -> transfers.v1.TransferResult
+	3,  // 28: transfers.v1.GetTransferResponse.transfer:type_name -> transfers.v1.Transfer
+	0,  // 29: transfers.v1.ListTransfersRequest.status:type_name -> transfers.v1.Transfer.Status
+	26, // 30: transfers.v1.ListTransfersRequest.start_time:type_name -> google.protobuf.Timestamp
+	26, // 31: transfers.v1.ListTransfersRequest.end_time:type_name -> google.protobuf.Timestamp
+	3,  // 32: transfers.v1.ListTransfersResponse.transfers:type_name -> transfers.v1.Transfer
+	4,  // 33: transfers.v1.TransferService.CreateTransfer:input_type -> transfers.v1.CreateTransferRequest
+	6,  // 34: transfers.v1.TransferService.BatchCreateTransfers:input_type -> transfers.v1.BatchCreateTransfersRequest
+	9,  // 35: transfers.v1.TransferService.PostTransfer:input_type -> transfers.v1.PostTransferRequest
+	11, // 36: transfers.v1.TransferService.VoidTransfer:input_type -> transfers.v1.VoidTransferRequest
+	13, // 37: transfers.v1.TransferService.ReverseTransfer:input_type -> transfers.v1.ReverseTransferRequest
+	15, // 38: transfers.v1.TransferService.ImportTransfers:input_type -> transfers.v1.ImportTransfersRequest
+	17, // 39: transfers.v1.TransferService.GetTransfer:input_type -> transfers.v1.GetTransferRequest
+	19, // 40: transfers.v1.TransferService.ListTransfers:input_type -> transfers.v1.ListTransfersRequest
+	5,  // 41: transfers.v1.TransferService.CreateTransfer:output_type -> transfers.v1.CreateTransferResponse
+	7,  // 42: transfers.v1.TransferService.BatchCreateTransfers:output_type -> transfers.v1.BatchCreateTransfersResponse
+	10, // 43: transfers.v1.TransferService.PostTransfer:output_type -> transfers.v1.PostTransferResponse
+	12, // 44: transfers.v1.TransferService.VoidTransfer:output_type -> transfers.v1.VoidTransferResponse
+	14, // 45: transfers.v1.TransferService.ReverseTransfer:output_type -> transfers.v1.ReverseTransferResponse
+	16, // 46: transfers.v1.TransferService.ImportTransfers:output_type -> transfers.v1.ImportTransfersResponse
+	18, // 47: transfers.v1.TransferService.GetTransfer:output_type -> transfers.v1.GetTransferResponse
+	20, // 48: transfers.v1.TransferService.ListTransfers:output_type -> transfers.v1.ListTransfersResponse
+	41, // [41:49] is the sub-list for method output_type
+	33, // [33:41] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_transfers_v1_transfer_proto_init() }
@@ -1093,6 +2153,7 @@ func file_transfers_v1_transfer_proto_init() {
 	}
 	file_transfers_v1_rules_proto_init()
 	file_transfers_v1_transfer_proto_msgTypes[0].OneofWrappers = []any{}
+	file_transfers_v1_transfer_proto_msgTypes[1].OneofWrappers = []any{}
 	file_transfers_v1_transfer_proto_msgTypes[5].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
@@ -1102,8 +2163,8 @@ func file_transfers_v1_transfer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transfers_v1_transfer_proto_rawDesc), len(file_transfers_v1_transfer_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   12,
+			NumEnums:      3,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -10,6 +10,7 @@ import (
 	connect "connectrpc.com/connect"
 	context "context"
 	errors "errors"
+	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	v1 "internaltransfers/gen/transfers/v1"
 	http "net/http"
 	strings "strings"
@@ -47,6 +48,18 @@ const (
 	// AccountServiceUpdateAccountProcedure is the fully-qualified name of the AccountService's
 	// UpdateAccount RPC.
 	AccountServiceUpdateAccountProcedure = "/transfers.v1.AccountService/UpdateAccount"
+	// AccountServiceGetProfilesProcedure is the fully-qualified name of the AccountService's
+	// GetProfiles RPC.
+	AccountServiceGetProfilesProcedure = "/transfers.v1.AccountService/GetProfiles"
+	// AccountServiceGetStatementProcedure is the fully-qualified name of the AccountService's
+	// GetStatement RPC.
+	AccountServiceGetStatementProcedure = "/transfers.v1.AccountService/GetStatement"
+	// AccountServiceStreamStatementProcedure is the fully-qualified name of the AccountService's
+	// StreamStatement RPC.
+	AccountServiceStreamStatementProcedure = "/transfers.v1.AccountService/StreamStatement"
+	// AccountServiceExportStatementProcedure is the fully-qualified name of the AccountService's
+	// ExportStatement RPC.
+	AccountServiceExportStatementProcedure = "/transfers.v1.AccountService/ExportStatement"
 	// AccountServiceListEntriesProcedure is the fully-qualified name of the AccountService's
 	// ListEntries RPC.
 	AccountServiceListEntriesProcedure = "/transfers.v1.AccountService/ListEntries"
@@ -65,12 +78,29 @@ type AccountServiceClient interface {
 	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
 	// there at the first page is skipped or repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
-	// Changes an account's profile, metadata, floor or status.
+	// Changes an account's profile, metadata, policy or status.
 	//
 	// With expected_version the call is `aborted` when the account has changed since. A floor above what is available, a
-	// status change that is not allowed (closing needs a balance of zero and no holds; CLOSED is final), or a new floor
-	// or closing of an equity account is `failed_precondition`.
+	// ceiling below the balance, a status change that is not allowed (closing needs a balance of zero and no holds; CLOSED
+	// is final), or a new status or policy of an equity account is `failed_precondition`.
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
+	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
+	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
+	// moment later by the others. Accounts that do not exist are left out.
+	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
+	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
+	// a position, the number of the account's entries that it takes into account; asked for again with that position and
+	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
+	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
+	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
+	StreamStatement(context.Context, *v1.StreamStatementRequest) (*connect.ServerStreamForClient[v1.StreamStatementResponse], error)
+	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position. Below a header line it
+	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
+	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
+	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
+	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	ExportStatement(context.Context, *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error)
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
 	// paged through neither shift nor repeat it. An account that does not exist is `not_found`.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
@@ -114,6 +144,32 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(accountServiceMethods.ByName("UpdateAccount")),
 			connect.WithClientOptions(opts...),
 		),
+		getProfiles: connect.NewClient[v1.GetProfilesRequest, v1.GetProfilesResponse](
+			httpClient,
+			baseURL+AccountServiceGetProfilesProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("GetProfiles")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getStatement: connect.NewClient[v1.GetStatementRequest, v1.GetStatementResponse](
+			httpClient,
+			baseURL+AccountServiceGetStatementProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("GetStatement")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		streamStatement: connect.NewClient[v1.StreamStatementRequest, v1.StreamStatementResponse](
+			httpClient,
+			baseURL+AccountServiceStreamStatementProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("StreamStatement")),
+			connect.WithClientOptions(opts...),
+		),
+		exportStatement: connect.NewClient[v1.ExportStatementRequest, httpbody.HttpBody](
+			httpClient,
+			baseURL+AccountServiceExportStatementProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ExportStatement")),
+			connect.WithClientOptions(opts...),
+		),
 		listEntries: connect.NewClient[v1.ListEntriesRequest, v1.ListEntriesResponse](
 			httpClient,
 			baseURL+AccountServiceListEntriesProcedure,
@@ -126,11 +182,15 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // accountServiceClient implements AccountServiceClient.
 type accountServiceClient struct {
-	createAccount *connect.Client[v1.CreateAccountRequest, v1.CreateAccountResponse]
-	getAccount    *connect.Client[v1.GetAccountRequest, v1.GetAccountResponse]
-	listAccounts  *connect.Client[v1.ListAccountsRequest, v1.ListAccountsResponse]
-	updateAccount *connect.Client[v1.UpdateAccountRequest, v1.UpdateAccountResponse]
-	listEntries   *connect.Client[v1.ListEntriesRequest, v1.ListEntriesResponse]
+	createAccount   *connect.Client[v1.CreateAccountRequest, v1.CreateAccountResponse]
+	getAccount      *connect.Client[v1.GetAccountRequest, v1.GetAccountResponse]
+	listAccounts    *connect.Client[v1.ListAccountsRequest, v1.ListAccountsResponse]
+	updateAccount   *connect.Client[v1.UpdateAccountRequest, v1.UpdateAccountResponse]
+	getProfiles     *connect.Client[v1.GetProfilesRequest, v1.GetProfilesResponse]
+	getStatement    *connect.Client[v1.GetStatementRequest, v1.GetStatementResponse]
+	streamStatement *connect.Client[v1.StreamStatementRequest, v1.StreamStatementResponse]
+	exportStatement *connect.Client[v1.ExportStatementRequest, httpbody.HttpBody]
+	listEntries     *connect.Client[v1.ListEntriesRequest, v1.ListEntriesResponse]
 }
 
 // CreateAccount calls transfers.v1.AccountService.CreateAccount.
@@ -169,6 +229,34 @@ func (c *accountServiceClient) UpdateAccount(ctx context.Context, req *v1.Update
 	return nil, err
 }
 
+// GetProfiles calls transfers.v1.AccountService.GetProfiles.
+func (c *accountServiceClient) GetProfiles(ctx context.Context, req *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error) {
+	response, err := c.getProfiles.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetStatement calls transfers.v1.AccountService.GetStatement.
+func (c *accountServiceClient) GetStatement(ctx context.Context, req *v1.GetStatementRequest) (*v1.GetStatementResponse, error) {
+	response, err := c.getStatement.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// StreamStatement calls transfers.v1.AccountService.StreamStatement.
+func (c *accountServiceClient) StreamStatement(ctx context.Context, req *v1.StreamStatementRequest) (*connect.ServerStreamForClient[v1.StreamStatementResponse], error) {
+	return c.streamStatement.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ExportStatement calls transfers.v1.AccountService.ExportStatement.
+func (c *accountServiceClient) ExportStatement(ctx context.Context, req *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error) {
+	return c.exportStatement.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // ListEntries calls transfers.v1.AccountService.ListEntries.
 func (c *accountServiceClient) ListEntries(ctx context.Context, req *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error) {
 	response, err := c.listEntries.CallUnary(ctx, connect.NewRequest(req))
@@ -191,12 +279,29 @@ type AccountServiceHandler interface {
 	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
 	// there at the first page is skipped or repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
-	// Changes an account's profile, metadata, floor or status.
+	// Changes an account's profile, metadata, policy or status.
 	//
 	// With expected_version the call is `aborted` when the account has changed since. A floor above what is available, a
-	// status change that is not allowed (closing needs a balance of zero and no holds; CLOSED is final), or a new floor
-	// or closing of an equity account is `failed_precondition`.
+	// ceiling below the balance, a status change that is not allowed (closing needs a balance of zero and no holds; CLOSED
+	// is final), or a new status or policy of an equity account is `failed_precondition`.
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
+	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
+	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
+	// moment later by the others. Accounts that do not exist are left out.
+	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
+	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
+	// a position, the number of the account's entries that it takes into account; asked for again with that position and
+	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
+	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
+	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
+	StreamStatement(context.Context, *v1.StreamStatementRequest, *connect.ServerStream[v1.StreamStatementResponse]) error
+	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position. Below a header line it
+	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
+	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
+	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
+	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
 	// paged through neither shift nor repeat it. An account that does not exist is `not_found`.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
@@ -236,6 +341,32 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		connect.WithSchema(accountServiceMethods.ByName("UpdateAccount")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accountServiceGetProfilesHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceGetProfilesProcedure,
+		svc.GetProfiles,
+		connect.WithSchema(accountServiceMethods.ByName("GetProfiles")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceGetStatementHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceGetStatementProcedure,
+		svc.GetStatement,
+		connect.WithSchema(accountServiceMethods.ByName("GetStatement")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceStreamStatementHandler := connect.NewServerStreamHandlerSimple(
+		AccountServiceStreamStatementProcedure,
+		svc.StreamStatement,
+		connect.WithSchema(accountServiceMethods.ByName("StreamStatement")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceExportStatementHandler := connect.NewServerStreamHandlerSimple(
+		AccountServiceExportStatementProcedure,
+		svc.ExportStatement,
+		connect.WithSchema(accountServiceMethods.ByName("ExportStatement")),
+		connect.WithHandlerOptions(opts...),
+	)
 	accountServiceListEntriesHandler := connect.NewUnaryHandlerSimple(
 		AccountServiceListEntriesProcedure,
 		svc.ListEntries,
@@ -253,6 +384,14 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 			accountServiceListAccountsHandler.ServeHTTP(w, r)
 		case AccountServiceUpdateAccountProcedure:
 			accountServiceUpdateAccountHandler.ServeHTTP(w, r)
+		case AccountServiceGetProfilesProcedure:
+			accountServiceGetProfilesHandler.ServeHTTP(w, r)
+		case AccountServiceGetStatementProcedure:
+			accountServiceGetStatementHandler.ServeHTTP(w, r)
+		case AccountServiceStreamStatementProcedure:
+			accountServiceStreamStatementHandler.ServeHTTP(w, r)
+		case AccountServiceExportStatementProcedure:
+			accountServiceExportStatementHandler.ServeHTTP(w, r)
 		case AccountServiceListEntriesProcedure:
 			accountServiceListEntriesHandler.ServeHTTP(w, r)
 		default:
@@ -278,6 +417,22 @@ func (UnimplementedAccountServiceHandler) ListAccounts(context.Context, *v1.List
 
 func (UnimplementedAccountServiceHandler) UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.AccountService.UpdateAccount is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.AccountService.GetProfiles is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.AccountService.GetStatement is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) StreamStatement(context.Context, *v1.StreamStatementRequest, *connect.ServerStream[v1.StreamStatementResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.AccountService.StreamStatement is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.AccountService.ExportStatement is not implemented"))
 }
 
 func (UnimplementedAccountServiceHandler) ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error) {

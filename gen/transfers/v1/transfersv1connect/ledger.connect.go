@@ -54,7 +54,7 @@ type LedgerServiceClient interface {
 	// scale is `already_exists`.
 	CreateCurrency(context.Context, *v1.CreateCurrencyRequest) (*v1.CreateCurrencyResponse, error)
 	// Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while transfers go on. It
-	// answers OK also when an invariant is broken: see ok.
+	// answers OK also when an invariant is broken: see ok. A proof that succeeds is kept as a checkpoint for INCREMENTAL ones.
 	CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error)
 }
 
@@ -135,7 +135,7 @@ type LedgerServiceHandler interface {
 	// scale is `already_exists`.
 	CreateCurrency(context.Context, *v1.CreateCurrencyRequest) (*v1.CreateCurrencyResponse, error)
 	// Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while transfers go on. It
-	// answers OK also when an invariant is broken: see ok.
+	// answers OK also when an invariant is broken: see ok. A proof that succeeds is kept as a checkpoint for INCREMENTAL ones.
 	CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error)
 }
 

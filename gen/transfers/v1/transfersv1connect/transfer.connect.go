@@ -41,6 +41,18 @@ const (
 	// TransferServiceBatchCreateTransfersProcedure is the fully-qualified name of the TransferService's
 	// BatchCreateTransfers RPC.
 	TransferServiceBatchCreateTransfersProcedure = "/transfers.v1.TransferService/BatchCreateTransfers"
+	// TransferServicePostTransferProcedure is the fully-qualified name of the TransferService's
+	// PostTransfer RPC.
+	TransferServicePostTransferProcedure = "/transfers.v1.TransferService/PostTransfer"
+	// TransferServiceVoidTransferProcedure is the fully-qualified name of the TransferService's
+	// VoidTransfer RPC.
+	TransferServiceVoidTransferProcedure = "/transfers.v1.TransferService/VoidTransfer"
+	// TransferServiceReverseTransferProcedure is the fully-qualified name of the TransferService's
+	// ReverseTransfer RPC.
+	TransferServiceReverseTransferProcedure = "/transfers.v1.TransferService/ReverseTransfer"
+	// TransferServiceImportTransfersProcedure is the fully-qualified name of the TransferService's
+	// ImportTransfers RPC.
+	TransferServiceImportTransfersProcedure = "/transfers.v1.TransferService/ImportTransfers"
 	// TransferServiceGetTransferProcedure is the fully-qualified name of the TransferService's
 	// GetTransfer RPC.
 	TransferServiceGetTransferProcedure = "/transfers.v1.TransferService/GetTransfer"
@@ -55,6 +67,7 @@ type TransferServiceClient interface {
 	//
 	// The transfer_id is the idempotency key, for ever: repeating a call with the same fields answers as the first time,
 	// with the response header `idempotency-replayed: true`; the same transfer_id with other fields is `already_exists`.
+	// A hold or scheduled transfer is answered as it is now: once accepted it is no error, also when it is FAILED since.
 	// A transfer that the ledger refuses is recorded as FAILED and answered as `failed_precondition` with a
 	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or `deadline_exceeded`
 	// the transfer may or may not have happened: repeat the call with the same transfer_id, or read it.
@@ -64,8 +77,37 @@ type TransferServiceClient interface {
 	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
 	// happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
 	// whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-	// `already_exists`, with nothing recorded.
+	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
+	// transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
+	// reads the group back.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
+	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each capture is a transfer
+	// of its own, of kind CAPTURE, and an entry of both accounts.
+	//
+	// Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with final, which releases
+	// what is left. The capture_id is the idempotency key as transfer_id is in CreateTransfer; a call with neither
+	// capture_id nor amount can be repeated safely too. A refusal is recorded and answered as `failed_precondition`:
+	// HOLD_EXPIRED from expire_time on, ALREADY_POSTED or ALREADY_VOIDED when the hold ended before,
+	// HOLD_AMOUNT_EXCEEDED when less than the amount is left, and what an account's status or block refuses. The floor and
+	// the limits of the payer were checked when the hold was made. A hold that does not exist is `not_found`.
+	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
+	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it becomes FAILED with the
+	// reason VOIDED. What was captured before stays moved. Repeating the call answers as the first time; ALREADY_POSTED
+	// and HOLD_EXPIRED are `failed_precondition`, and so is NOT_PENDING for a transfer that never was INIT.
+	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
+	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its amount. A reversal is
+	// a transfer of its own, of kind REVERSAL, from the payee to the payer.
+	//
+	// Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call with neither
+	// reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what goes beyond the transfer's amount,
+	// NOT_REVERSIBLE a transfer that moved no money (it was refused, or is a hold: reverse its captures) or is itself a
+	// reversal; else it is refused like any transfer, but for caps and rolling limits. A transfer that does not exist is
+	// `not_found`.
+	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
+	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
+	// else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
+	// the given order, and statements by effective time show them where they belong.
+	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
@@ -98,6 +140,34 @@ func NewTransferServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		postTransfer: connect.NewClient[v1.PostTransferRequest, v1.PostTransferResponse](
+			httpClient,
+			baseURL+TransferServicePostTransferProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("PostTransfer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		voidTransfer: connect.NewClient[v1.VoidTransferRequest, v1.VoidTransferResponse](
+			httpClient,
+			baseURL+TransferServiceVoidTransferProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("VoidTransfer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		reverseTransfer: connect.NewClient[v1.ReverseTransferRequest, v1.ReverseTransferResponse](
+			httpClient,
+			baseURL+TransferServiceReverseTransferProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("ReverseTransfer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		importTransfers: connect.NewClient[v1.ImportTransfersRequest, v1.ImportTransfersResponse](
+			httpClient,
+			baseURL+TransferServiceImportTransfersProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("ImportTransfers")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		getTransfer: connect.NewClient[v1.GetTransferRequest, v1.GetTransferResponse](
 			httpClient,
 			baseURL+TransferServiceGetTransferProcedure,
@@ -119,6 +189,10 @@ func NewTransferServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 type transferServiceClient struct {
 	createTransfer       *connect.Client[v1.CreateTransferRequest, v1.CreateTransferResponse]
 	batchCreateTransfers *connect.Client[v1.BatchCreateTransfersRequest, v1.BatchCreateTransfersResponse]
+	postTransfer         *connect.Client[v1.PostTransferRequest, v1.PostTransferResponse]
+	voidTransfer         *connect.Client[v1.VoidTransferRequest, v1.VoidTransferResponse]
+	reverseTransfer      *connect.Client[v1.ReverseTransferRequest, v1.ReverseTransferResponse]
+	importTransfers      *connect.Client[v1.ImportTransfersRequest, v1.ImportTransfersResponse]
 	getTransfer          *connect.Client[v1.GetTransferRequest, v1.GetTransferResponse]
 	listTransfers        *connect.Client[v1.ListTransfersRequest, v1.ListTransfersResponse]
 }
@@ -135,6 +209,42 @@ func (c *transferServiceClient) CreateTransfer(ctx context.Context, req *v1.Crea
 // BatchCreateTransfers calls transfers.v1.TransferService.BatchCreateTransfers.
 func (c *transferServiceClient) BatchCreateTransfers(ctx context.Context, req *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error) {
 	response, err := c.batchCreateTransfers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PostTransfer calls transfers.v1.TransferService.PostTransfer.
+func (c *transferServiceClient) PostTransfer(ctx context.Context, req *v1.PostTransferRequest) (*v1.PostTransferResponse, error) {
+	response, err := c.postTransfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// VoidTransfer calls transfers.v1.TransferService.VoidTransfer.
+func (c *transferServiceClient) VoidTransfer(ctx context.Context, req *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error) {
+	response, err := c.voidTransfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReverseTransfer calls transfers.v1.TransferService.ReverseTransfer.
+func (c *transferServiceClient) ReverseTransfer(ctx context.Context, req *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error) {
+	response, err := c.reverseTransfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ImportTransfers calls transfers.v1.TransferService.ImportTransfers.
+func (c *transferServiceClient) ImportTransfers(ctx context.Context, req *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error) {
+	response, err := c.importTransfers.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -165,6 +275,7 @@ type TransferServiceHandler interface {
 	//
 	// The transfer_id is the idempotency key, for ever: repeating a call with the same fields answers as the first time,
 	// with the response header `idempotency-replayed: true`; the same transfer_id with other fields is `already_exists`.
+	// A hold or scheduled transfer is answered as it is now: once accepted it is no error, also when it is FAILED since.
 	// A transfer that the ledger refuses is recorded as FAILED and answered as `failed_precondition` with a
 	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or `deadline_exceeded`
 	// the transfer may or may not have happened: repeat the call with the same transfer_id, or read it.
@@ -174,8 +285,37 @@ type TransferServiceHandler interface {
 	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
 	// happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
 	// whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-	// `already_exists`, with nothing recorded.
+	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
+	// transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
+	// reads the group back.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
+	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each capture is a transfer
+	// of its own, of kind CAPTURE, and an entry of both accounts.
+	//
+	// Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with final, which releases
+	// what is left. The capture_id is the idempotency key as transfer_id is in CreateTransfer; a call with neither
+	// capture_id nor amount can be repeated safely too. A refusal is recorded and answered as `failed_precondition`:
+	// HOLD_EXPIRED from expire_time on, ALREADY_POSTED or ALREADY_VOIDED when the hold ended before,
+	// HOLD_AMOUNT_EXCEEDED when less than the amount is left, and what an account's status or block refuses. The floor and
+	// the limits of the payer were checked when the hold was made. A hold that does not exist is `not_found`.
+	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
+	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it becomes FAILED with the
+	// reason VOIDED. What was captured before stays moved. Repeating the call answers as the first time; ALREADY_POSTED
+	// and HOLD_EXPIRED are `failed_precondition`, and so is NOT_PENDING for a transfer that never was INIT.
+	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
+	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its amount. A reversal is
+	// a transfer of its own, of kind REVERSAL, from the payee to the payer.
+	//
+	// Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call with neither
+	// reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what goes beyond the transfer's amount,
+	// NOT_REVERSIBLE a transfer that moved no money (it was refused, or is a hold: reverse its captures) or is itself a
+	// reversal; else it is refused like any transfer, but for caps and rolling limits. A transfer that does not exist is
+	// `not_found`.
+	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
+	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
+	// else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
+	// the given order, and statements by effective time show them where they belong.
+	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
@@ -204,6 +344,34 @@ func NewTransferServiceHandler(svc TransferServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	transferServicePostTransferHandler := connect.NewUnaryHandlerSimple(
+		TransferServicePostTransferProcedure,
+		svc.PostTransfer,
+		connect.WithSchema(transferServiceMethods.ByName("PostTransfer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	transferServiceVoidTransferHandler := connect.NewUnaryHandlerSimple(
+		TransferServiceVoidTransferProcedure,
+		svc.VoidTransfer,
+		connect.WithSchema(transferServiceMethods.ByName("VoidTransfer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	transferServiceReverseTransferHandler := connect.NewUnaryHandlerSimple(
+		TransferServiceReverseTransferProcedure,
+		svc.ReverseTransfer,
+		connect.WithSchema(transferServiceMethods.ByName("ReverseTransfer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	transferServiceImportTransfersHandler := connect.NewUnaryHandlerSimple(
+		TransferServiceImportTransfersProcedure,
+		svc.ImportTransfers,
+		connect.WithSchema(transferServiceMethods.ByName("ImportTransfers")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	transferServiceGetTransferHandler := connect.NewUnaryHandlerSimple(
 		TransferServiceGetTransferProcedure,
 		svc.GetTransfer,
@@ -224,6 +392,14 @@ func NewTransferServiceHandler(svc TransferServiceHandler, opts ...connect.Handl
 			transferServiceCreateTransferHandler.ServeHTTP(w, r)
 		case TransferServiceBatchCreateTransfersProcedure:
 			transferServiceBatchCreateTransfersHandler.ServeHTTP(w, r)
+		case TransferServicePostTransferProcedure:
+			transferServicePostTransferHandler.ServeHTTP(w, r)
+		case TransferServiceVoidTransferProcedure:
+			transferServiceVoidTransferHandler.ServeHTTP(w, r)
+		case TransferServiceReverseTransferProcedure:
+			transferServiceReverseTransferHandler.ServeHTTP(w, r)
+		case TransferServiceImportTransfersProcedure:
+			transferServiceImportTransfersHandler.ServeHTTP(w, r)
 		case TransferServiceGetTransferProcedure:
 			transferServiceGetTransferHandler.ServeHTTP(w, r)
 		case TransferServiceListTransfersProcedure:
@@ -243,6 +419,22 @@ func (UnimplementedTransferServiceHandler) CreateTransfer(context.Context, *v1.C
 
 func (UnimplementedTransferServiceHandler) BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.TransferService.BatchCreateTransfers is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.TransferService.PostTransfer is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.TransferService.VoidTransfer is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.TransferService.ReverseTransfer is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.TransferService.ImportTransfers is not implemented"))
 }
 
 func (UnimplementedTransferServiceHandler) GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error) {

@@ -1,0 +1,61 @@
+package ledger_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A testClock is the clock of a database, which stands still until it is stepped.
+type testClock struct {
+	t    testing.TB
+	conn *pgx.Conn
+}
+
+// stopClock gives the database a clock of the test's own, in place of the one that decides in production. It begins at
+// a whole second.
+func stopClock(t testing.TB, url string) *testClock {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	c := &testClock{t, conn}
+	c.exec("CREATE TABLE test_clock (now timestamptz NOT NULL)")
+	c.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()))")
+	c.exec("CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE " +
+		"AS 'SELECT now FROM test_clock'")
+	return c
+}
+
+func (c *testClock) exec(sql string, args ...any) {
+	c.t.Helper()
+	if _, err := c.conn.Exec(context.Background(), sql, args...); err != nil {
+		c.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// step lets time pass, or with a negative duration sets the clock back.
+func (c *testClock) step(d time.Duration) {
+	c.t.Helper()
+	c.exec("UPDATE test_clock SET now = now + $1::bigint * interval '1 microsecond'", d.Microseconds())
+}
+
+// set sets the clock.
+func (c *testClock) set(now time.Time) {
+	c.t.Helper()
+	c.exec("UPDATE test_clock SET now = $1", now)
+}
+
+// now is the time of the clock.
+func (c *testClock) now() time.Time {
+	c.t.Helper()
+	var now time.Time
+	if err := c.conn.QueryRow(context.Background(), "SELECT now FROM test_clock").Scan(&now); err != nil {
+		c.t.Fatalf("read the clock: %v", err)
+	}
+	return now
+}

@@ -1,0 +1,217 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+)
+
+// holdTTLMax is the longest that a hold lasts by its TTL: 100 years.
+const holdTTLMax = 100 * 365.25 * 24 * time.Hour
+
+// newCommand checks the parameters and gives them an id.
+func newCommand(p TransferParams) (command, error) {
+	c := command{TransferParams: p}
+	c.Options = nil
+	if c.ID == uuid.Nil {
+		c.ID, c.made = uuid.Must(uuid.NewV7()), true
+	}
+	if c.From == c.To {
+		return c, &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
+	}
+	if err := checkNewAmount(c.Amount); err != nil {
+		return c, err
+	}
+	if err := checkText("currency", c.Currency); err != nil {
+		return c, err
+	}
+	if err := checkTexts(c.Reference, c.Metadata); err != nil {
+		return c, err
+	}
+	if p.Options == nil {
+		return c, nil
+	}
+	return c, c.setOptions(*p.Options)
+}
+
+func checkNewAmount(amount decimal.Decimal) error {
+	if err := checkSize("amount", amount); err != nil {
+		return err
+	}
+	if !amount.IsPositive() {
+		return &InvalidError{Field: "amount", Reason: "must be greater than zero"}
+	}
+	return nil
+}
+
+func checkTexts(reference string, metadata map[string]string) error {
+	if err := checkText("reference", reference); err != nil {
+		return err
+	}
+	return checkMetadata(metadata)
+}
+
+// setOptions checks what only some transfers are asked for with, and says what the command does.
+func (c *command) setOptions(o TransferOptions) error {
+	o.DryRun = false
+	for _, t := range [...]struct {
+		field string
+		time  *time.Time
+	}{{"expire_time", &o.ExpireTime}, {"execute_time", &o.ExecuteTime}, {"effective_time", &o.EffectiveTime}} {
+		*t.time = t.time.UTC().Truncate(time.Microsecond) // as they are stored
+		if t.time.Year() > 9999 || t.time.Year() < 1 {
+			return &InvalidError{Field: t.field, Reason: "must be in the years 1 to 9999"}
+		}
+	}
+	switch {
+	case o.Hold && !o.ExecuteTime.IsZero():
+		return &InvalidError{Field: "execute_time", Reason: "must not be set with hold"}
+	case !o.Hold && !o.ExpireTime.IsZero():
+		return &InvalidError{Field: "expire_time", Reason: "is for holds only"}
+	case !o.Hold && o.HoldTTL != 0:
+		return &InvalidError{Field: "hold_ttl", Reason: "is for holds only"}
+	case !o.ExpireTime.IsZero() && o.HoldTTL != 0:
+		return &InvalidError{Field: "hold_ttl", Reason: "must not be set with expire_time"}
+	case o.HoldTTL < 0 || (o.HoldTTL > 0 && o.HoldTTL < time.Millisecond) || o.HoldTTL > holdTTLMax:
+		return &InvalidError{Field: "hold_ttl", Reason: "must be 1 ms to 100 years"}
+	case !o.EffectiveTime.IsZero() && (o.Hold || !o.ExecuteTime.IsZero()):
+		return &InvalidError{Field: "effective_time", Reason: "is for transfers that move money now"}
+	case !o.ExecuteTime.IsZero() && o.conditional():
+		return &InvalidError{Field: "execute_time", Reason: "must not be set with conditions, which are about now"}
+	}
+	for _, v := range [...]struct {
+		field   string
+		version *int64
+	}{{"expected_from_version", o.FromVersion}, {"expected_to_version", o.ToVersion}} {
+		if v.version != nil && *v.version < 1 {
+			return &InvalidError{Field: v.field, Reason: "must be 1 or more"}
+		}
+	}
+	for _, b := range [...]struct {
+		field  string
+		amount decimal.NullDecimal
+	}{
+		{"from_balance_at_least", o.FromAtLeast}, {"from_balance_at_most", o.FromAtMost},
+		{"to_balance_at_least", o.ToAtLeast}, {"to_balance_at_most", o.ToAtMost},
+	} {
+		if err := checkSize(b.field, b.amount.Decimal); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.Hold:
+		c.verb = verbHold
+	case !o.ExecuteTime.IsZero():
+		c.verb = verbSchedule
+	}
+	if o != (TransferOptions{}) {
+		c.Options, c.fingerprint = &o, o.fingerprint()
+	}
+	return nil
+}
+
+// conditional reports whether there is any condition.
+func (o *TransferOptions) conditional() bool {
+	return o.FromVersion != nil || o.ToVersion != nil || o.FromAtLeast.Valid || o.FromAtMost.Valid || o.ToAtLeast.Valid ||
+		o.ToAtMost.Valid
+}
+
+// fingerprint hashes the options in one spelling, so that a repeated call can be told from another one.
+func (o *TransferOptions) fingerprint() []byte {
+	return hashed([]any{
+		o.Hold, o.ExpireTime, o.HoldTTL, o.ExecuteTime, o.EffectiveTime, o.UpTo, o.FromVersion, o.ToVersion,
+		spelled(o.FromAtLeast), spelled(o.FromAtMost), spelled(o.ToAtLeast), spelled(o.ToAtMost),
+	})
+}
+
+// spelled is the one text of all spellings of an amount; empty: there is none.
+func spelled(d decimal.NullDecimal) string {
+	if !d.Valid {
+		return ""
+	}
+	return d.Decimal.String() // without trailing zeros
+}
+
+func hashed(fields []any) []byte {
+	b, err := json.Marshal(fields)
+	if err != nil {
+		panic(err) // texts, numbers and times always encode
+	}
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+// about makes a command that makes a new transfer of another.
+func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose string) (command, error) {
+	c := command{verb: v, target: target, all: !amount.Valid}
+	if target == uuid.Nil {
+		return c, &InvalidError{Field: "transfer_id", Reason: "must be given"}
+	}
+	switch c.Amount = amount.Decimal; {
+	case id != uuid.Nil:
+		c.ID = id
+	case c.all:
+		c.ID, c.derived = derivedID(target, purpose), true
+	default:
+		c.ID, c.made = uuid.Must(uuid.NewV7()), true
+	}
+	if c.all {
+		return c, nil
+	}
+	return c, checkNewAmount(c.Amount)
+}
+
+// Post captures a hold: it moves money that the hold reserved. It answers the capture, a transfer of its own, and the hold
+// as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer HoldID.
+func (l *Ledger) Post(ctx context.Context, p PostParams) (capture, hold Transfer, replayed bool, err error) {
+	c, err := about(verbPost, p.HoldID, p.ID, p.Amount, purposePost)
+	if err == nil {
+		err = checkTexts(p.Reference, p.Metadata)
+	}
+	if err != nil {
+		return Transfer{}, Transfer{}, false, err
+	}
+	c.final, c.Reference, c.Metadata = p.Final, p.Reference, p.Metadata
+	c.fingerprint = hashed([]any{purposePost, p.HoldID, c.all, p.Final || c.all})
+	return l.child(ctx, c, p.DryRun)
+}
+
+// Reverse moves money of a transfer that succeeded back. It answers the reversal, a transfer of its own, and the transfer
+// as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer TransferID.
+func (l *Ledger) Reverse(ctx context.Context, p ReverseParams) (reversal, reversed Transfer, replayed bool, err error) {
+	c, err := about(verbReverse, p.TransferID, p.ID, p.Amount, purposeReverse)
+	if err == nil {
+		err = checkTexts(p.Reference, p.Metadata)
+	}
+	if err != nil {
+		return Transfer{}, Transfer{}, false, err
+	}
+	c.force, c.Reference, c.Metadata = p.Force, p.Reference, p.Metadata
+	// A success that anyone may ask for again without an id is the same with and without force.
+	c.fingerprint = hashed([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
+	return l.child(ctx, c, p.DryRun)
+}
+
+// child applies a command that makes a new transfer of another.
+func (l *Ledger) child(ctx context.Context, c command, dryRun bool) (child, parent Transfer, replayed bool, err error) {
+	o, err := l.one(ctx, c, dryRun)
+	if o.Parent != nil {
+		parent = *o.Parent
+	}
+	return o.Transfer, parent, o.Replayed, err
+}
+
+// Void ends a hold, which releases what it still reserves, or cancels a scheduled transfer. A transfer that was voided
+// before is answered again, replayed. The error is a RefusedError when it is not pending, and a NotFoundError when there
+// is none.
+func (l *Ledger) Void(ctx context.Context, id uuid.UUID, dryRun bool) (t Transfer, replayed bool, err error) {
+	o, err := l.one(ctx, command{verb: verbVoid, target: id, made: true}, dryRun)
+	return o.Transfer, o.Replayed, err
+}
+
+// newSettle makes the command that does what is due of a pending transfer.
+func newSettle(id uuid.UUID) command { return command{verb: verbSettle, target: id, made: true} }

@@ -1,0 +1,17 @@
+package ledger
+
+import (
+	"context"
+	"time"
+)
+
+// A Worker is stepped by hand.
+type Worker struct{ worker *worker }
+
+// NewWorker makes a worker that does nothing by itself.
+func (l *Ledger) NewWorker() *Worker { return &Worker{newWorker(l)} }
+
+// Round settles what is due.
+func (w *Worker) Round(ctx context.Context) (full bool, wait time.Duration, err error) {
+	return w.worker.round(ctx)
+}

@@ -1,0 +1,154 @@
+package ledger
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/gen/db"
+)
+
+// A fold is what a batch does to one account.
+type fold struct {
+	delta  decimal.Decimal
+	debits decimal.Decimal // what must be there for it
+	moves  int64
+}
+
+type folded map[uuid.UUID]*fold
+
+// foldAll answers what plain commands would do together if each succeeded, with the worst case as debits.
+func foldAll(commands []command) folded {
+	f := make(folded, 2*len(commands))
+	for i := range commands {
+		c := &commands[i]
+		from, to := f.at(c.From), f.at(c.To)
+		from.delta = from.delta.Sub(c.Amount)
+		from.debits = from.debits.Add(c.Amount)
+		from.moves++
+		to.delta = to.delta.Add(c.Amount)
+		to.moves++
+	}
+	return f
+}
+
+func (f folded) at(id uuid.UUID) *fold {
+	a := f[id]
+	if a == nil {
+		a = &fold{}
+		f[id] = a
+	}
+	return a
+}
+
+// params answers the fold as rows in the order of ids, the order in which rows are locked.
+func (f folded) params() db.AccountsApplyParams {
+	n := len(f)
+	p := db.AccountsApplyParams{
+		AccountIDs: slices.SortedFunc(maps.Keys(f), compareIDs),
+		Deltas:     make([]decimal.Decimal, 0, n),
+		Debits:     make([]decimal.Decimal, 0, n),
+		Moves:      make([]int64, 0, n),
+		KnownIDs:   []uuid.UUID{},
+	}
+	for _, id := range p.AccountIDs {
+		a := f[id]
+		p.Deltas = append(p.Deltas, a.delta)
+		p.Debits = append(p.Debits, a.debits)
+		p.Moves = append(p.Moves, a.moves)
+	}
+	return p
+}
+
+// settlement answers what the decision changes of locked accounts, in the order of ids.
+func (d *decision) settlement() db.AccountsSettleParams {
+	var p db.AccountsSettleParams
+	for _, id := range slices.SortedFunc(maps.Keys(d.accounts), compareIDs) {
+		s := d.accounts[id]
+		if s.changes == 0 {
+			continue
+		}
+		// A floor that a forced reversal lowered is as before once the account is above it again.
+		var lowered decimal.NullDecimal
+		if s.floor.Valid && s.available().LessThan(s.floor.Decimal) {
+			lowered = decimal.NewNullDecimal(s.available())
+		}
+		p.AccountIDs = append(p.AccountIDs, id)
+		p.Versions = append(p.Versions, s.version)
+		p.Deltas = append(p.Deltas, s.balance.Sub(s.before.balance))
+		p.HeldDeltas = append(p.HeldDeltas, s.held.Sub(s.before.held))
+		p.IncomingDeltas = append(p.IncomingDeltas, s.incoming.Sub(s.before.incoming))
+		p.ForcedFloors = append(p.ForcedFloors, nullText(lowered))
+		p.Moves = append(p.Moves, s.moves)
+		p.Changes = append(p.Changes, s.changes)
+	}
+	return p
+}
+
+// A transferChanges is what a decision changes of transfers that were there before.
+type transferChanges struct {
+	rows     db.TransfersAdvanceParams       // of those that were INIT
+	details  db.TransferDetailsAdvanceParams // of those that have details
+	reversed db.TransfersReversedParams      // of those that have none yet
+}
+
+func (d *decision) transferChanges() transferChanges {
+	var c transferChanges
+	for _, id := range slices.SortedFunc(maps.Keys(d.targets), compareIDs) {
+		t := d.targets[id]
+		if !t.changed {
+			continue
+		}
+		if t.advanced {
+			c.rows.TransferIDs = append(c.rows.TransferIDs, id)
+			c.rows.Statuses = append(c.rows.Statuses, string(t.Status))
+			c.rows.ErrorReasons = append(c.rows.ErrorReasons, string(t.Reason))
+			c.rows.FromBalances = append(c.rows.FromBalances, t.FromBalance.Decimal)
+			c.rows.ToBalances = append(c.rows.ToBalances, t.ToBalance.Decimal)
+			c.rows.Versions = append(c.rows.Versions, int32(t.Version))
+		}
+		if t.plain {
+			c.reversed.TransferIDs = append(c.reversed.TransferIDs, id)
+			c.reversed.ReversedAmounts = append(c.reversed.ReversedAmounts, t.Detail.Reversed.Decimal)
+			continue
+		}
+		c.details.TransferIDs = append(c.details.TransferIDs, id)
+		c.details.OpenAmounts = append(c.details.OpenAmounts, nullText(t.Detail.Open))
+		c.details.PostedAmounts = append(c.details.PostedAmounts, nullText(t.Detail.Posted))
+		c.details.ReversedAmounts = append(c.details.ReversedAmounts, nullText(t.Detail.Reversed))
+		c.details.Refusals = append(c.details.Refusals, encodeFigures(t.Detail.Refusal))
+	}
+	return c
+}
+
+// details answers what else there is of the recorded transfers.
+func (d *decision) details(commands []command) db.TransferDetailsInsertParams {
+	var p db.TransferDetailsInsertParams
+	for _, i := range d.recorded {
+		t := &d.outcomes[i].Transfer
+		x := t.Detail
+		if x == nil {
+			continue
+		}
+		var from, to string
+		if x.Open.Valid || x.EffectiveTime != nil || x.Kind == KindHold || x.Kind == KindScheduled {
+			from, to = t.From.String(), t.To.String()
+		}
+		p.TransferIDs = append(p.TransferIDs, t.ID)
+		p.Kinds = append(p.Kinds, string(x.Kind))
+		p.FromAccounts = append(p.FromAccounts, from)
+		p.ToAccounts = append(p.ToAccounts, to)
+		p.DueTimes = append(p.DueTimes, orZero(x.DueTime))
+		p.OpenAmounts = append(p.OpenAmounts, nullText(x.Open))
+		p.PostedAmounts = append(p.PostedAmounts, nullText(x.Posted))
+		p.Parents = append(p.Parents, idText(x.ParentID))
+		p.Groups = append(p.Groups, idText(x.GroupID))
+		p.EffectiveTimes = append(p.EffectiveTimes, orZero(x.EffectiveTime))
+		p.AskedAmounts = append(p.AskedAmounts, nullText(x.Asked))
+		p.RequestFingerprints = append(p.RequestFingerprints, commands[i].fingerprint)
+		p.Refusals = append(p.Refusals, encodeFigures(x.Refusal))
+	}
+	return p
+}

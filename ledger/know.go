@@ -1,0 +1,251 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/gen/db"
+)
+
+// relocksMax is how often the set of accounts to lock may turn out too small, in one attempt: holds expire meanwhile.
+const relocksMax = 4
+
+// oneMoment is for transactions that read several things as they were at one moment.
+var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
+// errRelock: more accounts must be locked than there was time to find out.
+var errRelock = errors.New("expiring holds touch more and more accounts")
+
+// know locks the accounts that the commands need and reads what a decision about them needs. tx begins the transaction.
+//
+// An expired hold is ended by the first decision about one of its accounts, which needs the lock of the other one too.
+// Locks are taken in one order, so when a hold turns up whose other account is not locked, all locks are given back and
+// taken again with that account among them.
+func (l *Ledger) know(ctx context.Context, tx pipe, commands []command) (*knowledge, error) {
+	ids := chosenIDs(commands)
+	if err := l.aim(ctx, &tx, commands); err != nil {
+		return nil, err
+	}
+	named := namedAccounts(commands)
+	lock := maps.Clone(named)
+	for range relocksMax {
+		k := &knowledge{}
+		rows, err := l.queries.AccountsLock(ctx, tx, slices.SortedFunc(maps.Keys(lock), compareIDs))
+		if err != nil {
+			return nil, fmt.Errorf("lock the accounts: %w", err)
+		}
+		if k.now, err = l.queries.Clock(ctx, tx.Conn); err != nil {
+			return nil, fmt.Errorf("read the clock: %w", err)
+		}
+		k.accounts = make(map[uuid.UUID]*state, len(rows))
+		for i := range rows {
+			if err := l.learn(ctx, tx.Conn, k, (*db.AccountsPeekRow)(&rows[i])); err != nil {
+				return nil, err
+			}
+		}
+		complete, err := l.learnDue(ctx, tx.Conn, k, named, lock)
+		if err != nil {
+			return nil, err
+		}
+		if complete {
+			return k, l.learnRest(ctx, tx.Conn, k, commands, ids)
+		}
+		tx.before = beginAgain
+	}
+	return nil, errRelock
+}
+
+// peek reads what a decision needs without locks, to say what would happen. conn is in a transaction that sees one moment.
+func (l *Ledger) peek(ctx context.Context, conn db.DBTX, commands []command) (*knowledge, error) {
+	ids := chosenIDs(commands)
+	if err := l.aimAt(ctx, conn, commands); err != nil {
+		return nil, err
+	}
+	named := namedAccounts(commands)
+	all := maps.Clone(named)
+	k := &knowledge{accounts: make(map[uuid.UUID]*state)}
+	var err error
+	if k.now, err = l.queries.Clock(ctx, conn); err != nil {
+		return nil, fmt.Errorf("read the clock: %w", err)
+	}
+	for complete := false; !complete; {
+		rows, err := l.queries.AccountsPeek(ctx, conn, slices.SortedFunc(maps.Keys(all), compareIDs))
+		if err != nil {
+			return nil, fmt.Errorf("read the accounts: %w", err)
+		}
+		for i := range rows {
+			if err := l.learn(ctx, conn, k, &rows[i]); err != nil {
+				return nil, err
+			}
+		}
+		if complete, err = l.learnDue(ctx, conn, k, named, all); err != nil {
+			return nil, err
+		}
+	}
+	return k, l.learnRest(ctx, conn, k, commands, ids)
+}
+
+// namedAccounts are the accounts that the commands name, known or not.
+func namedAccounts(commands []command) map[uuid.UUID]struct{} {
+	named := make(map[uuid.UUID]struct{}, 2*len(commands))
+	for i := range commands {
+		named[commands[i].From], named[commands[i].To] = struct{}{}, struct{}{}
+	}
+	delete(named, uuid.Nil) // of commands whose target is not there
+	return named
+}
+
+// aim gives commands that are about other transfers their accounts, in the transaction that tx begins if need be.
+func (l *Ledger) aim(ctx context.Context, tx *pipe, commands []command) error {
+	if len(targetIDs(commands)) == 0 {
+		return nil
+	}
+	if _, err := tx.Conn.Exec(ctx, tx.before); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	tx.before = ""
+	return l.aimAt(ctx, tx.Conn, commands)
+}
+
+func (l *Ledger) aimAt(ctx context.Context, conn db.DBTX, commands []command) error {
+	// What is read here of a target, its accounts and its reference, never changes.
+	targets, err := l.storedTransfers(ctx, conn, targetIDs(commands))
+	if err != nil {
+		return err
+	}
+	byID := make(map[uuid.UUID]*Transfer, len(targets))
+	for i := range targets {
+		byID[targets[i].ID] = &targets[i].Transfer
+	}
+	for i := range commands {
+		if t := byID[commands[i].target]; t != nil {
+			commands[i].aim(t)
+		}
+	}
+	return nil
+}
+
+// targetIDs answers the transfers that the commands are about.
+func targetIDs(commands []command) []uuid.UUID {
+	var ids []uuid.UUID
+	for i := range commands {
+		if t := commands[i].target; t != uuid.Nil {
+			ids = append(ids, t)
+		}
+	}
+	return ids
+}
+
+// learn adds an account as it was before the batch.
+func (l *Ledger) learn(ctx context.Context, conn db.DBTX, k *knowledge, r *db.AccountsPeekRow) error {
+	currency, err := l.currencies.get(ctx, conn, r.Currency)
+	if err != nil {
+		return err
+	}
+	s := &state{
+		currency: currency, status: AccountStatus(r.Status), balance: r.Balance, held: r.Held, incoming: r.Incoming,
+		floor: r.MinBalance, forcedFloor: r.ForcedFloor, ceiling: r.MaxBalance, entries: r.EntryCount,
+		version: r.Version, updateTime: r.UpdateTime,
+	}
+	if s.policy, err = decodePolicy(r.Policy); err != nil {
+		return fmt.Errorf("account %s: %w", r.AccountID, err)
+	}
+	before := *s
+	s.before = &before
+	k.accounts[r.AccountID] = s
+	// No movement of a batch is older than one before it on the same account, even when the clock was set back.
+	if r.UpdateTime.After(k.now) {
+		k.now = r.UpdateTime
+	}
+	return nil
+}
+
+// learnDue adds the expired holds from and to the named accounts. When one has an account that is not among those that
+// were read, it adds that to them and answers false.
+func (l *Ledger) learnDue(ctx context.Context, conn db.DBTX, k *knowledge, named, read map[uuid.UUID]struct{}) (bool, error) {
+	holding := make([]uuid.UUID, 0, len(named))
+	for id := range named {
+		if s := k.accounts[id]; s != nil && !(s.held.IsZero() && s.incoming.IsZero()) {
+			holding = append(holding, id)
+		}
+	}
+	if len(holding) == 0 {
+		return true, nil
+	}
+	rows, err := l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.now})
+	if err != nil {
+		return false, fmt.Errorf("look for expired holds: %w", err)
+	}
+	n := len(read)
+	k.due = make([]uuid.UUID, 0, len(rows))
+	for i := range rows {
+		k.due = append(k.due, rows[i].TransferID)
+		read[rows[i].FromAccountID.UUID], read[rows[i].ToAccountID.UUID] = struct{}{}, struct{}{}
+	}
+	return len(read) == n, nil
+}
+
+// learnRest adds the transfers that were there before, and what payers with limits have paid.
+func (l *Ledger) learnRest(ctx context.Context, conn db.DBTX, k *knowledge, commands []command, ids []uuid.UUID) error {
+	// Looked for after the locks: whoever wrote one of these with the same accounts has committed by now.
+	ids = append(append(ids, targetIDs(commands)...), k.due...)
+	var err error
+	if k.stored, err = l.storedTransfers(ctx, conn, ids); err != nil {
+		return err
+	}
+	return l.learnUsage(ctx, conn, k, commands)
+}
+
+// learnUsage adds what payers with limits have paid within the windows of these.
+func (l *Ledger) learnUsage(ctx context.Context, conn db.DBTX, k *knowledge, commands []command) error {
+	var p db.UsageGetParams
+	var usages []*usage
+	for i := range commands {
+		s := k.accounts[commands[i].From]
+		if s == nil || s.policy == nil || s.usage != nil {
+			continue
+		}
+		s.usage = make([]usage, len(s.policy.Limits))
+		for j := range s.usage {
+			p.Ordinals = append(p.Ordinals, int64(len(usages)))
+			p.AccountIDs = append(p.AccountIDs, commands[i].From)
+			p.Since = append(p.Since, k.now.Add(-s.policy.Limits[j].Window))
+			usages = append(usages, &s.usage[j])
+		}
+	}
+	if len(usages) == 0 {
+		return nil
+	}
+	rows, err := l.queries.UsageGet(ctx, conn, p)
+	if err != nil {
+		return fmt.Errorf("sum what was paid: %w", err)
+	}
+	for i := range rows {
+		*usages[rows[i].Ordinal] = usage{rows[i].Amount, rows[i].Count}
+	}
+	return nil
+}
+
+// preview answers what would become of the commands, and changes nothing.
+func (l *Ledger) preview(ctx context.Context, commands []command) ([]Outcome, error) {
+	var outcomes []Outcome
+	err := pgx.BeginTxFunc(ctx, l.readers, oneMoment, func(tx pgx.Tx) error {
+		k, err := l.peek(ctx, tx, commands)
+		if err != nil {
+			return err
+		}
+		d := decide(commands, k)
+		outcomes = d.outcomes
+		return l.scale(ctx, tx, &d)
+	})
+	if err != nil {
+		return nil, readError(ctx, "look what would happen", err)
+	}
+	return outcomes, nil
+}

@@ -1,0 +1,251 @@
+package ledger
+
+import (
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+)
+
+// A RefusedError says that a transfer cannot be voided as it is. Nothing was recorded.
+type RefusedError struct {
+	Transfer Transfer
+	Reason   ErrorReason // NotPending, AlreadyPosted or HoldExpired
+}
+
+func (e *RefusedError) Error() string {
+	return "transfer " + e.Transfer.ID.String() + ": " + string(e.Reason)
+}
+
+// derivedID is the id of the one transfer that is made of another for some purpose, however often it is asked for.
+func derivedID(of uuid.UUID, purpose string) uuid.UUID { return uuid.NewSHA1(of, []byte(purpose)) }
+
+// The purposes of derived ids.
+const (
+	purposePost      = "post"
+	purposeReverse   = "reverse"
+	purposeExecution = "execution"
+)
+
+// aim gives a command that is about another transfer what follows from that.
+func (c *command) aim(t *Transfer) {
+	c.From, c.To = t.From, t.To
+	if c.verb == verbReverse {
+		c.From, c.To = t.To, t.From
+	}
+	if c.Reference == "" {
+		c.Reference = t.Reference
+	}
+	if c.verb == verbSettle {
+		c.ID, c.Amount, c.Metadata = derivedID(t.ID, purposeExecution), t.Amount, t.Metadata
+		if asked := t.Detail; asked != nil && asked.Asked.Valid {
+			c.Options = &TransferOptions{UpTo: true}
+		}
+	}
+}
+
+// targetOf answers a transfer that commands are about, as decided so far; nil: there is none.
+func (d *decider) targetOf(id uuid.UUID) *target {
+	if t := d.targets[id]; t != nil {
+		return t
+	}
+	s := d.stored[id]
+	if s == nil {
+		return nil
+	}
+	t := &target{Transfer: s.snapshot(), plain: s.Detail == nil}
+	d.targets[id] = t
+	return t
+}
+
+// aimed answers the target of a command; nil: there is none, or it came into being after the command's accounts were
+// locked, so that it comes after the command.
+func (d *decider) aimed(c *command) *target {
+	if c.From == uuid.Nil {
+		return nil
+	}
+	return d.targetOf(c.target)
+}
+
+// follow decides a command that makes a new transfer of another: a capture or a reversal.
+func (d *decider) follow(i int) {
+	c := &d.commands[i]
+	t := d.aimed(c)
+	if t == nil {
+		d.outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: c.target}
+		return
+	}
+	left, r := t.left(c.verb)
+	switch {
+	case c.all && r == nil:
+		c.Amount = left
+	case c.all:
+		c.Amount = t.Amount
+	default:
+		if s := d.accounts[c.From]; s != nil {
+			if err := s.currency.checkPrecision("amount", c.Amount); err != nil {
+				d.outcomes[i].Err = err
+				return
+			}
+		}
+		if r == nil && c.Amount.GreaterThan(left) {
+			r = &refusal{HoldAmountExceeded, d.accounts[c.From].seenAllowed(c.Amount, left)}
+			if c.verb == verbReverse {
+				r.reason = AlreadyReversed
+			}
+		}
+	}
+	amount := c.Amount
+	if r == nil {
+		amount, r = d.judge(c)
+	}
+	if r != nil {
+		d.refuse(i, r)
+	} else {
+		d.effect(i, amount)
+		d.take(t, c, amount)
+	}
+	parent := t.snapshot()
+	d.outcomes[i].Parent = &parent
+}
+
+// left is how much of the target can still be captured or reversed, or why nothing.
+func (t *target) left(v verb) (decimal.Decimal, *refusal) {
+	if v == verbPost {
+		if reason := t.pending(KindHold); reason != "" {
+			return decimal.Zero, &refusal{reason: reason}
+		}
+		return t.Detail.Open.Decimal, nil
+	}
+	switch kind := t.Kind(); {
+	case t.Status != TransferSuccess, kind == KindHold, kind == KindScheduled, kind == KindReversal:
+		return decimal.Zero, &refusal{reason: NotReversible}
+	case t.Detail == nil || !t.Detail.Reversed.Valid:
+		return t.Amount, nil
+	}
+	left := t.Amount.Sub(t.Detail.Reversed.Decimal)
+	if left.IsZero() {
+		return left, &refusal{AlreadyReversed, map[string]string{
+			"seen": t.Detail.Reversed.Decimal.StringFixed(t.Scale), "allowed": t.Amount.StringFixed(t.Scale),
+		}}
+	}
+	return left, nil
+}
+
+// pending says why the target is none of the kinds that are still INIT; empty: it is one.
+func (t *target) pending(kinds ...TransferKind) ErrorReason {
+	is := false
+	for _, k := range kinds {
+		is = is || t.Kind() == k
+	}
+	switch {
+	case !is:
+		return NotPending
+	case t.Status == TransferInit:
+		return ""
+	case t.Status == TransferSuccess:
+		return AlreadyPosted
+	case t.Reason == Voided:
+		return AlreadyVoided
+	case t.Reason == HoldExpired:
+		return HoldExpired
+	}
+	return NotPending // refused when it was made, or when it was due
+}
+
+// take notes on the target that amount of it was captured or reversed.
+func (d *decider) take(t *target, c *command, amount decimal.Decimal) {
+	detail := t.detail()
+	t.changed = true
+	if c.verb == verbReverse {
+		detail.Reversed = decimal.NewNullDecimal(detail.Reversed.Decimal.Add(amount))
+		return
+	}
+	detail.Open.Decimal = detail.Open.Decimal.Sub(amount)
+	detail.Posted.Decimal = detail.Posted.Decimal.Add(amount)
+	if c.all || c.final || detail.Open.Decimal.IsZero() {
+		d.release(t)
+		t.Status = TransferSuccess
+	}
+	d.advance(t)
+}
+
+// release gives back what a hold still reserves.
+func (d *decider) release(t *target) {
+	open := t.Detail.Open.Decimal
+	from, to := d.accounts[t.From], d.accounts[t.To]
+	from.held, to.incoming = from.held.Sub(open), to.incoming.Sub(open)
+	for i := range from.usage {
+		if !t.CreateTime.After(d.now.Add(-from.policy.Limits[i].Window)) {
+			continue
+		}
+		from.usage[i].amount = from.usage[i].amount.Sub(open)
+		if t.Detail.Posted.Decimal.IsZero() {
+			from.usage[i].count--
+		}
+	}
+	t.Detail.Open = decimal.NullDecimal{}
+}
+
+// advance notes a change of a transfer that was INIT before it.
+func (d *decider) advance(t *target) {
+	t.changed, t.advanced = true, true
+	t.Version++
+	t.UpdateTime = d.now
+	t.FromBalance = decimal.NewNullDecimal(d.accounts[t.From].balance)
+	t.ToBalance = decimal.NewNullDecimal(d.accounts[t.To].balance)
+}
+
+// end makes a pending transfer final without moving money.
+func (d *decider) end(t *target, r *refusal) {
+	if t.Kind() == KindHold {
+		d.accounts[t.From].changes++
+		d.accounts[t.To].changes++
+		d.release(t)
+	}
+	t.Detail.Open = decimal.NullDecimal{}
+	t.Status, t.Reason, t.Detail.Refusal = TransferFailed, r.reason, r.figures
+	d.advance(t)
+}
+
+// void ends a hold or cancels a scheduled transfer.
+func (d *decider) void(i int) {
+	t := d.aimed(&d.commands[i])
+	if t == nil {
+		d.outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: d.commands[i].target}
+		return
+	}
+	switch reason := t.pending(KindHold, KindScheduled); reason {
+	case "":
+		d.end(t, &refusal{reason: Voided})
+		d.outcomes[i].Transfer = t.snapshot()
+	case AlreadyVoided:
+		d.outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: true}
+	default:
+		d.outcomes[i].Err = &RefusedError{Transfer: t.snapshot(), Reason: reason}
+	}
+}
+
+// settle does what is due of a pending transfer. When nothing is (any more), the outcome is a replay.
+func (d *decider) settle(i int) {
+	c := &d.commands[i]
+	t := d.aimed(c)
+	if t == nil {
+		d.outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: c.target}
+		return
+	}
+	// A hold that is due has been ended before the first command.
+	if t.Status != TransferInit || t.Kind() != KindScheduled || d.now.Before(*t.Detail.DueTime) {
+		d.outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: !t.changed}
+		return
+	}
+	amount, r := d.judge(c)
+	if r != nil {
+		d.end(t, r)
+		d.outcomes[i].Transfer = t.snapshot()
+		return
+	}
+	d.effect(i, amount)
+	t.Status, t.Detail.Open = TransferSuccess, decimal.NullDecimal{}
+	d.advance(t)
+	parent := t.snapshot()
+	d.outcomes[i].Parent = &parent
+}

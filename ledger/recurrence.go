@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"regexp"
+	"time"
+)
+
+// missedAfter is how late an occurrence is missed, as catch-up policies understand it.
+const missedAfter = time.Minute
+
+// A recurrence is when something happens again and again: by a cron expression in a zone, or in equal distances. Its
+// times are whole microseconds, at least a second apart.
+type recurrence struct {
+	cron     *cron          // nil: by interval
+	zone     *time.Location // of cron
+	interval time.Duration  // 1 s to 100 years
+	start    time.Time      // no occurrence is before it; by interval the first is at it
+	end      time.Time      // exclusive; timeMax: none
+}
+
+// next answers the first occurrence after a time; false: there is none.
+func (r *recurrence) next(after time.Time) (time.Time, bool) {
+	if after.Before(r.start) {
+		after = r.start.Add(-time.Microsecond)
+	}
+	var t time.Time
+	if r.cron == nil {
+		t = r.every(after)
+	} else {
+		t = r.named(after)
+	}
+	return t, !t.IsZero() && t.Before(r.end)
+}
+
+// every is the first occurrence after a time by interval. It reckons in microseconds since 1970: a time.Duration spans no
+// more than 292 years.
+func (r *recurrence) every(after time.Time) time.Time {
+	if after.Before(r.start) {
+		return r.start
+	}
+	start, step := r.start.UnixMicro(), r.interval.Microseconds()
+	n := (after.UnixMicro()-start)/step + 1
+	return time.UnixMicro(start + n*step).UTC()
+}
+
+// named is the first occurrence after a time by the cron expression. A time of the wall that the zone's clocks skip is
+// the moment at which they do. One that comes twice is the first of the two.
+func (r *recurrence) named(after time.Time) time.Time {
+	local := after.In(r.zone)
+	year, month, day := local.Date()
+	hour, minute, second := local.Clock()
+	wall := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
+	for {
+		if wall = r.cron.after(wall); wall.IsZero() {
+			return wall
+		}
+		if t := moment(wall, r.zone); t.After(after) {
+			return t
+		}
+	}
+}
+
+// moment is when the clocks of a zone show what wall does, as named says.
+func moment(wall time.Time, zone *time.Location) time.Time {
+	year, month, day := wall.Date()
+	hour, minute, _ := wall.Clock()
+	// Where the clocks change, this reckons with the offset before or that after; it is not said which.
+	t := time.Date(year, month, day, hour, minute, 0, 0, zone)
+	start, end := t.ZoneBounds()
+	switch shown := unzoned(t); {
+	case shown.After(wall): // skipped, reckoned with the offset before
+		return start.UTC()
+	case shown.Before(wall): // skipped, reckoned with the offset after
+		return end.UTC()
+	}
+	if !start.IsZero() {
+		_, offset := start.Add(-1).Zone()
+		if first := wall.Add(-time.Duration(offset) * time.Second); first.Before(start) {
+			return first
+		}
+	}
+	return t.UTC()
+}
+
+// unzoned is what a wall's clock shows at t, to the second.
+func unzoned(t time.Time) time.Time {
+	_, offset := t.Zone()
+	return t.UTC().Add(time.Duration(offset) * time.Second)
+}
+
+// latest answers the last occurrence that is not after until. from is one of them.
+func (r *recurrence) latest(from, until time.Time) time.Time {
+	// None of those is after beyond.
+	for beyond := until; beyond.Sub(from) >= time.Second; {
+		middle := from.Add(beyond.Sub(from) / 2)
+		if t, ok := r.next(middle); ok && !t.After(until) {
+			from = t
+		} else {
+			beyond = middle
+		}
+	}
+	return from
+}
+
+// zoneName is what the names of zones look like. Others that may be loaded are files of a machine's own, or its local
+// time.
+var zoneName = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*$`)
+
+// loadZone answers an InvalidError of the field time_zone for a name that is not one of the IANA database's.
+func loadZone(name string) (*time.Location, error) {
+	if zoneName.MatchString(name) && name != "Local" {
+		if zone, err := time.LoadLocation(name); err == nil {
+			return zone, nil
+		}
+	}
+	return nil, &InvalidError{Field: "time_zone", Reason: "is not a name of the IANA time zone database, such as Europe/Berlin"}
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"internaltransfers/ledger"
+)
+
+// A prover proves the ledger for whoever asks, one proof at a time: it is expensive, and who asks again and again must not
+// make it more so. Callers who come while a proof runs share it, unless it proves less than they ask for; then they wait
+// for the next. A proof that nobody waits for any more is ended.
+type prover struct {
+	ledger  *ledger.Ledger
+	timeout time.Duration // of one proof
+
+	mu      sync.Mutex
+	running *proof // guarded by mu; nil: none
+}
+
+// A proof is one that runs, for those who wait for it.
+type proof struct {
+	incremental bool
+	cancel      context.CancelFunc
+	waiting     int  // callers; guarded by prover.mu
+	abandoned   bool // by all callers, and so cancelled; guarded by prover.mu
+
+	done   chan struct{} // closed when the results below are set
+	report ledger.Report
+	err    error
+}
+
+// prove answers a proof that ended after the call began.
+func (p *prover) prove(ctx context.Context, incremental bool) (ledger.Report, error) {
+	for {
+		running := p.join(ctx, incremental)
+		select {
+		case <-running.done:
+		case <-ctx.Done():
+		}
+		abandoned := p.leave(running)
+		switch {
+		case ctx.Err() != nil:
+			return ledger.Report{}, ctx.Err()
+		case !abandoned && (incremental || !running.incremental):
+			return running.report, running.err
+		}
+	}
+}
+
+// join answers the proof that runs, or begins one.
+func (p *prover) join(ctx context.Context, incremental bool) *proof {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == nil {
+		p.running = &proof{incremental: incremental, done: make(chan struct{})}
+		// The proof is everybody's, so no caller's context ends it.
+		ctx, p.running.cancel = context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
+		go p.run(ctx, p.running)
+	}
+	p.running.waiting++
+	return p.running
+}
+
+// leave is called by who waits no more, and reports whether everybody had gone before the proof ended.
+func (p *prover) leave(running *proof) (abandoned bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	running.waiting--
+	if running.waiting == 0 && p.running == running {
+		running.abandoned = true
+		running.cancel()
+	}
+	return running.abandoned
+}
+
+func (p *prover) run(ctx context.Context, running *proof) {
+	defer running.cancel()
+	running.report, running.err = p.check(ctx, running.incremental)
+	p.mu.Lock()
+	p.running = nil
+	p.mu.Unlock()
+	close(running.done)
+}
+
+// check proves the ledger, and makes a panic an error: it is a bug, but nobody above this goroutine could catch it.
+func (p *prover) check(ctx context.Context, incremental bool) (report ledger.Report, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return p.ledger.Check(ctx, ledger.CheckOptions{Incremental: incremental})
+}

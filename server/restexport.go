@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/api/httpbody"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// serveExport answers a route whose answer is a stream of bodies, a file of any length. vanguard would keep all of it in
+// memory first. A file that fails half-way is cut off, so that nobody takes it for a whole one.
+func (route *restRoute) serveExport(w http.ResponseWriter, r *http.Request, values []string) {
+	ctx := r.Context()
+	if text := r.Header.Get("X-Server-Timeout"); text != "" {
+		seconds, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			panic(err) // it was checked
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(seconds*float64(time.Second)))
+		defer cancel()
+	}
+	conn := &restConn{route: route, request: route.message(r, values), header: r.Header, w: w}
+	err := route.export(ctx, conn)
+	switch {
+	case err == nil:
+	case conn.began:
+		panic(http.ErrAbortHandler)
+	default:
+		failed := connectError(err)
+		(&restError{status: httpStatus(failed.Code()), err: failed}).write(w)
+	}
+}
+
+// message is the request in JSON. Path and query were checked.
+func (route *restRoute) message(r *http.Request, values []string) []byte {
+	fields := map[string]any{}
+	for i, variable := range route.variables {
+		fields[variable.field] = values[i]
+	}
+	for name, given := range r.URL.Query() {
+		fields[name] = given[0]
+		if route.query[name].Kind() == protoreflect.BoolKind {
+			fields[name] = given[0] == "true"
+		}
+	}
+	message, err := json.Marshal(fields)
+	if err != nil {
+		panic(err) // texts and booleans always encode
+	}
+	return message
+}
+
+// A restConn is a REST request as a stream: of one message, answered by bodies.
+type restConn struct {
+	route   *restRoute
+	request []byte // in JSON; nil when it was received
+	header  http.Header
+	w       http.ResponseWriter
+	began   bool // the answer
+}
+
+// Spec implements connect.StreamingHandlerConn.
+func (c *restConn) Spec() connect.Spec {
+	return connect.Spec{StreamType: connect.StreamTypeServer, Procedure: c.route.procedure}
+}
+
+// Peer implements connect.StreamingHandlerConn.
+func (c *restConn) Peer() connect.Peer { return connect.Peer{} }
+
+// Receive implements connect.StreamingHandlerConn.
+func (c *restConn) Receive(message any) error {
+	request, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("a request cannot be a %T", message)
+	}
+	if c.request == nil {
+		return io.EOF
+	}
+	text := c.request
+	c.request = nil
+	return unmarshalJSON(text, request)
+}
+
+// RequestHeader implements connect.StreamingHandlerConn.
+func (c *restConn) RequestHeader() http.Header { return c.header }
+
+// Send implements connect.StreamingHandlerConn.
+func (c *restConn) Send(message any) error {
+	body, ok := message.(*httpbody.HttpBody)
+	if !ok {
+		return connect.NewError(connect.CodeInternal, fmt.Errorf("an answer over REST cannot be a %T", message))
+	}
+	if !c.began {
+		c.began = true
+		c.w.Header().Set("Content-Type", body.GetContentType())
+	}
+	if _, err := c.w.Write(body.GetData()); err != nil {
+		return err
+	}
+	return http.NewResponseController(c.w).Flush()
+}
+
+// ResponseHeader implements connect.StreamingHandlerConn.
+func (c *restConn) ResponseHeader() http.Header { return c.w.Header() }
+
+// ResponseTrailer implements connect.StreamingHandlerConn. REST has none.
+func (c *restConn) ResponseTrailer() http.Header { return http.Header{} }
+
+// httpStatus is that of an error over REST, as vanguard has it.
+func httpStatus(code connect.Code) int {
+	switch code {
+	case connect.CodeCanceled:
+		return 499
+	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
+		return http.StatusBadRequest
+	case connect.CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case connect.CodeNotFound:
+		return http.StatusNotFound
+	case connect.CodeAlreadyExists, connect.CodeAborted:
+		return http.StatusConflict
+	case connect.CodePermissionDenied:
+		return http.StatusForbidden
+	case connect.CodeResourceExhausted:
+		return http.StatusTooManyRequests
+	case connect.CodeUnimplemented:
+		return http.StatusNotImplemented
+	case connect.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case connect.CodeUnauthenticated:
+		return http.StatusUnauthorized
+	default:
+		return http.StatusInternalServerError
+	}
+}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"bytes"
+	"encoding/csv"
+	"strconv"
+	"strings"
+	"time"
+
+	"internaltransfers/ledger"
+)
+
+const csvType = "text/csv; charset=utf-8"
+
+// csvTime is RFC 3339 with all of the microseconds, so that times sort as texts do.
+const csvTime = "2006-01-02T15:04:05.000000Z07:00"
+
+// statementColumns are described in the comment on ExportStatement.
+var statementColumns = []string{
+	"type", "time", "sequence", "transfer_id", "counterparty_account_id", "amount", "balance", "currency", "reference",
+	"create_time", "effective_time",
+}
+
+// A statementFile writes a statement as CSV, line by line.
+type statementFile struct {
+	buffer    bytes.Buffer
+	statement *ledger.Statement
+}
+
+// take answers what was written since the last time.
+func (f *statementFile) take() []byte {
+	text := bytes.Clone(f.buffer.Bytes())
+	f.buffer.Reset()
+	return text
+}
+
+func (f *statementFile) begin(statement *ledger.Statement) {
+	f.statement = statement
+	f.line(statementColumns...)
+	f.line("opening_balance", csvMoment(statement.Start), "", "", "", "", amountText(statement.Opening, statement.Scale),
+		statement.Currency, "", "", "")
+}
+
+func (f *statementFile) add(entries []ledger.Entry) {
+	for i := range entries {
+		e := &entries[i]
+		effective := ""
+		if e.Effective != nil {
+			effective = csvMoment(*e.Effective)
+		}
+		at := e.CreateTime
+		if f.statement.Effective && e.Effective != nil {
+			at = *e.Effective
+		}
+		f.line("entry", csvMoment(at), strconv.FormatInt(e.Sequence, 10), e.TransferID.String(), e.Counterparty.String(),
+			amountText(e.Amount, e.Scale), amountText(e.Balance, e.Scale), e.Currency, inertText(e.Reference),
+			csvMoment(e.CreateTime), effective)
+	}
+}
+
+func (f *statementFile) end() {
+	s := f.statement
+	f.line("closing_balance", csvMoment(s.End), "", "", "", "", amountText(s.Closing, s.Scale), s.Currency, "", "", "")
+}
+
+// line writes one line, which RFC 4180 wants to end in CR LF. The library can do that, but then changes the line breaks
+// within fields too.
+func (f *statementFile) line(fields ...string) {
+	w := csv.NewWriter(&f.buffer)
+	err := w.Write(fields)
+	w.Flush()
+	if err != nil || w.Error() != nil {
+		panic("a buffer takes everything")
+	}
+	f.buffer.Truncate(f.buffer.Len() - 1)
+	f.buffer.WriteString("\r\n")
+}
+
+func csvMoment(t time.Time) string { return t.UTC().Format(csvTime) }
+
+// inertText keeps a text of the caller's from being run as a formula where the file is opened in a spreadsheet: one that
+// begins like a formula gets an apostrophe before it, as OWASP recommends.
+func inertText(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}

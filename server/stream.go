@@ -1,0 +1,124 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"connectrpc.com/connect"
+)
+
+// A streamInterceptorFunc is an interceptor of server streams only, as connect.UnaryInterceptorFunc is of all others.
+type streamInterceptorFunc func(connect.StreamingHandlerFunc) connect.StreamingHandlerFunc
+
+// WrapStreamingHandler implements connect.Interceptor.
+func (f streamInterceptorFunc) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return f(next)
+}
+
+// WrapUnary implements connect.Interceptor.
+func (f streamInterceptorFunc) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
+
+// WrapStreamingClient implements connect.Interceptor.
+func (f streamInterceptorFunc) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// guardStreams does for streams what logCalls, recoverPanics, limitTime and mapErrors do for other calls. A stream may
+// last for as long as it makes progress: the time limit is that of each message, to be made (see withinStep) and to be
+// taken by the client. A handler that waits for something to tell is not limited while it waits.
+func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		start := time.Now()
+		guarded := &guardedConn{StreamingHandlerConn: conn, ctx: ctx, timeout: s.config.RequestTimeout}
+		// The server's own time limit is for the whole answer.
+		guarded.limitWrites(time.Time{})
+		err := s.runStream(context.WithValue(ctx, stepKey{}, s.config.RequestTimeout), guarded, next)
+		// What Connect still has to write, the status, is the last message.
+		guarded.limitWrites(time.Now().Add(s.config.RequestTimeout))
+		s.logCall(ctx, conn.Spec(), conn.Peer(), time.Since(start), err)
+		return err
+	}
+}
+
+// export is a handler of a REST route that streams bodies, with the interceptors that it needs.
+func (s *Server) export(handler connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return s.guardStreams(s.validation().WrapStreamingHandler(handler))
+}
+
+func (s *Server) runStream(ctx context.Context, conn *guardedConn, next connect.StreamingHandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.panicError(ctx, conn.Spec(), p)
+		}
+	}()
+	if err := next(ctx, conn); err != nil {
+		return visibleError(ctx, err)
+	}
+	return nil
+}
+
+type stepKey struct{}
+
+// withinStep bounds what a stream's handler does for its next message by the time that a whole call may take.
+func withinStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	timeout, ok := ctx.Value(stepKey{}).(time.Duration)
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// A guardedConn gives each message its own time to be taken by the client.
+type guardedConn struct {
+	connect.StreamingHandlerConn
+
+	ctx     context.Context // of the call, as the connection is
+	timeout time.Duration
+}
+
+// Receive implements connect.StreamingHandlerConn. What Connect cannot read it calls internal, though it is the client's.
+func (c *guardedConn) Receive(message any) error {
+	err := c.StreamingHandlerConn.Receive(message)
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	if malformed := new(decodeError); errors.As(err, &malformed) {
+		return malformed
+	}
+	switch connect.CodeOf(err) {
+	case connect.CodeInternal, connect.CodeUnknown:
+		return bodyError(err).err
+	default:
+		return err
+	}
+}
+
+// Send implements connect.StreamingHandlerConn.
+func (c *guardedConn) Send(message any) error {
+	c.limitWrites(time.Now().Add(c.timeout))
+	err := c.StreamingHandlerConn.Send(message)
+	c.limitWrites(time.Time{})
+	switch {
+	case err == nil:
+		return nil
+	case c.ctx.Err() != nil:
+		return c.ctx.Err()
+	case connect.CodeOf(err) == connect.CodeInternal:
+		return fmt.Errorf("encode a message: %v", err) //nolint:errorlint // its text is not for the client
+	default:
+		// Nobody is there to take it, or not in time.
+		return fmt.Errorf("%w: %v", context.Canceled, err) //nolint:errorlint // likewise
+	}
+}
+
+// limitWrites sets when writes fail; the zero time is never. Over HTTP/2 a limit that passes ends the stream even when
+// nothing is being written, so there must be none between messages.
+func (c *guardedConn) limitWrites(until time.Time) {
+	if control := callOf(c.ctx).control; control != nil {
+		// An error means that there is no connection to set it on, as in tests.
+		_ = control.SetWriteDeadline(until)
+	}
+}
