@@ -65,9 +65,11 @@ type proof struct {
 	ledger  *Ledger
 	options CheckOptions
 	start   time.Time
-	scope   scope
-	report  Report
 	step    int
+
+	scope    scope
+	position int64 // no transfer that the snapshot has is at a greater one
+	report   Report
 }
 
 // A scope says which transfers the checks are about.
@@ -89,10 +91,11 @@ func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
 	if err := q.CheckSettings(ctx, tx); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	var err error
-	if p.report.Time, err = q.Clock(ctx, tx); err != nil {
-		return fmt.Errorf("read the clock: %w", err)
+	begin, err := q.CheckBegin(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
 	}
+	p.report.Time, p.position = begin.Now, begin.Position
 	if err := p.choose(ctx, tx); err != nil {
 		return err
 	}
@@ -162,7 +165,7 @@ func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
 	case p.report.OK():
 		p.progress("keep the checkpoint")
 		// The one row comes first: whoever else keeps a checkpoint at this time is refused here.
-		if err := q.CheckpointPut(ctx, tx, &p.report.Time); err != nil {
+		if err := q.CheckpointPut(ctx, tx, db.CheckpointPutParams{SnapshotTime: &p.report.Time, Position: p.position}); err != nil {
 			return err
 		}
 		return q.CheckpointAccountsPut(ctx, tx)

@@ -112,7 +112,10 @@ var lifecycleCorruptions = []corruption{
 		"groups_are_atomic":     {"group {group}: 1 of 3 transfers were refused, such as transfer {one}"},
 		"entries_are_successes": {"transfer {one}"},
 	}},
-	{name: "half a refused group", sql: `UPDATE transfer_detail SET group_id = {group} WHERE transfer_id = {refused one}`, want: map[string][]string{
-		"groups_are_atomic": {"group {group}: 1 of 4 transfers were refused, such as transfer {refused one}"},
-	}},
+	{name: "half a refused group", sql: `UPDATE transfer SET status = 'SUCCESS', error_reason = NULL WHERE transfer_id = {refused one}`,
+		want: map[string][]string{
+			"groups_are_atomic":     {"group {refused group}: 1 of 2 transfers were refused, such as transfer {refused two}"},
+			"entries_are_successes": {"transfer {refused one}"},
+			"currencies_match":      nil,
+		}},
 }

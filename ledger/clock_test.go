@@ -15,7 +15,7 @@ type testClock struct {
 }
 
 // stopClock gives the database a clock of the test's own, in place of the one that decides in production. It begins at
-// a whole second.
+// the next whole second, when all that is there already is older.
 func stopClock(t testing.TB, url string) *testClock {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
@@ -25,7 +25,7 @@ func stopClock(t testing.TB, url string) *testClock {
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	c := &testClock{t, conn}
 	c.exec("CREATE TABLE test_clock (now timestamptz NOT NULL)")
-	c.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()))")
+	c.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()) + interval '1 second')")
 	c.exec("CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE " +
 		"AS 'SELECT now FROM test_clock'")
 	return c

@@ -57,10 +57,12 @@ func TestCronRefuses(t *testing.T) {
 // occurrences are the first n after a time.
 func occurrences(r recurrence, after time.Time, n int) []string {
 	var times []string
-	for ok := true; len(times) < n; {
-		if after, ok = r.next(after); !ok {
+	for len(times) < n {
+		next, ok := r.next(after)
+		if !ok {
 			return append(times, "end")
 		}
+		after = next
 		times = append(times, after.In(r.zone).Format("2006-01-02T15:04Z07:00"))
 	}
 	return times

@@ -162,6 +162,7 @@ func (d *decider) decideOne(i int) {
 	case verbSettle:
 		d.settle(i)
 		return
+	default:
 	}
 	if d.replay(i) {
 		return

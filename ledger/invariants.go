@@ -44,7 +44,7 @@ var invariants = []invariant{
 		},
 	},
 	{
-		name: "checkpoint_continued", description: "each account's checkpointed entry is as it was, before all later ones",
+		name: "checkpoint_continued", description: "no entry that was made after the checkpoint is before its account's checkpointed one",
 		incremental: true,
 		check: func(ctx context.Context, q *db.Queries, tx db.DBTX, s scope) (finding, error) {
 			r, err := q.CheckContinued(ctx, tx, s.TransferIDs)

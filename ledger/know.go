@@ -171,7 +171,7 @@ func (l *Ledger) learn(ctx context.Context, conn db.DBTX, k *knowledge, r *db.Ac
 func (l *Ledger) learnDue(ctx context.Context, conn db.DBTX, k *knowledge, named, read map[uuid.UUID]struct{}) (bool, error) {
 	holding := make([]uuid.UUID, 0, len(named))
 	for id := range named {
-		if s := k.accounts[id]; s != nil && !(s.held.IsZero() && s.incoming.IsZero()) {
+		if s := k.accounts[id]; s != nil && (!s.held.IsZero() || !s.incoming.IsZero()) {
 			holding = append(holding, id)
 		}
 	}

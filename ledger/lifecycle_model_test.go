@@ -158,6 +158,7 @@ func (m *lifeRun) draw(rt *rapid.T) lifeCall {
 		if rapid.IntRange(0, 3).Draw(rt, "expires") > 0 {
 			c.due, c.ttl = m.now+rapid.Int64Range(1, 4).Draw(rt, "life"), rapid.Bool().Draw(rt, "ttl")
 		}
+	default:
 	}
 	switch a := m.accounts[c.from]; rapid.IntRange(0, 9).Draw(rt, "condition") {
 	case 7:

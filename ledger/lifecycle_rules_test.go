@@ -161,6 +161,7 @@ func (m *lifeRun) effect(c lifeCall, id uuid.UUID, amount int64) string {
 		m.accounts[c.to].incoming += amount
 		m.accounts[c.from].version++
 		m.accounts[c.to].version++
+	default:
 	}
 	return m.record(t, "")
 }
@@ -307,8 +308,9 @@ func (m *lifeRun) end(t *lifeTransfer) string {
 		return t.voided
 	case ledger.AlreadyVoided:
 		return "replay " + t.voided
+	default:
+		return "refused " + string(reason)
 	}
-	return "refused " + string(reason)
 }
 
 // run executes a scheduled transfer that is due.

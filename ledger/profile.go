@@ -169,10 +169,8 @@ func (c *profileCache) begin(ids []uuid.UUID) *profileRead {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &profileRead{keep: make(map[uuid.UUID]int64, len(ids))}
-	if c.listening {
-		for _, id := range ids {
-			r.keep[id] = 0
-		}
+	for _, id := range ids {
+		r.keep[id] = 0
 	}
 	c.inFlight[r] = struct{}{}
 	return r

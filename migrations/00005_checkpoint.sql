@@ -7,6 +7,8 @@ CREATE TABLE checkpoint (
     checkpoint_id smallint    NOT NULL,
     -- When its snapshot was taken; NULL: there is nothing to go on from.
     snapshot_time timestamptz,
+    -- The greatest position that had been given then.
+    position      bigint      NOT NULL DEFAULT 0,
     -- The transfers that were INIT.
     pending_ids   uuid[]      NOT NULL DEFAULT '{}',
     CONSTRAINT checkpoint_pkey PRIMARY KEY (checkpoint_id),
@@ -14,8 +16,8 @@ CREATE TABLE checkpoint (
 );
 INSERT INTO checkpoint (checkpoint_id) VALUES (1);
 
--- What each account was then. A transfer that was not committed yet has later entry numbers than these, and is no older
--- than update_time: whoever makes one holds the account's row lock, and update_time never goes back.
+-- What each account was then. A transfer that was not committed yet has later entry numbers than these, and a create_time
+-- that is no earlier than update_time: whoever makes one holds the account's row lock, and update_time never goes back.
 CREATE TABLE account_checkpoint (
     account_id  uuid        NOT NULL,
     entry_count bigint      NOT NULL,

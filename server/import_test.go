@@ -97,6 +97,10 @@ func TestImportOrder(t *testing.T) {
 	}
 	_, failed := c.call(t.Context(), "TransferService/ImportTransfers", nanosecond, &transfersv1.ImportTransfersResponse{})
 	requireField(t, failed, "transfers[1].effective_time")
+	none := importRequest(a, b, 10)
+	none.Transfers[0].EffectiveTime = nil
+	_, failed = c.call(t.Context(), "TransferService/ImportTransfers", none, &transfersv1.ImportTransfersResponse{})
+	requireField(t, failed, "transfers[0].effective_time")
 	if after := f.counts(t); after != before {
 		t.Errorf("a refused import left something: %v, before %v", after, before)
 	}

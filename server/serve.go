@@ -32,7 +32,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ReadHeaderTimeout: headerTimeout,
-		// One share of the time for the body, one for the call, one for the answer.
+		// One share of the time for the body, one for the call, one for the answer. Streams have limits of their own.
 		WriteTimeout:   3 * s.config.RequestTimeout,
 		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: headerBytesMax,

@@ -106,6 +106,27 @@ func (q *Queries) CheckBalances(ctx context.Context, db DBTX, arg CheckBalancesP
 	return i, err
 }
 
+const checkBegin = `-- name: CheckBegin :one
+SELECT ledger_now()::timestamptz AS now,
+       coalesce(pg_sequence_last_value('transfer_position_seq'::regclass), 0)::bigint AS position
+`
+
+type CheckBeginRow struct {
+	Now      time.Time
+	Position int64
+}
+
+// CheckBegin answers the time and the greatest position that has been given, at the snapshot.
+//
+//	SELECT ledger_now()::timestamptz AS now,
+//	       coalesce(pg_sequence_last_value('transfer_position_seq'::regclass), 0)::bigint AS position
+func (q *Queries) CheckBegin(ctx context.Context, db DBTX) (CheckBeginRow, error) {
+	row := db.QueryRow(ctx, checkBegin)
+	var i CheckBeginRow
+	err := row.Scan(&i.Now, &i.Position)
+	return i, err
+}
+
 const checkCaptures = `-- name: CheckCaptures :one
 WITH capture AS (SELECT k.parent_id, sum(t.amount) AS total
                  FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
@@ -353,51 +374,43 @@ func (q *Queries) CheckChangedAccounts(ctx context.Context, db DBTX, rowLimit in
 }
 
 const checkContinued = `-- name: CheckContinued :one
-WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position, f.create_time
+WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position
                FROM transfer AS f
                WHERE f.from_sequence IS NOT NULL AND f.transfer_id = ANY ($1::uuid[])
                UNION ALL
-               SELECT t.to_account_id, t.to_sequence, t.transfer_id, t.position, t.create_time
+               SELECT t.to_account_id, t.to_sequence, t.transfer_id, t.position
                FROM transfer AS t
                WHERE t.to_sequence IS NOT NULL AND t.transfer_id = ANY ($1::uuid[])),
-     known AS (SELECT e.account_id, e.sequence, e.transfer_id, e.position, e.create_time, c.entry_count, c.balance,
-                      c.update_time
+     known AS (SELECT e.account_id, e.sequence, e.transfer_id, e.position, c.entry_count,
+                      e.position > (SELECT h.position FROM checkpoint AS h) AS new_position
                FROM entry AS e JOIN account_checkpoint AS c ON c.account_id = e.account_id
-               WHERE c.entry_count > 0),
-     next AS (SELECT account_id, entry_count, balance, update_time, min(position) AS position
-              FROM known
-              WHERE sequence > entry_count
-              GROUP BY account_id, entry_count, balance, update_time),
+               WHERE e.sequence <= c.entry_count + 1 AND c.entry_count > 0),
      judged AS (
-         SELECT CASE WHEN l.balance = n.balance AND l.position < n.position THEN NULL
-                     ELSE format('account %s: entry %s was checkpointed with balance %s, but now it has balance %s at position %s, before one at position %s',
-                                 n.account_id, n.entry_count, n.balance, coalesce(l.balance::text, 'none'),
-                                 coalesce(l.position::text, 'none'), n.position)
+         SELECT CASE WHEN new_position
+                     THEN format('account %s, transfer %s: entry %s was made after the checkpoint at entry %s', account_id,
+                                 transfer_id, sequence, entry_count)
                 END AS violation
-         FROM next AS n
+         FROM known
+         WHERE sequence <= entry_count
+         UNION ALL
+         SELECT CASE WHEN NOT k.new_position AND (l.position IS NULL OR l.position >= k.position)
+                     THEN format('account %s, transfer %s: entry %s at position %s, but the checkpointed one at position %s',
+                                 k.account_id, k.transfer_id, k.sequence, k.position, coalesce(l.position::text, 'none'))
+                END
+         FROM known AS k
          LEFT JOIN LATERAL (
-             (SELECT f.from_balance AS balance, f.position
+             (SELECT f.position
               FROM transfer AS f
-              WHERE f.from_account_id = n.account_id
-                AND f.create_time <= n.update_time
-                AND f.from_sequence = n.entry_count
+              WHERE NOT k.new_position AND f.from_account_id = k.account_id AND f.from_sequence = k.entry_count
               ORDER BY f.create_time DESC, f.position DESC
               LIMIT 1)
              UNION ALL
-             (SELECT t.to_balance, t.position
+             (SELECT t.position
               FROM transfer AS t
-              WHERE t.to_account_id = n.account_id
-                AND t.create_time <= n.update_time
-                AND t.to_sequence = n.entry_count
+              WHERE NOT k.new_position AND t.to_account_id = k.account_id AND t.to_sequence = k.entry_count
               ORDER BY t.create_time DESC, t.position DESC
               LIMIT 1)) AS l ON true
-         UNION ALL
-         SELECT CASE WHEN create_time > update_time
-                     THEN format('account %s, transfer %s: entry %s was made after the checkpoint at entry %s', account_id,
-                                 transfer_id, sequence, entry_count)
-                END
-         FROM known
-         WHERE sequence <= entry_count),
+         WHERE k.sequence = k.entry_count + 1),
      tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
 SELECT t.examined, t.bad AS violation_count,
        ARRAY(SELECT violation
@@ -412,54 +425,47 @@ type CheckContinuedRow struct {
 	Violations     []string
 }
 
-// CheckContinued: the entry that an account was checkpointed at is still there as it was, before all later ones, and no
-// transfer that was made since has a number of before. It is only asked when there is a checkpoint to go on from.
+// CheckContinued: of the accounts' entries that were made after the checkpoint none has a number of before, and the first
+// comes after the one that the account was checkpointed at. One with a position that had not been given at the checkpoint
+// was made after it, and comes after all that were. It is only asked when there is a checkpoint to go on from.
 //
-//	WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position, f.create_time
+//	WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position
 //	               FROM transfer AS f
 //	               WHERE f.from_sequence IS NOT NULL AND f.transfer_id = ANY ($1::uuid[])
 //	               UNION ALL
-//	               SELECT t.to_account_id, t.to_sequence, t.transfer_id, t.position, t.create_time
+//	               SELECT t.to_account_id, t.to_sequence, t.transfer_id, t.position
 //	               FROM transfer AS t
 //	               WHERE t.to_sequence IS NOT NULL AND t.transfer_id = ANY ($1::uuid[])),
-//	     known AS (SELECT e.account_id, e.sequence, e.transfer_id, e.position, e.create_time, c.entry_count, c.balance,
-//	                      c.update_time
+//	     known AS (SELECT e.account_id, e.sequence, e.transfer_id, e.position, c.entry_count,
+//	                      e.position > (SELECT h.position FROM checkpoint AS h) AS new_position
 //	               FROM entry AS e JOIN account_checkpoint AS c ON c.account_id = e.account_id
-//	               WHERE c.entry_count > 0),
-//	     next AS (SELECT account_id, entry_count, balance, update_time, min(position) AS position
-//	              FROM known
-//	              WHERE sequence > entry_count
-//	              GROUP BY account_id, entry_count, balance, update_time),
+//	               WHERE e.sequence <= c.entry_count + 1 AND c.entry_count > 0),
 //	     judged AS (
-//	         SELECT CASE WHEN l.balance = n.balance AND l.position < n.position THEN NULL
-//	                     ELSE format('account %s: entry %s was checkpointed with balance %s, but now it has balance %s at position %s, before one at position %s',
-//	                                 n.account_id, n.entry_count, n.balance, coalesce(l.balance::text, 'none'),
-//	                                 coalesce(l.position::text, 'none'), n.position)
+//	         SELECT CASE WHEN new_position
+//	                     THEN format('account %s, transfer %s: entry %s was made after the checkpoint at entry %s', account_id,
+//	                                 transfer_id, sequence, entry_count)
 //	                END AS violation
-//	         FROM next AS n
+//	         FROM known
+//	         WHERE sequence <= entry_count
+//	         UNION ALL
+//	         SELECT CASE WHEN NOT k.new_position AND (l.position IS NULL OR l.position >= k.position)
+//	                     THEN format('account %s, transfer %s: entry %s at position %s, but the checkpointed one at position %s',
+//	                                 k.account_id, k.transfer_id, k.sequence, k.position, coalesce(l.position::text, 'none'))
+//	                END
+//	         FROM known AS k
 //	         LEFT JOIN LATERAL (
-//	             (SELECT f.from_balance AS balance, f.position
+//	             (SELECT f.position
 //	              FROM transfer AS f
-//	              WHERE f.from_account_id = n.account_id
-//	                AND f.create_time <= n.update_time
-//	                AND f.from_sequence = n.entry_count
+//	              WHERE NOT k.new_position AND f.from_account_id = k.account_id AND f.from_sequence = k.entry_count
 //	              ORDER BY f.create_time DESC, f.position DESC
 //	              LIMIT 1)
 //	             UNION ALL
-//	             (SELECT t.to_balance, t.position
+//	             (SELECT t.position
 //	              FROM transfer AS t
-//	              WHERE t.to_account_id = n.account_id
-//	                AND t.create_time <= n.update_time
-//	                AND t.to_sequence = n.entry_count
+//	              WHERE NOT k.new_position AND t.to_account_id = k.account_id AND t.to_sequence = k.entry_count
 //	              ORDER BY t.create_time DESC, t.position DESC
 //	              LIMIT 1)) AS l ON true
-//	         UNION ALL
-//	         SELECT CASE WHEN create_time > update_time
-//	                     THEN format('account %s, transfer %s: entry %s was made after the checkpoint at entry %s', account_id,
-//	                                 transfer_id, sequence, entry_count)
-//	                END
-//	         FROM known
-//	         WHERE sequence <= entry_count),
+//	         WHERE k.sequence = k.entry_count + 1),
 //	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
 //	SELECT t.examined, t.bad AS violation_count,
 //	       ARRAY(SELECT violation
@@ -1315,17 +1321,24 @@ func (q *Queries) CheckpointGet(ctx context.Context, db DBTX) (*time.Time, error
 const checkpointPut = `-- name: CheckpointPut :exec
 UPDATE checkpoint
 SET snapshot_time = $1,
+    position = $2,
     pending_ids = ARRAY(SELECT d.transfer_id FROM transfer_detail AS d WHERE d.open_amount IS NOT NULL)
 WHERE checkpoint_id = 1
 `
+
+type CheckpointPutParams struct {
+	SnapshotTime *time.Time
+	Position     int64
+}
 
 // CheckpointPut begins a checkpoint at the snapshot that was proved.
 //
 //	UPDATE checkpoint
 //	SET snapshot_time = $1,
+//	    position = $2,
 //	    pending_ids = ARRAY(SELECT d.transfer_id FROM transfer_detail AS d WHERE d.open_amount IS NOT NULL)
 //	WHERE checkpoint_id = 1
-func (q *Queries) CheckpointPut(ctx context.Context, db DBTX, snapshotTime *time.Time) error {
-	_, err := db.Exec(ctx, checkpointPut, snapshotTime)
+func (q *Queries) CheckpointPut(ctx context.Context, db DBTX, arg CheckpointPutParams) error {
+	_, err := db.Exec(ctx, checkpointPut, arg.SnapshotTime, arg.Position)
 	return err
 }

@@ -45,6 +45,7 @@ type AccountCheckpoint struct {
 type Checkpoint struct {
 	CheckpointID int16
 	SnapshotTime *time.Time
+	Position     int64
 	PendingIds   []uuid.UUID
 }
 

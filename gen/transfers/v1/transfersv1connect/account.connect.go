@@ -100,6 +100,7 @@ type AccountServiceClient interface {
 	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
 	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
 	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error)
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
 	// paged through neither shift nor repeat it. An account that does not exist is `not_found`.
@@ -301,6 +302,7 @@ type AccountServiceHandler interface {
 	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
 	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
 	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
 	// paged through neither shift nor repeat it. An account that does not exist is `not_found`.
