@@ -165,34 +165,44 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 		if err != nil {
 			return err
 		}
+		released := func() {
+			r.Held, r.Incoming = r.Held.Sub(row.ExpiredHeld), r.Incoming.Sub(row.ExpiredIncoming)
+		}
+		if change.DryRun {
+			released() // as settleExpired would have done
+		}
 		if err := change.apply(r, currency); err != nil {
 			return err
 		}
-		updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
-			AccountID: r.AccountID, DisplayName: r.DisplayName, ImageURL: r.ImageURL, Metadata: r.Metadata,
-			MinBalance: r.MinBalance, MaxBalance: r.MaxBalance, Policy: r.Policy, Status: r.Status,
-		})
-		if err != nil {
+		if change.DryRun {
+			r.Version++
+		} else if err := l.updateAccount(ctx, tx, r); err != nil {
 			return err
+		} else {
+			released() // what settleExpired left
 		}
-		r.Version, r.UpdateTime = updated.Version, updated.UpdateTime
-		if account, err = accountOf(r, currency.Scale); err == nil && change.DryRun {
-			err = errDryRun
-		}
+		account, err = accountOf(r, currency.Scale)
 		return err
 	})
 	if !change.DryRun {
 		// After an error too: the change may have been committed.
 		l.profiles.changed(change.ID)
 	}
-	if err != nil && !errors.Is(err, errDryRun) {
+	if err != nil {
 		return Account{}, updateError(ctx, err)
 	}
 	return account, nil
 }
 
-// errDryRun rolls back what would have happened.
-var errDryRun = errors.New("dry run")
+// updateAccount writes what is not money of a row whose lock is held.
+func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, r *db.Account) error {
+	updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
+		AccountID: r.AccountID, DisplayName: r.DisplayName, ImageURL: r.ImageURL, Metadata: r.Metadata,
+		MinBalance: r.MinBalance, MaxBalance: r.MaxBalance, Policy: r.Policy, Status: r.Status,
+	})
+	r.Version, r.UpdateTime = updated.Version, updated.UpdateTime
+	return err
+}
 
 // settleExpired ends the account's expired holds, whose money a new floor, a new ceiling or closing must not find held.
 func (l *Ledger) settleExpired(ctx context.Context, change *AccountChange) error {
@@ -203,7 +213,7 @@ func (l *Ledger) settleExpired(ctx context.Context, change *AccountChange) error
 	if err != nil {
 		return readError(ctx, "read the clock", err)
 	}
-	rows, err := l.queries.HoldsDue(ctx, l.readers, db.HoldsDueParams{AccountIDs: []uuid.UUID{change.ID}, Now: now})
+	rows, err := l.queries.HoldsDue(ctx, l.readers, db.HoldsDueParams{AccountIDs: []uuid.UUID{change.ID}, Now: now, RowLimit: 1})
 	if err != nil {
 		return readError(ctx, "look for expired holds", err)
 	}

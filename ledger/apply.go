@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +36,12 @@ func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []comm
 		tx.before = beginAgain
 	}
 	k, err := l.know(ctx, tx, commands)
+	for err == nil && k.moreDue {
+		if err = l.endDue(ctx, conn, k); err == nil {
+			tx.before = begin
+			k, err = l.know(ctx, tx, commands)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +53,16 @@ func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []comm
 		return nil, err
 	}
 	return l.record(ctx, conn, commands, &d, k.now)
+}
+
+// endDue ends the expired holds that are known, and nothing else, in a commit of its own.
+func (l *Ledger) endDue(ctx context.Context, conn *pgx.Conn, k *knowledge) error {
+	d := decide(nil, k)
+	if err := l.applyDecision(ctx, conn, &d, k.now); err != nil {
+		return err
+	}
+	_, err := l.record(ctx, conn, nil, &d, k.now)
+	return err
 }
 
 // allPlain reports whether AccountsApply knows enough to decide the commands.
@@ -205,18 +223,26 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 // there all or none, so one tells. Who else wrote the same id did so at another time. A batch without new transfers is
 // decided again: voids and settlements that have happened are answered as replays.
 func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcome) (bool, error) {
+	made := make(map[uuid.UUID]time.Time, len(outcomes))
 	for i := range outcomes {
-		o := &outcomes[i]
-		if o.Err != nil || o.Replayed || !o.Transfer.CreateTime.Equal(o.Transfer.UpdateTime) {
-			continue
+		// Only what was changed, not made, has a later version.
+		if o := &outcomes[i]; o.Err == nil && !o.Replayed && o.Transfer.Version == 1 {
+			made[o.Transfer.ID] = o.Transfer.CreateTime
 		}
-		rows, err := l.queries.TransfersGet(ctx, conn, []uuid.UUID{o.Transfer.ID})
-		if err != nil {
-			return false, fmt.Errorf("look whether the batch was committed: %w", err)
-		}
-		return len(rows) == 1 && rows[0].TransferFull.CreateTime.Equal(o.Transfer.CreateTime), nil
 	}
-	return false, nil
+	if len(made) == 0 {
+		return false, nil
+	}
+	rows, err := l.queries.TransfersGet(ctx, conn, slices.Collect(maps.Keys(made)))
+	if err != nil {
+		return false, fmt.Errorf("look whether the batch was committed: %w", err)
+	}
+	for i := range rows {
+		if r := &rows[i].TransferFull; !r.CreateTime.Equal(made[r.TransferID]) {
+			return false, nil
+		}
+	}
+	return len(rows) == len(made), nil
 }
 
 func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.UUID) ([]storedTransfer, error) {

@@ -41,6 +41,10 @@ func newProven(t *testing.T) *proven {
 	execute(t, p.conn, "CREATE TABLE saved_checkpoint AS TABLE checkpoint")
 	execute(t, p.conn, "CREATE TABLE saved_account_checkpoint AS TABLE account_checkpoint")
 	p.clock.step(time.Second)
+	_, _, _, err := p.l.Reverse(context.Background(), ledger.ReverseParams{
+		TransferID: p.ids["{old paid}"], ID: p.named("{late reversal}"), Amount: nullAmount("2"),
+	})
+	must(0, err)
 	p.add(t, "")
 	requireProof(t, p.check(t, true), true)
 	var quoted, plain []string

@@ -92,6 +92,9 @@ var lifecycleCorruptions = []corruption{
 	{name: "reversed and not moved", sql: `UPDATE transfer_detail SET reversed_amount = 4 WHERE transfer_id = {returned}`, want: map[string][]string{
 		"reversed_within_amount": {"transfer {returned}, SUCCESS: amount 8, reversed 4, but its reversals sum to 3"},
 	}},
+	{name: "an old transfer reversed and not moved", sql: `UPDATE transfer_detail SET reversed_amount = 1 WHERE transfer_id = {old paid}`, want: map[string][]string{
+		"reversed_within_amount": {"transfer {old paid}, SUCCESS: amount 40, reversed 1, but its reversals sum to 2"},
+	}},
 	{name: "a reversal forgotten", sql: `UPDATE transfer_detail SET reversed_amount = NULL WHERE transfer_id = {returned}`, want: map[string][]string{
 		"reversed_within_amount": {"transfer {returned}, SUCCESS: amount 8, reversed none"},
 	}},

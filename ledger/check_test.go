@@ -82,11 +82,13 @@ var corruptions = []corruption{
 	}},
 	{name: "rows out of order", sql: `UPDATE transfer SET position = 1 WHERE transfer_id = {spend}`,
 		want: map[string][]string{"running_balances_continuous": {"account {B}, transfer {spend}", "account {D}, transfer {spend}"}}},
-	{name: "a row before the checkpoint's", sql: `UPDATE transfer SET position = 1 WHERE transfer_id = {first}`,
-		want: map[string][]string{"running_balances_continuous": {"account {A}, transfer {first}", "account {B}, transfer {first}"}},
-		also: map[string][]string{"checkpoint_continued": {
-			"account {A}, transfer {first}: entry ", "account {B}, transfer {first}: entry ",
-		}}},
+	{name: "a row before the checkpoint's", sql: `UPDATE transfer SET position = 1 WHERE transfer_id = {late reversal}`,
+		want: map[string][]string{
+			"running_balances_continuous": {"account {A}, transfer {late reversal}", "account {B}, transfer {late reversal}"},
+		}, also: map[string][]string{
+			"running_balances_continuous": nil, // the first after the checkpoint
+			"checkpoint_continued":        {"account {A}, transfer {late reversal}: entry ", "account {B}, transfer {late reversal}: entry "},
+		}},
 	{name: "a row twice", sql: `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status,
 		from_balance, to_balance, from_sequence, to_sequence, create_time, update_time) SELECT {new}, from_account_id,
 		to_account_id, amount, currency, asked_currency, status, from_balance, to_balance, from_sequence, to_sequence,

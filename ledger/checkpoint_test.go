@@ -36,6 +36,7 @@ func TestIncrementalTakesTheOldForGranted(t *testing.T) {
 		{"an old row twice, now", copied("ledger_now()"), true},
 		{"an old amount that was held", `UPDATE transfer SET amount = 21 WHERE transfer_id = {old hold}`, true},
 		{"an old capture of what is still held", `UPDATE transfer SET amount = 6 WHERE transfer_id = {old capture}`, true},
+		{"an ended hold that is pending", `UPDATE transfer SET status = 'INIT', error_reason = NULL WHERE transfer_id = {old voided}`, true},
 		{"an old balance", `UPDATE account SET balance = 8 WHERE account_id = {E}`, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -100,8 +101,13 @@ func TestCheckpoint(t *testing.T) {
 	}
 	execute(t, conn, "UPDATE account SET held = 0 WHERE NOT is_equity")
 	check(true, true)
-	if r := check(true, true); r.CheckpointTime.IsZero() {
-		t.Error("a proof went on from nowhere")
+	openAccount(t, l, ledger.AccountParams{InitialBalance: amount("5")})
+	for _, examined := range []int64{2, 0} { // the two entries of the opening, once
+		r := check(true, true)
+		i := slices.IndexFunc(r.Invariants, func(i ledger.Invariant) bool { return i.Name == "running_balances_continuous" })
+		if r.CheckpointTime.IsZero() || r.Invariants[i].Examined != examined {
+			t.Errorf("a proof went on from %v and examined %d entries, not %d", r.CheckpointTime, r.Invariants[i].Examined, examined)
+		}
 	}
 }
 

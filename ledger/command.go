@@ -155,10 +155,11 @@ func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose str
 	case id != uuid.Nil:
 		c.ID = id
 	case c.all:
-		c.ID, c.derived = derivedID(target, purpose), true
+		c.ID = derivedID(target, purpose)
 	default:
 		c.ID, c.made = uuid.Must(uuid.NewV7()), true
 	}
+	c.derived = c.all && c.ID == derivedID(target, purpose)
 	if c.all {
 		return c, nil
 	}

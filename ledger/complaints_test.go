@@ -402,7 +402,7 @@ func TestComplaint_UnclearBatchSemantics(t *testing.T) {
 		atomic bool
 		want   string
 	}{
-		{true, "GROUP_FAILED 10 10, GROUP_FAILED 10 10, INSUFFICIENT_FUNDS 10 10"},
+		{true, "GROUP_FAILED 10 10, GROUP_FAILED 10 10, INSUFFICIENT_FUNDS 10 10 0.00/0.00"},
 		{false, "ok 0 20, ok 0 30, INSUFFICIENT_FUNDS 0 30"},
 	} {
 		outcomes, err := l.TransferBatch(context.Background(), chain(), ledger.BatchOptions{Atomic: c.atomic})

@@ -86,6 +86,7 @@ type knowledge struct {
 	accounts map[uuid.UUID]*state // every account that exists among those named; changed by the decision
 	stored   []storedTransfer     // every transfer that was there before under an id or as a target
 	due      []uuid.UUID          // holds among stored that have expired, on any of the accounts
+	moreDue  bool                 // there are more of these: nothing can be decided yet but to end them
 }
 
 // A decision is the outcome of a batch, exactly as if its commands had been executed one after another.
@@ -238,7 +239,8 @@ func (d *decider) replayGroup(begin, end int) bool {
 	}
 	var conflict error
 	for i := begin; i < end && conflict == nil; i++ {
-		if o := &d.outcomes[i]; o.Err != nil || (o.Replayed && known < end-begin) {
+		if o := &d.outcomes[i]; o.Err != nil || (o.Replayed && known < end-begin) || o.Transfer.group() == uuid.Nil ||
+			o.Transfer.group() != d.outcomes[begin].Transfer.group() {
 			conflict = &ConflictError{Kind: "transfer", ID: d.commands[i].ID.String()}
 		}
 	}

@@ -150,7 +150,7 @@ func (d *decider) record(i int, t *Transfer) {
 	}
 	c := &d.commands[i]
 	d.outcomes[i] = Outcome{Transfer: *t}
-	d.earlier[c.ID] = i
+	d.earlier[t.ID] = i
 	d.recorded = append(d.recorded, i)
 	appendRow(&d.rows, t, c.Currency, fromSequence, toSequence)
 }

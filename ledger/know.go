@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,6 +17,10 @@ import (
 
 // relocksMax is how often the set of accounts to lock may turn out too small, in one attempt: holds expire meanwhile.
 const relocksMax = 4
+
+// dueMax is how many expired holds of an account a batch ends together with what it decides. What is more is ended in
+// commits of their own before, so that no backlog is ever too long to be worked off.
+const dueMax = 1000
 
 // oneMoment is for transactions that read several things as they were at one moment.
 var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
@@ -49,7 +55,7 @@ func (l *Ledger) know(ctx context.Context, tx pipe, commands []command) (*knowle
 				return nil, err
 			}
 		}
-		complete, err := l.learnDue(ctx, tx.Conn, k, named, lock)
+		complete, err := l.learnDue(ctx, tx.Conn, k, named, lock, dueMax)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +90,7 @@ func (l *Ledger) peek(ctx context.Context, conn db.DBTX, commands []command) (*k
 				return nil, err
 			}
 		}
-		if complete, err = l.learnDue(ctx, conn, k, named, all); err != nil {
+		if complete, err = l.learnDue(ctx, conn, k, named, all, math.MaxInt32); err != nil {
 			return nil, err
 		}
 	}
@@ -166,9 +172,11 @@ func (l *Ledger) learn(ctx context.Context, conn db.DBTX, k *knowledge, r *db.Ac
 	return nil
 }
 
-// learnDue adds the expired holds from and to the named accounts. When one has an account that is not among those that
-// were read, it adds that to them and answers false.
-func (l *Ledger) learnDue(ctx context.Context, conn db.DBTX, k *knowledge, named, read map[uuid.UUID]struct{}) (bool, error) {
+// learnDue adds the expired holds from and to the named accounts, or if there are more than limit, the first of them. When
+// one has an account that is not among those that were read, it adds that to them and answers false.
+func (l *Ledger) learnDue(
+	ctx context.Context, conn db.DBTX, k *knowledge, named, read map[uuid.UUID]struct{}, limit int32,
+) (bool, error) {
 	holding := make([]uuid.UUID, 0, len(named))
 	for id := range named {
 		if s := k.accounts[id]; s != nil && (!s.held.IsZero() || !s.incoming.IsZero()) {
@@ -178,17 +186,28 @@ func (l *Ledger) learnDue(ctx context.Context, conn db.DBTX, k *knowledge, named
 	if len(holding) == 0 {
 		return true, nil
 	}
-	rows, err := l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.now})
+	rows, err := l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.now, RowLimit: limit})
 	if err != nil {
 		return false, fmt.Errorf("look for expired holds: %w", err)
 	}
 	n := len(read)
-	k.due = make([]uuid.UUID, 0, len(rows))
+	k.due, k.moreDue = make([]uuid.UUID, 0, len(rows)), len(rows) >= int(limit)
 	for i := range rows {
 		k.due = append(k.due, rows[i].TransferID)
 		read[rows[i].FromAccountID.UUID], read[rows[i].ToAccountID.UUID] = struct{}{}, struct{}{}
 	}
-	return len(read) == n, nil
+	if len(read) == n {
+		return true, nil
+	}
+	// What expires while the locks are taken again is locked then, too.
+	rows, err = l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.now.Add(time.Second), RowLimit: limit})
+	if err != nil {
+		return false, fmt.Errorf("look for expiring holds: %w", err)
+	}
+	for i := range rows {
+		read[rows[i].FromAccountID.UUID], read[rows[i].ToAccountID.UUID] = struct{}{}, struct{}{}
+	}
+	return false, nil
 }
 
 // learnRest adds the transfers that were there before, and what payers with limits have paid.
@@ -208,7 +227,7 @@ func (l *Ledger) learnUsage(ctx context.Context, conn db.DBTX, k *knowledge, com
 	var usages []*usage
 	for i := range commands {
 		s := k.accounts[commands[i].From]
-		if s == nil || s.policy == nil || s.usage != nil {
+		if s == nil || s.policy == nil || s.usage != nil || !commands[i].verb.counts() {
 			continue
 		}
 		s.usage = make([]usage, len(s.policy.Limits))
@@ -231,6 +250,9 @@ func (l *Ledger) learnUsage(ctx context.Context, conn db.DBTX, k *knowledge, com
 	}
 	return nil
 }
+
+// counts reports whether what the verb pays counts for rolling limits.
+func (v verb) counts() bool { return v == verbMove || v == verbHold || v == verbSettle }
 
 // preview answers what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []command) ([]Outcome, error) {

@@ -20,9 +20,8 @@ func derivedID(of uuid.UUID, purpose string) uuid.UUID { return uuid.NewSHA1(of,
 
 // The purposes of derived ids.
 const (
-	purposePost      = "post"
-	purposeReverse   = "reverse"
-	purposeExecution = "execution"
+	purposePost    = "post"
+	purposeReverse = "reverse"
 )
 
 // aim gives a command that is about another transfer what follows from that.
@@ -35,7 +34,7 @@ func (c *command) aim(t *Transfer) {
 		c.Reference = t.Reference
 	}
 	if c.verb == verbSettle {
-		c.ID, c.Amount, c.Metadata = derivedID(t.ID, purposeExecution), t.Amount, t.Metadata
+		c.ID, c.Amount, c.Metadata = uuid.Must(uuid.NewV7()), t.Amount, t.Metadata
 		if asked := t.Detail; asked != nil && asked.Asked.Valid {
 			c.Options = &TransferOptions{UpTo: true}
 		}

@@ -47,7 +47,8 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 	if known > 0 {
 		answers := make([]string, 0, len(calls))
 		for _, c := range calls {
-			if known < len(calls) || m.transfers[c.id].repeat(c) == "conflict" {
+			t := m.transfers[c.id]
+			if known < len(calls) || t.repeat(c) == "conflict" || t.group == 0 || t.group != m.transfers[calls[0].id].group {
 				return []string{"conflict"}
 			}
 			answers = append(answers, m.transfers[c.id].repeat(c))
@@ -72,6 +73,9 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 		}
 		trial.move(c)
 	}
+	m.made++
+	m.group = m.made
+	defer func() { m.group = 0 }()
 	answers := make([]string, 0, len(calls))
 	for i, c := range calls {
 		switch {
@@ -158,6 +162,6 @@ func (m *modelRun) record(c modelCall, reason, figures string) string {
 		}
 	}
 	answer += figures
-	m.transfers[c.id] = &modelTransfer{call: c, answer: answer}
+	m.transfers[c.id] = &modelTransfer{call: c, answer: answer, group: m.group}
 	return answer
 }

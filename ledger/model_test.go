@@ -70,6 +70,7 @@ type modelAccount struct {
 type modelTransfer struct {
 	call   modelCall
 	answer string
+	group  int // 0: it stood alone
 }
 
 // A modelCall is a transfer asked for. Accounts are named by their index.
@@ -90,6 +91,8 @@ type modelRun struct {
 	transfers  map[int]*modelTransfer
 	drawn      int            // ids of transfers in use
 	groups     [][]modelCall  // asked for so far
+	group      int            // that is decided, or 0
+	made       int            // groups decided so far
 	seen       map[string]int // see TestModel
 }
 

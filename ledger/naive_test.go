@@ -55,7 +55,7 @@ func newNaive(data []byte) *naive {
 				clear(inGroup)
 			}
 			inGroup[c.ID] = true
-			c.group = group
+			c.group, c.groupID = group, uuid.UUID{0: 9, 15: byte(group), 14: byte(group >> 8)}
 		} else {
 			clear(inGroup)
 		}
@@ -93,12 +93,15 @@ func (n *naive) execute() {
 
 // group executes commands all or none; one alone is a group of one.
 func (n *naive) group(begin, end int) {
-	known, same := 0, true
+	known, same, earlier := 0, true, 0
 	for i := begin; i < end; i++ {
 		if j, ok := n.decided[n.commands[i].ID]; ok {
 			a, b := n.commands[i], n.commands[j]
-			known++
-			same = same && a.From == b.From && a.To == b.To && a.Amount.Equal(b.Amount)
+			if known++; known == 1 {
+				earlier = b.group
+			}
+			same = same && a.From == b.From && a.To == b.To && a.Amount.Equal(b.Amount) &&
+				(a.group == 0 || (b.group != 0 && b.group == earlier))
 		}
 	}
 	if known > 0 {

@@ -22,7 +22,7 @@ const (
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
 // database went away. Nothing else is: an error that repeats must not be retried for ever.
 func transient(err error) bool {
-	if _, ok := errors.AsType[unansweredError](err); ok {
+	if _, ok := errors.AsType[unansweredError](err); ok || errors.Is(err, errRelock) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -34,7 +34,8 @@ func transient(err error) bool {
 		return true
 	case stateUniqueViolation:
 		// Another instance wrote the same id since this one looked; it is found at the next look.
-		return pg.ConstraintName == "transfer_pkey" || pg.ConstraintName == "account_pkey"
+		return pg.ConstraintName == "transfer_pkey" || pg.ConstraintName == "transfer_detail_pkey" ||
+			pg.ConstraintName == "account_pkey"
 	default:
 		return away(err)
 	}

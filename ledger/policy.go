@@ -81,14 +81,21 @@ func (p *Policy) check(prefix string, currency Currency) error {
 		}
 	}
 	for _, b := range [...]struct {
-		field string
-		block *Block
-	}{{"debit_block.reason", p.DebitBlock}, {"credit_block.reason", p.CreditBlock}} {
+		field    string
+		endField string
+		block    *Block
+	}{
+		{"debit_block.reason", "debit_block.end_time", p.DebitBlock},
+		{"credit_block.reason", "credit_block.end_time", p.CreditBlock},
+	} {
 		if b.block == nil {
 			continue
 		}
 		if err := checkText(prefix+b.field, b.block.Reason); err != nil {
 			return err
+		}
+		if end := b.block.End; end != nil && (end.UTC().Year() < 1 || end.UTC().Year() > 9999) {
+			return &InvalidError{Field: prefix + b.endField, Reason: "must be in the years 1 to 9999"}
 		}
 		if n := len([]rune(b.block.Reason)); n == 0 || n > blockReasonMax {
 			return &InvalidError{Field: prefix + b.field, Reason: fmt.Sprintf("must have 1 to %d characters", blockReasonMax)}

@@ -166,6 +166,9 @@ func (p *ScheduleParams) fingerprint() []byte {
 	})
 }
 
+// errDryRun rolls back what would have happened.
+var errDryRun = errors.New("dry run")
+
 // CreateSchedule makes a standing order. One that was made before under the id with the same fields is answered as it is
 // now, replayed; with other fields the error is a ConflictError. Accounts that do not exist, differ in currency or are
 // closed are a StateError, with the reason that a transfer between them would be refused for.

@@ -234,6 +234,14 @@ func (t *Transfer) Kind() TransferKind {
 	return t.Detail.Kind
 }
 
+// group is the group that the transfer is of; uuid.Nil: none.
+func (t *Transfer) group() uuid.UUID {
+	if t.Detail == nil {
+		return uuid.Nil
+	}
+	return t.Detail.GroupID
+}
+
 // detail answers the transfer's detail, made if there was none.
 func (t *Transfer) detail() *TransferDetail {
 	if t.Detail == nil {

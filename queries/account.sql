@@ -124,12 +124,22 @@ SELECT sqlc.embed(a),
 FROM account AS a
 WHERE a.account_id = ANY (@account_ids::uuid[]);
 
--- AccountGetForUpdate locks one account and reads all of it.
+-- AccountGetForUpdate locks one account and reads all of it, with the expired holds as in AccountsGet.
 -- name: AccountGetForUpdate :one
-SELECT sqlc.embed(account)
-FROM account
-WHERE account_id = @account_id
-FOR NO KEY UPDATE;
+SELECT sqlc.embed(a),
+       (CASE WHEN a.held > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_held,
+       (CASE WHEN a.incoming > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_incoming
+FROM account AS a
+WHERE a.account_id = @account_id
+FOR NO KEY UPDATE OF a;
 
 -- AccountUpdate changes what is not money. The caller holds the row's lock.
 -- name: AccountUpdate :one

@@ -131,7 +131,7 @@ FROM tally AS t;
 -- CheckRunningBalances: along each account, each entry follows from the one whose number is one less: its running balance
 -- is that one's plus the amount, and its position is later. The checkpoint stands for the entry that it was made at.
 -- name: CheckRunningBalances :one
-WITH entry AS (
+WITH side AS NOT MATERIALIZED (
          SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount,
                 f.from_balance AS balance, f.transfer_id, f.position
          FROM transfer AS f
@@ -140,14 +140,14 @@ WITH entry AS (
          SELECT t.to_account_id, t.to_sequence, t.amount, t.to_balance, t.transfer_id, t.position
          FROM transfer AS t
          WHERE t.to_sequence IS NOT NULL AND (@everything::boolean OR t.transfer_id = ANY (@transfer_ids::uuid[]))),
+     entry AS NOT MATERIALIZED (
+         SELECT s.account_id, s.sequence, s.amount, s.balance, s.transfer_id, s.position
+         FROM side AS s
+         WHERE @everything::boolean
+            OR NOT EXISTS (SELECT FROM account_checkpoint AS c
+                           WHERE c.account_id = s.account_id AND c.entry_count >= s.sequence)),
      predecessor AS NOT MATERIALIZED (
-         SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.from_balance AS balance, f.position
-         FROM transfer AS f
-         WHERE f.from_sequence IS NOT NULL AND (@everything::boolean OR f.transfer_id = ANY (@transfer_ids::uuid[]))
-         UNION ALL
-         SELECT t.to_account_id, t.to_sequence, t.to_balance, t.position
-         FROM transfer AS t
-         WHERE t.to_sequence IS NOT NULL AND (@everything::boolean OR t.transfer_id = ANY (@transfer_ids::uuid[]))
+         SELECT account_id, sequence, balance, position FROM entry
          UNION ALL
          SELECT account_id, entry_count, balance, 0::bigint FROM account_checkpoint WHERE NOT @everything::boolean),
      judged AS NOT MATERIALIZED (
@@ -161,10 +161,7 @@ WITH entry AS (
                                                   p.position) END)
                 END AS violation
          FROM entry AS e
-         LEFT JOIN predecessor AS p ON p.account_id = e.account_id AND p.sequence = e.sequence - 1
-         WHERE @everything::boolean
-            OR NOT EXISTS (SELECT FROM account_checkpoint AS c
-                           WHERE c.account_id = e.account_id AND c.entry_count >= e.sequence)),
+         LEFT JOIN predecessor AS p ON p.account_id = e.account_id AND p.sequence = e.sequence - 1),
      tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
 SELECT t.examined, t.bad AS violation_count,
        ARRAY(SELECT violation
@@ -453,28 +450,24 @@ FROM tally AS t;
 -- name: CheckpointGet :one
 SELECT snapshot_time FROM checkpoint WHERE checkpoint_id = 1;
 
--- CheckChangedAccounts answers the accounts that are not as they were at the checkpoint, with the time before which no
--- transfer of theirs was made that is not in it. Accounts opened since have the time 0001-01-01.
+-- CheckChangedAccounts answers the accounts that are not as they were at the checkpoint, with the time before which they
+-- made no transfer that is not in it. Accounts opened since have the time 0001-01-01.
 -- name: CheckChangedAccounts :many
 SELECT a.account_id, coalesce(c.update_time, '0001-01-01 00:00:00Z')::timestamptz AS since
 FROM account AS a LEFT JOIN account_checkpoint AS c ON c.account_id = a.account_id
 WHERE c.account_id IS NULL OR a.version <> c.version OR a.entry_count <> c.entry_count OR a.balance <> c.balance
 LIMIT @row_limit;
 
--- CheckChanged answers the transfers that are to be proved anew: all made since the checkpoint; those of accounts that
+-- CheckChanged answers the transfers that are to be proved anew: all made since the checkpoint; those of payers that
 -- changed which were decided before it, by the clock, and committed after; all that were INIT then or are now; and what
 -- these are captures, executions or reversals of, or in one group with.
 -- name: CheckChanged :many
 WITH changed AS (SELECT unnest(@account_ids::uuid[]) AS account_id, unnest(@since_times::timestamptz[]) AS since),
      first AS (SELECT r.transfer_id FROM transfer AS r WHERE r.create_time >= @snapshot_time
                UNION
-               SELECT f.transfer_id
-               FROM changed AS m JOIN transfer AS f ON f.from_account_id = m.account_id
-               WHERE f.create_time >= m.since AND f.create_time < @snapshot_time
-               UNION
-               SELECT t.transfer_id
-               FROM changed AS m JOIN transfer AS t ON t.to_account_id = m.account_id
-               WHERE t.create_time >= m.since AND t.create_time < @snapshot_time
+               SELECT l.transfer_id
+               FROM changed AS m JOIN transfer AS l ON l.from_account_id = m.account_id
+               WHERE l.create_time >= m.since AND l.create_time < @snapshot_time
                UNION
                SELECT i.transfer_id FROM transfer AS i WHERE i.status = 'INIT'
                UNION

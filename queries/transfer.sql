@@ -94,17 +94,26 @@ FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@reversed_amounts::numeric[]) AS reversed_amount) AS n
 ORDER BY n.transfer_id;
 
--- HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled.
+-- HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled: of each side of each
+-- account at most so many, the longest expired.
 -- name: HoldsDue :many
 SELECT d.transfer_id, d.from_account_id, d.to_account_id
 FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
-JOIN transfer_detail AS d ON d.from_account_id = m.account_id
-WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= @now::timestamptz
+CROSS JOIN LATERAL (SELECT f.transfer_id, f.from_account_id, f.to_account_id
+                    FROM transfer_detail AS f
+                    WHERE f.from_account_id = m.account_id AND f.open_amount IS NOT NULL AND f.kind = 'HOLD'
+                      AND f.due_time <= @now::timestamptz
+                    ORDER BY f.due_time
+                    LIMIT @row_limit) AS d
 UNION
 SELECT d.transfer_id, d.from_account_id, d.to_account_id
 FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
-JOIN transfer_detail AS d ON d.to_account_id = m.account_id
-WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= @now::timestamptz
+CROSS JOIN LATERAL (SELECT t.transfer_id, t.from_account_id, t.to_account_id
+                    FROM transfer_detail AS t
+                    WHERE t.to_account_id = m.account_id AND t.open_amount IS NOT NULL AND t.kind = 'HOLD'
+                      AND t.due_time <= @now::timestamptz
+                    ORDER BY t.due_time
+                    LIMIT @row_limit) AS d
 ORDER BY transfer_id;
 
 -- UsageGet sums what accounts paid since a time each, as rolling limits count it: a hold counts when it is made, less what

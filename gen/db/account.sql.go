@@ -15,22 +15,44 @@ import (
 )
 
 const accountGetForUpdate = `-- name: AccountGetForUpdate :one
-SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint, account.max_balance, account.forced_floor, account.policy
-FROM account
-WHERE account_id = $1
-FOR NO KEY UPDATE
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
+       (CASE WHEN a.held > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_held,
+       (CASE WHEN a.incoming > 0
+             THEN (SELECT coalesce(sum(d.open_amount), 0)
+                   FROM transfer_detail AS d
+                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+             ELSE 0 END)::numeric AS expired_incoming
+FROM account AS a
+WHERE a.account_id = $1
+FOR NO KEY UPDATE OF a
 `
 
 type AccountGetForUpdateRow struct {
-	Account Account
+	Account         Account
+	ExpiredHeld     decimal.Decimal
+	ExpiredIncoming decimal.Decimal
 }
 
-// AccountGetForUpdate locks one account and reads all of it.
+// AccountGetForUpdate locks one account and reads all of it, with the expired holds as in AccountsGet.
 //
-//	SELECT account.account_id, account.currency, account.balance, account.held, account.incoming, account.min_balance, account.is_equity, account.status, account.version, account.entry_count, account.create_time, account.update_time, account.display_name, account.image_url, account.metadata, account.create_fingerprint, account.max_balance, account.forced_floor, account.policy
-//	FROM account
-//	WHERE account_id = $1
-//	FOR NO KEY UPDATE
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
+//	       (CASE WHEN a.held > 0
+//	             THEN (SELECT coalesce(sum(d.open_amount), 0)
+//	                   FROM transfer_detail AS d
+//	                   WHERE d.from_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+//	             ELSE 0 END)::numeric AS expired_held,
+//	       (CASE WHEN a.incoming > 0
+//	             THEN (SELECT coalesce(sum(d.open_amount), 0)
+//	                   FROM transfer_detail AS d
+//	                   WHERE d.to_account_id = a.account_id AND d.open_amount IS NOT NULL AND d.due_time <= ledger_now())
+//	             ELSE 0 END)::numeric AS expired_incoming
+//	FROM account AS a
+//	WHERE a.account_id = $1
+//	FOR NO KEY UPDATE OF a
 func (q *Queries) AccountGetForUpdate(ctx context.Context, db DBTX, accountID uuid.UUID) (AccountGetForUpdateRow, error) {
 	row := db.QueryRow(ctx, accountGetForUpdate, accountID)
 	var i AccountGetForUpdateRow
@@ -54,6 +76,8 @@ func (q *Queries) AccountGetForUpdate(ctx context.Context, db DBTX, accountID uu
 		&i.Account.MaxBalance,
 		&i.Account.ForcedFloor,
 		&i.Account.Policy,
+		&i.ExpiredHeld,
+		&i.ExpiredIncoming,
 	)
 	return i, err
 }

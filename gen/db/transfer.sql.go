@@ -17,19 +17,28 @@ import (
 const holdsDue = `-- name: HoldsDue :many
 SELECT d.transfer_id, d.from_account_id, d.to_account_id
 FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
-JOIN transfer_detail AS d ON d.from_account_id = m.account_id
-WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+CROSS JOIN LATERAL (SELECT f.transfer_id, f.from_account_id, f.to_account_id
+                    FROM transfer_detail AS f
+                    WHERE f.from_account_id = m.account_id AND f.open_amount IS NOT NULL AND f.kind = 'HOLD'
+                      AND f.due_time <= $2::timestamptz
+                    ORDER BY f.due_time
+                    LIMIT $3) AS d
 UNION
 SELECT d.transfer_id, d.from_account_id, d.to_account_id
 FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
-JOIN transfer_detail AS d ON d.to_account_id = m.account_id
-WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+CROSS JOIN LATERAL (SELECT t.transfer_id, t.from_account_id, t.to_account_id
+                    FROM transfer_detail AS t
+                    WHERE t.to_account_id = m.account_id AND t.open_amount IS NOT NULL AND t.kind = 'HOLD'
+                      AND t.due_time <= $2::timestamptz
+                    ORDER BY t.due_time
+                    LIMIT $3) AS d
 ORDER BY transfer_id
 `
 
 type HoldsDueParams struct {
 	AccountIDs []uuid.UUID
 	Now        time.Time
+	RowLimit   int32
 }
 
 type HoldsDueRow struct {
@@ -38,20 +47,29 @@ type HoldsDueRow struct {
 	ToAccountID   uuid.NullUUID
 }
 
-// HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled.
+// HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled: of each side of each
+// account at most so many, the longest expired.
 //
 //	SELECT d.transfer_id, d.from_account_id, d.to_account_id
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
-//	JOIN transfer_detail AS d ON d.from_account_id = m.account_id
-//	WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+//	CROSS JOIN LATERAL (SELECT f.transfer_id, f.from_account_id, f.to_account_id
+//	                    FROM transfer_detail AS f
+//	                    WHERE f.from_account_id = m.account_id AND f.open_amount IS NOT NULL AND f.kind = 'HOLD'
+//	                      AND f.due_time <= $2::timestamptz
+//	                    ORDER BY f.due_time
+//	                    LIMIT $3) AS d
 //	UNION
 //	SELECT d.transfer_id, d.from_account_id, d.to_account_id
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
-//	JOIN transfer_detail AS d ON d.to_account_id = m.account_id
-//	WHERE d.open_amount IS NOT NULL AND d.kind = 'HOLD' AND d.due_time <= $2::timestamptz
+//	CROSS JOIN LATERAL (SELECT t.transfer_id, t.from_account_id, t.to_account_id
+//	                    FROM transfer_detail AS t
+//	                    WHERE t.to_account_id = m.account_id AND t.open_amount IS NOT NULL AND t.kind = 'HOLD'
+//	                      AND t.due_time <= $2::timestamptz
+//	                    ORDER BY t.due_time
+//	                    LIMIT $3) AS d
 //	ORDER BY transfer_id
 func (q *Queries) HoldsDue(ctx context.Context, db DBTX, arg HoldsDueParams) ([]HoldsDueRow, error) {
-	rows, err := db.Query(ctx, holdsDue, arg.AccountIDs, arg.Now)
+	rows, err := db.Query(ctx, holdsDue, arg.AccountIDs, arg.Now, arg.RowLimit)
 	if err != nil {
 		return nil, err
 	}

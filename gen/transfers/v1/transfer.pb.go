@@ -324,7 +324,7 @@ type Transfer struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the transfer last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Grows by one with each change: of status, or by a capture or reversal. From 1.
+	// Grows by one with each change of status and each capture, from 1.
 	Version int64 `protobuf:"varint,14,opt,name=version,proto3" json:"version,omitempty"`
 	// What the transfer is for.
 	Kind Transfer_Kind `protobuf:"varint,15,opt,name=kind,proto3,enum=transfers.v1.Transfer_Kind" json:"kind,omitempty"`
