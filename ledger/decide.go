@@ -226,7 +226,8 @@ func (d *decider) decideGroup(begin, end int) {
 	}
 }
 
-// replayGroup answers a group that was decided before. A group of which only some ids are known is another group.
+// replayGroup answers a group that was decided before. A group of which only some ids are known is another group, and so is
+// one of transfers that were not decided together.
 func (d *decider) replayGroup(begin, end int) bool {
 	known := 0
 	for i := begin; i < end; i++ {
@@ -238,9 +239,16 @@ func (d *decider) replayGroup(begin, end int) bool {
 		return false
 	}
 	var conflict error
+	group := uuid.Nil
 	for i := begin; i < end && conflict == nil; i++ {
-		if o := &d.outcomes[i]; o.Err != nil || (o.Replayed && known < end-begin) || o.Transfer.group() == uuid.Nil ||
-			o.Transfer.group() != d.outcomes[begin].Transfer.group() {
+		o := &d.outcomes[i]
+		if o.Err == nil && !o.Replayed {
+			continue // not known
+		}
+		if group == uuid.Nil {
+			group = o.Transfer.group()
+		}
+		if o.Err != nil || known < end-begin || group == uuid.Nil || o.Transfer.group() != group {
 			conflict = &ConflictError{Kind: "transfer", ID: d.commands[i].ID.String()}
 		}
 	}

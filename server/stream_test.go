@@ -96,7 +96,7 @@ func newStreamFixture(t *testing.T, timeout time.Duration, answer func(ctx conte
 	go func() { served <- s.Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-served
+		<-served //nolint:errcheck // how it ends is what other tests are about
 	})
 	f.url = "http://" + listener.Addr().String()
 	return f
@@ -230,7 +230,7 @@ func TestStreamPanics(t *testing.T) {
 		if rest := strings.HasPrefix(t.Name()[strings.LastIndex(t.Name(), "/"):], "/rest"); !rest && connect.CodeOf(err) != connect.CodeInternal {
 			t.Errorf("%v", err)
 		}
-		_ = <-f.ended
+		<-f.ended //nolint:errcheck // only that it has
 	})
 	if n := f.counted(t, "internal"); n != calls {
 		t.Errorf("%d of %d were counted", n, calls)
@@ -259,7 +259,7 @@ func TestStreamErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
-			_ = <-f.ended
+			<-f.ended //nolint:errcheck // only that it has
 		})
 	}
 }
