@@ -106,8 +106,10 @@ func TestCheckLedgerTakesItsTime(t *testing.T) {
 	f := newFixture(t, server.Config{RequestTimeout: requestTimeout, CheckTimeout: time.Minute})
 	g := newGate(t, f)
 	eachProtocol(t, f, func(t *testing.T, c client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
 		g.shut()
-		answer := prove(t.Context(), c, full)
+		answer := prove(ctx, c, full)
 		g.await(1)
 		select {
 		case a := <-answer:
