@@ -189,6 +189,25 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 }
 
+// TestCheckIncrementally: the second proof goes on from the first, and each tells on standard error how far it is.
+func TestCheckIncrementally(t *testing.T) {
+	url := pgtest.NewDatabase(t)
+	for i, c := range []struct{ told, said string }{
+		{"keep the checkpoint", "the ledger is sound, as of"},
+		{"checkpoint_continued", ", given that it was at "},
+	} {
+		cmd := program(t, []string{"DATABASE_URL=" + url}, "check", "--incremental")
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("check: %v\n%s%s", err, &stdout, &stderr)
+		}
+		if !strings.Contains(stdout.String(), c.said) || !strings.Contains(stderr.String(), c.told) {
+			t.Errorf("proof %d does not say %q and tell %q:\n%s%s", i+1, c.said, c.told, &stdout, &stderr)
+		}
+	}
+}
+
 // TestMigrateTogether: several instances may start at once on an empty database.
 func TestMigrateTogether(t *testing.T) {
 	url := pgtest.NewDatabase(t)
@@ -231,6 +250,7 @@ func TestConfigErrors(t *testing.T) {
 		{"LOG_LEVEL=loud", "log-level"},
 		{"LOG_FORMAT=xml", "log-format"},
 		{"REQUEST_TIMEOUT=-1s", "--request-timeout"},
+		{"CHECK_TIMEOUT=25h", "--check-timeout"},
 		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
 		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},
 		{"DATABASE_URL_FILE=/nowhere", "DATABASE_URL_FILE"},

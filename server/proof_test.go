@@ -113,7 +113,8 @@ func TestCheckLedgerTakesItsTime(t *testing.T) {
 		g.await(1)
 		select {
 		case a := <-answer:
-			t.Errorf("answered at the gate: %v, %v", a.CheckLedgerResponse, a.err)
+			g.open()
+			t.Fatalf("answered at the gate: %v, %v", a.CheckLedgerResponse, a.err)
 		case <-time.After(4 * requestTimeout): // all that net/http gives another call
 		}
 		g.open()
@@ -181,6 +182,9 @@ func (g *gate) joined(callers []<-chan answeredProof) {
 		})
 	}
 	wait.Wait()
+	if g.t.Failed() {
+		g.t.FailNow()
+	}
 	g.await(1)
 }
 

@@ -221,7 +221,7 @@ func TestReflectionListsTheServices(t *testing.T) {
 
 func TestNewRefusesBadConfig(t *testing.T) {
 	for name, config := range map[string]Config{
-		"no ledger": {}, "time": {Ledger: new(ledger.Ledger), RequestTimeout: -1}, "size": {Ledger: new(ledger.Ledger), MaxRequestBytes: -1},
+		"no ledger": {}, "time": {Ledger: new(ledger.Ledger), RequestTimeout: -1}, "proof": {Ledger: new(ledger.Ledger), CheckTimeout: -1}, "size": {Ledger: new(ledger.Ledger), MaxRequestBytes: -1},
 		"connections": {Ledger: new(ledger.Ledger), MaxConnections: -1}, "drain": {Ledger: new(ledger.Ledger), DrainTimeout: -1},
 	} {
 		if _, err := New(config); err == nil {
