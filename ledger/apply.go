@@ -68,7 +68,7 @@ func (l *Ledger) endDue(ctx context.Context, conn *pgx.Conn, k *knowledge) error
 // allPlain reports whether AccountsApply knows enough to decide the commands.
 func allPlain(commands []command) bool {
 	for i := range commands {
-		if !commands[i].plain() {
+		if !commands[i].plain() || commands[i].groupNamed() != uuid.Nil {
 			return false
 		}
 	}
@@ -208,6 +208,11 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 		}
 		_, err := conn.Exec(ctx, end)
 		return d.outcomes, commitError("end a batch without new transfers", err)
+	}
+	if len(d.groups.GroupIDs) > 0 {
+		if err := l.queries.GroupsInsert(ctx, conn, d.groups); err != nil {
+			return nil, fmt.Errorf("write the groups: %w", err)
+		}
 	}
 	if details := d.details(commands); len(details.TransferIDs) > 0 {
 		if err := l.queries.TransferDetailsInsert(ctx, conn, details); err != nil {

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,6 +148,83 @@ func TestGroupOfOthersTransfers(t *testing.T) {
 	}
 	if outcomes, err := l.TransferBatch(t.Context(), ps, ledger.BatchOptions{Atomic: true}); errorText(err) != "conflict" {
 		t.Errorf("as a group they are %v, %v", outcomes, err)
+	}
+}
+
+// A group is known by its id: the id is not given to another one, also when many ask at the same time, and what repeats a
+// group repeats all of it.
+func TestGroupIDIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	_, servers := twoServers(t)
+	ids := openAccounts(t, servers[0], 3, 1000)
+	for range 5 {
+		group := uuid.New()
+		var made, taken atomic.Int64
+		inParallel(32, func(worker int) {
+			ps := []ledger.TransferParams{
+				{From: ids[worker%3], To: ids[(worker+1)%3], Amount: decimal.NewFromInt(1)},
+				// Every other group is refused.
+				{From: ids[worker%3], To: ids[(worker+1)%3], Amount: decimal.NewFromInt(1 + int64(worker%2)*100_000)},
+			}
+			_, err := servers[worker%2].TransferBatch(context.Background(), ps, ledger.BatchOptions{Atomic: true, GroupID: group})
+			switch errorText(err) {
+			case "ok":
+				made.Add(1)
+			case "conflict":
+				taken.Add(1)
+			default:
+				t.Errorf("group: %v", err)
+			}
+		})
+		if made.Load() != 1 || taken.Load() != 31 {
+			t.Errorf("the group was decided %d times and taken %d times", made.Load(), taken.Load())
+		}
+		list, _, err := servers[0].ListTransfers(t.Context(), ledger.TransferFilter{GroupID: group}, ledger.Page{})
+		if err != nil || len(list) != 2 {
+			t.Errorf("the group has %d transfers, %v", len(list), err)
+		}
+	}
+}
+
+func TestGroupIsRepeatedAsAWhole(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t, ledger.Config{})
+	ids := openAccounts(t, l, 2, 10)
+	ps := make([]ledger.TransferParams, 3)
+	for i := range ps {
+		ps[i] = ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
+	}
+	group := uuid.New()
+	for _, c := range []struct {
+		name    string
+		ps      []ledger.TransferParams
+		group   uuid.UUID
+		dryRun  bool
+		err     string
+		replays bool
+	}{
+		{"as a trial", ps, group, true, "ok", false},
+		{"at first", ps, group, false, "ok", false},
+		{"again", ps, group, false, "ok", true},
+		{"again, without its id", ps, uuid.Nil, false, "ok", true},
+		{"under another id", ps, uuid.New(), false, "conflict", false},
+		{"in part", ps[:2], group, false, "conflict", false},
+		{"in part, without its id", ps[1:], uuid.Nil, false, "conflict", false},
+		{"others under its id", []ledger.TransferParams{{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}}, group, false, "conflict", false},
+		{"others under its id, as a trial", []ledger.TransferParams{{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}}, group, true, "conflict", false},
+	} {
+		outcomes, err := l.TransferBatch(t.Context(), c.ps, ledger.BatchOptions{Atomic: true, GroupID: c.group, DryRun: c.dryRun})
+		if errorText(err) != c.err {
+			t.Errorf("%s: %v, want %s", c.name, err, c.err)
+		}
+		for i := range outcomes {
+			if outcomes[i].Replayed != c.replays {
+				t.Errorf("%s: replayed is %t", c.name, outcomes[i].Replayed)
+			}
+		}
+	}
+	if balance, _ := balanceOf(t, l, ids[1]); balance != 13 {
+		t.Errorf("the payee has %d, want 13", balance)
 	}
 }
 

@@ -67,7 +67,8 @@ var lifecycleCorruptions = []corruption{
 		asked_currency, status, deferred, create_time, update_time) VALUES ({new}, 1000000, {A}, {B}, 2, 'USD', '', 'INIT', true,
 		ledger_now(), ledger_now())`, want: map[string][]string{"details_match": {"transfer {new}, INIT: it was deferred, but"}}},
 	{name: "a detail of nothing", sql: `DELETE FROM transfer WHERE transfer_id = {refused one}`, want: map[string][]string{
-		"details_match": {"TRANSFER {refused one}: there is no such transfer"},
+		"details_match":     {"TRANSFER {refused one}: there is no such transfer"},
+		"groups_are_atomic": {"group {refused group}: 1 transfers are there, of 2"},
 	}},
 	{name: "executed and not moved", sql: `UPDATE transfer SET status = 'SUCCESS', version = 2 WHERE transfer_id = {later};
 		UPDATE transfer_detail SET open_amount = NULL WHERE transfer_id = {later}`, want: map[string][]string{
@@ -114,6 +115,12 @@ var lifecycleCorruptions = []corruption{
 	{name: "half a group", sql: `UPDATE transfer SET status = 'FAILED', error_reason = 'x' WHERE transfer_id = {one}`, want: map[string][]string{
 		"groups_are_atomic":     {"group {group}: 1 of 3 transfers were refused, such as transfer {one}"},
 		"entries_are_successes": {"transfer {one}"},
+	}},
+	{name: "a group that is larger", sql: `UPDATE transfer_group SET size = 4 WHERE group_id = {group}`, want: map[string][]string{
+		"groups_are_atomic": {"group {group}: 3 transfers are there, of 4"},
+	}},
+	{name: "a group that nobody decided", sql: `DELETE FROM transfer_group WHERE group_id = {group}`, want: map[string][]string{
+		"groups_are_atomic": {"group {group}: 3 transfers are there, of none"},
 	}},
 	{name: "half a refused group", sql: `UPDATE transfer SET status = 'SUCCESS', error_reason = NULL WHERE transfer_id = {refused one}`,
 		want: map[string][]string{

@@ -32,6 +32,7 @@ type command struct {
 	made        bool // the id was made by this server, for this command: no stored transfer has it
 	group       int  // commands with the same number, one after another, happen all or none; 0: stands alone
 	groupID     uuid.UUID
+	groupMade   bool      // the group's id was made by this server, for this group
 	target      uuid.UUID // of verbPost, verbVoid, verbReverse, verbSettle
 	all         bool      // of verbPost, verbReverse: whatever is left, whatever Amount is
 	final       bool      // of verbPost: release what is left
@@ -40,25 +41,31 @@ type command struct {
 	fingerprint []byte    // of what the fields of a plain transfer do not say; nil: nothing
 }
 
-// plain reports whether the command can be decided by what AccountsApply knows.
+// plain reports whether nothing but a transfer, now, is asked for.
 func (c *command) plain() bool { return c.verb == verbMove && c.Options == nil }
+
+// groupNamed is the id that the caller has chosen for the command's group; uuid.Nil: none.
+func (c *command) groupNamed() uuid.UUID {
+	if c.groupMade {
+		return uuid.Nil
+	}
+	return c.groupID
+}
 
 // A state is what a decision knows of an account: first as it was before the batch, then as decided so far. The short way
 // knows neither incoming nor version, and only meets accounts with no ceiling and no policy.
 type state struct {
-	currency    Currency
-	status      AccountStatus
-	balance     decimal.Decimal
-	held        decimal.Decimal
-	incoming    decimal.Decimal
-	floor       decimal.NullDecimal
-	forcedFloor decimal.NullDecimal
-	ceiling     decimal.NullDecimal
-	policy      *Policy // nil: none
-	usage       []usage // by index of the policy's limits
-	entries     int64
-	version     int64
-	updateTime  time.Time
+	currency Currency
+	status   AccountStatus
+	balance  decimal.Decimal
+	held     decimal.Decimal
+	incoming decimal.Decimal
+	floor    decimal.NullDecimal
+	ceiling  decimal.NullDecimal
+	policy   *Policy // nil: none
+	usage    []usage // by index of the policy's limits
+	entries  int64
+	version  int64
 
 	before  *state // before the batch; nil on the short way
 	moves   int64  // decided so far
@@ -85,6 +92,7 @@ type knowledge struct {
 	now      time.Time            // zero on the short way, which decides nothing that depends on it
 	accounts map[uuid.UUID]*state // every account that exists among those named; changed by the decision
 	stored   []storedTransfer     // every transfer that was there before under an id or as a target
+	groups   map[uuid.UUID]int    // the sizes of the groups that commands name and stored transfers are of
 	due      []uuid.UUID          // holds among stored that have expired, on any of the accounts
 	moreDue  bool                 // there are more of these: nothing can be decided yet but to end them
 }
@@ -96,6 +104,7 @@ type decision struct {
 	rows     db.TransfersInsertParams // the ledger rows to write, in order
 	recorded []int                    // the index of the command of each row
 	targets  map[uuid.UUID]*target    // transfers that commands are about
+	groups   db.GroupsInsertParams    // groups that were decided
 }
 
 // A target is a transfer that commands are about, as decided so far.
@@ -113,6 +122,7 @@ type decider struct {
 	commands []command
 	stored   map[uuid.UUID]*storedTransfer // transfers that were there before, by id
 	earlier  map[uuid.UUID]int             // commands of this batch whose outcome is on record, by id
+	sizes    map[uuid.UUID]int             // of groups that are known, or were decided in this batch
 }
 
 // decide decides the commands in order.
@@ -127,6 +137,7 @@ func decide(commands []command, k *knowledge) decision {
 		now:      k.now,
 		commands: commands,
 		earlier:  make(map[uuid.UUID]int, len(commands)),
+		sizes:    k.groups,
 	}
 	if len(k.stored) > 0 {
 		d.stored = make(map[uuid.UUID]*storedTransfer, len(k.stored))
@@ -185,7 +196,7 @@ func (d *decider) decideOne(i int) {
 
 // decideGroup decides commands that happen all or none.
 func (d *decider) decideGroup(begin, end int) {
-	if d.replayGroup(begin, end) {
+	if d.replayGroup(begin, end) || d.groupTaken(begin, end) {
 		return
 	}
 	for i := begin; i < end; i++ {
@@ -196,6 +207,7 @@ func (d *decider) decideGroup(begin, end int) {
 			return
 		}
 	}
+	d.keepGroup(begin, end)
 	before := make(map[uuid.UUID]state)
 	for i := begin; i < end; i++ {
 		for _, id := range [...]uuid.UUID{d.commands[i].From, d.commands[i].To} {
@@ -226,8 +238,31 @@ func (d *decider) decideGroup(begin, end int) {
 	}
 }
 
-// replayGroup answers a group that was decided before. A group of which only some ids are known is another group, and so is
-// one of transfers that were not decided together.
+// groupTaken answers a new group whose id is another one's, and reports whether it is.
+func (d *decider) groupTaken(begin, end int) bool {
+	id := d.commands[begin].groupID
+	if _, taken := d.sizes[id]; !taken {
+		return false
+	}
+	for i := begin; i < end; i++ {
+		d.outcomes[i] = Outcome{Err: &ConflictError{Kind: "group", ID: id.String()}}
+	}
+	return true
+}
+
+// keepGroup notes that a group was decided.
+func (d *decider) keepGroup(begin, end int) {
+	if d.sizes == nil {
+		d.sizes = make(map[uuid.UUID]int)
+	}
+	id := d.commands[begin].groupID
+	d.sizes[id] = end - begin
+	d.groups.GroupIDs = append(d.groups.GroupIDs, id)
+	d.groups.Sizes = append(d.groups.Sizes, int32(end-begin))
+}
+
+// replayGroup answers a group that was decided before. One of which only some ids are known is another group, and so are a
+// part of one, transfers that were not decided together, and the same ones under another id of the caller's.
 func (d *decider) replayGroup(begin, end int) bool {
 	known := 0
 	for i := begin; i < end; i++ {
@@ -248,7 +283,9 @@ func (d *decider) replayGroup(begin, end int) bool {
 		if group == uuid.Nil {
 			group = o.Transfer.group()
 		}
-		if o.Err != nil || known < end-begin || group == uuid.Nil || o.Transfer.group() != group {
+		named := d.commands[i].groupNamed()
+		if o.Err != nil || group == uuid.Nil || o.Transfer.group() != group || d.sizes[group] != end-begin ||
+			known < end-begin || (named != uuid.Nil && named != group) {
 			conflict = &ConflictError{Kind: "transfer", ID: d.commands[i].ID.String()}
 		}
 	}

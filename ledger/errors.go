@@ -35,7 +35,7 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no %s %s",
 
 // A ConflictError says that the id is taken by something with other fields.
 type ConflictError struct {
-	Kind string // account, transfer, currency, schedule
+	Kind string // account, transfer, group, currency, schedule
 	ID   string
 }
 

@@ -122,7 +122,7 @@ var invariants = []invariant{
 		},
 	},
 	{
-		name: "groups_are_atomic", description: "of each group all transfers were refused or none",
+		name: "groups_are_atomic", description: "of each group all transfers are there, and all were refused or none",
 		check: func(ctx context.Context, q *db.Queries, tx db.DBTX, s scope) (finding, error) {
 			r, err := q.CheckGroups(ctx, tx, db.CheckGroupsParams(s))
 			return finding(r), err

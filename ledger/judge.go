@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"maps"
 	"strconv"
 	"time"
 
@@ -143,7 +142,7 @@ func (s *state) overLimit(amount decimal.Decimal) *refusal {
 	for i, l := range s.policy.Limits {
 		if l.MaxAmount != nil && s.usage[i].amount.Add(amount).GreaterThan(*l.MaxAmount) {
 			figures := s.seenAllowed(s.usage[i].amount, *l.MaxAmount)
-			maps.Copy(figures, map[string]string{"window": seconds(l.Window)})
+			figures["window"] = seconds(l.Window)
 			return &refusal{AmountLimitExceeded, figures}
 		}
 	}

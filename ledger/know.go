@@ -156,8 +156,8 @@ func (l *Ledger) learn(ctx context.Context, conn db.DBTX, k *knowledge, r *db.Ac
 	}
 	s := &state{
 		currency: currency, status: AccountStatus(r.Status), balance: r.Balance, held: r.Held, incoming: r.Incoming,
-		floor: r.MinBalance, forcedFloor: r.ForcedFloor, ceiling: r.MaxBalance, entries: r.EntryCount,
-		version: r.Version, updateTime: r.UpdateTime,
+		floor: r.MinBalance, ceiling: r.MaxBalance, entries: r.EntryCount,
+		version: r.Version,
 	}
 	if s.policy, err = decodePolicy(r.Policy); err != nil {
 		return fmt.Errorf("account %s: %w", r.AccountID, err)
@@ -218,7 +218,34 @@ func (l *Ledger) learnRest(ctx context.Context, conn db.DBTX, k *knowledge, comm
 	if k.stored, err = l.storedTransfers(ctx, conn, ids); err != nil {
 		return err
 	}
+	if err := l.learnGroups(ctx, conn, k, commands); err != nil {
+		return err
+	}
 	return l.learnUsage(ctx, conn, k, commands)
+}
+
+// learnGroups adds the groups that commands name, and those of the transfers that were there before.
+func (l *Ledger) learnGroups(ctx context.Context, conn db.DBTX, k *knowledge, commands []command) error {
+	groups := make(map[uuid.UUID]struct{})
+	for i := range commands {
+		groups[commands[i].groupNamed()] = struct{}{}
+	}
+	for i := range k.stored {
+		groups[k.stored[i].group()] = struct{}{}
+	}
+	delete(groups, uuid.Nil)
+	if len(groups) == 0 {
+		return nil
+	}
+	rows, err := l.queries.GroupsGet(ctx, conn, slices.Collect(maps.Keys(groups)))
+	if err != nil {
+		return fmt.Errorf("look for earlier groups: %w", err)
+	}
+	k.groups = make(map[uuid.UUID]int, len(rows))
+	for i := range rows {
+		k.groups[rows[i].TransferGroup.GroupID] = int(rows[i].TransferGroup.Size)
+	}
+	return nil
 }
 
 // learnUsage adds what payers with limits have paid within the windows of these.

@@ -218,7 +218,7 @@ func (m *lifeRun) group(rt *rapid.T) {
 	}
 }
 
-// pick draws a transfer of the run, with preference for one of the kinds.
+// pick draws a transfer of the run, with preference for one of the kinds; nil: there is none yet.
 func (m *lifeRun) pick(rt *rapid.T, kinds ...ledger.TransferKind) *lifeTransfer {
 	var all []*lifeTransfer
 	for _, t := range m.transfers {
@@ -230,13 +230,16 @@ func (m *lifeRun) pick(rt *rapid.T, kinds ...ledger.TransferKind) *lifeTransfer 
 		all = append(all, t)
 	}
 	if len(all) == 0 {
-		rt.Skip("there is no transfer yet")
+		return nil
 	}
 	return rapid.SampledFrom(all[max(0, len(all)-24):]).Draw(rt, "transfer")
 }
 
 func (m *lifeRun) post(rt *rapid.T) {
 	t := m.pick(rt, ledger.KindHold)
+	if t == nil {
+		return
+	}
 	p := ledger.PostParams{HoldID: t.id, ID: uuid.New(), Final: rapid.Bool().Draw(rt, "final")}
 	amount := rapid.Int64Range(0, 8).Draw(rt, "amount") // 0: all
 	if amount > 0 {
@@ -253,6 +256,9 @@ func (m *lifeRun) post(rt *rapid.T) {
 
 func (m *lifeRun) reverse(rt *rapid.T) {
 	t := m.pick(rt, ledger.KindTransfer, ledger.KindCapture, ledger.KindExecution)
+	if t == nil {
+		return
+	}
 	p := ledger.ReverseParams{TransferID: t.id, ID: uuid.New(), Force: rapid.IntRange(0, 3).Draw(rt, "force") == 3}
 	amount := rapid.Int64Range(0, 8).Draw(rt, "amount") // 0: all
 	if amount > 0 {
@@ -269,6 +275,9 @@ func (m *lifeRun) reverse(rt *rapid.T) {
 
 func (m *lifeRun) void(rt *rapid.T) {
 	t := m.pick(rt, ledger.KindHold, ledger.KindScheduled)
+	if t == nil {
+		return
+	}
 	voided, replayed, err := m.l.Void(context.Background(), t.id, false)
 	m.require(rt, fmt.Sprintf("void %+v", *t), outcomeText(ledger.Outcome{Transfer: voided, Replayed: replayed, Err: err}), m.end(t))
 }
@@ -276,6 +285,9 @@ func (m *lifeRun) void(rt *rapid.T) {
 // settle does what a worker does. When there is nothing to do, what it answers is not compared.
 func (m *lifeRun) settle(rt *rapid.T) {
 	t := m.pick(rt, ledger.KindHold, ledger.KindScheduled)
+	if t == nil {
+		return
+	}
 	o := m.l.Settle(context.Background(), t.id)
 	if o.Err != nil {
 		rt.Fatalf("settle %+v: %v", *t, o.Err)

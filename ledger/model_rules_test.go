@@ -48,7 +48,8 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 		answers := make([]string, 0, len(calls))
 		for _, c := range calls {
 			t := m.transfers[c.id]
-			if known < len(calls) || t.repeat(c) == "conflict" || t.group == 0 || t.group != m.transfers[calls[0].id].group {
+			if known < len(calls) || t.repeat(c) == "conflict" || t.group == 0 || t.group != m.transfers[calls[0].id].group ||
+				m.sizes[t.group-1] != len(calls) {
 				return []string{"conflict"}
 			}
 			answers = append(answers, m.transfers[c.id].repeat(c))
@@ -73,8 +74,8 @@ func (m *modelRun) groupModel(calls []modelCall) []string {
 		}
 		trial.move(c)
 	}
-	m.made++
-	m.group = m.made
+	m.sizes = append(m.sizes, len(calls))
+	m.group = len(m.sizes)
 	defer func() { m.group = 0 }()
 	answers := make([]string, 0, len(calls))
 	for i, c := range calls {

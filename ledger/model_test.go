@@ -92,7 +92,7 @@ type modelRun struct {
 	drawn      int            // ids of transfers in use
 	groups     [][]modelCall  // asked for so far
 	group      int            // that is decided, or 0
-	made       int            // groups decided so far
+	sizes      []int          // of the groups decided so far
 	seen       map[string]int // see TestModel
 }
 

@@ -55,7 +55,7 @@ func newNaive(data []byte) *naive {
 				clear(inGroup)
 			}
 			inGroup[c.ID] = true
-			c.group, c.groupID = group, uuid.UUID{0: 9, 15: byte(group), 14: byte(group >> 8)}
+			c.group, c.groupID, c.groupMade = group, uuid.UUID{0: 9, 15: byte(group), 14: byte(group >> 8)}, true
 		} else {
 			clear(inGroup)
 		}
@@ -101,7 +101,7 @@ func (n *naive) group(begin, end int) {
 				earlier = b.group
 			}
 			same = same && a.From == b.From && a.To == b.To && a.Amount.Equal(b.Amount) &&
-				(a.group == 0 || (b.group != 0 && b.group == earlier))
+				(a.group == 0 || (b.group != 0 && b.group == earlier && n.size(b.group) == end-begin))
 		}
 	}
 	if known > 0 {
@@ -130,6 +130,16 @@ func (n *naive) group(begin, end int) {
 	if failed >= 0 {
 		n.balances, n.entries = balances, entries
 	}
+}
+
+// size is how many commands a group has.
+func (n *naive) size(group int) (size int) {
+	for i := range n.commands {
+		if n.commands[i].group == group {
+			size++
+		}
+	}
+	return size
 }
 
 func (n *naive) move(c *command) ErrorReason {

@@ -35,7 +35,7 @@ func transient(err error) bool {
 	case stateUniqueViolation:
 		// Another instance wrote the same id since this one looked; it is found at the next look.
 		return pg.ConstraintName == "transfer_pkey" || pg.ConstraintName == "transfer_detail_pkey" ||
-			pg.ConstraintName == "account_pkey"
+			pg.ConstraintName == "transfer_group_pkey" || pg.ConstraintName == "account_pkey"
 	default:
 		return away(err)
 	}

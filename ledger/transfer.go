@@ -100,7 +100,8 @@ func (l *Ledger) TransferBatch(ctx context.Context, ps []TransferParams, options
 
 // transferGroup makes transfers of which all happen or none.
 func (l *Ledger) transferGroup(ctx context.Context, ps []TransferParams, options BatchOptions) ([]Outcome, error) {
-	if options.GroupID == uuid.Nil {
+	made := options.GroupID == uuid.Nil
+	if made {
 		options.GroupID = uuid.Must(uuid.NewV7())
 	}
 	commands := make([]command, 0, len(ps))
@@ -114,7 +115,7 @@ func (l *Ledger) transferGroup(ctx context.Context, ps []TransferParams, options
 			return nil, inGroup(&InvalidError{Field: "transfer_id", Reason: "occurs twice in the group"}, i)
 		}
 		seen[c.ID] = struct{}{}
-		c.group, c.groupID = 1, options.GroupID
+		c.group, c.groupID, c.groupMade = 1, options.GroupID, made
 		commands = append(commands, c)
 	}
 	outcomes, err := l.submit(&call{ctx: ctx, commands: commands}, options.DryRun)

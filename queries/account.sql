@@ -40,7 +40,7 @@ WHERE account_id = ANY (@account_ids::uuid[])
 -- AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
 -- for = ANY the planner may take an index whose second column is the id, and read all of it.
 -- name: AccountsLock :many
-SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
        a.status, a.entry_count, a.version, a.update_time
 FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
 JOIN account AS a ON a.account_id = m.account_id
@@ -49,7 +49,7 @@ FOR NO KEY UPDATE OF a;
 
 -- AccountsPeek reads the same without locks, to say what would happen.
 -- name: AccountsPeek :many
-SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
        a.status, a.entry_count, a.version, a.update_time
 FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
 JOIN account AS a ON a.account_id = m.account_id

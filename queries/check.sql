@@ -427,14 +427,18 @@ FROM tally AS t;
 -- CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled transfer of it may have failed
 -- later: it was deferred. Those of one group were made at one time.
 -- name: CheckGroups :one
-WITH made AS (SELECT d.group_id, count(*) AS transfers,
+WITH made AS (SELECT d.group_id, g.size, count(*) AS transfers,
                      count(*) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS refused,
                      min(t.transfer_id::text) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS one
-              FROM transfer_detail AS d JOIN transfer AS t ON t.transfer_id = d.transfer_id
+              FROM transfer_detail AS d
+              JOIN transfer AS t ON t.transfer_id = d.transfer_id
+              LEFT JOIN transfer_group AS g ON g.group_id = d.group_id
               WHERE d.group_id IS NOT NULL AND (@everything::boolean OR d.transfer_id = ANY (@transfer_ids::uuid[]))
-              GROUP BY d.group_id, t.create_time),
+              GROUP BY d.group_id, g.size),
      judged AS NOT MATERIALIZED (
-         SELECT CASE WHEN refused NOT IN (0, transfers)
+         SELECT CASE WHEN transfers IS DISTINCT FROM size
+                     THEN format('group %s: %s transfers are there, of %s', group_id, transfers, coalesce(size::text, 'none'))
+                     WHEN refused NOT IN (0, transfers)
                      THEN format('group %s: %s of %s transfers were refused, such as transfer %s', group_id, refused, transfers,
                                  one)
                 END AS violation

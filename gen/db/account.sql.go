@@ -557,7 +557,7 @@ func (q *Queries) AccountsInsert(ctx context.Context, db DBTX, arg AccountsInser
 }
 
 const accountsLock = `-- name: AccountsLock :many
-SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
        a.status, a.entry_count, a.version, a.update_time
 FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
 JOIN account AS a ON a.account_id = m.account_id
@@ -566,25 +566,24 @@ FOR NO KEY UPDATE OF a
 `
 
 type AccountsLockRow struct {
-	AccountID   uuid.UUID
-	Currency    string
-	Balance     decimal.Decimal
-	Held        decimal.Decimal
-	Incoming    decimal.Decimal
-	MinBalance  decimal.NullDecimal
-	MaxBalance  decimal.NullDecimal
-	ForcedFloor decimal.NullDecimal
-	Policy      json.RawMessage
-	Status      string
-	EntryCount  int64
-	Version     int64
-	UpdateTime  time.Time
+	AccountID  uuid.UUID
+	Currency   string
+	Balance    decimal.Decimal
+	Held       decimal.Decimal
+	Incoming   decimal.Decimal
+	MinBalance decimal.NullDecimal
+	MaxBalance decimal.NullDecimal
+	Policy     json.RawMessage
+	Status     string
+	EntryCount int64
+	Version    int64
+	UpdateTime time.Time
 }
 
 // AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
 // for = ANY the planner may take an index whose second column is the id, and read all of it.
 //
-//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
 //	       a.status, a.entry_count, a.version, a.update_time
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
 //	JOIN account AS a ON a.account_id = m.account_id
@@ -607,7 +606,6 @@ func (q *Queries) AccountsLock(ctx context.Context, db DBTX, accountIds []uuid.U
 			&i.Incoming,
 			&i.MinBalance,
 			&i.MaxBalance,
-			&i.ForcedFloor,
 			&i.Policy,
 			&i.Status,
 			&i.EntryCount,
@@ -625,7 +623,7 @@ func (q *Queries) AccountsLock(ctx context.Context, db DBTX, accountIds []uuid.U
 }
 
 const accountsPeek = `-- name: AccountsPeek :many
-SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
        a.status, a.entry_count, a.version, a.update_time
 FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
 JOIN account AS a ON a.account_id = m.account_id
@@ -633,24 +631,23 @@ ORDER BY a.account_id
 `
 
 type AccountsPeekRow struct {
-	AccountID   uuid.UUID
-	Currency    string
-	Balance     decimal.Decimal
-	Held        decimal.Decimal
-	Incoming    decimal.Decimal
-	MinBalance  decimal.NullDecimal
-	MaxBalance  decimal.NullDecimal
-	ForcedFloor decimal.NullDecimal
-	Policy      json.RawMessage
-	Status      string
-	EntryCount  int64
-	Version     int64
-	UpdateTime  time.Time
+	AccountID  uuid.UUID
+	Currency   string
+	Balance    decimal.Decimal
+	Held       decimal.Decimal
+	Incoming   decimal.Decimal
+	MinBalance decimal.NullDecimal
+	MaxBalance decimal.NullDecimal
+	Policy     json.RawMessage
+	Status     string
+	EntryCount int64
+	Version    int64
+	UpdateTime time.Time
 }
 
 // AccountsPeek reads the same without locks, to say what would happen.
 //
-//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.forced_floor, a.policy,
+//	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
 //	       a.status, a.entry_count, a.version, a.update_time
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
 //	JOIN account AS a ON a.account_id = m.account_id
@@ -672,7 +669,6 @@ func (q *Queries) AccountsPeek(ctx context.Context, db DBTX, accountIds []uuid.U
 			&i.Incoming,
 			&i.MinBalance,
 			&i.MaxBalance,
-			&i.ForcedFloor,
 			&i.Policy,
 			&i.Status,
 			&i.EntryCount,

@@ -157,3 +157,8 @@ type TransferFull struct {
 	RequestFingerprint []byte
 	Refusal            json.RawMessage
 }
+
+type TransferGroup struct {
+	GroupID uuid.UUID
+	Size    int32
+}

@@ -833,7 +833,8 @@ type BatchCreateTransfersRequest struct {
 	Transfers []*CreateTransferRequest `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	// All or none.
 	Atomic bool `protobuf:"varint,2,opt,name=atomic,proto3" json:"atomic,omitempty"`
-	// With atomic: the UUID of the group. The server makes one (version 7) when none is given.
+	// With atomic: the UUID of the group, which no other group has: a known one with other transfers is `already_exists`. The
+	// server makes one (version 7) when none is given.
 	GroupId string `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
 	// Answer what would happen, and change nothing.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`

@@ -77,7 +77,7 @@ type TransferServiceClient interface {
 	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
 	// happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
 	// whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
+	// or the call only a part of a group, `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
 	// transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
 	// reads the group back.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
@@ -285,7 +285,7 @@ type TransferServiceHandler interface {
 	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
 	// happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
 	// whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
+	// or the call only a part of a group, `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
 	// transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
 	// reads the group back.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
