@@ -10,8 +10,6 @@ package transfersv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	_ "google.golang.org/genproto/googleapis/api/annotations"
-	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -945,7 +943,10 @@ type ListAccountsRequest struct {
 	// Only accounts in this currency.
 	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
 	// Only accounts with this status.
-	Status        Account_Status `protobuf:"varint,4,opt,name=status,proto3,enum=transfers.v1.Account_Status" json:"status,omitempty"`
+	Status Account_Status `protobuf:"varint,4,opt,name=status,proto3,enum=transfers.v1.Account_Status" json:"status,omitempty"`
+	// Only accounts whose display_name has words that begin with each of these words, in any order and case; or whose
+	// account_id begins with this, 4 characters or more. At most 100 characters.
+	Search        string `protobuf:"bytes,5,opt,name=search,proto3" json:"search,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1006,6 +1007,13 @@ func (x *ListAccountsRequest) GetStatus() Account_Status {
 		return x.Status
 	}
 	return Account_STATUS_UNSPECIFIED
+}
+
+func (x *ListAccountsRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
 }
 
 // What ListAccounts answers.
@@ -2105,7 +2113,7 @@ var File_transfers_v1_account_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_account_proto_rawDesc = "" +
 	"\n" +
-	"\x1atransfers/v1/account.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/rules.proto\"\x9d\t\n" +
+	"\x1atransfers/v1/account.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/rules.proto\"\x9d\t\n" +
 	"\aAccount\x12P\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12\x1a\n" +
@@ -2208,14 +2216,16 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12/\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"E\n" +
 	"\x12GetAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\xe4\x01\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x8b\x02\n" +
 	"\x13ListAccountsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12;\n" +
 	"\bcurrency\x18\x03 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12>\n" +
-	"\x06status\x18\x04 \x01(\x0e2\x1c.transfers.v1.Account.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\"q\n" +
+	"\x06status\x18\x04 \x01(\x0e2\x1c.transfers.v1.Account.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12%\n" +
+	"\x06search\x18\x05 \x01(\tB\r\xbaH\n" +
+	"r\b\xa0\xaaǱ\x02\x01\x18dR\x06search\"q\n" +
 	"\x14ListAccountsResponse\x121\n" +
 	"\baccounts\x18\x01 \x03(\v2\x15.transfers.v1.AccountR\baccounts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xff\x01\n" +
@@ -2321,18 +2331,7 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\x0eStatementBasis\x12\x1f\n" +
 	"\x1bSTATEMENT_BASIS_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bSTATEMENT_BASIS_CREATE_TIME\x10\x01\x12\"\n" +
-	"\x1eSTATEMENT_BASIS_EFFECTIVE_TIME\x10\x022\xdf\t\n" +
-	"\x0eAccountService\x12\xa7\x01\n" +
-	"\rCreateAccount\x12\".transfers.v1.CreateAccountRequest\x1a#.transfers.v1.CreateAccountResponse\"M\x82\xd3\xe4\x93\x02D:\x01*Z\x1e:\x01*b\aaccount\"\x10/api/v1/accountsb\aaccount\"\x16/api/v1/account/create\x90\x02\x02\x12\xa5\x01\n" +
-	"\n" +
-	"GetAccount\x12\x1f.transfers.v1.GetAccountRequest\x1a .transfers.v1.GetAccountResponse\"T\x82\xd3\xe4\x93\x02K:\x01*Z(b\aaccount\x12\x1d/api/v1/accounts/{account_id}b\aaccount\"\x13/api/v1/account/get\x90\x02\x01\x12r\n" +
-	"\fListAccounts\x12!.transfers.v1.ListAccountsRequest\x1a\".transfers.v1.ListAccountsResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/accounts\x90\x02\x01\x12\x99\x01\n" +
-	"\rUpdateAccount\x12\".transfers.v1.UpdateAccountRequest\x1a#.transfers.v1.UpdateAccountResponse\"?\x82\xd3\xe4\x93\x029:\aaccountb\aaccount2%/api/v1/accounts/{account.account_id}\x12o\n" +
-	"\vGetProfiles\x12 .transfers.v1.GetProfilesRequest\x1a!.transfers.v1.GetProfilesResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/profiles\x90\x02\x01\x12\x89\x01\n" +
-	"\fGetStatement\x12!.transfers.v1.GetStatementRequest\x1a\".transfers.v1.GetStatementResponse\"2\x82\xd3\xe4\x93\x02)\x12'/api/v1/accounts/{account_id}/statement\x90\x02\x01\x12`\n" +
-	"\x0fStreamStatement\x12$.transfers.v1.StreamStatementRequest\x1a%.transfers.v1.StreamStatementResponse0\x01\x12\x84\x01\n" +
-	"\x0fExportStatement\x12$.transfers.v1.ExportStatementRequest\x1a\x14.google.api.HttpBody\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/accounts/{account_id}/statement.csv0\x01\x12\x84\x01\n" +
-	"\vListEntries\x12 .transfers.v1.ListEntriesRequest\x1a!.transfers.v1.ListEntriesResponse\"0\x82\xd3\xe4\x93\x02'\x12%/api/v1/accounts/{account_id}/entries\x90\x02\x01B\xa1\x01\n" +
+	"\x1eSTATEMENT_BASIS_EFFECTIVE_TIME\x10\x02B\xa1\x01\n" +
 	"\x10com.transfers.v1B\fAccountProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var (
@@ -2383,7 +2382,6 @@ var file_transfers_v1_account_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),     // 31: google.protobuf.Duration
 	(*fieldmaskpb.FieldMask)(nil),   // 32: google.protobuf.FieldMask
-	(*httpbody.HttpBody)(nil),       // 33: google.api.HttpBody
 }
 var file_transfers_v1_account_proto_depIdxs = []int32{
 	1,  // 0: transfers.v1.Account.status:type_name -> transfers.v1.Account.Status
@@ -2430,26 +2428,8 @@ var file_transfers_v1_account_proto_depIdxs = []int32{
 	30, // 41: transfers.v1.ExportStatementRequest.start_time:type_name -> google.protobuf.Timestamp
 	30, // 42: transfers.v1.ExportStatementRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 43: transfers.v1.ExportStatementRequest.basis:type_name -> transfers.v1.StatementBasis
-	7,  // 44: transfers.v1.AccountService.CreateAccount:input_type -> transfers.v1.CreateAccountRequest
-	9,  // 45: transfers.v1.AccountService.GetAccount:input_type -> transfers.v1.GetAccountRequest
-	11, // 46: transfers.v1.AccountService.ListAccounts:input_type -> transfers.v1.ListAccountsRequest
-	13, // 47: transfers.v1.AccountService.UpdateAccount:input_type -> transfers.v1.UpdateAccountRequest
-	17, // 48: transfers.v1.AccountService.GetProfiles:input_type -> transfers.v1.GetProfilesRequest
-	20, // 49: transfers.v1.AccountService.GetStatement:input_type -> transfers.v1.GetStatementRequest
-	23, // 50: transfers.v1.AccountService.StreamStatement:input_type -> transfers.v1.StreamStatementRequest
-	26, // 51: transfers.v1.AccountService.ExportStatement:input_type -> transfers.v1.ExportStatementRequest
-	15, // 52: transfers.v1.AccountService.ListEntries:input_type -> transfers.v1.ListEntriesRequest
-	8,  // 53: transfers.v1.AccountService.CreateAccount:output_type -> transfers.v1.CreateAccountResponse
-	10, // 54: transfers.v1.AccountService.GetAccount:output_type -> transfers.v1.GetAccountResponse
-	12, // 55: transfers.v1.AccountService.ListAccounts:output_type -> transfers.v1.ListAccountsResponse
-	14, // 56: transfers.v1.AccountService.UpdateAccount:output_type -> transfers.v1.UpdateAccountResponse
-	18, // 57: transfers.v1.AccountService.GetProfiles:output_type -> transfers.v1.GetProfilesResponse
-	21, // 58: transfers.v1.AccountService.GetStatement:output_type -> transfers.v1.GetStatementResponse
-	24, // 59: transfers.v1.AccountService.StreamStatement:output_type -> transfers.v1.StreamStatementResponse
-	33, // 60: transfers.v1.AccountService.ExportStatement:output_type -> google.api.HttpBody
-	16, // 61: transfers.v1.AccountService.ListEntries:output_type -> transfers.v1.ListEntriesResponse
-	53, // [53:62] is the sub-list for method output_type
-	44, // [44:53] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
 	44, // [44:44] is the sub-list for extension type_name
 	44, // [44:44] is the sub-list for extension extendee
 	0,  // [0:44] is the sub-list for field type_name
@@ -2480,7 +2460,7 @@ func file_transfers_v1_account_proto_init() {
 			NumEnums:      3,
 			NumMessages:   27,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   0,
 		},
 		GoTypes:           file_transfers_v1_account_proto_goTypes,
 		DependencyIndexes: file_transfers_v1_account_proto_depIdxs,

@@ -13,6 +13,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -583,11 +584,505 @@ func (x *Invariant) GetViolations() []string {
 	return nil
 }
 
+// What GetStatus takes.
+type GetStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusRequest) Reset() {
+	*x = GetStatusRequest{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusRequest) ProtoMessage() {}
+
+func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetStatusRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{8}
+}
+
+// What GetStatus answers.
+type GetStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much there is of each currency that has accounts, by code.
+	Totals []*CurrencyTotal `protobuf:"bytes,1,rep,name=totals,proto3" json:"totals,omitempty"`
+	// When the last proof was made, by any server or command. Unset: never.
+	CheckTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
+	// Whether it found every invariant to hold. False when there was none.
+	CheckOk bool `protobuf:"varint,3,opt,name=check_ok,json=checkOk,proto3" json:"check_ok,omitempty"`
+	// Whether it was an INCREMENTAL one.
+	CheckIncremental bool `protobuf:"varint,4,opt,name=check_incremental,json=checkIncremental,proto3" json:"check_incremental,omitempty"`
+	// The names of the invariants that it found broken.
+	BrokenInvariants []string `protobuf:"bytes,5,rep,name=broken_invariants,json=brokenInvariants,proto3" json:"broken_invariants,omitempty"`
+	// When the answer was read, by the database's clock.
+	ReadTime      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusResponse) Reset() {
+	*x = GetStatusResponse{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusResponse) ProtoMessage() {}
+
+func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetStatusResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetStatusResponse) GetTotals() []*CurrencyTotal {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetCheckTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckTime
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetCheckOk() bool {
+	if x != nil {
+		return x.CheckOk
+	}
+	return false
+}
+
+func (x *GetStatusResponse) GetCheckIncremental() bool {
+	if x != nil {
+		return x.CheckIncremental
+	}
+	return false
+}
+
+func (x *GetStatusResponse) GetBrokenInvariants() []string {
+	if x != nil {
+		return x.BrokenInvariants
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetReadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadTime
+	}
+	return nil
+}
+
+// How much there is of a currency.
+type CurrencyTotal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code.
+	Currency string `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
+	// What all accounts but the currency's own equity account hold together.
+	Amount string `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// The number of accounts, the equity account not counted; above 1,000,000 an estimate.
+	AccountCount  int64 `protobuf:"varint,3,opt,name=account_count,json=accountCount,proto3" json:"account_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CurrencyTotal) Reset() {
+	*x = CurrencyTotal{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CurrencyTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CurrencyTotal) ProtoMessage() {}
+
+func (x *CurrencyTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CurrencyTotal.ProtoReflect.Descriptor instead.
+func (*CurrencyTotal) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CurrencyTotal) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *CurrencyTotal) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *CurrencyTotal) GetAccountCount() int64 {
+	if x != nil {
+		return x.AccountCount
+	}
+	return 0
+}
+
+// What GetActivity takes.
+type GetActivityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far back to count, 1 second to 1 hour. Default: 1 minute.
+	Window *durationpb.Duration `protobuf:"bytes,1,opt,name=window,proto3" json:"window,omitempty"`
+	// The length of a step, 1 second to 5 minutes; at most 120 steps. Default: 1 second, or the least that gives 120 steps.
+	Step          *durationpb.Duration `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetActivityRequest) Reset() {
+	*x = GetActivityRequest{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetActivityRequest) ProtoMessage() {}
+
+func (x *GetActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetActivityRequest.ProtoReflect.Descriptor instead.
+func (*GetActivityRequest) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetActivityRequest) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *GetActivityRequest) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+// What GetActivity answers.
+type GetActivityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The steps, oldest first, without gaps. The last one is not over yet.
+	Steps []*ActivityStep `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// The length of a step.
+	Step          *durationpb.Duration `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetActivityResponse) Reset() {
+	*x = GetActivityResponse{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetActivityResponse) ProtoMessage() {}
+
+func (x *GetActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetActivityResponse.ProtoReflect.Descriptor instead.
+func (*GetActivityResponse) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetActivityResponse) GetSteps() []*ActivityStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *GetActivityResponse) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+// What was made within a step of time.
+type ActivityStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the step begins.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// How many transfers moved money.
+	SuccessCount int64 `protobuf:"varint,2,opt,name=success_count,json=successCount,proto3" json:"success_count,omitempty"`
+	// How many were accepted and not final at once: holds and scheduled transfers.
+	InitCount int64 `protobuf:"varint,3,opt,name=init_count,json=initCount,proto3" json:"init_count,omitempty"`
+	// How many were refused, by reason.
+	Refusals []*RefusalCount `protobuf:"bytes,4,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	// How much money moved, by currency.
+	Volumes       []*CurrencyVolume `protobuf:"bytes,5,rep,name=volumes,proto3" json:"volumes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityStep) Reset() {
+	*x = ActivityStep{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityStep) ProtoMessage() {}
+
+func (x *ActivityStep) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityStep.ProtoReflect.Descriptor instead.
+func (*ActivityStep) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ActivityStep) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ActivityStep) GetSuccessCount() int64 {
+	if x != nil {
+		return x.SuccessCount
+	}
+	return 0
+}
+
+func (x *ActivityStep) GetInitCount() int64 {
+	if x != nil {
+		return x.InitCount
+	}
+	return 0
+}
+
+func (x *ActivityStep) GetRefusals() []*RefusalCount {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+func (x *ActivityStep) GetVolumes() []*CurrencyVolume {
+	if x != nil {
+		return x.Volumes
+	}
+	return nil
+}
+
+// How many transfers were refused for a reason.
+type RefusalCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason.
+	Reason Transfer_ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=transfers.v1.Transfer_ErrorReason" json:"reason,omitempty"`
+	// How many.
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusalCount) Reset() {
+	*x = RefusalCount{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusalCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusalCount) ProtoMessage() {}
+
+func (x *RefusalCount) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusalCount.ProtoReflect.Descriptor instead.
+func (*RefusalCount) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RefusalCount) GetReason() Transfer_ErrorReason {
+	if x != nil {
+		return x.Reason
+	}
+	return Transfer_ERROR_REASON_UNSPECIFIED
+}
+
+func (x *RefusalCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// How much money moved in a currency.
+type CurrencyVolume struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code.
+	Currency string `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The sum of the amounts.
+	Amount        string `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CurrencyVolume) Reset() {
+	*x = CurrencyVolume{}
+	mi := &file_transfers_v1_ledger_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CurrencyVolume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CurrencyVolume) ProtoMessage() {}
+
+func (x *CurrencyVolume) ProtoReflect() protoreflect.Message {
+	mi := &file_transfers_v1_ledger_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CurrencyVolume.ProtoReflect.Descriptor instead.
+func (*CurrencyVolume) Descriptor() ([]byte, []int) {
+	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CurrencyVolume) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *CurrencyVolume) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
 var File_transfers_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x19transfers/v1/ledger.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n" +
+	"\x19transfers/v1/ledger.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/event.proto\x1a\x1btransfers/v1/transfer.proto\"\x9d\x01\n" +
 	"\bCurrency\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
 	"\x05scale\x18\x02 \x01(\x05R\x05scale\x12*\n" +
@@ -632,11 +1127,49 @@ const file_transfers_v1_ledger_proto_rawDesc = "" +
 	"\x0fviolation_count\x18\x05 \x01(\x03R\x0eviolationCount\x12\x1e\n" +
 	"\n" +
 	"violations\x18\x06 \x03(\tR\n" +
-	"violations2\x83\x03\n" +
+	"violations\"\x12\n" +
+	"\x10GetStatusRequest\"\xb1\x02\n" +
+	"\x11GetStatusResponse\x123\n" +
+	"\x06totals\x18\x01 \x03(\v2\x1b.transfers.v1.CurrencyTotalR\x06totals\x129\n" +
+	"\n" +
+	"check_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckTime\x12\x19\n" +
+	"\bcheck_ok\x18\x03 \x01(\bR\acheckOk\x12+\n" +
+	"\x11check_incremental\x18\x04 \x01(\bR\x10checkIncremental\x12+\n" +
+	"\x11broken_invariants\x18\x05 \x03(\tR\x10brokenInvariants\x127\n" +
+	"\tread_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\"h\n" +
+	"\rCurrencyTotal\x12\x1a\n" +
+	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\tR\x06amount\x12#\n" +
+	"\raccount_count\x18\x03 \x01(\x03R\faccountCount\"\x98\x01\n" +
+	"\x12GetActivityRequest\x12B\n" +
+	"\x06window\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x06window\x12>\n" +
+	"\x04step\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\xac\x022\x02\b\x01R\x04step\"v\n" +
+	"\x13GetActivityResponse\x120\n" +
+	"\x05steps\x18\x01 \x03(\v2\x1a.transfers.v1.ActivityStepR\x05steps\x12-\n" +
+	"\x04step\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\xfd\x01\n" +
+	"\fActivityStep\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12#\n" +
+	"\rsuccess_count\x18\x02 \x01(\x03R\fsuccessCount\x12\x1d\n" +
+	"\n" +
+	"init_count\x18\x03 \x01(\x03R\tinitCount\x126\n" +
+	"\brefusals\x18\x04 \x03(\v2\x1a.transfers.v1.RefusalCountR\brefusals\x126\n" +
+	"\avolumes\x18\x05 \x03(\v2\x1c.transfers.v1.CurrencyVolumeR\avolumes\"`\n" +
+	"\fRefusalCount\x12:\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\".transfers.v1.Transfer.ErrorReasonR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"D\n" +
+	"\x0eCurrencyVolume\x12\x1a\n" +
+	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\tR\x06amount2\xa8\x06\n" +
 	"\rLedgerService\x12z\n" +
 	"\x0eListCurrencies\x12#.transfers.v1.ListCurrenciesRequest\x1a$.transfers.v1.ListCurrenciesResponse\"\x1d\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/currencies\x90\x02\x01\x12\x87\x01\n" +
 	"\x0eCreateCurrency\x12#.transfers.v1.CreateCurrencyRequest\x1a$.transfers.v1.CreateCurrencyResponse\"*\x82\xd3\xe4\x93\x02!:\x01*b\bcurrency\"\x12/api/v1/currencies\x90\x02\x02\x12l\n" +
-	"\vCheckLedger\x12 .transfers.v1.CheckLedgerRequest\x1a!.transfers.v1.CheckLedgerResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/check\x90\x02\x01B\xa0\x01\n" +
+	"\vCheckLedger\x12 .transfers.v1.CheckLedgerRequest\x1a!.transfers.v1.CheckLedgerResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/check\x90\x02\x01\x12]\n" +
+	"\x0eWatchTransfers\x12#.transfers.v1.WatchTransfersRequest\x1a$.transfers.v1.WatchTransfersResponse0\x01\x12j\n" +
+	"\n" +
+	"ListEvents\x12\x1f.transfers.v1.ListEventsRequest\x1a .transfers.v1.ListEventsResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/events\x90\x02\x01\x12g\n" +
+	"\tGetStatus\x12\x1e.transfers.v1.GetStatusRequest\x1a\x1f.transfers.v1.GetStatusResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/status\x90\x02\x01\x12o\n" +
+	"\vGetActivity\x12 .transfers.v1.GetActivityRequest\x1a!.transfers.v1.GetActivityResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/activity\x90\x02\x01B\xa0\x01\n" +
 	"\x10com.transfers.v1B\vLedgerProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var (
@@ -652,7 +1185,7 @@ func file_transfers_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_transfers_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_transfers_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_transfers_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_transfers_v1_ledger_proto_goTypes = []any{
 	(CheckLedgerRequest_Scope)(0),  // 0: transfers.v1.CheckLedgerRequest.Scope
 	(*Currency)(nil),               // 1: transfers.v1.Currency
@@ -663,27 +1196,60 @@ var file_transfers_v1_ledger_proto_goTypes = []any{
 	(*CheckLedgerRequest)(nil),     // 6: transfers.v1.CheckLedgerRequest
 	(*CheckLedgerResponse)(nil),    // 7: transfers.v1.CheckLedgerResponse
 	(*Invariant)(nil),              // 8: transfers.v1.Invariant
-	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
+	(*GetStatusRequest)(nil),       // 9: transfers.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 10: transfers.v1.GetStatusResponse
+	(*CurrencyTotal)(nil),          // 11: transfers.v1.CurrencyTotal
+	(*GetActivityRequest)(nil),     // 12: transfers.v1.GetActivityRequest
+	(*GetActivityResponse)(nil),    // 13: transfers.v1.GetActivityResponse
+	(*ActivityStep)(nil),           // 14: transfers.v1.ActivityStep
+	(*RefusalCount)(nil),           // 15: transfers.v1.RefusalCount
+	(*CurrencyVolume)(nil),         // 16: transfers.v1.CurrencyVolume
+	(*timestamppb.Timestamp)(nil),  // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
+	(Transfer_ErrorReason)(0),      // 19: transfers.v1.Transfer.ErrorReason
+	(*WatchTransfersRequest)(nil),  // 20: transfers.v1.WatchTransfersRequest
+	(*ListEventsRequest)(nil),      // 21: transfers.v1.ListEventsRequest
+	(*WatchTransfersResponse)(nil), // 22: transfers.v1.WatchTransfersResponse
+	(*ListEventsResponse)(nil),     // 23: transfers.v1.ListEventsResponse
 }
 var file_transfers_v1_ledger_proto_depIdxs = []int32{
-	9,  // 0: transfers.v1.Currency.create_time:type_name -> google.protobuf.Timestamp
+	17, // 0: transfers.v1.Currency.create_time:type_name -> google.protobuf.Timestamp
 	1,  // 1: transfers.v1.ListCurrenciesResponse.currencies:type_name -> transfers.v1.Currency
 	1,  // 2: transfers.v1.CreateCurrencyResponse.currency:type_name -> transfers.v1.Currency
 	0,  // 3: transfers.v1.CheckLedgerRequest.scope:type_name -> transfers.v1.CheckLedgerRequest.Scope
 	8,  // 4: transfers.v1.CheckLedgerResponse.invariants:type_name -> transfers.v1.Invariant
-	9,  // 5: transfers.v1.CheckLedgerResponse.check_time:type_name -> google.protobuf.Timestamp
-	9,  // 6: transfers.v1.CheckLedgerResponse.checkpoint_time:type_name -> google.protobuf.Timestamp
-	2,  // 7: transfers.v1.LedgerService.ListCurrencies:input_type -> transfers.v1.ListCurrenciesRequest
-	4,  // 8: transfers.v1.LedgerService.CreateCurrency:input_type -> transfers.v1.CreateCurrencyRequest
-	6,  // 9: transfers.v1.LedgerService.CheckLedger:input_type -> transfers.v1.CheckLedgerRequest
-	3,  // 10: transfers.v1.LedgerService.ListCurrencies:output_type -> transfers.v1.ListCurrenciesResponse
-	5,  // 11: transfers.v1.LedgerService.CreateCurrency:output_type -> transfers.v1.CreateCurrencyResponse
-	7,  // 12: transfers.v1.LedgerService.CheckLedger:output_type -> transfers.v1.CheckLedgerResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	17, // 5: transfers.v1.CheckLedgerResponse.check_time:type_name -> google.protobuf.Timestamp
+	17, // 6: transfers.v1.CheckLedgerResponse.checkpoint_time:type_name -> google.protobuf.Timestamp
+	11, // 7: transfers.v1.GetStatusResponse.totals:type_name -> transfers.v1.CurrencyTotal
+	17, // 8: transfers.v1.GetStatusResponse.check_time:type_name -> google.protobuf.Timestamp
+	17, // 9: transfers.v1.GetStatusResponse.read_time:type_name -> google.protobuf.Timestamp
+	18, // 10: transfers.v1.GetActivityRequest.window:type_name -> google.protobuf.Duration
+	18, // 11: transfers.v1.GetActivityRequest.step:type_name -> google.protobuf.Duration
+	14, // 12: transfers.v1.GetActivityResponse.steps:type_name -> transfers.v1.ActivityStep
+	18, // 13: transfers.v1.GetActivityResponse.step:type_name -> google.protobuf.Duration
+	17, // 14: transfers.v1.ActivityStep.start_time:type_name -> google.protobuf.Timestamp
+	15, // 15: transfers.v1.ActivityStep.refusals:type_name -> transfers.v1.RefusalCount
+	16, // 16: transfers.v1.ActivityStep.volumes:type_name -> transfers.v1.CurrencyVolume
+	19, // 17: transfers.v1.RefusalCount.reason:type_name -> transfers.v1.Transfer.ErrorReason
+	2,  // 18: transfers.v1.LedgerService.ListCurrencies:input_type -> transfers.v1.ListCurrenciesRequest
+	4,  // 19: transfers.v1.LedgerService.CreateCurrency:input_type -> transfers.v1.CreateCurrencyRequest
+	6,  // 20: transfers.v1.LedgerService.CheckLedger:input_type -> transfers.v1.CheckLedgerRequest
+	20, // 21: transfers.v1.LedgerService.WatchTransfers:input_type -> transfers.v1.WatchTransfersRequest
+	21, // 22: transfers.v1.LedgerService.ListEvents:input_type -> transfers.v1.ListEventsRequest
+	9,  // 23: transfers.v1.LedgerService.GetStatus:input_type -> transfers.v1.GetStatusRequest
+	12, // 24: transfers.v1.LedgerService.GetActivity:input_type -> transfers.v1.GetActivityRequest
+	3,  // 25: transfers.v1.LedgerService.ListCurrencies:output_type -> transfers.v1.ListCurrenciesResponse
+	5,  // 26: transfers.v1.LedgerService.CreateCurrency:output_type -> transfers.v1.CreateCurrencyResponse
+	7,  // 27: transfers.v1.LedgerService.CheckLedger:output_type -> transfers.v1.CheckLedgerResponse
+	22, // 28: transfers.v1.LedgerService.WatchTransfers:output_type -> transfers.v1.WatchTransfersResponse
+	23, // 29: transfers.v1.LedgerService.ListEvents:output_type -> transfers.v1.ListEventsResponse
+	10, // 30: transfers.v1.LedgerService.GetStatus:output_type -> transfers.v1.GetStatusResponse
+	13, // 31: transfers.v1.LedgerService.GetActivity:output_type -> transfers.v1.GetActivityResponse
+	25, // [25:32] is the sub-list for method output_type
+	18, // [18:25] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_transfers_v1_ledger_proto_init() }
@@ -691,13 +1257,15 @@ func file_transfers_v1_ledger_proto_init() {
 	if File_transfers_v1_ledger_proto != nil {
 		return
 	}
+	file_transfers_v1_event_proto_init()
+	file_transfers_v1_transfer_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transfers_v1_ledger_proto_rawDesc), len(file_transfers_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,17 @@ const (
 	// LedgerServiceCheckLedgerProcedure is the fully-qualified name of the LedgerService's CheckLedger
 	// RPC.
 	LedgerServiceCheckLedgerProcedure = "/transfers.v1.LedgerService/CheckLedger"
+	// LedgerServiceWatchTransfersProcedure is the fully-qualified name of the LedgerService's
+	// WatchTransfers RPC.
+	LedgerServiceWatchTransfersProcedure = "/transfers.v1.LedgerService/WatchTransfers"
+	// LedgerServiceListEventsProcedure is the fully-qualified name of the LedgerService's ListEvents
+	// RPC.
+	LedgerServiceListEventsProcedure = "/transfers.v1.LedgerService/ListEvents"
+	// LedgerServiceGetStatusProcedure is the fully-qualified name of the LedgerService's GetStatus RPC.
+	LedgerServiceGetStatusProcedure = "/transfers.v1.LedgerService/GetStatus"
+	// LedgerServiceGetActivityProcedure is the fully-qualified name of the LedgerService's GetActivity
+	// RPC.
+	LedgerServiceGetActivityProcedure = "/transfers.v1.LedgerService/GetActivity"
 )
 
 // LedgerServiceClient is a client for the transfers.v1.LedgerService service.
@@ -56,6 +67,20 @@ type LedgerServiceClient interface {
 	// Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while transfers go on. It
 	// answers OK also when an invariant is broken: see ok. A proof that succeeds is kept as a checkpoint for INCREMENTAL ones.
 	CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error)
+	// Streams every change of a transfer, exactly once and in order, as it is committed by any server of the ledger. A
+	// transaction that commits late is waited for, never skipped. The first message comes at once and says where the stream
+	// begins; a message comes at least every 10 seconds, without events if there are none.
+	//
+	// A stream that ends with `unavailable` (the server stops, or the database is away) or `resource_exhausted` (the
+	// reader takes events more slowly than they happen) is resumed by calling again with the last cursor as `after`,
+	// however much later: nothing is missed or repeated. A cursor that this ledger cannot have given is `invalid_argument`.
+	WatchTransfers(context.Context, *v1.WatchTransfersRequest) (*connect.ServerStreamForClient[v1.WatchTransfersResponse], error)
+	// Lists events, oldest first: the same as the streams, by page.
+	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
+	// Says how the ledger is: how much of each currency there is, and how the last proof ended.
+	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
+	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency.
+	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
 }
 
 // NewLedgerServiceClient constructs a client for the transfers.v1.LedgerService service. By
@@ -90,6 +115,33 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		watchTransfers: connect.NewClient[v1.WatchTransfersRequest, v1.WatchTransfersResponse](
+			httpClient,
+			baseURL+LedgerServiceWatchTransfersProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("WatchTransfers")),
+			connect.WithClientOptions(opts...),
+		),
+		listEvents: connect.NewClient[v1.ListEventsRequest, v1.ListEventsResponse](
+			httpClient,
+			baseURL+LedgerServiceListEventsProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ListEvents")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getStatus: connect.NewClient[v1.GetStatusRequest, v1.GetStatusResponse](
+			httpClient,
+			baseURL+LedgerServiceGetStatusProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("GetStatus")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getActivity: connect.NewClient[v1.GetActivityRequest, v1.GetActivityResponse](
+			httpClient,
+			baseURL+LedgerServiceGetActivityProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("GetActivity")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -98,6 +150,10 @@ type ledgerServiceClient struct {
 	listCurrencies *connect.Client[v1.ListCurrenciesRequest, v1.ListCurrenciesResponse]
 	createCurrency *connect.Client[v1.CreateCurrencyRequest, v1.CreateCurrencyResponse]
 	checkLedger    *connect.Client[v1.CheckLedgerRequest, v1.CheckLedgerResponse]
+	watchTransfers *connect.Client[v1.WatchTransfersRequest, v1.WatchTransfersResponse]
+	listEvents     *connect.Client[v1.ListEventsRequest, v1.ListEventsResponse]
+	getStatus      *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	getActivity    *connect.Client[v1.GetActivityRequest, v1.GetActivityResponse]
 }
 
 // ListCurrencies calls transfers.v1.LedgerService.ListCurrencies.
@@ -127,6 +183,38 @@ func (c *ledgerServiceClient) CheckLedger(ctx context.Context, req *v1.CheckLedg
 	return nil, err
 }
 
+// WatchTransfers calls transfers.v1.LedgerService.WatchTransfers.
+func (c *ledgerServiceClient) WatchTransfers(ctx context.Context, req *v1.WatchTransfersRequest) (*connect.ServerStreamForClient[v1.WatchTransfersResponse], error) {
+	return c.watchTransfers.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ListEvents calls transfers.v1.LedgerService.ListEvents.
+func (c *ledgerServiceClient) ListEvents(ctx context.Context, req *v1.ListEventsRequest) (*v1.ListEventsResponse, error) {
+	response, err := c.listEvents.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetStatus calls transfers.v1.LedgerService.GetStatus.
+func (c *ledgerServiceClient) GetStatus(ctx context.Context, req *v1.GetStatusRequest) (*v1.GetStatusResponse, error) {
+	response, err := c.getStatus.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetActivity calls transfers.v1.LedgerService.GetActivity.
+func (c *ledgerServiceClient) GetActivity(ctx context.Context, req *v1.GetActivityRequest) (*v1.GetActivityResponse, error) {
+	response, err := c.getActivity.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // LedgerServiceHandler is an implementation of the transfers.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// Lists the currencies by code.
@@ -137,6 +225,20 @@ type LedgerServiceHandler interface {
 	// Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while transfers go on. It
 	// answers OK also when an invariant is broken: see ok. A proof that succeeds is kept as a checkpoint for INCREMENTAL ones.
 	CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error)
+	// Streams every change of a transfer, exactly once and in order, as it is committed by any server of the ledger. A
+	// transaction that commits late is waited for, never skipped. The first message comes at once and says where the stream
+	// begins; a message comes at least every 10 seconds, without events if there are none.
+	//
+	// A stream that ends with `unavailable` (the server stops, or the database is away) or `resource_exhausted` (the
+	// reader takes events more slowly than they happen) is resumed by calling again with the last cursor as `after`,
+	// however much later: nothing is missed or repeated. A cursor that this ledger cannot have given is `invalid_argument`.
+	WatchTransfers(context.Context, *v1.WatchTransfersRequest, *connect.ServerStream[v1.WatchTransfersResponse]) error
+	// Lists events, oldest first: the same as the streams, by page.
+	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
+	// Says how the ledger is: how much of each currency there is, and how the last proof ended.
+	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
+	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency.
+	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
 }
 
 // NewLedgerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -167,6 +269,33 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceWatchTransfersHandler := connect.NewServerStreamHandlerSimple(
+		LedgerServiceWatchTransfersProcedure,
+		svc.WatchTransfers,
+		connect.WithSchema(ledgerServiceMethods.ByName("WatchTransfers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceListEventsHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceListEventsProcedure,
+		svc.ListEvents,
+		connect.WithSchema(ledgerServiceMethods.ByName("ListEvents")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceGetStatusHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceGetStatusProcedure,
+		svc.GetStatus,
+		connect.WithSchema(ledgerServiceMethods.ByName("GetStatus")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceGetActivityHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceGetActivityProcedure,
+		svc.GetActivity,
+		connect.WithSchema(ledgerServiceMethods.ByName("GetActivity")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/transfers.v1.LedgerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LedgerServiceListCurrenciesProcedure:
@@ -175,6 +304,14 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceCreateCurrencyHandler.ServeHTTP(w, r)
 		case LedgerServiceCheckLedgerProcedure:
 			ledgerServiceCheckLedgerHandler.ServeHTTP(w, r)
+		case LedgerServiceWatchTransfersProcedure:
+			ledgerServiceWatchTransfersHandler.ServeHTTP(w, r)
+		case LedgerServiceListEventsProcedure:
+			ledgerServiceListEventsHandler.ServeHTTP(w, r)
+		case LedgerServiceGetStatusProcedure:
+			ledgerServiceGetStatusHandler.ServeHTTP(w, r)
+		case LedgerServiceGetActivityProcedure:
+			ledgerServiceGetActivityHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -194,4 +331,20 @@ func (UnimplementedLedgerServiceHandler) CreateCurrency(context.Context, *v1.Cre
 
 func (UnimplementedLedgerServiceHandler) CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.LedgerService.CheckLedger is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) WatchTransfers(context.Context, *v1.WatchTransfersRequest, *connect.ServerStream[v1.WatchTransfersResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.LedgerService.WatchTransfers is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.LedgerService.ListEvents is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.LedgerService.GetStatus is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("transfers.v1.LedgerService.GetActivity is not implemented"))
 }
