@@ -1,5 +1,6 @@
-# Nobody needs a tool to build, run or test: generated code is committed. Only `generate`, `verify` and `lint` use
-# tools, at versions pinned in go.mod, tools/go.mod and tools/package-lock.json, and fetch them by themselves.
+# Nobody needs a tool to build, run or test: generated code and the built console are committed. Only `generate`, `web`,
+# `verify` and `lint` use tools, at versions pinned in go.mod, tools/go.mod, tools/package-lock.json and
+# web/package-lock.json, and fetch them by themselves.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -14,7 +15,10 @@ SQLC := $(TOOL) sqlc
 GOLANGCI_LINT := $(TOOL) golangci-lint
 BUF := tools/node_modules/.bin/buf
 # All generated directories; each is replaced as a whole.
-GENERATED := gen
+GENERATED := gen web/client/src/gen
+# What npm has installed for web/, and the console as it is built from there.
+WEB := web/node_modules/.installed
+CONSOLE := web/console/dist
 
 BINARY := bin/internaltransfers
 IMAGE := internaltransfers
@@ -27,6 +31,7 @@ TESTFLAGS :=
 BENCH := .
 BENCHTIME := 1s
 BENCHCOUNT := 1
+DIR := bin/screenshots
 ARGS :=
 
 .PHONY: help
@@ -82,14 +87,23 @@ bench-smoke: build ## Run some seconds of the suite, to see that it works; the f
 bench-go: ## Run the Go benchmarks (BENCH=, BENCHTIME=, BENCHCOUNT=, PKG=)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -benchmem $(PKG)
 
+.PHONY: screenshots
+screenshots: ## Write pictures of every page of the console, of a demo that ran for a minute, to DIR (DIR=)
+	$(GO) test -count 1 -run TestEveryPage ./browser -args -screenshots=$(abspath $(DIR))
+
 .PHONY: lint
-lint: ## Check style and likely mistakes (the first run builds the linter: minutes)
+lint: lint-web ## Check style and likely mistakes (the first run builds the linter: minutes)
 	$(GOLANGCI_LINT) run
 
+.PHONY: lint-web
+lint-web: $(WEB)
+	cd web && npm run lint && npm run typecheck
+
 .PHONY: fix
-fix: $(BUF) ## Format Go and proto files, repair what linters can repair
+fix: $(BUF) $(WEB) ## Format Go, proto and web files, repair what linters can repair
 	$(GOLANGCI_LINT) run --fix
 	$(BUF) format -w proto
+	cd web && npm run fix
 
 # --- Generated code ---
 
@@ -98,17 +112,19 @@ fix: $(BUF) ## Format Go and proto files, repair what linters can repair
 define generate_into
 cp -R sqlc.yaml migrations queries "$(1)/"; \
 $(BUF) generate -o "$(1)"; \
+node tools/openapi.mjs "$(1)/gen/openapi"; \
+$(BUF) generate --template web/buf.gen.yaml -o "$(1)"; \
 $(SQLC) generate -f "$(1)/sqlc.yaml"
 endef
 
 .PHONY: generate
-generate: $(BUF) ## Generate gen/ anew from proto/, migrations/ and queries/
+generate: $(BUF) ## Generate gen/ and web/client/src/gen/ anew from proto/, migrations/ and queries/
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	$(call generate_into,$$dir); \
 	for out in $(GENERATED); do rm -rf "$$out"; mv "$$dir/$$out" "$$out"; done
 
 .PHONY: verify
-verify: verify-proto verify-sql verify-generated verify-mod ## Check that generated code is current, the API compatible, go.mod tidy
+verify: verify-proto verify-sql verify-generated verify-web verify-mod ## Check that generated code and console are current, the API compatible, go.mod tidy
 
 .PHONY: verify-generated
 verify-generated: $(BUF)
@@ -141,6 +157,14 @@ verify-sql:
 	@$(SQLC) vet
 	@! grep -nEi '(select|returning|,)[[:space:]]+([a-z_]+\.)?\*' queries/*.sql
 
+# The build is the same byte for byte wherever it runs, so the committed one can be compared.
+.PHONY: verify-web
+verify-web: lint-web test-web
+	@echo "verify: the console is what its sources make"
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	(cd web && npm run build --silent --workspace console -- --outDir "$$dir/dist" --emptyOutDir --logLevel warn); \
+	diff -r "$(CONSOLE)" "$$dir/dist" || { echo "$(CONSOLE) is not current: run make web" >&2; exit 1; }
+
 .PHONY: verify-mod
 verify-mod:
 	@echo "verify: go.mod and go.sum are tidy and the modules unchanged"
@@ -152,17 +176,35 @@ verify-mod:
 vulncheck: ## Look for known vulnerabilities in what we call (needs the network)
 	$(TOOL) govulncheck ./...
 
+# --- Console ---
+
+.PHONY: web
+web: $(WEB) ## Build the console into web/console/dist, which the binary embeds, and the client's example for the browser tests
+	cd web && npm run build
+
+.PHONY: web-dev
+web-dev: $(WEB) ## Serve the console as it is being written, for the server on localhost:9091 (SERVER=URL)
+	cd web && npm run dev
+
+.PHONY: test-web
+test-web: $(WEB) build ## Test the console's logic, and the TypeScript client against the server
+	cd web && npm test --workspaces --if-present
+
+$(WEB): web/package.json web/client/package.json web/console/package.json web/package-lock.json web/.npmrc
+	cd web && npm ci --no-progress
+	@touch $@
+
 # --- Housekeeping ---
 
 .PHONY: deps
-deps: $(BUF) ## Fetch all modules and build all tools ahead of time
+deps: $(BUF) $(WEB) ## Fetch all modules and build all tools ahead of time
 	$(GO) mod download
 	$(SQLC) version
 	$(GOLANGCI_LINT) version
 
 .PHONY: clean
 clean: ## Remove what was built; data and generated code stay
-	rm -rf bin coverage.out coverage.html tools/node_modules
+	rm -rf bin coverage.out coverage.html tools/node_modules web/node_modules
 
 tools/node_modules/.bin/buf: tools/package.json tools/package-lock.json tools/.npmrc
 	cd tools && npm ci --no-progress

@@ -34,7 +34,8 @@ type load struct {
 	mu      sync.Mutex
 	answers map[string]*transfersv1.Transfer // by transfer id: acknowledged, SUCCESS or FAILED
 	unknown map[string]*transfersv1.CreateTransferRequest
-	errors  []error // that no caller should get
+	errors  []error        // that no caller should get
+	enough  map[int]func() // called once, in a goroutine of their own, when so many transfers are answered
 }
 
 // newLoad opens n accounts with 1,000.00 each.
@@ -131,6 +132,10 @@ func (l *load) remember(t *transfersv1.Transfer) {
 		l.errors = append(l.errors, errors.New("two answers for transfer "+t.GetTransferId()))
 	}
 	l.answers[t.GetTransferId()] = t
+	if f := l.enough[len(l.answers)]; f != nil {
+		delete(l.enough, len(l.answers))
+		go f()
+	}
 }
 
 // verify proves that every answer is in the ledger as it was given, that calls without an answer can be settled by

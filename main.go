@@ -19,7 +19,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"internaltransfers/internal/demo"
 	"internaltransfers/internal/localpg"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 	"internaltransfers/migrations"
 	"internaltransfers/server"
@@ -102,6 +104,11 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
+		if c.Demo {
+			if err := fillDemo(ctx, url, logger); err != nil {
+				return err
+			}
+		}
 		l, err := ledger.Open(ctx, ledger.Config{
 			DatabaseURL: url, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
 			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
@@ -110,18 +117,61 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = c.serve(ctx, l, logger, registry)
+		hooks, err := webhook.Start(webhook.Config{
+			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Logger: logger, Metrics: registry,
+		})
+		stopDemo := func() {}
+		if err == nil && c.Demo {
+			stopDemo, err = moveDemo(ctx, l, logger)
+		}
+		if err == nil {
+			err = c.serve(ctx, l, logger, registry)
+		}
+		stopDemo()
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
+		if hooks != nil {
+			err = errors.Join(err, hooks.Close(closeCtx))
+		}
 		return errors.Join(err, l.Close(closeCtx))
 	})
+}
+
+// fillDemo makes the database a demo, or refuses one that has other data, before there are workers that would change it.
+func fillDemo(ctx context.Context, url string, logger *slog.Logger) error {
+	logger.WarnContext(ctx, "this is a DEMO: its accounts and transfers are made up")
+	l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: url, Logger: logger})
+	if err != nil {
+		return err
+	}
+	_, err = demo.Open(ctx, demo.Config{Ledger: l, Logger: logger})
+	return errors.Join(err, l.Close(ctx))
+}
+
+// moveDemo keeps a demo moving until stop is called.
+func moveDemo(ctx context.Context, l *ledger.Ledger, logger *slog.Logger) (stop func(), err error) {
+	economy, err := demo.Open(ctx, demo.Config{Ledger: l, Logger: logger})
+	if err != nil {
+		return func() {}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		economy.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-stopped
+	}, nil
 }
 
 func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog.Logger, registry *prometheus.Registry) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
-		Metrics: registry,
+		PrivateWebhooks: c.PrivateWebhooks,
+		Metrics:         registry,
 	})
 	if err != nil {
 		return err

@@ -111,6 +111,9 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	if err := checkText("currency", f.Currency); err != nil {
 		return nil, "", err
 	}
+	if err := checkText("search", f.Search); err != nil {
+		return nil, "", err
+	}
 	before, err := l.tokens.place("accounts", f, page.Token)
 	if err != nil {
 		return nil, "", err
@@ -118,9 +121,7 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	if before == nil {
 		before = &place{Time: timeMax}
 	}
-	rows, err := l.queries.AccountList(ctx, l.readers, db.AccountListParams{
-		BeforeTime: before.Time, BeforeID: before.ID, Currency: f.Currency, Status: string(f.Status), RowLimit: limit + 1,
-	})
+	rows, err := l.accountRows(ctx, f, before, limit+1)
 	if err != nil {
 		return nil, "", readError(ctx, "list accounts", err)
 	}
@@ -187,6 +188,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 	if !change.DryRun {
 		// After an error too: the change may have been committed.
 		l.profiles.changed(change.ID)
+		l.feed.committed()
 	}
 	if err != nil {
 		return Account{}, updateError(ctx, err)

@@ -164,6 +164,13 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision,
 
 // changeTransfers changes the transfers that the commands are about, whose accounts' rows are locked, as decided.
 func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) error {
+	if len(d.changes) == 0 {
+		return nil
+	}
+	events := d.changeEvents(at)
+	if err := l.queries.TransferChangesBegin(ctx, conn, events.TransferIDs); err != nil {
+		return fmt.Errorf("keep transfers as they were: %w", err)
+	}
 	c := d.transferChanges()
 	if c.rows.DecidedAt = at; len(c.rows.TransferIDs) > 0 {
 		ids, err := l.queries.TransfersAdvance(ctx, conn, c.rows)
@@ -183,6 +190,14 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decisio
 		if err := l.queries.TransfersReversed(ctx, conn, c.reversed); err != nil {
 			return fmt.Errorf("note reversals: %w", err)
 		}
+	}
+	positions, err := l.queries.PositionsDraw(ctx, conn, make([]int32, len(d.changes)+len(d.recorded)))
+	if err != nil {
+		return fmt.Errorf("draw positions: %w", err)
+	}
+	events.Positions = d.place(positions)
+	if err := l.queries.TransferChangesInsert(ctx, conn, events); err != nil {
+		return fmt.Errorf("keep transfers as they are: %w", err)
 	}
 	return nil
 }

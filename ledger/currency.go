@@ -133,6 +133,7 @@ func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c C
 	if err != nil {
 		return Currency{}, readError(ctx, "add a currency", err)
 	}
+	l.feed.committed()
 	return c, nil
 }
 

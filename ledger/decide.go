@@ -104,6 +104,7 @@ type decision struct {
 	rows     db.TransfersInsertParams // the ledger rows to write, in order
 	recorded []int                    // the index of the command of each row
 	targets  map[uuid.UUID]*target    // transfers that commands are about
+	changes  []change                 // of these, in order
 	groups   db.GroupsInsertParams    // groups that were decided
 }
 
@@ -113,6 +114,12 @@ type target struct {
 	plain    bool // it had no details before
 	changed  bool // its details, at least
 	advanced bool // also its row, which was INIT before
+}
+
+// A change is a target as it was right after one of its changes.
+type change struct {
+	Transfer
+	after int // how many of the batch's rows came before it
 }
 
 // A decider walks through a batch. It is the only place where an outcome is made.

@@ -27,7 +27,7 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
 // A NotFoundError says that what was to be read or changed does not exist.
 type NotFoundError struct {
-	Kind string // account, transfer, schedule
+	Kind string // account, transfer, schedule, endpoint
 	ID   uuid.UUID
 }
 
@@ -35,7 +35,7 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no %s %s",
 
 // A ConflictError says that the id is taken by something with other fields.
 type ConflictError struct {
-	Kind string // account, transfer, group, currency, schedule
+	Kind string // account, transfer, group, currency, schedule, endpoint
 	ID   string
 }
 
@@ -53,9 +53,9 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("account %s has version %d, not %d", e.ID, e.Actual, e.Expected)
 }
 
-// A StateError says that a change is not possible in the present state of an account or a standing order.
+// A StateError says that a change is not possible in the present state of an account, standing order or endpoint.
 type StateError struct {
-	Kind   string // account, which empty means too, or schedule
+	Kind   string // account, which empty means too, schedule or endpoint
 	ID     uuid.UUID
 	Reason string // the name of the rule, such as BALANCE_NOT_ZERO
 	Detail string
@@ -65,12 +65,13 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("%s %s: %s", orDefault(e.Kind, "account"), e.ID, e.Detail)
 }
 
-// An OverloadedError says that the queue is full, or half full of transfers of one account that the call names. Nothing
+// An OverloadedError says that there are too many followers, or that the queue is full, or half full of transfers of one account that the call names. Nothing
 // was recorded.
 type OverloadedError struct {
 	RetryAfter time.Duration
+	What       string // that there are too many of; empty: transfers that wait
 }
 
 func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("too many transfers are waiting; retry in %s", e.RetryAfter)
+	return fmt.Sprintf("there are too many %s; retry in %s", orDefault(e.What, "transfers waiting"), e.RetryAfter)
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
@@ -121,6 +122,39 @@ func (d *decision) transferChanges() transferChanges {
 		c.details.Refusals = append(c.details.Refusals, encodeFigures(t.Detail.Refusal))
 	}
 	return c
+}
+
+// changeEvents answers the changes of transfers as they are kept, in order of decision, but for their positions.
+func (d *decision) changeEvents(at time.Time) db.TransferChangesInsertParams {
+	p := db.TransferChangesInsertParams{DecidedAt: at}
+	for i := range d.changes {
+		t := &d.changes[i].Transfer
+		p.TransferIDs = append(p.TransferIDs, t.ID)
+		p.Statuses = append(p.Statuses, string(t.Status))
+		p.ErrorReasons = append(p.ErrorReasons, string(t.Reason))
+		p.FromBalances = append(p.FromBalances, nullText(t.FromBalance))
+		p.ToBalances = append(p.ToBalances, nullText(t.ToBalance))
+		p.Versions = append(p.Versions, int32(t.Version))
+		p.UpdateTimes = append(p.UpdateTimes, t.UpdateTime)
+		p.OpenAmounts = append(p.OpenAmounts, nullText(t.Detail.Open))
+		p.PostedAmounts = append(p.PostedAmounts, nullText(t.Detail.Posted))
+		p.ReversedAmounts = append(p.ReversedAmounts, nullText(t.Detail.Reversed))
+		p.Refusals = append(p.Refusals, encodeFigures(t.Detail.Refusal))
+	}
+	return p
+}
+
+// place gives positions, which grow, to the batch's rows and answers those of its changes, in order of decision.
+func (d *decision) place(positions []int64) (changes []int64) {
+	for row := 0; row <= len(d.recorded); row++ {
+		for len(changes) < len(d.changes) && d.changes[len(changes)].after <= row {
+			changes = append(changes, positions[row+len(changes)])
+		}
+		if row < len(d.recorded) {
+			d.rows.Positions[row] = positions[row+len(changes)]
+		}
+	}
+	return changes
 }
 
 // details answers what else there is of the recorded transfers.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,6 +26,8 @@ type Config struct {
 	Workers         int                   // that settle what is due, each with one of ReadConns while it works; default: none
 	WorkerBatch     int                   // items of a kind that one settles at a time, at most 1,000; default 100
 	WorkerInterval  time.Duration         // the longest until one looks again; default 1 s
+	FollowersMax    int                   // that follow events at a time; default 4,096
+	Heartbeat       time.Duration         // how long a follower of events hears nothing at most; default 10 s
 	ProfileCache    int                   // profiles kept in memory, with up to 1 KiB each; default: none
 	Logger          *slog.Logger          // default: slog.Default()
 	Metrics         prometheus.Registerer // gets the ledger's metrics; default: nobody does
@@ -38,6 +41,8 @@ func (c Config) withDefaults() Config {
 	c.BatchTimeout = orDefault(c.BatchTimeout, 10*time.Second)
 	c.WorkerBatch = min(orDefault(c.WorkerBatch, 100), madeMax)
 	c.WorkerInterval = orDefault(c.WorkerInterval, time.Second)
+	c.FollowersMax = orDefault(c.FollowersMax, 4096)
+	c.Heartbeat = orDefault(c.Heartbeat, 10*time.Second)
 	c.Logger = orDefault(c.Logger, slog.Default())
 	return c
 }
@@ -63,10 +68,13 @@ type Ledger struct {
 	metrics    *metrics
 	batcher    *batcher
 	workers    workers
+	feed       *feed
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
 	profiles      *profileCache
+	status        status
+	activity      activity
 }
 
 // Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away.
@@ -85,7 +93,10 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
+	l.feed = newFeed(l)
 	l.profiles = newProfileCache(l, config.ProfileCache)
+	l.status = status{pace: newPace(), countedMax: countedMax}
+	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
 	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
 	if err != nil {
 		l.writers.Close()
@@ -128,6 +139,10 @@ func openPool(ctx context.Context, url string, size int32, settings func(context
 		return nil, fmt.Errorf("the database URL is malformed")
 	}
 	config.MaxConns = size
+	if config.ConnConfig.ValidateConnect == nil {
+		// A standby cannot write, and does not know who writes (see event_writers).
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 	config.ConnConfig.ConnectTimeout = orDefault(config.ConnConfig.ConnectTimeout, 5*time.Second)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn.TypeMap())
@@ -153,6 +168,7 @@ func (l *Ledger) Ping(ctx context.Context) error {
 func (l *Ledger) Close(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
+		l.feed.close()
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()

@@ -153,9 +153,9 @@ func (t *target) pending(kinds ...TransferKind) ErrorReason {
 // take notes on the target that amount of it was captured or reversed.
 func (d *decider) take(t *target, c *command, amount decimal.Decimal) {
 	detail := t.detail()
-	t.changed = true
 	if c.verb == verbReverse {
 		detail.Reversed = decimal.NewNullDecimal(detail.Reversed.Decimal.Add(amount))
+		d.note(t)
 		return
 	}
 	detail.Open.Decimal = detail.Open.Decimal.Sub(amount)
@@ -184,13 +184,22 @@ func (d *decider) release(t *target) {
 	t.Detail.Open = decimal.NullDecimal{}
 }
 
+// note notes a change of the target, after what was recorded so far.
+func (d *decider) note(t *target) {
+	t.changed = true
+	d.changes = append(d.changes, change{t.snapshot(), len(d.recorded)})
+}
+
 // advance notes a change of a transfer that was INIT before it.
 func (d *decider) advance(t *target) {
-	t.changed, t.advanced = true, true
+	t.advanced = true
 	t.Version++
-	t.UpdateTime = d.now
+	if d.now.After(t.UpdateTime) {
+		t.UpdateTime = d.now
+	}
 	t.FromBalance = decimal.NewNullDecimal(d.accounts[t.From].balance)
 	t.ToBalance = decimal.NewNullDecimal(d.accounts[t.To].balance)
+	d.note(t)
 }
 
 // end makes a pending transfer final without moving money.

@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // openLedger opens a ledger on the database, or on one of the test's own when url is empty. The test's end proves every
-// invariant and closes it.
+// invariant, and that the events tell all that happened, and closes it.
 func openLedger(t testing.TB, config ledger.Config) *ledger.Ledger {
 	t.Helper()
 	if config.DatabaseURL == "" {
@@ -24,6 +24,7 @@ func openLedger(t testing.TB, config ledger.Config) *ledger.Ledger {
 	}
 	t.Cleanup(func() {
 		requireSound(t, l)
+		requireRetold(t, l)
 		if err := l.Close(context.Background()); err != nil {
 			t.Errorf("close the ledger: %v", err)
 		}

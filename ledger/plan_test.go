@@ -115,7 +115,7 @@ func requireNodes(t *testing.T, plan []string, nodes ...string) {
 // A movement touches no index: account rows are updated in place on their page.
 func TestUpdatesAreHeapOnly(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewDatabase(t)
+	database := pgtest.NewServer(t).URL() // a transaction in another database would keep old versions from being removed
 	l := openPrivate(t, database, ledger.Config{Logger: silent})
 	ids := openAccounts(t, l, 20, 1000)
 	const transfers = 400

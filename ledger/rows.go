@@ -105,6 +105,7 @@ func decodeMetadata(b json.RawMessage) (map[string]string, error) {
 // newRows makes room for n ledger rows.
 func newRows(n int) db.TransfersInsertParams {
 	return db.TransfersInsertParams{
+		Positions:       make([]int64, 0, n),
 		TransferIDs:     make([]uuid.UUID, 0, n),
 		FromAccountIDs:  make([]uuid.UUID, 0, n),
 		ToAccountIDs:    make([]uuid.UUID, 0, n),
@@ -124,6 +125,7 @@ func newRows(n int) db.TransfersInsertParams {
 
 // appendRow adds the row of t. All columns grow together: Postgres pads unequal arrays with NULL.
 func appendRow(p *db.TransfersInsertParams, t *Transfer, asked string, fromSequence, toSequence int64) {
+	p.Positions = append(p.Positions, 0) // the next
 	p.TransferIDs = append(p.TransferIDs, t.ID)
 	p.FromAccountIDs = append(p.FromAccountIDs, t.From)
 	p.ToAccountIDs = append(p.ToAccountIDs, t.To)
@@ -142,6 +144,7 @@ func appendRow(p *db.TransfersInsertParams, t *Transfer, asked string, fromSeque
 
 // truncateRows keeps the first n rows.
 func truncateRows(p *db.TransfersInsertParams, n int) {
+	p.Positions = p.Positions[:n]
 	p.TransferIDs = p.TransferIDs[:n]
 	p.FromAccountIDs = p.FromAccountIDs[:n]
 	p.ToAccountIDs = p.ToAccountIDs[:n]

@@ -47,6 +47,7 @@ func (l *Ledger) runBatch(calls []*call) {
 	if len(commands) > 0 {
 		l.settle(ctx, commands, outcomes)
 	}
+	l.feed.committed()
 	l.metrics.batchDone(start, len(openings), outcomes)
 	for _, c := range calls {
 		if c.opening != nil {

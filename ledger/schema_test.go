@@ -102,6 +102,17 @@ var handTyped = []struct{ sql, by string }{
 	{"INSERT INTO currency VALUES ('ABC', 2, {equity})", "currency_equity_account_key"},
 	{"INSERT INTO currency VALUES ('ABC', 2, {new})", "currency_equity_account_fkey"},
 	{"INSERT INTO setting VALUES ('page_token_key', '')", "setting_pkey"},
+	{"INSERT INTO account_change SELECT * FROM account_change LIMIT 1", "account_change_pkey"},
+	{"UPDATE account SET metadata = '{\"n\": 1}' WHERE account_id = {A}", "account_change_metadata_texts"},
+	{"UPDATE account_change SET balance = 1", "UPDATE on account_change"},
+	{"DELETE FROM account_change", "DELETE on account_change"},
+	{"TRUNCATE account_change", "TRUNCATE on account_change"},
+	{"INSERT INTO transfer_change SELECT 1, {failed}, now(), 'FAILED', NULL, NULL, NULL, 1, now() FROM generate_series(1, 2)", "transfer_change_pkey"},
+	{"INSERT INTO transfer_change SELECT 1, {failed}, now(), 'FAILED', NULL, NULL, NULL, 1, now(); UPDATE transfer_change SET version = 2", "UPDATE on transfer_change"},
+	{"INSERT INTO transfer_change SELECT 1, {failed}, now(), 'FAILED', NULL, NULL, NULL, 1, now(); DELETE FROM transfer_change", "DELETE on transfer_change"},
+	{"TRUNCATE transfer_change", "TRUNCATE on transfer_change"},
+	{"INSERT INTO last_proof VALUES (1, now(), false, '{}'), (1, now(), false, '{}')", "last_proof_pkey"},
+	{"INSERT INTO last_proof VALUES (2, now(), false, '{}')", "last_proof_is_one"},
 	{"INSERT INTO checkpoint VALUES (1)", "checkpoint_pkey"},
 	{"INSERT INTO checkpoint VALUES (2)", "checkpoint_is_one"},
 	{"INSERT INTO account_checkpoint VALUES ({A}, 0, 0, 1, now()), ({A}, 0, 0, 1, now())", "account_checkpoint_pkey"},
@@ -130,6 +141,31 @@ var handTyped = []struct{ sql, by string }{
 	{scheduleRow("occurrence_count", "1"), "schedule_last_iff_any"},
 	{scheduleRow("last_transfer_id", "{paid}"), "schedule_last_iff_any"},
 	{scheduleRow("version", "0"), "schedule_version_positive"},
+	{endpointRow() + ", " + endpointValues(), "webhook_endpoint_pkey"},
+	{endpointRow("status", "'HAPPY'"), "webhook_endpoint_status_known"},
+	{endpointRow("secret", "NULL"), "webhook_endpoint_secret_unless_deleted"},
+	{endpointRow("status", "'DELETED'"), "webhook_endpoint_secret_unless_deleted"},
+	{endpointRow("secret", "''"), "webhook_endpoint_secret_long"},
+	{endpointRow("old_secret", "sha256('a')"), "webhook_endpoint_old_secret_expires"},
+	{endpointRow("status", "'DELETED'", "secret", "NULL", "old_secret", "sha256('a')", "old_secret_expire_time", "now()"), "webhook_endpoint_old_secret_unless_deleted"},
+	{endpointRow("cursor_position", "-1"), "webhook_endpoint_cursor_not_negative"},
+	{endpointRow("holder", "{A}"), "webhook_endpoint_lease_iff_held"},
+	{endpointRow("version", "0"), "webhook_endpoint_version_positive"},
+	{endpointRow() + "; UPDATE webhook_endpoint SET endpoint_id = {A}", "UPDATE on webhook_endpoint"},
+	{endpointRow("cursor_position", "2") + "; UPDATE webhook_endpoint SET cursor_position = 1", "UPDATE on webhook_endpoint"},
+	{endpointRow("status", "'DELETED'", "secret", "NULL") + "; UPDATE webhook_endpoint SET status = 'ENABLED', secret = sha256('a')", "UPDATE on webhook_endpoint"},
+	{endpointRow() + "; DELETE FROM webhook_endpoint", "DELETE on webhook_endpoint"},
+	{"TRUNCATE webhook_endpoint CASCADE", "TRUNCATE on webhook_endpoint"},
+	{delivery("", "({new}, 1, {A}), ({new}, 1, {A})"), "webhook_delivery_pkey"},
+	{"INSERT INTO webhook_delivery (endpoint_id, position, account_id) VALUES ({new}, 1, {A})", "webhook_delivery_endpoint_fkey"},
+	{delivery("", "({new}, 0, {A})"), "webhook_delivery_position_positive"},
+	{delivery(", other_account_id", "({new}, 1, {A}, {A})"), "webhook_delivery_accounts_differ"},
+	{delivery(", status, attempts, last_attempt_time", "({new}, 1, {A}, 'HAPPY', 1, now())"), "webhook_delivery_status_known"},
+	{delivery(", attempts", "({new}, 1, {A}, -1)"), "webhook_delivery_attempts_not_negative"},
+	{delivery(", status", "({new}, 1, {A}, 'DEAD')"), "webhook_delivery_tried_if_over"},
+	{delivery(", status, attempts, last_attempt_time, next_attempt_time", "({new}, 1, {A}, 'DELIVERED', 1, now(), now())"), "webhook_delivery_next_only_pending"},
+	{delivery("", "({new}, 1, {A})") + "; DELETE FROM webhook_delivery", "DELETE on webhook_delivery"},
+	{"TRUNCATE webhook_delivery", "TRUNCATE on webhook_delivery"},
 }
 
 // scheduleColumns are those of a standing order, each with a value that is right.
@@ -141,10 +177,17 @@ var scheduleColumns = [][2]string{
 	{"update_time", "now()"}, {"version", "1"}, {"create_fingerprint", "''"},
 }
 
-// scheduleValues are the values of a standing order's row, all right but for those given by their column.
-func scheduleValues(others ...string) string {
-	values := make([]string, 0, len(scheduleColumns))
-	for _, c := range scheduleColumns {
+// endpointColumns are those of a webhook endpoint.
+var endpointColumns = [][2]string{
+	{"endpoint_id", "{new}"}, {"url", "''"}, {"description", "''"}, {"filter", "'{}'"}, {"status", "'ENABLED'"},
+	{"secret", "sha256('s')"}, {"old_secret", "NULL"}, {"old_secret_expire_time", "NULL"}, {"cursor_position", "0"},
+	{"version", "1"}, {"holder", "NULL"}, {"create_time", "now()"}, {"update_time", "now()"}, {"create_fingerprint", "''"},
+}
+
+// rowValues are the values of a row, all right but for those given by their column.
+func rowValues(columns [][2]string, others []string) string {
+	values := make([]string, 0, len(columns))
+	for _, c := range columns {
 		for i := 0; i < len(others); i += 2 {
 			if others[i] == c[0] {
 				c[1] = others[i+1]
@@ -155,13 +198,23 @@ func scheduleValues(others ...string) string {
 	return "(" + strings.Join(values, ", ") + ")"
 }
 
-// scheduleRow is the insertion of one.
-func scheduleRow(others ...string) string {
-	names := make([]string, 0, len(scheduleColumns))
-	for _, c := range scheduleColumns {
+// rowOf is the insertion of a row.
+func rowOf(table string, columns [][2]string, others []string) string {
+	names := make([]string, 0, len(columns))
+	for _, c := range columns {
 		names = append(names, c[0])
 	}
-	return "INSERT INTO schedule (" + strings.Join(names, ", ") + ") VALUES " + scheduleValues(others...)
+	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") VALUES " + rowValues(columns, others)
+}
+
+func scheduleRow(others ...string) string    { return rowOf("schedule", scheduleColumns, others) }
+func scheduleValues(others ...string) string { return rowValues(scheduleColumns, others) }
+func endpointRow(others ...string) string    { return rowOf("webhook_endpoint", endpointColumns, others) }
+func endpointValues(others ...string) string { return rowValues(endpointColumns, others) }
+
+// delivery is the insertion of deliveries to an endpoint.
+func delivery(columns, values string) string {
+	return endpointRow() + "; INSERT INTO webhook_delivery (endpoint_id, position, account_id" + columns + ") VALUES " + values
 }
 
 // detail is the insertion of a transfer's details.

@@ -40,8 +40,10 @@ func (l *Ledger) submit(c *call, dryRun bool) ([]Outcome, error) {
 	if dryRun {
 		return l.preview(c.ctx, c.commands)
 	}
-	err := l.batcher.do(c)
-	return c.outcomes, err
+	if err := l.batcher.do(c); err != nil {
+		return nil, err // whoever gave up waiting must not look: the outcomes may be set just now
+	}
+	return c.outcomes, nil
 }
 
 // TransferBatch makes up to 10,000 transfers in order and answers their outcomes by index; each is what Transfer would

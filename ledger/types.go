@@ -294,6 +294,9 @@ type Page struct {
 type AccountFilter struct {
 	Currency string
 	Status   AccountStatus
+	// Search is words that words of the name begin with, in any order and case, or what the id begins with, at least 4
+	// digits of it.
+	Search string `json:",omitempty"`
 }
 
 // TransferFilter narrows ListTransfers; zero fields match everything.

@@ -6,13 +6,19 @@
 
 -- +goose Up
 
+-- In the order in which batches lock them, lest a server at work and this wait for each other.
+LOCK TABLE account, transfer IN SHARE ROW EXCLUSIVE MODE;
+
 -- The events of transfers in order.
 CREATE UNIQUE INDEX transfer_by_position ON transfer (position);
 
--- A transfer that changes after it was made: what it was like at first, at its own position, and after each change.
+-- What a transfer that changes after it was made was like at first, at its own position, and after each change. A first
+-- row is written with the first change, so that who makes a hold pays nothing for it. Rows of transfers and accounts are
+-- never deleted, so nothing here refers to them by foreign keys, which would be checked row by row.
 CREATE TABLE transfer_change (
     position        bigint      NOT NULL,
     transfer_id     uuid        NOT NULL,
+    change_time     timestamptz NOT NULL,
     status          text        NOT NULL,
     error_reason    text,
     from_balance    numeric,
@@ -23,13 +29,13 @@ CREATE TABLE transfer_change (
     posted_amount   numeric,
     reversed_amount numeric,
     refusal         jsonb,
-    CONSTRAINT transfer_change_pkey PRIMARY KEY (position),
-    CONSTRAINT transfer_change_transfer_fkey FOREIGN KEY (transfer_id) REFERENCES transfer (transfer_id)
+    CONSTRAINT transfer_change_pkey PRIMARY KEY (position)
 );
 -- The history of one transfer.
 CREATE INDEX transfer_change_by_transfer ON transfer_change (transfer_id, position);
 
--- What an account was like when it was opened, and after each change that was no movement.
+-- What an account was like when it was opened, before its opening balance was moved, and after each change that was no
+-- movement.
 CREATE TABLE account_change (
     position     bigint      NOT NULL DEFAULT nextval('transfer_position_seq'),
     account_id   uuid        NOT NULL,
@@ -47,8 +53,64 @@ CREATE TABLE account_change (
     image_url    text        NOT NULL,
     metadata     jsonb       NOT NULL,
     CONSTRAINT account_change_pkey PRIMARY KEY (position),
-    CONSTRAINT account_change_account_fkey FOREIGN KEY (account_id) REFERENCES account (account_id)
+    -- What is written by hand and cannot be read back must not become an event, which stays for ever.
+    CONSTRAINT account_change_metadata_texts CHECK (jsonb_typeof(metadata) = 'object'
+        AND NOT jsonb_path_exists(metadata, '$.* ? (@.type() != "string")'))
 );
+
+-- The transactions that may write events: whoever draws a position holds a lock on one of these tables, from before that
+-- until after others see whether it was committed. Unlike a snapshot's oldest transaction this is not held up by what
+-- others do in the same cluster. A standby does not know, so servers connect to a primary only.
+CREATE FUNCTION event_writers() RETURNS text[] LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(array_agg(DISTINCT l.virtualtransaction || coalesce(' of process ' || l.pid, '')), '{}')
+    FROM pg_locks AS l
+    WHERE l.locktype = 'relation'
+      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND l.relation IN ('transfer'::regclass, 'transfer_change'::regclass, 'account_change'::regclass)
+      AND l.mode = 'RowExclusiveLock'
+      AND l.granted
+$$;
+
+-- Accounts keep their changes by themselves, also those that are made by hand. A new account is kept as it was before its
+-- opening balance was moved, which is an event of its own. The trigger for changes looks at the columns named in an UPDATE, so a
+-- movement does not pay for it.
+-- +goose StatementBegin
+CREATE FUNCTION account_keep_opened() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy, status, version,
+                                update_time, display_name, image_url, metadata)
+    SELECT o.account_id, true, 0, 0, 0, o.min_balance, o.max_balance, o.policy, o.status, 1, o.create_time, o.display_name,
+           o.image_url, o.metadata
+    FROM opened AS o;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER account_keep_opened AFTER INSERT ON account REFERENCING NEW TABLE AS opened
+    FOR EACH STATEMENT EXECUTE FUNCTION account_keep_opened();
+
+-- +goose StatementBegin
+CREATE FUNCTION account_keep_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy, status, version,
+                                update_time, display_name, image_url, metadata)
+    VALUES (NEW.account_id, false, NEW.balance, NEW.held, NEW.incoming, NEW.min_balance, NEW.max_balance, NEW.policy, NEW.status,
+            NEW.version, NEW.update_time, NEW.display_name, NEW.image_url, NEW.metadata);
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER account_keep_changed
+    AFTER UPDATE OF min_balance, max_balance, policy, status, display_name, image_url, metadata ON account
+    FOR EACH ROW EXECUTE FUNCTION account_keep_changed();
+
+-- Accounts that are there already are opened as they are now.
+INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy, status, version,
+                            update_time, display_name, image_url, metadata)
+SELECT a.account_id, true, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy, a.status, a.version,
+       a.update_time, a.display_name, a.image_url, a.metadata
+FROM account AS a
+ORDER BY a.create_time, a.account_id;
 
 CREATE TRIGGER transfer_change_is_kept BEFORE UPDATE OR DELETE ON transfer_change
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -58,6 +120,11 @@ CREATE TRIGGER account_change_is_kept BEFORE UPDATE OR DELETE ON account_change
 CREATE TRIGGER account_change_is_not_truncated BEFORE TRUNCATE ON account_change EXECUTE FUNCTION refuse_change();
 
 -- +goose Down
+DROP TRIGGER account_keep_changed ON account;
+DROP TRIGGER account_keep_opened ON account;
+DROP FUNCTION account_keep_changed;
+DROP FUNCTION account_keep_opened;
+DROP FUNCTION event_writers;
 DROP TABLE account_change;
 DROP TABLE transfer_change;
 DROP INDEX transfer_by_position;

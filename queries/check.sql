@@ -18,10 +18,10 @@ SELECT set_config('work_mem', '64MB', true),
        set_config('statement_timeout', '0', true),
        set_config('idle_in_transaction_session_timeout', '1min', true);
 
--- CheckBegin answers the time and the greatest position that has been given, at the snapshot.
+-- CheckBegin answers the time and the greatest position of a transfer, at the snapshot.
 -- name: CheckBegin :one
-SELECT ledger_now()::timestamptz AS now,
-       coalesce(pg_sequence_last_value('transfer_position_seq'::regclass), 0)::bigint AS position;
+SELECT ledger_now()::timestamptz AS now, coalesce(max(t.position), 0)::bigint AS position
+FROM transfer AS t;
 
 -- CheckSumZero: double entry makes the balances of each currency sum to zero.
 -- name: CheckSumZero :one

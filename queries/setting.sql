@@ -22,10 +22,11 @@ SELECT set_config('enable_hashjoin', 'off', false),
        set_config('idle_in_transaction_session_timeout', '5s', false);
 
 -- ReaderSettings prepares a connection that reads lists: each is planned with its own filters, so that a filter that is
--- not given costs nothing and one that is given finds its index. Changing an account locks its row, so the same limit
--- holds as for writers.
+-- not given costs nothing and one that is given finds its index. Changing an account locks its row, and is
+-- answered when it is on the disk, as for writers.
 -- name: ReaderSettings :exec
 SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
+       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
        set_config('idle_in_transaction_session_timeout', '5s', false);
 
 -- Clock answers the database's time. Its clock decides for all instances.

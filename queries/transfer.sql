@@ -1,16 +1,18 @@
 -- TransfersInsert writes the ledger rows of a batch. Their positions are in the order of decision; the rows go in by id,
 -- so that two batches that have the same ids cannot deadlock where no account's lock stands before that (a refusal for
--- want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL.
+-- want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL; a zero
+-- position stands for the next.
 -- name: TransfersInsert :exec
 INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
                       deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
                       update_time, reference, metadata)
 OVERRIDING SYSTEM VALUE
-SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+SELECT n.transfer_id, n.numbered, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
        n.status = 'INIT',
        nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
        nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), @create_time, @create_time, n.reference, n.metadata
-FROM (SELECT nextval('transfer_position_seq') AS position,
+FROM (SELECT CASE WHEN r.position = 0 THEN nextval('transfer_position_seq') ELSE r.position END AS numbered, r.*
+FROM (SELECT unnest(@positions::bigint[]) AS position,
              unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@from_account_ids::uuid[]) AS from_account_id,
              unnest(@to_account_ids::uuid[]) AS to_account_id,
@@ -24,7 +26,7 @@ FROM (SELECT nextval('transfer_position_seq') AS position,
              unnest(@from_sequences::bigint[]) AS from_sequence,
              unnest(@to_sequences::bigint[]) AS to_sequence,
              unnest(@reference_texts::text[]) AS reference,
-             unnest(@metadatas::jsonb[]) AS metadata) AS n
+             unnest(@metadatas::jsonb[]) AS metadata) AS r) AS n
 ORDER BY n.transfer_id;
 
 -- TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for due_time and

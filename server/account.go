@@ -11,7 +11,8 @@ import (
 
 // An accountService answers transfers.v1.AccountService.
 type accountService struct {
-	ledger *ledger.Ledger
+	ledger  *ledger.Ledger
+	watches context.Context
 }
 
 // CreateAccount opens an account.
@@ -79,7 +80,7 @@ func (s *accountService) GetAccount(
 func (s *accountService) ListAccounts(
 	ctx context.Context, req *transfersv1.ListAccountsRequest,
 ) (*transfersv1.ListAccountsResponse, error) {
-	filter := ledger.AccountFilter{Currency: req.GetCurrency()}
+	filter := ledger.AccountFilter{Currency: req.GetCurrency(), Search: req.GetSearch()}
 	if req.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
 		filter.Status = ledger.AccountStatus(req.GetStatus().String())
 	}

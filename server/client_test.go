@@ -202,6 +202,8 @@ func restRequest(rule *annotations.HttpRule, m protoreflect.Message) (verb, path
 	switch {
 	case rule.GetGet() != "":
 		verb, path = http.MethodGet, rule.GetGet()
+	case rule.GetPut() != "":
+		verb, path = http.MethodPut, rule.GetPut()
 	case rule.GetPatch() != "":
 		verb, path = http.MethodPatch, rule.GetPatch()
 	case rule.GetDelete() != "":

@@ -144,6 +144,9 @@ func transientError(err error) *connect.Error {
 	case errors.Is(err, ledger.ErrUnavailable):
 		return newError(connect.CodeUnavailable, errors.New(ledger.ErrUnavailable.Error()+"; "+advice),
 			info("DATABASE_UNAVAILABLE", metadata), retry(unavailableRetry))
+	case errors.Is(err, ledger.ErrSlow):
+		return newError(connect.CodeResourceExhausted, errors.New(ledger.ErrSlow.Error()+"; go on after the last cursor"),
+			info("READER_TOO_SLOW", nil), retry(unavailableRetry))
 	case errors.Is(err, ledger.ErrClosed):
 		return newError(connect.CodeUnavailable, errors.New(ledger.ErrClosed.Error()+"; "+advice),
 			info("SHUTTING_DOWN", metadata), retry(unavailableRetry))

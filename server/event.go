@@ -2,29 +2,281 @@ package server
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/ledger"
+)
+
+const (
+	messageEventsMax = 500       // events in one message of a stream
+	messageBytesMax  = 512 << 10 // and about how large it may be: clients take 4 MiB
+	eventsDefault    = 50        // on a page
+	eventsLooked     = 1000      // at a time, for those that pass a filter
+
+	lastWordTime = 2 * time.Second // for a stream's client to hear that the server drains
 )
 
 // WatchTransfers streams the changes of transfers.
 func (s *ledgerService) WatchTransfers(
-	_ context.Context, _ *transfersv1.WatchTransfersRequest, _ *connect.ServerStream[transfersv1.WatchTransfersResponse],
+	ctx context.Context, req *transfersv1.WatchTransfersRequest, stream *connect.ServerStream[transfersv1.WatchTransfersResponse],
 ) error {
-	return connect.NewError(connect.CodeUnimplemented, nil)
+	filter := &ledger.EventFilter{
+		Types:     []ledger.EventType{ledger.TransferCreated, ledger.TransferChanged},
+		Reference: req.GetReference(), Currencies: listOf(req.GetCurrency()),
+	}
+	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
+		filter.Statuses = []ledger.TransferStatus{ledger.TransferStatus(req.GetStatus().String())}
+	}
+	account, err := parseNamed("account_id", req.GetAccountId())
+	if err != nil {
+		return err
+	}
+	filter.AccountIDs = listOf(account)
+	if filter.GroupID, err = parseNamed("group_id", req.GetGroupId()); err != nil {
+		return err
+	}
+	if filter.ParentID, err = parseNamed("parent_transfer_id", req.GetParentTransferId()); err != nil {
+		return err
+	}
+	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
+	if err != nil {
+		return err
+	}
+	send := func(events []*transfersv1.Event, cursor string) error {
+		return stream.Send(&transfersv1.WatchTransfersResponse{Events: events, Cursor: cursor})
+	}
+	if err := send(nil, cursorText(after)); err != nil {
+		return err
+	}
+	return watch(ctx, s.watches, s.ledger, after, filter, send)
 }
 
 // WatchAccount streams the changes of an account.
 func (s *accountService) WatchAccount(
-	_ context.Context, _ *transfersv1.WatchAccountRequest, _ *connect.ServerStream[transfersv1.WatchAccountResponse],
+	ctx context.Context, req *transfersv1.WatchAccountRequest, stream *connect.ServerStream[transfersv1.WatchAccountResponse],
 ) error {
-	return connect.NewError(connect.CodeUnimplemented, nil)
+	id, err := parseID("account_id", req.GetAccountId())
+	if err != nil {
+		return err
+	}
+	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
+	if err != nil {
+		return err
+	}
+	send := func(events []*transfersv1.Event, cursor string) error {
+		// Read after the events, so that it is not older than they are.
+		ctx, cancel := withinStep(ctx)
+		defer cancel()
+		account, err := s.ledger.GetAccount(ctx, id)
+		if err != nil {
+			return err
+		}
+		return stream.Send(&transfersv1.WatchAccountResponse{
+			Events: events, Cursor: cursor, Account: accountToProto(&account),
+		})
+	}
+	if err := send(nil, cursorText(after)); err != nil {
+		return err
+	}
+	return watch(ctx, s.watches, s.ledger, after, &ledger.EventFilter{AccountIDs: []uuid.UUID{id}},
+		func(events []*transfersv1.Event, cursor string) error {
+			if len(events) == 0 {
+				return stream.Send(&transfersv1.WatchAccountResponse{Cursor: cursor})
+			}
+			return send(events, cursor)
+		})
+}
+
+// watchFrom answers the position that a stream begins behind. Without a cursor that is where the events are now.
+func watchFrom(ctx context.Context, l *ledger.Ledger, after string) (int64, error) {
+	if after != "" {
+		return parseCursor("after", after)
+	}
+	ctx, cancel := withinStep(ctx)
+	defer cancel()
+	return l.LastEvent(ctx)
+}
+
+// watch sends events until the client goes or the server drains. It never ends without an error.
+func watch(
+	ctx, watches context.Context, l *ledger.Ledger, after int64, filter *ledger.EventFilter,
+	send func(events []*transfersv1.Event, cursor string) error,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(watches, func() {
+		cancel(ledger.ErrClosed)
+		// A client that takes nothing is not waited for long.
+		if control := callOf(ctx).control; control != nil {
+			_ = control.SetWriteDeadline(time.Now().Add(lastWordTime)) // as in limitWrites
+		}
+	})()
+	err := l.Follow(ctx, after, filter, func(events []*ledger.Event, position int64) error {
+		if len(events) == 0 {
+			return send(nil, cursorText(position))
+		}
+		for len(events) > 0 {
+			message, rest := fill(events)
+			end := position
+			if len(rest) > 0 {
+				end = events[len(events)-len(rest)-1].Position
+			}
+			if err := send(message, cursorText(end)); err != nil {
+				return err
+			}
+			events = rest
+		}
+		return nil
+	})
+	if ctx.Err() != nil && watches.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// fill converts as many of the events as one message takes, at least one, and answers the others.
+func fill(events []*ledger.Event) (message []*transfersv1.Event, rest []*ledger.Event) {
+	message = make([]*transfersv1.Event, 0, min(len(events), messageEventsMax))
+	for size := 0; len(events) > 0 && len(message) < messageEventsMax && size < messageBytesMax; events = events[1:] {
+		event := eventToProto(events[0])
+		size += proto.Size(event)
+		message = append(message, event)
+	}
+	return message, events
 }
 
 // ListEvents reads a page of events.
 func (s *ledgerService) ListEvents(
-	_ context.Context, _ *transfersv1.ListEventsRequest,
+	ctx context.Context, req *transfersv1.ListEventsRequest,
 ) (*transfersv1.ListEventsResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, nil)
+	after, err := parseCursor("after", req.GetAfter())
+	if err != nil {
+		return nil, err
+	}
+	account, err := parseNamed("account_id", req.GetAccountId())
+	if err != nil {
+		return nil, err
+	}
+	transfer, err := parseNamed("transfer_id", req.GetTransferId())
+	if err != nil {
+		return nil, err
+	}
+	size := int(req.GetPageSize())
+	if size == 0 {
+		size = eventsDefault
+	}
+	var page eventPage
+	if transfer != uuid.Nil {
+		if account != uuid.Nil || req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED || req.GetCurrency() != "" {
+			return nil, invalidField("transfer_id", "must be the only filter")
+		}
+		page.events, page.next, page.more, err = s.ledger.TransferEvents(ctx, transfer, after, size)
+	} else {
+		filter := &ledger.EventFilter{AccountIDs: listOf(account), Currencies: listOf(req.GetCurrency())}
+		if req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED {
+			filter.Types = []ledger.EventType{ledger.EventType(req.GetType().String())}
+		}
+		page, err = s.listEvents(ctx, after, size, filter)
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer := &transfersv1.ListEventsResponse{Cursor: cursorText(page.next), More: page.more}
+	for _, e := range page.events {
+		answer.Events = append(answer.Events, eventToProto(e))
+	}
+	return answer, nil
+}
+
+// An eventPage is a page of events, where it ended, and whether there are more behind it.
+type eventPage struct {
+	events []*ledger.Event
+	next   int64
+	more   bool
+}
+
+// looksMax bounds how many pages of events are read for one answer, most of which may not pass its filter.
+const looksMax = 20
+
+// listEvents reads events until a page is full, or enough were looked at.
+func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, filter *ledger.EventFilter) (eventPage, error) {
+	page := eventPage{next: after, more: true}
+	limit := eventsLooked
+	if filter.All() {
+		limit = size
+	}
+	for looks := 0; page.more && len(page.events) < size && looks < looksMax; looks++ {
+		events, next, more, err := s.ledger.Events(ctx, page.next, limit)
+		if err != nil {
+			return eventPage{}, err
+		}
+		page.next, page.more = next, more
+		for i, e := range events {
+			if !filter.Passes(e) {
+				continue
+			}
+			page.events = append(page.events, e)
+			if len(page.events) == size {
+				if i < len(events)-1 {
+					page.next, page.more = e.Position, true
+				}
+				break
+			}
+		}
+	}
+	return page, nil
+}
+
+// eventToProto converts an event.
+func eventToProto(e *ledger.Event) *transfersv1.Event {
+	message := &transfersv1.Event{
+		Cursor:    cursorText(e.Position),
+		Type:      transfersv1.Event_Type(transfersv1.Event_Type_value[string(e.Type)]),
+		EventTime: timestamppb.New(e.Time),
+	}
+	if e.Transfer != nil {
+		message.Transfer = transferToProto(e.Transfer)
+	} else {
+		message.Account = accountToProto(e.Account)
+	}
+	return message
+}
+
+func cursorText(position int64) string { return strconv.FormatInt(position, 10) }
+
+// parseCursor reads a cursor; empty: that before the first event.
+func parseCursor(field, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	position, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || position < 0 {
+		return 0, invalidField(field, "must be a cursor, a decimal number")
+	}
+	return position, nil
+}
+
+// parseNamed reads an optional id that something has. Empty: uuid.Nil, which nothing has.
+func parseNamed(field, text string) (uuid.UUID, error) {
+	id, err := parseID(field, text)
+	if err == nil && id == uuid.Nil && text != "" {
+		return id, invalidField(field, "must not be the nil UUID")
+	}
+	return id, err
+}
+
+// listOf is a list of the value; of none, if it is zero.
+func listOf[T comparable](value T) []T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return []T{value}
 }

@@ -11,8 +11,9 @@ import (
 
 // A ledgerService answers transfers.v1.LedgerService.
 type ledgerService struct {
-	ledger *ledger.Ledger
-	prover *prover
+	ledger  *ledger.Ledger
+	watches context.Context
+	prover  *prover
 }
 
 // ListCurrencies reads a page of currencies.

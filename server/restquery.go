@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -105,6 +106,11 @@ func checkMessageParameter(field protoreflect.FieldDescriptor, value string) str
 	case "google.protobuf.Timestamp":
 		if protojson.Unmarshal([]byte(quoted), &timestamppb.Timestamp{}) != nil {
 			return "must be a time such as 2026-01-31T12:00:00Z"
+		}
+		return ""
+	case "google.protobuf.Duration":
+		if protojson.Unmarshal([]byte(quoted), &durationpb.Duration{}) != nil {
+			return "must be a duration such as 90s"
 		}
 		return ""
 	case "google.protobuf.FieldMask":

@@ -75,6 +75,8 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 		route.method, template = http.MethodGet, pattern.Get
 	case *annotations.HttpRule_Post:
 		route.method, template = http.MethodPost, pattern.Post
+	case *annotations.HttpRule_Put:
+		route.method, template = http.MethodPut, pattern.Put
 	case *annotations.HttpRule_Patch:
 		route.method, template = http.MethodPatch, pattern.Patch
 	case *annotations.HttpRule_Delete:

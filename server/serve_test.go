@@ -22,7 +22,7 @@ import (
 // TestServeFinishesCallsInFlight ends a server while calls are in its handlers, over HTTP/1.1 and HTTP/2.
 func TestServeFinishesCallsInFlight(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	s := &Server{logger: slog.New(slog.DiscardHandler)}
+	s := &Server{logger: slog.New(slog.DiscardHandler), endWatches: func() {}}
 	if err := s.config.setDefaults(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestServeFinishesCallsInFlight(t *testing.T) {
 // TestServeGivesUpOnCallsThatNeverEnd shows that a drain is bounded.
 func TestServeGivesUpOnCallsThatNeverEnd(t *testing.T) {
 	entered := make(chan struct{})
-	s := &Server{logger: slog.New(slog.DiscardHandler), config: Config{DrainTimeout: time.Millisecond}}
+	s := &Server{logger: slog.New(slog.DiscardHandler), config: Config{DrainTimeout: time.Millisecond}, endWatches: func() {}}
 	if err := s.config.setDefaults(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ package server
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,19 +49,23 @@ type Config struct {
 	DrainTimeout time.Duration
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
 	AllowedOrigins []string
+	// PrivateWebhooks lets webhook endpoints have URLs in private networks.
+	PrivateWebhooks bool
 	// Metrics gets the metrics of calls. Default: nobody does.
 	Metrics prometheus.Registerer
 }
 
 // A Server answers the API. It is an http.Handler; Serve also gives it a listener with limits and a graceful end.
 type Server struct {
-	config    Config
-	logger    *slog.Logger
-	ledger    *ledger.Ledger
-	validator protovalidate.Validator
-	metrics   *callMetrics
-	handler   http.Handler
-	draining  atomic.Bool // calls in flight are finished, new ones are not wanted
+	config     Config
+	logger     *slog.Logger
+	ledger     *ledger.Ledger
+	validator  protovalidate.Validator
+	metrics    *callMetrics
+	handler    http.Handler
+	draining   atomic.Bool     // calls in flight are finished, new ones are not wanted
+	watches    context.Context // of the streams that would not end by themselves; ends when draining begins
+	endWatches context.CancelFunc
 }
 
 // compressMinBytes is the size from which answers are compressed for clients that take it. A single account or transfer
@@ -104,6 +109,7 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("server: metrics: %w", err)
 	}
 	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator, metrics: metrics}
+	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
 	services := s.services()
 	rest, err := newREST(services, config.MaxRequestBytes)
 	if err != nil {
@@ -149,7 +155,7 @@ func (s *Server) services() []service {
 	add := func(path string, handler http.Handler) {
 		services = append(services, service{name: strings.Trim(path, "/"), path: path, handler: handler})
 	}
-	accounts := &accountService{ledger: s.ledger}
+	accounts := &accountService{ledger: s.ledger, watches: s.watches}
 	add(transfersv1connect.NewAccountServiceHandler(accounts, options))
 	services[0].exports = map[string]connect.StreamingHandlerFunc{
 		transfersv1connect.AccountServiceExportStatementProcedure: s.export(accounts.exportOverREST),
@@ -157,8 +163,10 @@ func (s *Server) services() []service {
 	add(transfersv1connect.NewTransferServiceHandler(
 		&transferService{ledger: s.ledger, logger: s.logger, validator: s.validator}, options))
 	add(transfersv1connect.NewScheduleServiceHandler(&scheduleService{ledger: s.ledger}, options))
+	add(transfersv1connect.NewWebhookServiceHandler(
+		&webhookService{ledger: s.ledger, allowPrivate: s.config.PrivateWebhooks}, options))
 	add(transfersv1connect.NewLedgerServiceHandler(&ledgerService{
-		ledger: s.ledger, prover: &prover{ledger: s.ledger, timeout: s.config.CheckTimeout},
+		ledger: s.ledger, watches: s.watches, prover: &prover{ledger: s.ledger, timeout: s.config.CheckTimeout},
 	}, options))
 	return services
 }
@@ -181,8 +189,10 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))
 	mux.HandleFunc("GET /healthcheck", s.alive)
 	mux.HandleFunc("GET /readycheck", s.ready)
+	mux.HandleFunc("GET /docs", docs)
+	mux.HandleFunc("GET /docs/", docs)
 	mux.Handle("/api/", rest)
-	return mux
+	return withConsole(mux)
 }
 
 // withCORS lets the pages of the allowed origins call us. The library takes an empty list for all origins.
@@ -192,7 +202,7 @@ func (s *Server) withCORS(next http.Handler) http.Handler {
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: s.config.AllowedOrigins,
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPatch, http.MethodDelete),
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPut, http.MethodPatch, http.MethodDelete),
 		AllowedHeaders: append(connectcors.AllowedHeaders(), requestIDHeader, "X-Server-Timeout"),
 		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader, "Content-Disposition"),
 		MaxAge:         int((2 * time.Hour).Seconds()),

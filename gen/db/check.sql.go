@@ -107,8 +107,8 @@ func (q *Queries) CheckBalances(ctx context.Context, db DBTX, arg CheckBalancesP
 }
 
 const checkBegin = `-- name: CheckBegin :one
-SELECT ledger_now()::timestamptz AS now,
-       coalesce(pg_sequence_last_value('transfer_position_seq'::regclass), 0)::bigint AS position
+SELECT ledger_now()::timestamptz AS now, coalesce(max(t.position), 0)::bigint AS position
+FROM transfer AS t
 `
 
 type CheckBeginRow struct {
@@ -116,10 +116,10 @@ type CheckBeginRow struct {
 	Position int64
 }
 
-// CheckBegin answers the time and the greatest position that has been given, at the snapshot.
+// CheckBegin answers the time and the greatest position of a transfer, at the snapshot.
 //
-//	SELECT ledger_now()::timestamptz AS now,
-//	       coalesce(pg_sequence_last_value('transfer_position_seq'::regclass), 0)::bigint AS position
+//	SELECT ledger_now()::timestamptz AS now, coalesce(max(t.position), 0)::bigint AS position
+//	FROM transfer AS t
 func (q *Queries) CheckBegin(ctx context.Context, db DBTX) (CheckBeginRow, error) {
 	row := db.QueryRow(ctx, checkBegin)
 	var i CheckBeginRow

@@ -34,6 +34,24 @@ type Account struct {
 	Policy            json.RawMessage
 }
 
+type AccountChange struct {
+	Position    int64
+	AccountID   uuid.UUID
+	Opened      bool
+	Balance     decimal.Decimal
+	Held        decimal.Decimal
+	Incoming    decimal.Decimal
+	MinBalance  decimal.NullDecimal
+	MaxBalance  decimal.NullDecimal
+	Policy      json.RawMessage
+	Status      string
+	Version     int64
+	UpdateTime  time.Time
+	DisplayName string
+	ImageURL    string
+	Metadata    json.RawMessage
+}
+
 type AccountCheckpoint struct {
 	AccountID  uuid.UUID
 	EntryCount int64
@@ -54,6 +72,13 @@ type Currency struct {
 	Scale           int16
 	EquityAccountID uuid.UUID
 	CreateTime      time.Time
+}
+
+type LastProof struct {
+	ProofID     int16
+	CheckTime   time.Time
+	Incremental bool
+	Broken      []string
 }
 
 type Schedule struct {
@@ -106,6 +131,22 @@ type Transfer struct {
 	Reference     string
 	Metadata      json.RawMessage
 	Deferred      bool
+}
+
+type TransferChange struct {
+	Position       int64
+	TransferID     uuid.UUID
+	ChangeTime     time.Time
+	Status         string
+	ErrorReason    *string
+	FromBalance    decimal.NullDecimal
+	ToBalance      decimal.NullDecimal
+	Version        int32
+	UpdateTime     time.Time
+	OpenAmount     decimal.NullDecimal
+	PostedAmount   decimal.NullDecimal
+	ReversedAmount decimal.NullDecimal
+	Refusal        json.RawMessage
 }
 
 type TransferDetail struct {
@@ -161,4 +202,37 @@ type TransferFull struct {
 type TransferGroup struct {
 	GroupID uuid.UUID
 	Size    int32
+}
+
+type WebhookDelivery struct {
+	EndpointID      uuid.UUID
+	Position        int64
+	AccountID       uuid.UUID
+	OtherAccountID  uuid.NullUUID
+	Status          string
+	Attempts        int32
+	NextAttemptTime *time.Time
+	LastAttemptTime *time.Time
+	LastFailure     string
+}
+
+type WebhookEndpoint struct {
+	EndpointID          uuid.UUID
+	URL                 string
+	Description         string
+	Filter              json.RawMessage
+	Status              string
+	Secret              []byte
+	OldSecret           []byte
+	OldSecretExpireTime *time.Time
+	CursorPosition      int64
+	Version             int64
+	Holder              uuid.NullUUID
+	LeaseExpireTime     *time.Time
+	LastSuccessTime     *time.Time
+	LastFailureTime     *time.Time
+	LastFailure         string
+	CreateTime          time.Time
+	UpdateTime          time.Time
+	CreateFingerprint   []byte
 }

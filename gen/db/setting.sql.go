@@ -57,14 +57,16 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) error {
 
 const readerSettings = `-- name: ReaderSettings :exec
 SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
+       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
        set_config('idle_in_transaction_session_timeout', '5s', false)
 `
 
 // ReaderSettings prepares a connection that reads lists: each is planned with its own filters, so that a filter that is
-// not given costs nothing and one that is given finds its index. Changing an account locks its row, so the same limit
-// holds as for writers.
+// not given costs nothing and one that is given finds its index. Changing an account locks its row, and is
+// answered when it is on the disk, as for writers.
 //
 //	SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
+//	       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
 //	       set_config('idle_in_transaction_session_timeout', '5s', false)
 func (q *Queries) ReaderSettings(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, readerSettings)

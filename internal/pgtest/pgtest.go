@@ -47,13 +47,15 @@ var shared struct {
 // databases counts the clones, for their names.
 var databases atomic.Int64
 
-// Main runs a package's tests, stops the server if one was started, and exits. Each test package with
-// databases calls it in its TestMain.
-func Main(m *testing.M) {
+// Main runs a package's tests, calls ends, which end what else the tests share, stops the server if one was started,
+// and exits. Each test package with databases calls it in its TestMain.
+func Main(m *testing.M, ends ...func() error) {
 	code := m.Run()
-	if err := stopShared(); err != nil {
-		fmt.Fprintln(os.Stderr, "pgtest:", err)
-		code = max(code, 1)
+	for _, end := range append(ends, stopShared) {
+		if err := end(); err != nil {
+			fmt.Fprintln(os.Stderr, "pgtest:", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }

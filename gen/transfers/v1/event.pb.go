@@ -89,7 +89,8 @@ func (Event_Type) EnumDescriptor() ([]byte, []int) {
 
 // An Event is one committed change. Every change is exactly one event, and all events are in one order, which is the same
 // for every reader and for ever: along an account it is the order in which its changes happened, and what a caller did
-// after it had an answer comes after what was answered.
+// after it had an answer comes after what was answered. Only a transfer that was refused for want of an account may come
+// after an account that was opened just then.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the event is in the order: give it as `after` to read on behind it. A decimal number that grows from event to

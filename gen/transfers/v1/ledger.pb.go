@@ -624,7 +624,7 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 // What GetStatus answers.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How much there is of each currency that has accounts, by code.
+	// How much there is of each currency that has accounts, by code; at most 1,000.
 	Totals []*CurrencyTotal `protobuf:"bytes,1,rep,name=totals,proto3" json:"totals,omitempty"`
 	// When the last proof was made, by any server or command. Unset: never.
 	CheckTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
@@ -719,7 +719,7 @@ type CurrencyTotal struct {
 	Currency string `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
 	// What all accounts but the currency's own equity account hold together.
 	Amount string `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
-	// The number of accounts, the equity account not counted; above 1,000,000 an estimate.
+	// The number of accounts, the equity account not counted; above 100,000 an estimate.
 	AccountCount  int64 `protobuf:"varint,3,opt,name=account_count,json=accountCount,proto3" json:"account_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -781,7 +781,8 @@ type GetActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How far back to count, 1 second to 1 hour. Default: 1 minute.
 	Window *durationpb.Duration `protobuf:"bytes,1,opt,name=window,proto3" json:"window,omitempty"`
-	// The length of a step, 1 second to 5 minutes; at most 120 steps. Default: 1 second, or the least that gives 120 steps.
+	// The length of a step, 1 second to 5 minutes, in whole seconds; at most 120 steps. Default: 1 second, or the least that
+	// gives no more steps.
 	Step          *durationpb.Duration `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -889,7 +890,7 @@ func (x *GetActivityResponse) GetStep() *durationpb.Duration {
 // What was made within a step of time.
 type ActivityStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the step begins.
+	// When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// How many transfers moved money.
 	SuccessCount int64 `protobuf:"varint,2,opt,name=success_count,json=successCount,proto3" json:"success_count,omitempty"`

@@ -154,7 +154,7 @@ type WebhookEndpoint struct {
 	Filter *EventFilter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Whether events are delivered.
 	Status WebhookEndpoint_Status `protobuf:"varint,5,opt,name=status,proto3,enum=transfers.v1.WebhookEndpoint_Status" json:"status,omitempty"`
-	// Every event up to here was delivered, or is among the deliveries that did not succeed at the first attempt.
+	// Every event up to here that passes the filter was delivered, or is among the deliveries.
 	Cursor string `protobuf:"bytes,6,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// How many deliveries are retried, or wait behind such ones.
 	PendingCount int64 `protobuf:"varint,7,opt,name=pending_count,json=pendingCount,proto3" json:"pending_count,omitempty"`
@@ -304,7 +304,7 @@ func (x *WebhookEndpoint) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A WebhookDelivery is an event that did not reach an endpoint at the first attempt.
+// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked for again.
 type WebhookDelivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event's cursor.
@@ -313,7 +313,7 @@ type WebhookDelivery struct {
 	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// Where the delivery is in its life.
 	Status WebhookDelivery_Status `protobuf:"varint,3,opt,name=status,proto3,enum=transfers.v1.WebhookDelivery_Status" json:"status,omitempty"`
-	// How often it was tried.
+	// How often it was tried, since it was dead or delivered if it was asked for again then.
 	Attempts int32 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// When it is tried next. Unset: when an earlier event is through, or never.
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
@@ -410,7 +410,7 @@ type CreateWebhookEndpointRequest struct {
 	// The endpoint's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
 	// when none is given.
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
-	// Where to post events: an http or https URL of at most 2,048 bytes, without user and password.
+	// Where to post events: an http or https URL of at most 2,048 bytes, without user, password and fragment.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	// What it is for, at most 200 characters.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
@@ -1198,9 +1198,9 @@ type RedeliverWebhookEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint's UUID.
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
-	// The first event's cursor.
+	// The event's cursor, or where the range begins, which need not be an event's.
 	FirstCursor string `protobuf:"bytes,2,opt,name=first_cursor,json=firstCursor,proto3" json:"first_cursor,omitempty"`
-	// The last event's cursor. Empty: only the first.
+	// Where the range ends, inclusive. Empty: only the event at first_cursor, whether or not it passes the filter.
 	LastCursor    string `protobuf:"bytes,3,opt,name=last_cursor,json=lastCursor,proto3" json:"last_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1262,7 +1262,7 @@ type RedeliverWebhookEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many events are delivered again.
 	Count int32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
-	// Where to go on, as first_cursor, when the range had more. Empty: it had not.
+	// Where to go on, as first_cursor, when the range had more or was long. Empty: that was all.
 	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -77,9 +77,11 @@ type LedgerServiceClient interface {
 	WatchTransfers(context.Context, *v1.WatchTransfersRequest) (*connect.ServerStreamForClient[v1.WatchTransfersResponse], error)
 	// Lists events, oldest first: the same as the streams, by page.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
-	// Says how the ledger is: how much of each currency there is, and how the last proof ended.
+	// Says how the ledger is: how much of each currency there is, and how the last proof ended. It may be called often:
+	// callers share what is read, which is some milliseconds old, on a large ledger up to a second.
 	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
-	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency.
+	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
+	// called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
 	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
 }
 
@@ -235,9 +237,11 @@ type LedgerServiceHandler interface {
 	WatchTransfers(context.Context, *v1.WatchTransfersRequest, *connect.ServerStream[v1.WatchTransfersResponse]) error
 	// Lists events, oldest first: the same as the streams, by page.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
-	// Says how the ledger is: how much of each currency there is, and how the last proof ended.
+	// Says how the ledger is: how much of each currency there is, and how the last proof ended. It may be called often:
+	// callers share what is read, which is some milliseconds old, on a large ledger up to a second.
 	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
-	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency.
+	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
+	// called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
 	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
 }
 

@@ -1,0 +1,164 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"internaltransfers/ledger"
+)
+
+const (
+	attemptTimeout = 15 * time.Second // of one attempt, with the reading of its answer
+	dialTimeout    = 5 * time.Second
+	answerBytesMax = 64 << 10 // of an answer's body that are read, so that its connection can be used again
+	headerBytesMax = 64 << 10
+	failureMax     = 200 // characters of why an attempt failed
+	userAgent      = "internaltransfers"
+)
+
+// SecretText spells a secret as receivers take it.
+func SecretText(secret []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(secret) }
+
+// MessageID is the webhook-id of the event at a position.
+func MessageID(position int64) string { return "evt_" + strconv.FormatInt(position, 10) }
+
+// A payload is the body of a message.
+type payload struct {
+	Type      string          `json:"type"`
+	Timestamp time.Time       `json:"timestamp"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// A sender posts events.
+type sender struct {
+	client *http.Client
+	encode func(*ledger.Event) ([]byte, error)
+}
+
+// newSender makes one that goes to no proxy and follows no redirect.
+func newSender(allowPrivate bool, encode func(*ledger.Event) ([]byte, error)) *sender {
+	return &sender{encode: encode, client: &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+		Transport: &http.Transport{
+			DialContext:            newDialer(allowPrivate).DialContext,
+			TLSHandshakeTimeout:    dialTimeout,
+			MaxIdleConns:           1024,
+			MaxIdleConnsPerHost:    freshMax + triedMax,
+			IdleConnTimeout:        time.Minute,
+			MaxResponseHeaderBytes: headerBytesMax,
+			DisableCompression:     true, // so that what is read is no more than what came
+			ForceAttemptHTTP2:      true,
+		},
+	}}
+}
+
+// close closes the connections that nobody uses.
+func (s *sender) close() { s.client.CloseIdleConnections() }
+
+// send posts an event once. It answers why that failed; empty: it did not. gone: the endpoint wants no more events.
+func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *ledger.Event) (failure string, gone bool) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	request, err := s.request(ctx, to, secrets, e)
+	if err != nil {
+		return failureText(err), false
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return failureText(err), false
+	}
+	defer func() { _ = response.Body.Close() }()
+	// How the answer goes on does not matter: its status has come.
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, answerBytesMax))
+	if response.StatusCode >= 200 && response.StatusCode <= 299 {
+		return "", false
+	}
+	return fmt.Sprintf("the answer had status %d", response.StatusCode), response.StatusCode == http.StatusGone
+}
+
+// request makes the message of an event, signed with each secret.
+func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *ledger.Event) (*http.Request, error) {
+	data, err := s.encode(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode the event: %w", err)
+	}
+	body, err := json.Marshal(payload{
+		Type:      strings.ReplaceAll(strings.ToLower(string(e.Type)), "_", "."),
+		Timestamp: e.Time.UTC(), Data: data,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode the event: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	id, now := MessageID(e.Position), time.Now() // the receiver compares it with its own clock
+	signatures := make([]string, 0, len(secrets))
+	for _, secret := range secrets {
+		signer, err := standardwebhooks.NewWebhookRaw(secret)
+		if err != nil {
+			return nil, err
+		}
+		signature, err := signer.Sign(id, now, body)
+		if err != nil {
+			return nil, err
+		}
+		signatures = append(signatures, signature)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", userAgent)
+	request.Header.Set(standardwebhooks.HeaderWebhookID, id)
+	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	request.Header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
+	return request, nil
+}
+
+// failureText says why an attempt failed, in one short line that can be stored. It has no address but what the URL says.
+func failureText(err error) string {
+	var (
+		wrapped *url.Error
+		dns     *net.DNSError
+		op      *net.OpError
+	)
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // without the URL, which is known and may have secrets of its own
+	}
+	switch {
+	case errors.Is(err, errPrivate):
+		return errPrivate.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "there was no answer in time"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "the host is not known"
+	case errors.As(err, &dns):
+		return "the host's name could not be resolved"
+	case errors.As(err, &op) && op.Timeout():
+		return "there was no answer in time"
+	case errors.As(err, &op):
+		err = op.Err
+	}
+	text := []rune(strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, err.Error()), "?"))
+	return string(text[:min(len(text), failureMax)])
+}

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"internaltransfers/web"
+)
+
+// consolePolicy is the Content-Security-Policy of the console: everything comes from us, and nothing is inline. Only
+// pictures may come from elsewhere, because the pictures of accounts are URLs that people gave.
+const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	"img-src 'self' data: https: http:; font-src 'self'; manifest-src 'self'; object-src 'none'; base-uri 'none'; " +
+	"form-action 'self'; frame-ancestors 'none'"
+
+// consoleTypes are the types of the files that the console is made of. The machine's own table may have others.
+var consoleTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+// A consoleFile is a file of the console as it is sent.
+type consoleFile struct {
+	contentType string
+	plain       []byte
+	zipped      []byte // by gzip; nil where that is not smaller
+	tag         string // the entity tag of plain, without quotes
+}
+
+// consoleFiles are the console's files by URL path. They are compressed once for all, by whoever asks first.
+var consoleFiles = sync.OnceValue(func() map[string]*consoleFile {
+	files := make(map[string]*consoleFile)
+	console := web.Console()
+	err := fs.WalkDir(console, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(console, name)
+		if err != nil {
+			return err
+		}
+		files["/"+name] = newConsoleFile(name, content)
+		return nil
+	})
+	if err != nil {
+		panic(err) // the files are within the program
+	}
+	return files
+})
+
+func newConsoleFile(name string, content []byte) *consoleFile {
+	sum := sha256.Sum256(content)
+	file := &consoleFile{contentType: consoleTypes[path.Ext(name)], plain: content, tag: hex.EncodeToString(sum[:16])}
+	if file.contentType == "" {
+		file.contentType = mime.TypeByExtension(path.Ext(name))
+	}
+	var zipped bytes.Buffer
+	w, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+	if err != nil {
+		panic(err) // the level is a constant, and right
+	}
+	// A bytes.Buffer takes all that is written to it.
+	_, _ = w.Write(content)
+	_ = w.Close()
+	if zipped.Len() < len(content) {
+		file.zipped = zipped.Bytes()
+	}
+	return file
+}
+
+// withConsole shows the console to those who read what next does not answer: its files under their names, and its page
+// under every other path that a browser opens, because which pages there are the console knows itself.
+func withConsole(next *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if _, pattern := next.Handler(r); pattern != "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		file := consoleFiles()[r.URL.Path]
+		if file == nil && isConsolePage(r) {
+			file = consoleFiles()["/index.html"]
+		}
+		if file == nil {
+			http.NotFound(w, r)
+			return
+		}
+		file.serve(w, r)
+	})
+}
+
+// isConsolePage says whether a browser opens a page. A path with a dot is that of a file, or of an RPC: those that do
+// not exist are not found.
+func isConsolePage(r *http.Request) bool {
+	return r.URL.Path == "/" ||
+		!strings.Contains(r.URL.Path, ".") && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// serve sends the file, or that the client's copy is current: it is asked each time, because names never change.
+func (f *consoleFile) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Vary", "Accept, Accept-Encoding")
+	h.Set("Content-Security-Policy", consolePolicy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	content, tag := f.plain, f.tag
+	if f.zipped != nil && acceptsGzip(r) {
+		content, tag = f.zipped, f.tag+"-gzip"
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("ETag", `"`+tag+`"`)
+	// It answers If-None-Match, HEAD and ranges.
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// acceptsGzip says whether the client takes gzip. A weight of zero says that it does not.
+func acceptsGzip(r *http.Request) bool {
+	for _, offer := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		coding, weight, _ := strings.Cut(offer, ";")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			weight = strings.ReplaceAll(weight, " ", "")
+			return strings.Trim(weight, "0.") != "q="
+		}
+	}
+	return false
+}
