@@ -1,0 +1,32 @@
+import { type Transfer, Transfer_Kind, Transfer_Status } from "internaltransfers-client";
+import { compareDecimals, subtractDecimals } from "../../lib/money";
+
+/** What can be done about a transfer. */
+export type Action = "capture" | "void" | "reverse";
+
+/** An action as a button. */
+export interface Offer {
+  action: Action;
+  label: string;
+  kind: "primary" | "plain" | "danger";
+}
+
+/** What can be done about this one as it is now. */
+export function actionsOf(t: Transfer): Offer[] {
+  if (t.status === Transfer_Status.INIT) {
+    if (t.kind === Transfer_Kind.SCHEDULED)
+      return [{ action: "void", label: "Cancel transfer", kind: "danger" }];
+    return [
+      { action: "capture", label: "Capture", kind: "primary" },
+      { action: "void", label: "Void", kind: "danger" },
+    ];
+  }
+  const moves = [Transfer_Kind.TRANSFER, Transfer_Kind.CAPTURE, Transfer_Kind.EXECUTION].includes(t.kind);
+  if (t.status !== Transfer_Status.SUCCESS || !moves || compareDecimals(reversible(t), "0") <= 0) return [];
+  return [{ action: "reverse", label: "Reverse", kind: "plain" }];
+}
+
+/** What is left to be moved back. */
+export function reversible(t: Transfer): string {
+  return t.reversedAmount === undefined ? t.amount : subtractDecimals(t.amount, t.reversedAmount);
+}
