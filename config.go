@@ -54,6 +54,7 @@ type serveConfig struct {
 	WorkerBatch     int           `env:"WORKER_BATCH" default:"100" help:"The most items of a kind that a worker settles at a time. Default: ${default}."`
 	WorkerInterval  time.Duration `env:"WORKER_INTERVAL" default:"1s" help:"The longest until a worker looks again what is due. Default: ${default}."`
 	BatchTimeout    time.Duration `env:"BATCH_TIMEOUT" default:"10s" help:"The longest that a batch may take, retries included. Default: ${default}."`
+	WatchersMax     int           `env:"WATCHERS_MAX" default:"4096" help:"How many streams of events there may be at a time; calls beyond that are refused as resource_exhausted. Default: ${default}."`
 	ProfileCache    int           `env:"PROFILE_CACHE_SIZE" default:"100000" help:"How many profiles of accounts are kept in memory, with up to 1 KiB each on average; 0: none. It takes a database connection for itself. Default: ${default}."`
 	Demo            bool          `env:"DEMO" help:"Fill a fresh ledger with a little economy and keep it moving, for trying things out; go on with one that was filled so. A ledger with other data is refused. Default: off."`
 	PrivateWebhooks bool          `env:"WEBHOOK_ALLOW_PRIVATE" help:"Let webhook endpoints be in private networks, this machine included. Default: they are refused, and so is what a name leads to."`
@@ -79,6 +80,7 @@ func (c *serveConfig) Validate() error {
 		{"--worker-batch", int64(c.WorkerBatch), 1, 1000},
 		{"--worker-interval (ms)", c.WorkerInterval.Milliseconds(), 10, 3_600_000},
 		{"--queue-max", int64(c.QueueMax), 1, 1 << 24},
+		{"--watchers-max", int64(c.WatchersMax), 1, 1 << 20},
 		{"--profile-cache", int64(c.ProfileCache), 0, 1 << 24},
 	} {
 		if limit.value < limit.from || limit.value > limit.to {

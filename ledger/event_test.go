@@ -372,3 +372,27 @@ func TestFollowEnds(t *testing.T) {
 		t.Error("a closed ledger is followed")
 	}
 }
+
+// More followers than a server may have are refused, and may come when others have left.
+func TestFollowersMax(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	l := openLedger(t, ledger.Config{FollowersMax: 1, Heartbeat: time.Millisecond})
+	heard := errors.New("a heartbeat")
+	follow := func(f func() error) error {
+		return l.Follow(ctx, 0, nil, func([]*ledger.Event, int64) error { return f() })
+	}
+	err := follow(func() error {
+		var overloaded *ledger.OverloadedError
+		if err := follow(func() error { return heard }); !errors.As(err, &overloaded) {
+			t.Errorf("one too many: %v", err)
+		}
+		return heard
+	})
+	if !errors.Is(err, heard) {
+		t.Error(err)
+	}
+	if err := follow(func() error { return heard }); !errors.Is(err, heard) {
+		t.Errorf("after the other has left: %v", err)
+	}
+}

@@ -111,13 +111,20 @@ func watch(
 ) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(watches, func() {
+	told := make(chan struct{})
+	stop := context.AfterFunc(watches, func() {
+		defer close(told)
 		cancel(ledger.ErrClosed)
 		// A client that takes nothing is not waited for long.
 		if control := callOf(ctx).control; control != nil {
 			_ = control.SetWriteDeadline(time.Now().Add(lastWordTime)) // as in limitWrites
 		}
-	})()
+	})
+	defer func() {
+		if !stop() {
+			<-told // the connection is ours only until we return
+		}
+	}()
 	err := l.Follow(ctx, after, filter, func(events []*ledger.Event, position int64) error {
 		if len(events) == 0 {
 			return send(nil, cursorText(position))

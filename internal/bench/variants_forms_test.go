@@ -63,7 +63,7 @@ func newMoves(accounts []uuid.UUID, n int, hot bool) *moves {
 		for from == to {
 			to = 1 + rand.IntN(len(accounts)-1)
 		}
-		r.TransferIDs = append(r.TransferIDs, uuid.New())
+		r.Positions, r.TransferIDs = append(r.Positions, 0), append(r.TransferIDs, uuid.New())
 		r.FromAccountIDs = append(r.FromAccountIDs, accounts[from])
 		r.ToAccountIDs = append(r.ToAccountIDs, accounts[to])
 		r.Amounts = append(r.Amounts, decimal.New(1+rand.Int64N(100), -2))
