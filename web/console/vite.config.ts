@@ -7,7 +7,7 @@ const server = process.env.SERVER ?? "http://localhost:9091";
 export default defineConfig({
   plugins: [react()],
   // The client is compiled with the console, from its source.
-  resolve: { conditions: ["source", "module", "browser", "import", "default"] },
+  resolve: { conditions: ["internaltransfers-source", "module", "browser", "import", "default"] },
   css: { modules: { generateScopedName: "[name]-[local]" } },
   build: {
     // What these know needs no translation: light-dark(), nested CSS, :has().

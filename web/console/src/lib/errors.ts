@@ -80,7 +80,7 @@ const reasons: Record<
     "The paying account has made as many transfers within a rolling window as it may.",
   ],
   GROUP_FAILED: ["Group failed", "Another transfer of the same all-or-none group was refused."],
-  VOIDED: ["Released", "It was released or cancelled before any money moved."],
+  VOIDED: ["Released", "It was released or cancelled. What was captured before stays moved."],
 };
 
 /** The name of a reason: INSUFFICIENT_FUNDS. */
