@@ -76,6 +76,9 @@ func (m *mirror) hear(e *ledger.Event) {
 		}
 		m.transfers[e.Transfer.ID] = e.Transfer
 		m.reserve(e.Transfer, open(e.Transfer).Sub(open(before)))
+		if before.Status == ledger.TransferInit && e.Transfer.Version != before.Version+1 {
+			m.complain("%d: transfer %s has version %d after %d", e.Position, e.Transfer.ID, e.Transfer.Version, before.Version)
+		}
 		if before.Status != ledger.TransferInit && before.Status != e.Transfer.Status {
 			m.complain("%d: transfer %s was %s and becomes %s", e.Position, e.Transfer.ID, before.Status, e.Transfer.Status)
 		}
@@ -88,10 +91,12 @@ func (m *mirror) hear(e *ledger.Event) {
 func (m *mirror) made(e *ledger.Event) {
 	t := e.Transfer
 	from, to := m.account(t.From), m.account(t.To)
-	if t.Status == ledger.TransferInit {
+	switch t.Status {
+	case ledger.TransferInit:
 		m.reserve(t, open(t))
-	} else if t.Status == ledger.TransferSuccess {
+	case ledger.TransferSuccess:
 		from.balance, to.balance = from.balance.Sub(t.Amount), to.balance.Add(t.Amount)
+	default: // refused, it does nothing
 	}
 	for _, side := range []struct {
 		id      uuid.UUID
