@@ -7,26 +7,28 @@ INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amo
                       deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
                       update_time, reference, metadata)
 OVERRIDING SYSTEM VALUE
-SELECT n.transfer_id, n.numbered, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
        n.status = 'INIT',
        nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
        nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), @create_time, @create_time, n.reference, n.metadata
-FROM (SELECT CASE WHEN r.position = 0 THEN nextval('transfer_position_seq') ELSE r.position END AS numbered, r.*
-FROM (SELECT unnest(@positions::bigint[]) AS position,
-             unnest(@transfer_ids::uuid[]) AS transfer_id,
-             unnest(@from_account_ids::uuid[]) AS from_account_id,
-             unnest(@to_account_ids::uuid[]) AS to_account_id,
-             unnest(@amounts::numeric[]) AS amount,
-             unnest(@currencies::text[]) AS currency,
-             unnest(@asked_currencies::text[]) AS asked_currency,
-             unnest(@statuses::text[]) AS status,
-             unnest(@error_reasons::text[]) AS error_reason,
-             unnest(@from_balances::text[]) AS from_balance,
-             unnest(@to_balances::text[]) AS to_balance,
-             unnest(@from_sequences::bigint[]) AS from_sequence,
-             unnest(@to_sequences::bigint[]) AS to_sequence,
-             unnest(@reference_texts::text[]) AS reference,
-             unnest(@metadatas::jsonb[]) AS metadata) AS r) AS n
+FROM (SELECT CASE WHEN r.place = 0 THEN nextval('transfer_position_seq') ELSE r.place END AS position,
+             r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status,
+             r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
+      FROM (SELECT unnest(@positions::bigint[]) AS place,
+                   unnest(@transfer_ids::uuid[]) AS transfer_id,
+                   unnest(@from_account_ids::uuid[]) AS from_account_id,
+                   unnest(@to_account_ids::uuid[]) AS to_account_id,
+                   unnest(@amounts::numeric[]) AS amount,
+                   unnest(@currencies::text[]) AS currency,
+                   unnest(@asked_currencies::text[]) AS asked_currency,
+                   unnest(@statuses::text[]) AS status,
+                   unnest(@error_reasons::text[]) AS error_reason,
+                   unnest(@from_balances::text[]) AS from_balance,
+                   unnest(@to_balances::text[]) AS to_balance,
+                   unnest(@from_sequences::bigint[]) AS from_sequence,
+                   unnest(@to_sequences::bigint[]) AS to_sequence,
+                   unnest(@reference_texts::text[]) AS reference,
+                   unnest(@metadatas::jsonb[]) AS metadata) AS r) AS n
 ORDER BY n.transfer_id;
 
 -- TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for due_time and

@@ -862,26 +862,28 @@ INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amo
                       deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
                       update_time, reference, metadata)
 OVERRIDING SYSTEM VALUE
-SELECT n.transfer_id, n.numbered, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
        n.status = 'INIT',
        nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
        nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
-FROM (SELECT CASE WHEN r.position = 0 THEN nextval('transfer_position_seq') ELSE r.position END AS numbered, r.position, r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status, r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
-FROM (SELECT unnest($2::bigint[]) AS position,
-             unnest($3::uuid[]) AS transfer_id,
-             unnest($4::uuid[]) AS from_account_id,
-             unnest($5::uuid[]) AS to_account_id,
-             unnest($6::numeric[]) AS amount,
-             unnest($7::text[]) AS currency,
-             unnest($8::text[]) AS asked_currency,
-             unnest($9::text[]) AS status,
-             unnest($10::text[]) AS error_reason,
-             unnest($11::text[]) AS from_balance,
-             unnest($12::text[]) AS to_balance,
-             unnest($13::bigint[]) AS from_sequence,
-             unnest($14::bigint[]) AS to_sequence,
-             unnest($15::text[]) AS reference,
-             unnest($16::jsonb[]) AS metadata) AS r) AS n
+FROM (SELECT CASE WHEN r.place = 0 THEN nextval('transfer_position_seq') ELSE r.place END AS position,
+             r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status,
+             r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
+      FROM (SELECT unnest($2::bigint[]) AS place,
+                   unnest($3::uuid[]) AS transfer_id,
+                   unnest($4::uuid[]) AS from_account_id,
+                   unnest($5::uuid[]) AS to_account_id,
+                   unnest($6::numeric[]) AS amount,
+                   unnest($7::text[]) AS currency,
+                   unnest($8::text[]) AS asked_currency,
+                   unnest($9::text[]) AS status,
+                   unnest($10::text[]) AS error_reason,
+                   unnest($11::text[]) AS from_balance,
+                   unnest($12::text[]) AS to_balance,
+                   unnest($13::bigint[]) AS from_sequence,
+                   unnest($14::bigint[]) AS to_sequence,
+                   unnest($15::text[]) AS reference,
+                   unnest($16::jsonb[]) AS metadata) AS r) AS n
 ORDER BY n.transfer_id
 `
 
@@ -913,26 +915,28 @@ type TransfersInsertParams struct {
 //	                      deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
 //	                      update_time, reference, metadata)
 //	OVERRIDING SYSTEM VALUE
-//	SELECT n.transfer_id, n.numbered, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
+//	SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
 //	       n.status = 'INIT',
 //	       nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
 //	       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
-//	FROM (SELECT CASE WHEN r.position = 0 THEN nextval('transfer_position_seq') ELSE r.position END AS numbered, r.position, r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status, r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
-//	FROM (SELECT unnest($2::bigint[]) AS position,
-//	             unnest($3::uuid[]) AS transfer_id,
-//	             unnest($4::uuid[]) AS from_account_id,
-//	             unnest($5::uuid[]) AS to_account_id,
-//	             unnest($6::numeric[]) AS amount,
-//	             unnest($7::text[]) AS currency,
-//	             unnest($8::text[]) AS asked_currency,
-//	             unnest($9::text[]) AS status,
-//	             unnest($10::text[]) AS error_reason,
-//	             unnest($11::text[]) AS from_balance,
-//	             unnest($12::text[]) AS to_balance,
-//	             unnest($13::bigint[]) AS from_sequence,
-//	             unnest($14::bigint[]) AS to_sequence,
-//	             unnest($15::text[]) AS reference,
-//	             unnest($16::jsonb[]) AS metadata) AS r) AS n
+//	FROM (SELECT CASE WHEN r.place = 0 THEN nextval('transfer_position_seq') ELSE r.place END AS position,
+//	             r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status,
+//	             r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
+//	      FROM (SELECT unnest($2::bigint[]) AS place,
+//	                   unnest($3::uuid[]) AS transfer_id,
+//	                   unnest($4::uuid[]) AS from_account_id,
+//	                   unnest($5::uuid[]) AS to_account_id,
+//	                   unnest($6::numeric[]) AS amount,
+//	                   unnest($7::text[]) AS currency,
+//	                   unnest($8::text[]) AS asked_currency,
+//	                   unnest($9::text[]) AS status,
+//	                   unnest($10::text[]) AS error_reason,
+//	                   unnest($11::text[]) AS from_balance,
+//	                   unnest($12::text[]) AS to_balance,
+//	                   unnest($13::bigint[]) AS from_sequence,
+//	                   unnest($14::bigint[]) AS to_sequence,
+//	                   unnest($15::text[]) AS reference,
+//	                   unnest($16::jsonb[]) AS metadata) AS r) AS n
 //	ORDER BY n.transfer_id
 func (q *Queries) TransfersInsert(ctx context.Context, db DBTX, arg TransfersInsertParams) error {
 	_, err := db.Exec(ctx, transfersInsert,
