@@ -116,7 +116,7 @@ func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog
 	address := listener.Addr().String()
 	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", l.Database()))
 	if c.LogFormat == "text" {
-		fmt.Fprintf(os.Stderr, "\nTry it:\n  curl -X POST http://%s/api/v1/account/create -H 'Content-Type: application/json' "+
+		fmt.Fprintf(os.Stderr, "\nOpen http://%[1]s in a browser, or try:\n  curl -X POST http://%[1]s/api/v1/account/create -H 'Content-Type: application/json' "+
 			"-d '{\"initial_balance\": 100.0}'\n\n", address)
 	}
 	err = s.Serve(ctx, listener)
