@@ -91,14 +91,14 @@ func (f *feed) close() {
 	f.readers.Wait()
 }
 
-// join answers what is read for followers, begun if this is the first.
-func (f *feed) join() (*reading, error) {
+// join answers what is read for followers, begun if this is the first. Who must is let in however many there are.
+func (f *feed) join(must bool) (*reading, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, ErrClosed
 	}
-	if f.followers.Load() >= int64(f.ledger.config.FollowersMax) {
+	if !must && f.followers.Load() >= int64(f.ledger.config.FollowersMax) {
 		return nil, &OverloadedError{RetryAfter: followersWait, What: "readers of events"}
 	}
 	f.followers.Add(1)

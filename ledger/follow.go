@@ -13,10 +13,21 @@ import (
 // given everything. When there was nothing to give for Config.Heartbeat, f is called without events. It may change and
 // keep the slice, not the events.
 //
-// It ends with the error of f or ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is; with
+// It ends with an OverloadedError when there are Config.FollowersMax others; with the error of f or ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is; with
 // ErrSlow when f, having caught up, falls behind by more events than are kept. The follower may go on from the last position, with
 // nothing missed, now or much later.
 func (l *Ledger) Follow(ctx context.Context, after int64, filter *EventFilter, f func(events []*Event, position int64) error) error {
+	return l.follow(ctx, after, filter, f, false)
+}
+
+// FollowWebhook is Follow for the holder of an endpoint, which other followers do not keep out: endpoints are few.
+func (l *Ledger) FollowWebhook(ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error) error {
+	return l.follow(ctx, after, filter, f, true)
+}
+
+func (l *Ledger) follow(
+	ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error, must bool,
+) error {
 	s, err := l.feed.horizon.look(ctx)
 	if err != nil {
 		return err
@@ -24,7 +35,7 @@ func (l *Ledger) Follow(ctx context.Context, after int64, filter *EventFilter, f
 	if err := checkPosition(after, s.last); err != nil {
 		return err
 	}
-	r, err := l.feed.join()
+	r, err := l.feed.join(must)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ type Ledger struct {
 	batcher    *batcher
 	workers    workers
 	feed       *feed
+	searches   chan struct{} // has an item for each search at work
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
@@ -93,7 +94,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
-	l.feed = newFeed(l)
+	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}

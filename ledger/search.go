@@ -17,12 +17,22 @@ const (
 	fewNames = 5000
 )
 
+// searchesMax is how many searches there are at a time, each with one of ReadConns; others wait.
+const searchesMax = 2
+
 // accountRows reads a page of ListAccounts with its filter, before a place in the list.
 func (l *Ledger) accountRows(ctx context.Context, f AccountFilter, before *place, limit int32) ([]db.AccountListRow, error) {
 	if f.Search == "" {
 		return l.queries.AccountList(ctx, l.readers, db.AccountListParams{
 			BeforeTime: before.Time, BeforeID: before.ID, Currency: f.Currency, Status: string(f.Status), RowLimit: limit,
 		})
+	}
+	// Some words make the database look at many names, and the others who read are not to wait for that.
+	select {
+	case l.searches <- struct{}{}:
+		defer func() { <-l.searches }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	words, err := l.queries.SearchWords(ctx, l.readers, f.Search)
 	if err != nil {

@@ -82,6 +82,8 @@ func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
 
 // WebhookBacklog answers how many deliveries of an endpoint are pending, and the accounts that they are about.
 func (l *Ledger) WebhookBacklog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ErrUnavailable)
+	defer cancel()
 	if pending, err = l.queries.WebhookPendingCount(ctx, l.readers, id); err != nil {
 		return 0, nil, readError(ctx, "count pending deliveries", err)
 	}
@@ -108,6 +110,8 @@ type DueDelivery struct {
 // DueDeliveries answers deliveries of an endpoint that are to be tried now, the longest due first, at most limit, and none
 // of those under way.
 func (l *Ledger) DueDeliveries(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ErrUnavailable)
+	defer cancel()
 	rows, err := l.queries.WebhookDeliveriesDue(ctx, l.readers, db.WebhookDeliveriesDueParams{
 		EndpointID: id, UnderWay: append([]int64{}, underWay...), RowLimit: int32(limit),
 	})
@@ -158,6 +162,8 @@ type TriedDelivery struct {
 // still have pending deliveries, and how many deliveries are pending more than before. The error is ErrWebhookLost when
 // the holder no longer holds the endpoint in this version.
 func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ErrUnavailable)
+	defer cancel()
 	if len(r.Stored) == 0 && len(r.Tried) == 0 {
 		return nil, 0, l.advanceWebhook(ctx, l.readers, r)
 	}

@@ -16,7 +16,7 @@ CREATE TABLE webhook_endpoint (
     old_secret             bytea,
     old_secret_expire_time timestamptz,
     cursor_position        bigint      NOT NULL,
-    -- Grows with each change that a call makes: who delivers begins anew with the new one.
+    -- Grows with each change that a call makes, and with each new lease: who delivers by an older one is out of date.
     version                bigint      NOT NULL DEFAULT 1,
     -- Who delivers, and until when it does so if it is not heard of again; NULL: nobody.
     holder                 uuid,

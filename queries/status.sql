@@ -59,11 +59,12 @@ LIMIT @row_limit;
 -- name: SearchWords :one
 SELECT tsvector_to_array(search_words(@text))::text[] AS words;
 
--- SearchCount counts the names with the words, a tsquery, that accounts have or had; no more than row_limit.
+-- SearchCount counts the accounts whose names have the words, a tsquery; no more than row_limit.
 -- name: SearchCount :one
 SELECT count(*)
 FROM (SELECT c.position
       FROM account_change AS c
+      JOIN account AS a ON a.account_id = c.account_id AND a.display_name = c.display_name
       WHERE search_words(c.display_name) @@ (@words::text)::tsquery AND c.display_name <> ''
       LIMIT @row_limit) AS k;
 

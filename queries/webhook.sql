@@ -93,6 +93,7 @@ WHERE e.endpoint_id = k.endpoint_id;
 -- name: WebhooksClaim :exec
 UPDATE webhook_endpoint AS e
 SET holder = @holder::uuid,
+    version = e.version + 1, -- what holds it by an earlier lease, of the same holder too, is out of date
     lease_expire_time = ledger_now() + @lease::interval
 FROM (SELECT w.endpoint_id
       FROM webhook_endpoint AS w

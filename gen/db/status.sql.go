@@ -420,6 +420,7 @@ const searchCount = `-- name: SearchCount :one
 SELECT count(*)
 FROM (SELECT c.position
       FROM account_change AS c
+      JOIN account AS a ON a.account_id = c.account_id AND a.display_name = c.display_name
       WHERE search_words(c.display_name) @@ ($1::text)::tsquery AND c.display_name <> ''
       LIMIT $2) AS k
 `
@@ -429,11 +430,12 @@ type SearchCountParams struct {
 	RowLimit int32
 }
 
-// SearchCount counts the names with the words, a tsquery, that accounts have or had; no more than row_limit.
+// SearchCount counts the accounts whose names have the words, a tsquery; no more than row_limit.
 //
 //	SELECT count(*)
 //	FROM (SELECT c.position
 //	      FROM account_change AS c
+//	      JOIN account AS a ON a.account_id = c.account_id AND a.display_name = c.display_name
 //	      WHERE search_words(c.display_name) @@ ($1::text)::tsquery AND c.display_name <> ''
 //	      LIMIT $2) AS k
 func (q *Queries) SearchCount(ctx context.Context, db DBTX, arg SearchCountParams) (int64, error) {

@@ -860,6 +860,7 @@ func (q *Queries) WebhookUpdate(ctx context.Context, db DBTX, arg WebhookUpdateP
 const webhooksClaim = `-- name: WebhooksClaim :exec
 UPDATE webhook_endpoint AS e
 SET holder = $1::uuid,
+    version = e.version + 1, -- what holds it by an earlier lease, of the same holder too, is out of date
     lease_expire_time = ledger_now() + $2::interval
 FROM (SELECT w.endpoint_id
       FROM webhook_endpoint AS w
@@ -881,6 +882,7 @@ type WebhooksClaimParams struct {
 //
 //	UPDATE webhook_endpoint AS e
 //	SET holder = $1::uuid,
+//	    version = e.version + 1, -- what holds it by an earlier lease, of the same holder too, is out of date
 //	    lease_expire_time = ledger_now() + $2::interval
 //	FROM (SELECT w.endpoint_id
 //	      FROM webhook_endpoint AS w

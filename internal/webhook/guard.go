@@ -15,8 +15,9 @@ import (
 
 // guardian knows the addresses that belong to nobody on the Internet, as IANA's registries of special purpose addresses
 // list them: private, shared, loopback, link-local (where clouds have their metadata), multicast, and those that carry
-// another address inside, such as IPv4-mapped, NAT64 and 6to4 ones.
-var guardian = ssrf.New(ssrf.WithAnyPort())
+// another address inside, such as IPv4-mapped, NAT64 and 6to4 ones. One looks public, but in Azure leads to the machine's
+// host.
+var guardian = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
 
 // errPrivate is the error of a connection to where the server must not go.
 var errPrivate = errors.New("the host is in a private network")

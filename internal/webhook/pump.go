@@ -186,10 +186,16 @@ func (p *pump) deliver(ctx context.Context) (err error) {
 }
 
 // follow takes events from the ledger, and waits until the pump has room for them.
-func (p *pump) follow(ctx context.Context) error {
+func (p *pump) follow(ctx context.Context) (err error) {
+	defer func() {
+		// A bug, which must not take down the process.
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
 	position := p.endpoint.Cursor
 	for {
-		err := p.deliverer.ledger.Follow(ctx, position, &p.endpoint.Filter, func(events []*ledger.Event, at int64) error {
+		err := p.deliverer.ledger.FollowWebhook(ctx, position, &p.endpoint.Filter, func(events []*ledger.Event, at int64) error {
 			select {
 			case p.batches <- batch{events, at}:
 				position = at

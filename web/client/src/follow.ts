@@ -23,7 +23,7 @@ export type StreamState =
 
 /** Where a reader is in a stream. `follow` keeps it up to date, so that another `follow` can go on from there. */
 export interface Place {
-  /** The cursor of the last message; empty: begin with what happens from now on. */
+  /** The cursor of the last message that was taken; empty: begin with what happens from now on. One whose taking failed comes again. */
   cursor: string;
   /** When the last message came, in milliseconds since 1970. */
   seen: number;
@@ -123,11 +123,12 @@ async function readOnce<M extends StreamMessage>(
       }
       if (next.done) return new ConnectError("the stream ended", Code.Unavailable);
       const begins = place.cursor === "";
-      place.cursor = next.value.cursor;
       place.seen = Date.now();
       if (first) onLive();
       first = false;
       await onMessage(next.value, begins);
+      // Only now: what was not taken comes again.
+      place.cursor = next.value.cursor;
     }
   } finally {
     signal.removeEventListener("abort", end);
