@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"internaltransfers/internal/localpg"
+	"internaltransfers/internal/pgdb"
 	"internaltransfers/ledger"
 	"internaltransfers/migrations"
 )
@@ -49,7 +50,7 @@ type migrateCommand struct {
 
 // Run brings the database to the newest schema.
 func (c *migrateCommand) Run(ctx context.Context) error {
-	return c.withDatabase(ctx, c.logger(), func(context.Context, string) error { return nil })
+	return c.withDatabase(ctx, c.logger(), func(context.Context, pgdb.Target) error { return nil })
 }
 
 type checkCommand struct {
@@ -62,8 +63,8 @@ type checkCommand struct {
 // Run proves every invariant and prints each with its figures, and on standard error what it is about to prove.
 func (c *checkCommand) Run(ctx context.Context) error {
 	logger := c.logger()
-	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
-		l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: url, Logger: logger})
+	return c.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
+		l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: target.URL, Schema: target.Schema, Logger: logger})
 		if err != nil {
 			return err
 		}
@@ -88,11 +89,11 @@ func (c *checkCommand) Run(ctx context.Context) error {
 	})
 }
 
-// withDatabase calls f with the URL of a database that has the newest schema: the configured one, or that of a private
+// withDatabase calls f with a ledger's place, brought to the newest version: the configured one, or that of a private
 // PostgreSQL, which is started before and stopped after. f's context also ends when that server dies.
-func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, f func(context.Context, string) error) error {
-	url := c.DatabaseURL
-	if url == "" {
+func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, f func(context.Context, pgdb.Target) error) error {
+	target := pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}
+	if target.URL == "" {
 		dir := c.DataDir
 		if dir == "" {
 			var err error
@@ -104,7 +105,7 @@ func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, 
 		if err != nil {
 			return err
 		}
-		url = postgres.URL()
+		target.URL = postgres.URL()
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
@@ -112,21 +113,53 @@ func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, 
 			<-postgres.Done()
 			cancel()
 		}()
-		err = migrateAnd(ctx, url, logger, f)
+		err = migrateAnd(ctx, target, logger, f)
 		stopCtx, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancelStop()
 		return errors.Join(err, postgres.Err(), postgres.Stop(stopCtx))
 	}
-	return migrateAnd(ctx, url, logger, f)
+	return migrateAnd(ctx, target, logger, f)
 }
 
-func migrateAnd(ctx context.Context, url string, logger *slog.Logger, f func(context.Context, string) error) error {
-	applied, err := migrations.Up(ctx, url, logger)
+func migrateAnd(ctx context.Context, target pgdb.Target, logger *slog.Logger, f func(context.Context, pgdb.Target) error) error {
+	database, err := pgdb.Open(ctx, target, pgdb.Migrating)
 	if err != nil {
 		return err
 	}
-	if len(applied) > 0 {
-		logger.InfoContext(ctx, "migrated", slog.Any("applied", applied))
+	if err := migrate(ctx, database, logger); err != nil {
+		return err
 	}
-	return f(ctx, url)
+	return f(ctx, database.Target())
+}
+
+// migrate brings the ledger to the newest version. A ledger that is there already is left alone, so that a role that may
+// not change the schema can serve it. One of a newer program is refused: this one does not know its rules.
+func migrate(ctx context.Context, database *pgdb.Database, logger *slog.Logger) (err error) {
+	db := database.SQL(pgdb.Migrating)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	newest, err := migrations.Newest()
+	if err != nil {
+		return err
+	}
+	if database.HasLedger() {
+		version, err := migrations.Version(ctx, db)
+		switch {
+		case err != nil:
+			return err
+		case version > newest:
+			return &pgdb.RefusedError{
+				Found:  fmt.Sprintf("the ledger in schema %s has version %d", database.Schema(), version),
+				Wanted: fmt.Sprintf("%d or older", newest),
+				Fix:    "Run the newer program that migrated it.",
+			}
+		case version == newest:
+			return nil
+		}
+	}
+	applied, err := migrations.Up(ctx, db, database.Schema(), logger)
+	if err != nil {
+		return fmt.Errorf("%w (the owner of the schema may run: internaltransfers migrate)", err)
+	}
+	logger.InfoContext(ctx, "migrated", slog.String("database", database.String()), slog.Any("applied", applied))
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"internaltransfers/internal/demo"
+	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
@@ -26,14 +27,14 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	logger := c.logger()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return c.withDatabase(ctx, logger, func(ctx context.Context, url string) error {
+	return c.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
 		if c.Demo {
-			if err := fillDemo(ctx, url, logger); err != nil {
+			if err := fillDemo(ctx, target, logger); err != nil {
 				return err
 			}
 		}
 		l, err := ledger.Open(ctx, ledger.Config{
-			DatabaseURL: url, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
+			DatabaseURL: target.URL, Schema: target.Schema, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
 			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
 			WorkerInterval: c.WorkerInterval, ProfileCache: c.ProfileCache, FollowersMax: c.WatchersMax, Logger: logger, Metrics: registry,
 		})
@@ -61,9 +62,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 }
 
 // fillDemo makes the database a demo, or refuses one that has other data, before there are workers that would change it.
-func fillDemo(ctx context.Context, url string, logger *slog.Logger) error {
+func fillDemo(ctx context.Context, target pgdb.Target, logger *slog.Logger) error {
 	logger.WarnContext(ctx, "this is a DEMO: its accounts and transfers are made up")
-	l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: url, Logger: logger})
+	l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: target.URL, Schema: target.Schema, Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ var importRules = []struct {
 	{"web", []string{module}, true},
 	{"migrations", []string{module}, true},
 	{"internal/localpg", []string{module}, false},
+	{"internal/pgdb", []string{module + "ledger", module + "server", module + "gen/transfers"}, true},
 	{"internal/pgtest", []string{module + "ledger", module + "server", module + "gen"}, true},
 }
 
@@ -61,10 +62,16 @@ var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREAT
 // TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the schema.
 func TestSQLLivesInQueries(t *testing.T) {
 	for _, f := range goFiles(t) {
-		if f.test || !slices.Contains([]string{".", "ledger", "server"}, f.dir) {
+		if f.test || !slices.Contains([]string{".", "ledger", "server", "internal/pgdb"}, f.dir) {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {
+			// A command that an operator is told to run is no statement of ours.
+			if field, ok := n.(*ast.KeyValueExpr); ok {
+				if key, ok := field.Key.(*ast.Ident); ok && key.Name == "Fix" {
+					return false
+				}
+			}
 			if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && sqlText.MatchString(s.Value) {
 				t.Errorf("%s: SQL in a string: %s", f.set.Position(s.Pos()), s.Value)
 			}

@@ -7,17 +7,17 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
 )
 
 // Config says how a ledger uses its database. Zero fields have the defaults named.
 type Config struct {
-	DatabaseURL     string                // a postgres:// URL or a keyword=value string; the schema must be there
+	DatabaseURL     string                // a postgres:// URL or a keyword=value string
+	Schema          string                // that holds the ledger; default: see pgdb.Target
 	ReadConns       int32                 // connections for reading; default 8
 	BatchesInFlight int                   // batches that are applied at a time, a connection each; default 2
 	BatchMax        int                   // transfers in a batch, unless one atomic call has more; default 1,000
@@ -61,6 +61,7 @@ type Ledger struct {
 	config     Config
 	log        *slog.Logger
 	queries    *db.Queries
+	database   *pgdb.Database
 	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
 	readers    *pgxpool.Pool // for everything else
 	currencies *currencies
@@ -83,11 +84,15 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
 	var err error
-	l.writers, err = openPool(ctx, config.DatabaseURL, int32(config.BatchesInFlight), l.queries.WriterSettings)
+	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
+	if err != nil {
+		return nil, readError(ctx, "open the database", err)
+	}
+	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight))
 	if err != nil {
 		return nil, err
 	}
-	l.readers, err = openPool(ctx, config.DatabaseURL, config.ReadConns, l.queries.ReaderSettings)
+	l.readers, err = l.database.Pool(ctx, pgdb.Reading, config.ReadConns)
 	if err != nil {
 		l.writers.Close()
 		return nil, err
@@ -114,7 +119,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		}
 	}
 	if config.ProfileCache > 0 {
-		l.profiles.start(l.readers.Config().ConnConfig)
+		l.profiles.start()
 	}
 	l.startWorkers()
 	return l, nil
@@ -128,32 +133,6 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
 	}
-}
-
-// openPool makes a pool whose connections are prepared by settings.
-func openPool(ctx context.Context, url string, size int32, settings func(context.Context, db.DBTX) error) (
-	*pgxpool.Pool, error,
-) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		// The driver's error repeats the URL, password and all.
-		return nil, fmt.Errorf("the database URL is malformed")
-	}
-	config.MaxConns = size
-	if config.ConnConfig.ValidateConnect == nil {
-		// A standby cannot write, and does not know who writes (see event_writers).
-		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
-	config.ConnConfig.ConnectTimeout = orDefault(config.ConnConfig.ConnectTimeout, 5*time.Second)
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		registerTypes(conn.TypeMap())
-		return settings(ctx, conn)
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open a pool: %w", err)
-	}
-	return pool, nil
 }
 
 // Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
@@ -185,8 +164,5 @@ func (l *Ledger) Close(ctx context.Context) error {
 	}
 }
 
-// Database says which database this is, without its password: name and place.
-func (l *Ledger) Database() string {
-	c := l.readers.Config().ConnConfig
-	return fmt.Sprintf("%s at %s:%d", c.Database, c.Host, c.Port)
-}
+// Database names the database, the server and the schema, without the password.
+func (l *Ledger) Database() string { return l.database.String() }

@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/pgdb"
 )
 
 const (
@@ -18,17 +20,16 @@ const (
 	listenPatience     = 5 * time.Second
 	listenBackoffFirst = 100 * time.Millisecond // before the second attempt; doubles each time
 	listenBackoffMax   = 10 * time.Second
-	hangUpTimeout      = time.Second
 )
 
 // errDeaf: a connection listens, but what it listens for does not come.
 var errDeaf = errors.New("notifications do not arrive: does a connection pooler in transaction mode stand between?")
 
 // start begins to listen for changed profiles, on a connection of its own.
-func (c *profileCache) start(config *pgx.ConnConfig) {
+func (c *profileCache) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	c.listener.Go(func() { c.listen(ctx, config) })
+	c.listener.Go(func() { c.listen(ctx) })
 }
 
 // close ends that.
@@ -41,10 +42,10 @@ func (c *profileCache) close() {
 
 // listen has the cache keep profiles while it hears of each that changes, until ctx ends. While it does not, and where
 // it cannot, it says so once and tries again.
-func (c *profileCache) listen(ctx context.Context, config *pgx.ConnConfig) {
+func (c *profileCache) listen(ctx context.Context) {
 	backoff, said := listenBackoffFirst, false
 	for {
-		heard, err := c.hear(ctx, config)
+		heard, err := c.hear(ctx)
 		if heard {
 			backoff, said = listenBackoffFirst, false
 		}
@@ -67,12 +68,12 @@ func (c *profileCache) listen(ctx context.Context, config *pgx.ConnConfig) {
 }
 
 // hear listens until the connection breaks or ctx ends, and reports whether it ever did.
-func (c *profileCache) hear(ctx context.Context, config *pgx.ConnConfig) (heard bool, err error) {
-	conn, err := c.tune(ctx, config)
+func (c *profileCache) hear(ctx context.Context) (heard bool, err error) {
+	conn, err := c.tune(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer hangUp(conn)
+	defer pgdb.HangUp(conn)
 	// What is read from now on and changes afterwards is told.
 	c.listens(true)
 	defer c.listens(false) // before hanging up, which takes a while when nobody is there
@@ -87,19 +88,22 @@ func (c *profileCache) hear(ctx context.Context, config *pgx.ConnConfig) (heard 
 }
 
 // tune opens a connection that listens, and tries it.
-func (c *profileCache) tune(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+func (c *profileCache) tune(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := c.database.Connect(ctx, pgdb.Reading)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
-	err = c.queries.ProfilesListen(ctx, conn)
+	channel, err := c.queries.ProfileChannel(ctx, conn)
 	if err == nil {
-		err = c.try(ctx, config, conn)
+		_, err = conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize())
+	}
+	if err == nil {
+		err = c.try(ctx, conn)
 	}
 	if err != nil {
-		hangUp(conn)
+		pgdb.HangUp(conn)
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return conn, nil
@@ -107,12 +111,12 @@ func (c *profileCache) tune(ctx context.Context, config *pgx.ConnConfig) (*pgx.C
 
 // try sends a notification and waits for it. A connection pooler may take LISTEN and pass nothing on; it may pass on
 // what its own client does, so another connection sends. That is none of a pool, which may be exhausted.
-func (c *profileCache) try(ctx context.Context, config *pgx.ConnConfig, conn *pgx.Conn) error {
-	sender, err := pgx.ConnectConfig(ctx, config)
+func (c *profileCache) try(ctx context.Context, conn *pgx.Conn) error {
+	sender, err := c.database.Connect(ctx, pgdb.Reading)
 	if err != nil {
 		return err
 	}
-	defer hangUp(sender)
+	defer pgdb.HangUp(sender)
 	nobody := uuid.NewString() // no account has this id, so that others who hear it forget nothing
 	if err := c.queries.ProfileNotify(ctx, sender, nobody); err != nil {
 		return err
@@ -156,11 +160,4 @@ func (c *profileCache) ping(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	return c.queries.Ping(ctx, conn)
-}
-
-// hangUp closes a connection. Its error is nobody's: the connection is not used again.
-func hangUp(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), hangUpTimeout)
-	defer cancel()
-	_ = conn.Close(ctx)
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/pgdb"
 )
 
 // SQLSTATE codes that are told apart, from the PostgreSQL manual, appendix A.
@@ -44,6 +46,9 @@ func transient(err error) bool {
 // away reports whether the error says that the database cannot be reached, is shutting down, or is short of something:
 // whatever was asked of it is not to blame.
 func away(err error) bool {
+	if _, ok := errors.AsType[*pgdb.RefusedError](err); ok {
+		return true // it became another database than it was at the start
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		// No answer of the server's: the network, a closed connection, a time-out.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
 )
 
 const (
@@ -92,11 +93,12 @@ func (l *Ledger) readProfiles(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 // takes the id from those that the reads in flight may keep. A read that begins later sees the change. Of two reads at a
 // time, whichever ends last, what the one found that saw more is not followed by what the other found.
 type profileCache struct {
-	read    func(context.Context, []uuid.UUID) (map[uuid.UUID]Profile, error) // from the database
-	reads   coalescer[Profile]                                                // of those that are not kept
-	queries *db.Queries
-	log     *slog.Logger
-	metrics profileMetrics
+	read     func(context.Context, []uuid.UUID) (map[uuid.UUID]Profile, error) // from the database
+	reads    coalescer[Profile]                                                // of those that are not kept
+	queries  *db.Queries
+	database *pgdb.Database
+	log      *slog.Logger
+	metrics  profileMetrics
 
 	patience time.Duration      // of the listener; see listenPatience
 	stop     context.CancelFunc // ends the listener; nil: there is none
@@ -118,7 +120,7 @@ type profileRead struct {
 // newProfileCache makes a cache of up to size profiles, which keeps nothing before it listens.
 func newProfileCache(l *Ledger, size int) *profileCache {
 	c := &profileCache{
-		read: l.readProfiles, queries: l.queries, log: l.log, metrics: newProfileMetrics(),
+		read: l.readProfiles, queries: l.queries, database: l.database, log: l.log, metrics: newProfileMetrics(),
 		patience: listenPatience, bytesMax: size * profileBytes, inFlight: make(map[*profileRead]struct{}),
 	}
 	c.reads.fetch = c.fetch

@@ -6,10 +6,10 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -19,17 +19,15 @@ import (
 //go:embed *.sql
 var FS embed.FS
 
-// Up brings the database at databaseURL to the newest schema and answers the names of the files that it applied, in
-// order. Several processes may call it at once: an advisory lock of the session lets one of them work and the others
-// wait, for up to five minutes.
-func Up(ctx context.Context, databaseURL string, logger *slog.Logger) (applied []string, err error) {
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("parse the database URL: %w", err)
+// Up brings the ledger in that schema to the newest version and returns the names of the files that
+// it applied, in order. Sessions of db have the schema first in their search_path. A schema that is
+// missing is made. Several processes may call it at once: an advisory lock of the schema's lets one
+// of them work and the others wait, for up to five minutes.
+func Up(ctx context.Context, db *sql.DB, schema string, logger *slog.Logger) (applied []string, err error) {
+	if err := makeSchema(ctx, db, schema); err != nil {
+		return nil, fmt.Errorf("make the schema %s: %w", schema, err)
 	}
-	db := stdlib.OpenDB(*config)
-	defer func() { _ = db.Close() }()
-	provider, err := newProvider(db, logger)
+	provider, err := newProvider(db, schema, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +41,54 @@ func Up(ctx context.Context, databaseURL string, logger *slog.Logger) (applied [
 	return applied, nil
 }
 
-func newProvider(db *sql.DB, logger *slog.Logger) (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+// Version returns the version of the ledger that the sessions of db look at, and writes nothing.
+func Version(ctx context.Context, db *sql.DB) (version int64, err error) {
+	err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&version)
+	if err != nil {
+		return 0, fmt.Errorf("read the version of the schema: %w", err)
+	}
+	return version, nil
+}
+
+// Newest is the version that Up brings a ledger to.
+func Newest() (int64, error) {
+	// The files are read without a database.
+	provider, err := goose.NewProvider(goose.DialectPostgres, &sql.DB{}, FS)
+	if err != nil {
+		return 0, fmt.Errorf("read the migrations: %w", err)
+	}
+	sources := provider.ListSources()
+	return sources[len(sources)-1].Version, nil
+}
+
+// makeSchema creates the schema unless it exists. Whoever may not create one can still use one.
+func makeSchema(ctx context.Context, db *sql.DB, schema string) error {
+	const exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)"
+	var found bool
+	if err := db.QueryRowContext(ctx, exists, schema).Scan(&found); err != nil || found {
+		return err
+	}
+	_, err := db.ExecContext(ctx, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize())
+	if err == nil {
+		return nil
+	}
+	// Another process may have been faster.
+	if lookErr := db.QueryRowContext(ctx, exists, schema).Scan(&found); lookErr == nil && found {
+		return nil
+	}
+	return err
+}
+
+// lockID is the schema's advisory lock. Such locks are the whole database's, so that ledgers side by
+// side must have different ones.
+func lockID(schema string) int64 {
+	h := fnv.New64a()
+	h.Write([]byte("internaltransfers migrate " + schema))
+	return int64(h.Sum64())
+}
+
+func newProvider(db *sql.DB, schema string, logger *slog.Logger) (*goose.Provider, error) {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithLockID(lockID(schema)))
 	if err != nil {
 		return nil, fmt.Errorf("make the session locker: %w", err)
 	}

@@ -103,7 +103,7 @@ FROM (SELECT transfer_id, kind, due_time
         AND transfer_id <> ALL (@aside::uuid[])
       ORDER BY due_time, transfer_id
       LIMIT @look_limit) AS d
-WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 0))
+WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 'transfer'::regclass::oid::bigint))
 LIMIT @row_limit;
 
 -- WorkOutlook answers the time, since when the longest due item has been due (now: none is), and when the next one will

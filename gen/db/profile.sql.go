@@ -12,13 +12,27 @@ import (
 	"github.com/google/uuid"
 )
 
+const profileChannel = `-- name: ProfileChannel :one
+SELECT profile_channel('account'::regclass)::text AS channel
+`
+
+// ProfileChannel returns the channel that tells of every change of a profile of this ledger.
+//
+//	SELECT profile_channel('account'::regclass)::text AS channel
+func (q *Queries) ProfileChannel(ctx context.Context, db DBTX) (string, error) {
+	row := db.QueryRow(ctx, profileChannel)
+	var channel string
+	err := row.Scan(&channel)
+	return channel, err
+}
+
 const profileNotify = `-- name: ProfileNotify :exec
-SELECT pg_notify('account_profile', $1::text)
+SELECT pg_notify(profile_channel('account'::regclass), $1::text)
 `
 
 // ProfileNotify tells every listener that a profile has changed, as the trigger on account does.
 //
-//	SELECT pg_notify('account_profile', $1::text)
+//	SELECT pg_notify(profile_channel('account'::regclass), $1::text)
 func (q *Queries) ProfileNotify(ctx context.Context, db DBTX, accountID string) error {
 	_, err := db.Exec(ctx, profileNotify, accountID)
 	return err
@@ -69,16 +83,4 @@ func (q *Queries) ProfilesGet(ctx context.Context, db DBTX, accountIds []uuid.UU
 		return nil, err
 	}
 	return items, nil
-}
-
-const profilesListen = `-- name: ProfilesListen :exec
-LISTEN account_profile
-`
-
-// ProfilesListen has this connection told of every change of a profile that is committed from now on.
-//
-//	LISTEN account_profile
-func (q *Queries) ProfilesListen(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, profilesListen)
-	return err
 }

@@ -529,7 +529,7 @@ FROM (SELECT transfer_id, kind, due_time
         AND transfer_id <> ALL ($2::uuid[])
       ORDER BY due_time, transfer_id
       LIMIT $3) AS d
-WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 0))
+WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 'transfer'::regclass::oid::bigint))
 LIMIT $4
 `
 
@@ -557,7 +557,7 @@ type TransfersClaimRow struct {
 //	        AND transfer_id <> ALL ($2::uuid[])
 //	      ORDER BY due_time, transfer_id
 //	      LIMIT $3) AS d
-//	WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 0))
+//	WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 'transfer'::regclass::oid::bigint))
 //	LIMIT $4
 func (q *Queries) TransfersClaim(ctx context.Context, db DBTX, arg TransfersClaimParams) ([]TransfersClaimRow, error) {
 	rows, err := db.Query(ctx, transfersClaim,

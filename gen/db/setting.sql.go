@@ -7,71 +7,7 @@ package db
 
 import (
 	"context"
-	"time"
 )
-
-const clock = `-- name: Clock :one
-SELECT ledger_now()::timestamptz AS now
-`
-
-// Clock answers the database's time. Its clock decides for all instances.
-//
-//	SELECT ledger_now()::timestamptz AS now
-func (q *Queries) Clock(ctx context.Context, db DBTX) (time.Time, error) {
-	row := db.QueryRow(ctx, clock)
-	var now time.Time
-	err := row.Scan(&now)
-	return now, err
-}
-
-const durabilityGet = `-- name: DurabilityGet :one
-SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes
-`
-
-type DurabilityGetRow struct {
-	Fsync          string
-	FullPageWrites string
-}
-
-// DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
-//
-//	SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes
-func (q *Queries) DurabilityGet(ctx context.Context, db DBTX) (DurabilityGetRow, error) {
-	row := db.QueryRow(ctx, durabilityGet)
-	var i DurabilityGetRow
-	err := row.Scan(&i.Fsync, &i.FullPageWrites)
-	return i, err
-}
-
-const ping = `-- name: Ping :exec
-SELECT 1
-`
-
-// Ping asks the database for nothing.
-//
-//	SELECT 1
-func (q *Queries) Ping(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, ping)
-	return err
-}
-
-const readerSettings = `-- name: ReaderSettings :exec
-SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
-       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
-       set_config('idle_in_transaction_session_timeout', '5s', false)
-`
-
-// ReaderSettings prepares a connection that reads lists: each is planned with its own filters, so that a filter that is
-// not given costs nothing and one that is given finds its index. Changing an account locks its row, and is
-// answered when it is on the disk, as for writers.
-//
-//	SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
-//	       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
-//	       set_config('idle_in_transaction_session_timeout', '5s', false)
-func (q *Queries) ReaderSettings(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, readerSettings)
-	return err
-}
 
 const settingGet = `-- name: SettingGet :one
 SELECT value
@@ -89,35 +25,4 @@ func (q *Queries) SettingGet(ctx context.Context, db DBTX, name string) ([]byte,
 	var value []byte
 	err := row.Scan(&value)
 	return value, err
-}
-
-const writerSettings = `-- name: WriterSettings :exec
-SELECT set_config('enable_hashjoin', 'off', false),
-       set_config('enable_mergejoin', 'off', false),
-       set_config('enable_seqscan', 'off', false),
-       set_config('enable_bitmapscan', 'off', false),
-       set_config('plan_cache_mode', 'force_generic_plan', false),
-       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
-       set_config('idle_in_transaction_session_timeout', '5s', false)
-`
-
-// WriterSettings prepares a connection that applies batches. Its plans may only be nested loops over index scans: these
-// visit accounts in the order of account_id, whichever side of the join is the outer one, and so row locks are taken
-// in one global order. The plans are generic, so that planning costs nothing after the first batches.
-//
-// A commit is answered when it is on the disk, even where a database or a role has synchronous_commit off.
-//
-// A batch is idle between its two statements for an instant only. A host that loses its power just then must not keep
-// its row locks until TCP notices, after hours.
-//
-//	SELECT set_config('enable_hashjoin', 'off', false),
-//	       set_config('enable_mergejoin', 'off', false),
-//	       set_config('enable_seqscan', 'off', false),
-//	       set_config('enable_bitmapscan', 'off', false),
-//	       set_config('plan_cache_mode', 'force_generic_plan', false),
-//	       set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
-//	       set_config('idle_in_transaction_session_timeout', '5s', false)
-func (q *Queries) WriterSettings(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, writerSettings)
-	return err
 }

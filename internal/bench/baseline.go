@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
+
+	"internaltransfers/internal/pgdb"
 )
 
 //go:embed baseline.sql
@@ -37,6 +39,9 @@ var baselineSQL = func() map[string]string {
 // program: PostgreSQL gets slower with more.
 const baselineConnsMax = 64
 
+// baselineSchema is where the baselines have their tables, beside the ledger. See baseline.sql.
+const baselineSchema = "baseline"
+
 // A baseline is the tables and the connections of the hand-written SQL. Its accounts have the ids of the service's.
 type baseline struct {
 	pool       *pgxpool.Pool
@@ -45,12 +50,11 @@ type baseline struct {
 
 // openBaseline makes the tables in the schema baseline of the same database, which must not be there.
 func openBaseline(ctx context.Context, databaseURL string, callers int, p *population) (*baseline, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
+	database, err := pgdb.Open(ctx, pgdb.Target{URL: databaseURL, Schema: baselineSchema}, pgdb.Measuring)
 	if err != nil {
-		return nil, errors.New("the database URL is malformed")
+		return nil, fmt.Errorf("baseline: %w", err)
 	}
-	config.MaxConns = int32(min(callers, baselineConnsMax))
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := database.Pool(ctx, pgdb.Measuring, int32(min(callers, baselineConnsMax)))
 	if err != nil {
 		return nil, fmt.Errorf("baseline: %w", err)
 	}

@@ -16,9 +16,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"internaltransfers/internal/localpg"
+	"internaltransfers/internal/pgdb"
 )
 
 // A system is what is measured: a server and its database, ours or someone else's.
@@ -63,7 +62,10 @@ func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 	if s.databaseURL == "" {
 		return s, nil
 	}
-	s.probe.conn, err = pgx.Connect(ctx, s.databaseURL)
+	database, err := pgdb.Open(ctx, pgdb.Target{URL: s.databaseURL, Schema: baselineSchema}, pgdb.Measuring)
+	if err == nil {
+		s.probe.conn, err = database.Connect(ctx, pgdb.Measuring)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect for statistics: %w", err)
 	}

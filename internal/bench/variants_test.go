@@ -16,12 +16,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	pgxdecimal "github.com/jackc/pgx-shopspring-decimal"
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
-	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 )
 
@@ -77,19 +76,17 @@ type variantDB struct {
 // openVariantDB opens the accounts and, for indexes of some size, writes that many batches of a thousand.
 func openVariantDB(t testing.TB, schema string, accounts, batches int) *variantDB {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
+	database, err := pgdb.Open(t.Context(), pgdb.Target{URL: pgtest.NewDatabase(t)}, pgdb.Writing)
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := &variantDB{}
 	for range 4 {
-		conn, err := pgx.Connect(t.Context(), url)
+		conn, err := database.Connect(t.Context(), pgdb.Writing)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close(context.Background()) })
-		pgxdecimal.Register(conn.TypeMap())
-		pgxuuid.Register(conn.TypeMap())
-		if err := db.New().WriterSettings(t.Context(), conn); err != nil {
-			t.Fatal(err)
-		}
 		d.conns = append(d.conns, conn)
 	}
 	d.exec(t, schema)

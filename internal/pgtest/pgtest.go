@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/localpg"
+	"internaltransfers/internal/pgdb"
 	"internaltransfers/migrations"
 )
 
@@ -68,8 +69,24 @@ func NewDatabase(t testing.TB) string {
 	if shared.err != nil {
 		t.Fatalf("pgtest: %v", shared.err)
 	}
+	return newDatabase(t, "TEMPLATE "+shared.template)
+}
+
+// NewEmptyDatabase returns the URL of a database without a ledger, made with these options of CREATE DATABASE. It is
+// dropped as that of NewDatabase is.
+func NewEmptyDatabase(t testing.TB, options string) string {
+	t.Helper()
+	shared.start.Do(startShared)
+	if shared.err != nil {
+		t.Fatalf("pgtest: %v", shared.err)
+	}
+	return newDatabase(t, options)
+}
+
+func newDatabase(t testing.TB, options string) string {
+	t.Helper()
 	name := "test_" + strconv.FormatInt(databases.Add(1), 10)
-	if err := execute(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+shared.template); err != nil {
+	if err := execute(t.Context(), "CREATE DATABASE "+name+" "+options); err != nil {
 		t.Fatalf("pgtest: create a database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -95,8 +112,8 @@ func NewServer(t testing.TB) *localpg.Server {
 		}
 	})
 	server := startServer(t, dir)
-	if _, err := migrations.Up(t.Context(), server.URL(), slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatalf("pgtest: migrate: %v", err)
+	if err := migrate(t.Context(), server.URL()); err != nil {
+		t.Fatalf("pgtest: %v", err)
 	}
 	return server
 }
@@ -154,14 +171,25 @@ func makeTemplate(ctx context.Context) (string, error) {
 	if err := execute(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", fmt.Errorf("create the template: %w", err)
 	}
-	if _, err := migrations.Up(ctx, databaseURL(shared.server, name), slog.New(slog.DiscardHandler)); err != nil {
-		return "", fmt.Errorf("migrate the template: %w", err)
+	if err := migrate(ctx, databaseURL(shared.server, name)); err != nil {
+		return "", fmt.Errorf("template: %w", err)
 	}
 	// A clone can be made only while nobody is connected to the template, so nobody may be.
 	if err := execute(ctx, "ALTER DATABASE "+name+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"); err != nil {
 		return "", fmt.Errorf("close the template: %w", err)
 	}
 	return name, nil
+}
+
+// migrate makes a ledger in the database.
+func migrate(ctx context.Context, url string) error {
+	database, err := pgdb.Open(ctx, pgdb.Target{URL: url}, pgdb.Migrating)
+	if err != nil {
+		return err
+	}
+	db := database.SQL(pgdb.Migrating)
+	_, err = migrations.Up(ctx, db, database.Schema(), slog.New(slog.DiscardHandler))
+	return errors.Join(err, db.Close())
 }
 
 // execute runs one statement in a session of its own on the shared server.

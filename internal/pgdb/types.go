@@ -1,4 +1,4 @@
-package ledger
+package pgdb
 
 import (
 	"github.com/google/uuid"

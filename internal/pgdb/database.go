@@ -1,0 +1,250 @@
+package pgdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"internaltransfers/gen/db"
+)
+
+const (
+	// connectTimeout bounds one attempt to connect, unless the URL says otherwise.
+	connectTimeout = 5 * time.Second
+
+	// hangUpTimeout bounds the end of a session that may have nobody at its other end.
+	hangUpTimeout = time.Second
+
+	// serverVersionMin is PostgreSQL 15, as server_version_num.
+	serverVersionMin = 150_000
+
+	// statementsMax is how many prepared statements a session keeps. There are fewer.
+	statementsMax = 512
+
+	// identifierMax is the length of a name in PostgreSQL, in bytes.
+	identifierMax = 63
+)
+
+// A Target says where a ledger is to be found.
+type Target struct {
+	URL    string // a postgres:// URL or a keyword=value string
+	Schema string // of the ledger; empty: where a ledger is, else the session's current schema
+}
+
+// A Database is one ledger's place: a schema of a PostgreSQL database.
+type Database struct {
+	config *pgxpool.Config
+	use    Use
+	facts  db.SessionFactsRow
+	schema string
+	ledger bool   // the schema holds one
+	place  string // of the server that was found, for people
+}
+
+// Open connects once, verifies the server and finds the ledger's schema. It writes nothing. What
+// cannot be used is a RefusedError; other errors are the driver's and may be transient.
+func Open(ctx context.Context, target Target, use Use) (*Database, error) {
+	config, err := parse(target, use)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	defer HangUp(conn)
+	queries := db.New()
+	d := &Database{config: config, use: use}
+	if d.facts, err = queries.SessionFacts(ctx, conn); err != nil {
+		return nil, fmt.Errorf("look at the server: %w", err)
+	}
+	d.place = placeOf(conn)
+	if err := d.verifyServer(); err != nil {
+		return nil, err
+	}
+	schemas, err := queries.LedgerSchemas(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("look for the ledger: %w", err)
+	}
+	if err := d.chooseSchema(target.Schema, schemas); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// parse reads the URL and decides what no URL may.
+func parse(target Target, use Use) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(target.URL)
+	if err != nil {
+		// The driver's error may repeat the URL, password and all.
+		return nil, errors.New("the database URL is malformed: wanted is postgres://user:password@host:port/database, " +
+			"or host=… port=… user=… password=… dbname=…")
+	}
+	if err := checkSchemaName(target.Schema); err != nil {
+		return nil, err
+	}
+	c := config.ConnConfig
+	if use.needsPrimary() {
+		// Whatever target_session_attrs says: with several hosts the primary is looked for.
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+	// The other modes cannot encode all of our arguments, or plan anew at each call.
+	c.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	c.StatementCacheCapacity, c.DescriptionCacheCapacity = statementsMax, statementsMax
+	return config, nil
+}
+
+// checkSchemaName refuses what cannot be the name of a schema of ours. Empty is good.
+func checkSchemaName(name string) error {
+	switch {
+	case len(name) > identifierMax, !utf8.ValidString(name), strings.ContainsRune(name, 0):
+		return fmt.Errorf("the schema's name must have at most %d bytes of UTF-8, without NUL", identifierMax)
+	case strings.HasPrefix(name, "pg_"), name == "information_schema":
+		return fmt.Errorf("the schema %q is PostgreSQL's own: choose another name", name)
+	}
+	return nil
+}
+
+// verifyServer refuses a server that the ledger would not be right on.
+func (d *Database) verifyServer() error {
+	switch {
+	case d.facts.ServerVersionNum < serverVersionMin:
+		return &RefusedError{
+			Found:  "the server is PostgreSQL " + d.facts.ServerVersion,
+			Wanted: "15 or newer",
+			Fix:    "Upgrade the server.",
+		}
+	case d.facts.ServerEncoding != "UTF8":
+		return &RefusedError{
+			Found:  "server_encoding of database " + d.facts.Database + " is " + d.facts.ServerEncoding,
+			Wanted: "UTF8",
+			Fix:    "Create another one: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+		}
+	}
+	return nil
+}
+
+// chooseSchema decides where the ledger is. One that was named is taken. Else it is where a
+// ledger is already, for a schema that appears later must not hide it; else the current schema.
+func (d *Database) chooseSchema(named string, ledgers []string) error {
+	switch {
+	case named != "":
+		d.schema = named
+	case len(ledgers) == 1:
+		d.schema = ledgers[0]
+	case len(ledgers) > 1:
+		return &RefusedError{
+			Found:  "database " + d.facts.Database + " holds several ledgers, in the schemas " + strings.Join(ledgers, ", "),
+			Wanted: "the name of one",
+			Fix:    "Set --db-schema (DB_SCHEMA).",
+		}
+	case d.facts.CurrentSchema == "":
+		return &RefusedError{
+			Found:  "no schema of the search_path of role " + d.facts.Role + " exists",
+			Wanted: "a schema for the ledger",
+			Fix:    "Set --db-schema (DB_SCHEMA), or create the schema.",
+		}
+	default:
+		d.schema = d.facts.CurrentSchema
+	}
+	for _, l := range ledgers {
+		d.ledger = d.ledger || l == d.schema
+	}
+	if !d.ledger && d.use.needsLedger() {
+		return &RefusedError{
+			Found:  fmt.Sprintf("schema %q of database %s holds no ledger", d.schema, d.facts.Database),
+			Wanted: "one",
+			Fix:    "Make it: internaltransfers migrate",
+		}
+	}
+	return nil
+}
+
+// Schema is the name of the ledger's schema. It may not exist yet where HasLedger is false.
+func (d *Database) Schema() string { return d.schema }
+
+// HasLedger reports whether the schema held a ledger when the database was opened.
+func (d *Database) HasLedger() bool { return d.ledger }
+
+// IsStandby reports whether the server was a standby when the database was opened.
+func (d *Database) IsStandby() bool { return d.facts.IsStandby }
+
+// String names the database, the server that was found, and the schema, for people. It holds no password.
+func (d *Database) String() string {
+	return fmt.Sprintf("%s at %s, schema %s", d.facts.Database, d.place, d.schema)
+}
+
+// Target is where the ledger is, with the schema that was found.
+func (d *Database) Target() Target {
+	return Target{URL: d.config.ConnString(), Schema: d.schema}
+}
+
+// searchPath pins the ledger's schema. What PostgreSQL has built in comes before it, and temporary
+// tables come after it, so nothing that others make is seen in place of the ledger's.
+func (d *Database) searchPath() string {
+	return pgx.Identifier{d.schema}.Sanitize() + ", pg_temp"
+}
+
+// Pool opens a pool of at most size sessions for that use. It connects when sessions are needed.
+func (d *Database) Pool(ctx context.Context, use Use, size int32) (*pgxpool.Pool, error) {
+	config := d.config.Copy()
+	config.MaxConns = size
+	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		return prepare(ctx, conn, use, d.searchPath())
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open a pool: %w", err)
+	}
+	return pool, nil
+}
+
+// Connect makes one session of no pool for that use. The caller closes it.
+func (d *Database) Connect(ctx context.Context, use Use) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, d.config.ConnConfig.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if err := prepare(ctx, conn, use, d.searchPath()); err != nil {
+		HangUp(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// SQL gives sessions for that use to a library that wants database/sql. The caller closes it.
+func (d *Database) SQL(use Use) *sql.DB {
+	return stdlib.OpenDB(*d.config.ConnConfig.Copy(), stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		return prepare(ctx, conn, use, d.searchPath())
+	}))
+}
+
+// placeOf says where the server is that a session reached, which with several hosts is one of them.
+func placeOf(conn *pgx.Conn) string {
+	address := conn.PgConn().Conn().RemoteAddr()
+	if address.Network() == "unix" {
+		c := conn.Config()
+		return fmt.Sprintf("%s:%d", c.Host, c.Port)
+	}
+	return address.String()
+}
+
+// HangUp closes a session without waiting for long. Its error is nobody's: the session is not used again.
+func HangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), hangUpTimeout)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

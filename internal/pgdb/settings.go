@@ -1,0 +1,132 @@
+package pgdb
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/gen/db"
+)
+
+// A Use is what a session is for. It decides what the session must have.
+type Use int
+
+// The uses of a session.
+const (
+	// Writing is for batches: a primary, and plans that take row locks in one global order.
+	Writing Use = iota
+	// Reading is for everything else that a server does: a primary, and a plan for each call.
+	Reading
+	// Migrating is for the owner of the schema: a primary.
+	Migrating
+	// Proving is for whoever only looks, also at a standby: it cannot write.
+	Proving
+	// Measuring is for the benchmarks' own tables and statistics: it plans as anybody's session does.
+	Measuring
+)
+
+// needsPrimary reports whether a standby will not do. It cannot write, and it does not know which
+// transactions are writing events (see event_writers in the migrations).
+func (u Use) needsPrimary() bool { return u != Proving }
+
+// needsLedger reports whether there must be a ledger already.
+func (u Use) needsLedger() bool { return u != Migrating && u != Measuring }
+
+// A setting is a setting of PostgreSQL and the value that pg_settings shows for it.
+type setting struct{ name, value string }
+
+// everySession is what each session must have, whatever a role, a database or a URL says.
+var everySession = []setting{
+	// Texts travel as UTF-8, and are read and written in one form whatever the locale is.
+	{"client_encoding", "UTF8"},
+	{"DateStyle", "ISO, MDY"},
+	{"IntervalStyle", "postgres"},
+	{"TimeZone", "UTC"},
+	{"extra_float_digits", "1"},
+	{"bytea_output", "hex"},
+	{"standard_conforming_strings", "on"},
+	// These change what statements mean: x = NULL, the word NULL in an array, how much a search finds.
+	{"transform_null_equals", "off"},
+	{"array_nulls", "on"},
+	{"gin_fuzzy_search_limit", "0"},
+	// Calls have deadlines of their own, and a COMMIT must never be cancelled half way (see the ledger's retries).
+	{"statement_timeout", "0"},
+	{"lock_timeout", "0"},
+	{"transaction_timeout", "0"}, // PostgreSQL 17 and newer
+	{"idle_session_timeout", "0"},
+	// A transaction is idle between its statements for an instant only. A host that loses its power just then must not
+	// keep its row locks until TCP notices, after hours.
+	{"idle_in_transaction_session_timeout", "5000"},
+	// Warnings say that a commit was not replicated as it should have been.
+	{"client_min_messages", "notice"},
+	// With "replica" no trigger fires: no row would be protected, and no account would become an event.
+	{"session_replication_role", "origin"},
+	// Read committed is what the conditional UPDATE is made for.
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_deferrable", "off"},
+	// A commit is acknowledged when it is on the disk. SessionSet only raises this one.
+	{"synchronous_commit", "on"},
+}
+
+// ownSettings is what sessions of one use have besides.
+var ownSettings = map[Use][]setting{
+	// Plans may only be nested loops over index scans: these visit accounts in the order of account_id, whichever side of
+	// the join is the outer one, and so row locks are taken in one global order. The plans are generic, so that planning
+	// costs nothing after the first batches.
+	Writing: {
+		{"enable_nestloop", "on"},
+		{"enable_indexscan", "on"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"jit", "off"},
+	},
+	// Each list is planned with its own filters, so that a filter that is not given costs nothing and one that is given
+	// finds its index.
+	Reading: {
+		{"plan_cache_mode", "force_custom_plan"},
+		{"jit", "off"},
+	},
+	// Building an index takes long while its transaction is not idle. Tables are heaps, whatever the default is.
+	Migrating: {
+		{"default_table_access_method", "heap"},
+	},
+	Proving: {
+		{"default_transaction_read_only", "on"},
+		{"plan_cache_mode", "force_custom_plan"},
+		{"jit", "off"},
+	},
+}
+
+// prepare gives a new session what it must have, and verifies that it has it.
+func prepare(ctx context.Context, conn *pgx.Conn, use Use, searchPath string) error {
+	registerTypes(conn.TypeMap())
+	set := db.SessionSetParams{Names: []string{"search_path"}, Wanted: []string{searchPath}}
+	for _, group := range [][]setting{everySession, ownSettings[use]} {
+		for _, s := range group {
+			set.Names = append(set.Names, s.name)
+			set.Wanted = append(set.Wanted, s.value)
+		}
+	}
+	queries := db.New()
+	if err := queries.SessionSet(ctx, conn, set); err != nil {
+		return fmt.Errorf("prepare a session: %w", err)
+	}
+	mismatches, err := queries.SessionMismatches(ctx, conn, db.SessionMismatchesParams(set))
+	if err != nil {
+		return fmt.Errorf("verify a session: %w", err)
+	}
+	if len(mismatches) > 0 {
+		m := mismatches[0]
+		return &RefusedError{
+			Found:  fmt.Sprintf("the session's %s is %q", m.Name, m.Found),
+			Wanted: fmt.Sprintf("%q", m.Wanted),
+			Fix: fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s",
+				pgx.Identifier{conn.Config().User}.Sanitize(), m.Name, m.Name),
+		}
+	}
+	return nil
+}

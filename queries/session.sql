@@ -1,0 +1,62 @@
+-- A session is one connection to the database. internal/pgdb makes them all, and says which settings each kind has.
+
+-- SessionFacts reads what a session must find: the server, the database and where it is. Nothing of the ledger is read.
+-- name: SessionFacts :one
+SELECT current_setting('server_version')::text AS server_version,
+       current_setting('server_version_num')::int AS server_version_num,
+       current_setting('server_encoding')::text AS server_encoding,
+       current_database()::text AS database,
+       current_user::text AS role,
+       coalesce(current_schema(), '')::text AS current_schema,
+       pg_backend_pid()::int AS backend_pid,
+       pg_is_in_recovery()::boolean AS is_standby;
+
+-- SessionSet gives settings their values, as far as a user may and the server knows them. A setting that has its value
+-- already is left alone. synchronous_commit is only raised: a database or a role may have it off, but a commit is
+-- acknowledged when it is on the disk.
+-- name: SessionSet :exec
+SELECT set_config(s.name, w.value, false)
+FROM (SELECT unnest(@names::text[]) AS name, unnest(@wanted::text[]) AS value) AS w
+JOIN pg_catalog.pg_settings AS s ON s.name = w.name
+WHERE s.setting <> w.value
+  AND s.context = 'user'
+  AND (w.name <> 'synchronous_commit' OR s.setting = 'off');
+
+-- SessionMismatches reads which of these settings have another value all the same.
+-- name: SessionMismatches :many
+SELECT s.name::text AS name, s.setting::text AS found, w.value::text AS wanted
+FROM (SELECT unnest(@names::text[]) AS name, unnest(@wanted::text[]) AS value) AS w
+JOIN pg_catalog.pg_settings AS s ON s.name = w.name
+WHERE s.setting <> w.value
+  AND w.name <> 'synchronous_commit'
+ORDER BY s.name;
+
+-- LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first tables. Whether the role
+-- may use them is another question: a ledger must not be overlooked because a right is missing.
+-- name: LedgerSchemas :many
+SELECT n.nspname::text AS schema
+FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname !~ '^pg_'
+  AND (SELECT count(*)
+       FROM pg_catalog.pg_class AS c
+       WHERE c.relnamespace = n.oid
+         AND c.relkind = 'r'
+         AND c.relname IN ('goose_db_version', 'currency', 'account', 'transfer', 'setting')) = 5
+ORDER BY n.nspname
+LIMIT 1000;
+
+-- SchemaExists reports whether the database has that schema.
+-- name: SchemaExists :one
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = @schema::text) AS found;
+
+-- Clock returns the database's time. Its clock decides for all instances.
+-- name: Clock :one
+SELECT ledger_now()::timestamptz AS now;
+
+-- Ping asks the database for nothing.
+-- name: Ping :exec
+SELECT 1;
+
+-- DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
+-- name: DurabilityGet :one
+SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes;
