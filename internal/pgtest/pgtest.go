@@ -85,6 +85,16 @@ func NewDatabase(t testing.TB) string {
 // is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
 	t.Helper()
+	server := startServer(t, testDir(t))
+	if _, err := migrations.Up(t.Context(), server.URL(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatalf("pgtest: migrate: %v", err)
+	}
+	return server
+}
+
+// testDir makes the directory of a server that is deleted when the test ends.
+func testDir(t testing.TB) string {
+	t.Helper()
 	dir, err := newDir()
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
@@ -94,11 +104,7 @@ func NewServer(t testing.TB) *localpg.Server {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
-	server := startServer(t, dir)
-	if _, err := migrations.Up(t.Context(), server.URL(), slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatalf("pgtest: migrate: %v", err)
-	}
-	return server
+	return dir
 }
 
 // Restart starts a server from NewServer again, after it was killed or stopped. The new server has
