@@ -48,5 +48,5 @@ func (l *Ledger) AfterProfileReads(after func(map[uuid.UUID]Profile)) {
 func (l *Ledger) ListenAgain(patience time.Duration) {
 	l.profiles.close()
 	l.profiles.patience = patience
-	l.profiles.start(l.readers.Config().ConnConfig)
+	l.profiles.start(l.readers.pool.Config().ConnConfig)
 }

@@ -62,7 +62,9 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
-	readers    *pgxpool.Pool // for everything else
+	readers    *readers      // for everything else
+	gate       *gate         // that what readers read passes
+	closing    chan struct{} // closed when the ledger waits for COMMITs no longer
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -82,26 +84,29 @@ type Ledger struct {
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
+	l.closing = make(chan struct{})
+	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
 	var err error
-	l.writers, err = openPool(ctx, config.DatabaseURL, int32(config.BatchesInFlight), l.queries.WriterSettings)
+	l.writers, err = l.openPool(ctx, int32(config.BatchesInFlight), l.queries.WriterSettings)
 	if err != nil {
 		return nil, err
 	}
-	l.readers, err = openPool(ctx, config.DatabaseURL, config.ReadConns, l.queries.ReaderSettings)
+	pool, err := l.openPool(ctx, config.ReadConns, l.queries.ReaderSettings)
 	if err != nil {
 		l.writers.Close()
 		return nil, err
 	}
+	l.readers = newReaders(pool, l.gate)
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
-	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
+	key, err := l.queries.SettingGet(ctx, pool, pageTokenKey) // it never changes
 	if err != nil {
 		l.writers.Close()
-		l.readers.Close()
+		pool.Close()
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
 	l.tokens = tokenSigner{key: key}
@@ -114,7 +119,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		}
 	}
 	if config.ProfileCache > 0 {
-		l.profiles.start(l.readers.Config().ConnConfig)
+		l.profiles.start(pool.Config().ConnConfig)
 	}
 	l.startWorkers()
 	return l, nil
@@ -123,7 +128,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 // warnIfNotDurable says so when the server may lose what it has committed. The ledger cannot help it: only an operator
 // can set these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
-	d, err := l.queries.DurabilityGet(ctx, l.readers)
+	d, err := l.queries.DurabilityGet(ctx, l.readers.pool)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
@@ -131,10 +136,10 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 }
 
 // openPool makes a pool whose connections are prepared by settings.
-func openPool(ctx context.Context, url string, size int32, settings func(context.Context, db.DBTX) error) (
+func (l *Ledger) openPool(ctx context.Context, size int32, settings func(context.Context, db.DBTX) error) (
 	*pgxpool.Pool, error,
 ) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := pgxpool.ParseConfig(l.config.DatabaseURL)
 	if err != nil {
 		// The driver's error repeats the URL, password and all.
 		return nil, fmt.Errorf("the database URL is malformed")
@@ -145,9 +150,10 @@ func openPool(ctx context.Context, url string, size int32, settings func(context
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	config.ConnConfig.ConnectTimeout = orDefault(config.ConnConfig.ConnectTimeout, 5*time.Second)
+	config.BeforeConnect = l.attach
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn.TypeMap())
-		return settings(ctx, conn)
+		return errors.Join(settings(ctx, conn), sessionOf(conn).begin(ctx, conn))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -158,7 +164,7 @@ func openPool(ctx context.Context, url string, size int32, settings func(context
 
 // Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
 func (l *Ledger) Ping(ctx context.Context) error {
-	if err := l.queries.Ping(ctx, l.readers); err != nil {
+	if _, err := l.queries.Ping(ctx, l.readers.pool); err != nil {
 		return readError(ctx, "ping", err)
 	}
 	return nil
@@ -173,8 +179,9 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
+		close(l.closing)
 		l.writers.Close()
-		l.readers.Close()
+		l.readers.pool.Close()
 		close(closed)
 	}()
 	select {
@@ -187,6 +194,6 @@ func (l *Ledger) Close(ctx context.Context) error {
 
 // Database says which database this is, without its password: name and place.
 func (l *Ledger) Database() string {
-	c := l.readers.Config().ConnConfig
+	c := l.readers.pool.Config().ConnConfig
 	return fmt.Sprintf("%s at %s:%d", c.Database, c.Host, c.Port)
 }

@@ -12,6 +12,9 @@ WHERE name = @name;
 --
 -- A batch is idle between its two statements for an instant only. A host that loses its power just then must not keep
 -- its row locks until TCP notices, after hours.
+--
+-- A statement_timeout that a role or a database brings may run out at the very end of a statement, and then cancels
+-- the wait of its COMMIT for a synchronous standby. Statements are bounded by who asks for them.
 -- name: WriterSettings :exec
 SELECT set_config('enable_hashjoin', 'off', false),
        set_config('enable_mergejoin', 'off', false),
@@ -19,6 +22,7 @@ SELECT set_config('enable_hashjoin', 'off', false),
        set_config('enable_bitmapscan', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
+       set_config('statement_timeout', '0', false),
        set_config('idle_in_transaction_session_timeout', '5s', false);
 
 -- ReaderSettings prepares a connection that reads lists: each is planned with its own filters, so that a filter that is
@@ -27,6 +31,7 @@ SELECT set_config('enable_hashjoin', 'off', false),
 -- name: ReaderSettings :exec
 SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
        set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
+       set_config('statement_timeout', '0', false),
        set_config('idle_in_transaction_session_timeout', '5s', false);
 
 -- Clock answers the database's time. Its clock decides for all instances.
@@ -34,8 +39,31 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
 SELECT ledger_now()::timestamptz AS now;
 
 -- Ping asks the database for nothing.
--- name: Ping :exec
-SELECT 1;
+-- name: Ping :one
+SELECT 1::integer AS one;
+
+-- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
+-- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+-- name: SessionGet :one
+SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
+FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
+
+-- SessionWorks reports whether a session is at a statement, and does not wait for the next one or is gone.
+-- name: SessionWorks :one
+SELECT EXISTS (SELECT
+               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+               WHERE pg_stat_get_backend_pid(b.id) = @pid::integer
+                 AND pg_stat_get_backend_start(b.id) = @begun::timestamptz
+                 AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works;
+
+-- Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous
+-- standbys as any other, and so for all that was committed before it, be it seen already. Where commits wait for no
+-- standby it writes nothing.
+-- name: Barrier :exec
+SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
+WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery();
 
 -- DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
 -- name: DurabilityGet :one

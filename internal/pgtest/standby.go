@@ -3,7 +3,6 @@ package pgtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/url"
@@ -33,18 +32,28 @@ var notCopied = []string{
 	"pg_wal", "pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans",
 }
 
-// NewStandby starts a streaming standby of a server from NewServer, with all its data. It is a
-// server like others: it has a URL, can be killed and restarted, and ends with the test. It is
-// asynchronous until Synchronous is called.
-func NewStandby(t testing.TB, primary *localpg.Server) *localpg.Server {
+// A Standby is a streaming standby of a server from NewServer. It is a server like others: it has a URL, can be killed and
+// restarted, and ends with the test.
+type Standby struct {
+	*localpg.Server
+	relay *relay
+}
+
+// NewStandby starts a standby of a server, with all its data. It is asynchronous until Synchronous is called.
+func NewStandby(t testing.TB, primary *localpg.Server) *Standby {
 	t.Helper()
+	source, err := url.Parse(primary.TCPURL())
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	s := &Standby{relay: newRelay(t, source.Host)}
 	dir := testDir(t)
-	if err := backUp(t.Context(), primary, dir); err != nil {
+	if err := backUp(t.Context(), primary, dir, s.relay.conninfo(source)); err != nil {
 		t.Fatalf("pgtest: back up the primary: %v", err)
 	}
-	standby := startServer(t, dir)
+	s.Server = startServer(t, dir)
 	await(t, primary, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")
-	return standby
+	return s
 }
 
 // Synchronous has the primary's commits wait for its standby, and returns when they do.
@@ -70,29 +79,21 @@ func setStandbys(t testing.TB, primary *localpg.Server, names string) {
 	query(t, primary, nil, "CHECKPOINT")
 }
 
-// Freeze stops a standby's receiver of what the primary writes, as a machine does that hangs. It
-// confirms nothing until thaw is called, which the end of the test does too.
-func Freeze(t testing.TB, standby *localpg.Server) (thaw func()) {
-	t.Helper()
-	await(t, standby, "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)")
-	var pid int
-	query(t, standby, &pid, "SELECT pid FROM pg_stat_wal_receiver")
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatalf("pgtest: freeze the standby: %v", err)
-	}
-	thaw = func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // it may be gone with its server
-	t.Cleanup(thaw)
-	return thaw
-}
+// Freeze holds up what the primary and the standby say to each other, until Thaw is called.
+func (s *Standby) Freeze() { s.relay.freeze(true) }
 
-// Promote makes a standby a primary.
-func Promote(t testing.TB, standby *localpg.Server) {
+// Thaw lets them go on.
+func (s *Standby) Thaw() { s.relay.freeze(false) }
+
+// Promote makes the standby a primary. What was held up never arrives.
+func (s *Standby) Promote(t testing.TB) {
 	t.Helper()
-	query(t, standby, nil, "SELECT pg_promote()")
+	s.relay.close()
+	query(t, s.Server, nil, "SELECT pg_promote()")
 }
 
 // backUp copies a running server into an empty directory, as a standby of it.
-func backUp(ctx context.Context, primary *localpg.Server, dir string) (err error) {
+func backUp(ctx context.Context, primary *localpg.Server, dir, conninfo string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementMax)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, primary.URL())
@@ -110,18 +111,11 @@ func backUp(ctx context.Context, primary *localpg.Server, dir string) (err error
 	if err := conn.QueryRow(ctx, "SELECT labelfile FROM pg_backup_stop(false)").Scan(&label); err != nil {
 		return err
 	}
-	source, err := url.Parse(primary.TCPURL())
-	if err != nil {
-		return err
-	}
-	password, _ := source.User.Password()
 	for name, text := range map[string]string{
 		"backup_label":   label,
 		"standby.signal": "",
 		// In place of what was set on the primary.
-		"postgresql.auto.conf": fmt.Sprintf(
-			"primary_conninfo = 'host=%s port=%s user=%s password=%s application_name=%s'\nwal_retrieve_retry_interval = '100ms'\n",
-			source.Hostname(), source.Port(), source.User.Username(), password, StandbyName),
+		"postgresql.auto.conf": "primary_conninfo = '" + conninfo + "'\nwal_retrieve_retry_interval = '100ms'\n",
 	} {
 		path := filepath.Join(dir, clusterDir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

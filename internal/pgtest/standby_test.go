@@ -23,7 +23,7 @@ func TestStandby(t *testing.T) {
 		t.Errorf("the standby has %d rows, want 1", n)
 	}
 
-	thaw := Freeze(t, standby)
+	standby.Freeze()
 	committed := make(chan error, 1)
 	go func() {
 		_, err := conn.Exec(t.Context(), "INSERT INTO kept VALUES (2)")
@@ -33,7 +33,7 @@ func TestStandby(t *testing.T) {
 	if n := number(t, connect(t, primary.URL()), "SELECT count(*) FROM kept"); n != 1 {
 		t.Errorf("what waits for the standby is seen: %d rows, want 1", n)
 	}
-	thaw()
+	standby.Thaw()
 	if err := <-committed; err != nil {
 		t.Errorf("the commit that waited: %v", err)
 	}
@@ -41,7 +41,7 @@ func TestStandby(t *testing.T) {
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	Promote(t, standby)
+	standby.Promote(t)
 	promoted := connect(t, standby.URL())
 	mustExec(t, promoted, "INSERT INTO kept VALUES (3)")
 	if n := number(t, promoted, "SELECT count(*) FROM kept"); n != 3 {
