@@ -242,7 +242,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	p := newPair(t)
-	hasty := p.hasty()
+	ledgers := []*ledger.Ledger{p.hasty(), p.hasty()}
 	const callers, stalls = 16, 3
 	var acknowledged, unsure atomic.Int64
 	over := make(chan struct{})
@@ -254,7 +254,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 	})
 	defer end()
 	for worker := range callers {
-		l := []*ledger.Ledger{p.ledger, hasty}[worker%2]
+		l := ledgers[worker%2]
 		group.Go(func() {
 			for i := 0; ; i++ {
 				params := p.transfer((worker+i)%8, (worker+i+1+i%7)%8)
@@ -288,7 +288,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 			p.standby.Thaw()
 		}
 	}
-	awaitMore(&unsure, callers) // those in a hurry have asked again
+	awaitMore(&unsure, 3*callers) // they have asked again
 	promoted := p.failOver()
 	end()
 	for _, outcomes := range known {
