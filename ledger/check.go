@@ -42,7 +42,7 @@ type Progress struct {
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	p := proof{ledger: l, options: o, start: time.Now()}
 	proved := false
-	err := pgx.BeginTxFunc(ctx, l.readers, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
 			return err
 		}

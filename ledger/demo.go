@@ -22,7 +22,7 @@ var ErrNotEmpty = errors.New("the ledger has data, and is no demo")
 // changed: whoever opened an account at the same time did so either before, or in a demo.
 func (l *Ledger) MarkDemo(ctx context.Context, seed uint64) (uint64, error) {
 	value := binary.BigEndian.AppendUint64(nil, seed)
-	err := pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		stored, err := l.queries.SettingGet(ctx, tx, demoSetting)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			value = stored

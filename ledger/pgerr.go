@@ -24,7 +24,7 @@ const (
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
 // database went away. Nothing else is: an error that repeats must not be retried for ever.
 func transient(err error) bool {
-	if _, ok := errors.AsType[unansweredError](err); ok || errors.Is(err, errRelock) {
+	if errors.Is(err, errRelock) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -43,11 +43,17 @@ func transient(err error) bool {
 	}
 }
 
-// away reports whether the error says that the database cannot be reached, is shutting down, or is short of something:
-// whatever was asked of it is not to blame.
+// away reports whether the error says that the database cannot be reached, is shutting down, is short of something, or is
+// not sure of what it has: whatever was asked of it is not to blame.
 func away(err error) bool {
 	if _, ok := errors.AsType[*pgdb.RefusedError](err); ok {
 		return true // it became another database than it was at the start
+	}
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, errWaitCancelled) {
+		return true
+	}
+	if _, ok := errors.AsType[unansweredError](err); ok {
+		return true
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -92,7 +98,7 @@ func unanswered(err error) bool {
 	if errors.As(err, &pg) {
 		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
 	}
-	return !errors.Is(err, errNotCommitted)
+	return !errors.Is(err, errNotCommitted) && !errors.Is(err, errBroken)
 }
 
 // readError turns a driver's error of a read into one of this package's. The driver's text stays inside, for the log.

@@ -263,7 +263,8 @@ func freePort(port int) (int, error) {
 }
 
 // postmasterFile reads what a postmaster says about itself: its process id, and whether
-// it is ready for connections. The id is 0 when there is no such file or nothing legible in it.
+// it is ready for connections, be it for reading only as a standby is. The id is 0 when
+// there is no such file or nothing legible in it.
 func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	text, err := d.root.ReadFile(filepath.Join(clusterName, "postmaster.pid"))
 	if err != nil {
@@ -276,7 +277,11 @@ func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	if err != nil {
 		return 0, false
 	}
-	return pid, len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"
+	if len(lines) <= statusLine {
+		return pid, false
+	}
+	status := strings.TrimSpace(lines[statusLine])
+	return pid, status == "ready" || status == "standby"
 }
 
 // awaitFormerPostmaster waits until a postmaster that an earlier owner left behind has gone. We hold

@@ -102,6 +102,16 @@ func newDatabase(t testing.TB, options string) string {
 // is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
 	t.Helper()
+	server := startServer(t, testDir(t))
+	if err := migrate(t.Context(), server.URL()); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return server
+}
+
+// testDir makes the directory of a server that is deleted when the test ends.
+func testDir(t testing.TB) string {
+	t.Helper()
 	dir, err := newDir()
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
@@ -111,11 +121,7 @@ func NewServer(t testing.TB) *localpg.Server {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
-	server := startServer(t, dir)
-	if err := migrate(t.Context(), server.URL()); err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	return server
+	return dir
 }
 
 // Restart starts a server from NewServer again, after it was killed or stopped. The new server has
