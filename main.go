@@ -88,9 +88,16 @@ func (c *checkCommand) Run(ctx context.Context) error {
 	})
 }
 
-// withDatabase calls f with the URL of a database that has the newest schema: the configured one, or that of a private
-// PostgreSQL, which is started before and stopped after. f's context also ends when that server dies.
+// withDatabase calls f with the URL of a database that has the newest schema, as withServer does.
 func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, f func(context.Context, string) error) error {
+	return c.withServer(ctx, logger, func(ctx context.Context, url string) error {
+		return migrateAnd(ctx, url, logger, f)
+	})
+}
+
+// withServer calls f with the URL of a database as it is: the configured one, or that of a private PostgreSQL, which is
+// started before and stopped after. f's context also ends when that server dies.
+func (c *databaseConfig) withServer(ctx context.Context, logger *slog.Logger, f func(context.Context, string) error) error {
 	url := c.DatabaseURL
 	if url == "" {
 		dir := c.DataDir
@@ -112,12 +119,12 @@ func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, 
 			<-postgres.Done()
 			cancel()
 		}()
-		err = migrateAnd(ctx, url, logger, f)
+		err = f(ctx, url)
 		stopCtx, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancelStop()
 		return errors.Join(err, postgres.Err(), postgres.Stop(stopCtx))
 	}
-	return migrateAnd(ctx, url, logger, f)
+	return f(ctx, url)
 }
 
 func migrateAnd(ctx context.Context, url string, logger *slog.Logger, f func(context.Context, string) error) error {
