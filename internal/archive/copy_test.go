@@ -267,7 +267,7 @@ func TestDemoIsCopied(t *testing.T) {
 // TestAnyTableIsCopiedOrNot: whoever adds a table says how it is copied.
 func TestAnyTableIsCopiedOrNot(t *testing.T) {
 	t.Parallel()
-	got := strings.Join(tablesOf(t, pgtest.NewDatabase(t)), " ")
+	got := strings.Join(tablesOf(t, connect(t, pgtest.NewDatabase(t))), " ")
 	if want := strings.Join(archive.TableNames(), " "); got != want {
 		t.Errorf("the schema has the tables\n%s, and tables.go\n%s", got, want)
 	}

@@ -300,6 +300,7 @@ POST /api/v1/transfers {"transfer_id":"$t1","from_account_id":"$a","to_account_i
 POST /api/v1/transfers {"transfer_id":"$h1","from_account_id":"$a","to_account_id":"$b","amount":"3","hold":true}
 POST /api/v1/transfers/$t1:reverse {"reversal_id":"$v1","amount":"50"}
 POST /api/v1/schedules {"schedule_id":"$o1","from_account_id":"$a","to_account_id":"$b","amount":"1","interval":"3600s"}
+POST /api/v1/transfers:batch {"atomic":true,"transfers":[{"from_account_id":"$a","to_account_id":"$b","amount":"1"}]}
 `)
 	if _, _, err := l.CreateWebhook(context.Background(), ledger.WebhookParams{URL: "https://example.com/"}); err != nil {
 		t.Fatal(err)

@@ -125,6 +125,9 @@ func requireEmpty(ctx context.Context, conn db.DBTX, fileVersion int64) error {
 
 // load replaces the rows of the empty ledger by those of the file.
 func (i *importer) load(ctx context.Context, tx pgx.Tx) error {
+	if err := i.queries.ArchiveSettings(ctx, tx); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
 	columns, err := columnsOf(ctx, tx)
 	if err != nil {
 		return err
@@ -142,7 +145,12 @@ func (i *importer) load(ctx context.Context, tx pgx.Tx) error {
 			emptied = append(emptied, t.name)
 		}
 	}
-	if err := i.begin(ctx, tx, there); err != nil {
+	const locks = "lock the tables (stop the servers that work on this database)"
+	if err := execute(ctx, tx, locks, setLockTimeout, lockExclusive(there)); err != nil {
+		return err
+	}
+	// Now nobody can add anything.
+	if err := requireEmpty(ctx, tx, i.in.manifest.SchemaVersion); err != nil {
 		return err
 	}
 	// The triggers write history, which the file has, and refuse to take rows away.
@@ -176,18 +184,6 @@ func (i *importer) load(ctx context.Context, tx pgx.Tx) error {
 	return i.finish(ctx, tx, there, columns)
 }
 
-// begin keeps everybody else out, and looks again that there is nothing to lose.
-func (i *importer) begin(ctx context.Context, tx pgx.Tx, there []string) error {
-	err := execute(ctx, tx, "lock the tables (stop the servers that work on this database)", setLockTimeout, lockExclusive(there))
-	if err != nil {
-		return err
-	}
-	if err := i.queries.ArchiveSettings(ctx, tx); err != nil {
-		return fmt.Errorf("prepare: %w", err)
-	}
-	return requireEmpty(ctx, tx, i.in.manifest.SchemaVersion)
-}
-
 // table loads a table, or passes over it.
 func (i *importer) table(ctx context.Context, tx pgx.Tx, t *table, columns []column) error {
 	rows := i.in.table(newTally(t, i.options.Progress))
@@ -214,7 +210,7 @@ func (i *importer) table(ctx context.Context, tx pgx.Tx, t *table, columns []col
 }
 
 // copyPlace finds the place in the context of an error of COPY. What comes after it are values.
-var copyPlace = regexp.MustCompile(`\bline \d+(, column \w+)?`)
+var copyPlace = regexp.MustCompile(`COPY \w+(, line \d+(?:, column \w+)?)`)
 
 // refusedRow says which row the database refused. Rows of webhooks have secrets, which nobody is told.
 func refusedRow(t *table, err error) error {
@@ -222,9 +218,9 @@ func refusedRow(t *table, err error) error {
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("table %s: %w", t.name, err)
 	}
-	place := copyPlace.FindString(refused.Where)
-	if place != "" {
-		place = ", " + place
+	place := ""
+	if found := copyPlace.FindStringSubmatch(refused.Where); found != nil {
+		place = found[1]
 	}
 	if t.webhook {
 		return fmt.Errorf("table %s%s: the database refused it (SQLSTATE %s)", t.name, place, refused.Code)

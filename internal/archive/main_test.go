@@ -47,7 +47,12 @@ func execute(t testing.TB, url string, statements ...string) {
 // texts returns the one column of a query.
 func texts(t testing.TB, url, query string) []string {
 	t.Helper()
-	rows, err := connect(t, url).Query(context.Background(), query)
+	return column(t, connect(t, url), query)
+}
+
+func column(t testing.TB, conn *pgx.Conn, query string) []string {
+	t.Helper()
+	rows, err := conn.Query(context.Background(), query)
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -135,18 +140,19 @@ func requireSound(t testing.TB, url string, incremental bool) {
 }
 
 // tablesOf returns the names of all tables of a database but the migrations' and the test clock's.
-func tablesOf(t testing.TB, url string) []string {
+func tablesOf(t testing.TB, conn *pgx.Conn) []string {
 	t.Helper()
-	return texts(t, url, `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+	return column(t, conn, `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
 		AND relkind IN ('r', 'p') AND relname NOT IN ('goose_db_version', 'test_clock') ORDER BY relname`)
 }
 
 // contents returns all rows of all tables, in one order, without the key of page tokens.
 func contents(t testing.TB, url string) map[string][]string {
 	t.Helper()
+	conn := connect(t, url)
 	rows := make(map[string][]string)
-	for _, table := range tablesOf(t, url) {
-		rows[table] = texts(t, url, fmt.Sprintf(`SELECT x::text FROM %s AS x ORDER BY x::text COLLATE "C"`, table))
+	for _, table := range tablesOf(t, conn) {
+		rows[table] = column(t, conn, fmt.Sprintf(`SELECT x::text FROM %s AS x ORDER BY x::text COLLATE "C"`, table))
 	}
 	rows["setting"] = slices.DeleteFunc(rows["setting"], func(row string) bool { return strings.HasPrefix(row, "(page_token_key,") })
 	return rows

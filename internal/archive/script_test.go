@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 
 	"internaltransfers/ledger"
 	"internaltransfers/server"
@@ -33,6 +34,10 @@ func newAPI(t testing.TB, l *ledger.Ledger, start time.Time) *api {
 
 // id is the UUID that a script calls by a name.
 func id(name string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String() }
+
+func uuidOf(name string) uuid.UUID { return uuid.MustParse(id(name)) }
+
+var one = decimal.NewFromInt(1)
 
 var (
 	scriptID   = regexp.MustCompile(`\$\w+`)

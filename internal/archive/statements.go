@@ -13,7 +13,7 @@ import (
 const (
 	// setLockTimeout and the locks below are what a transaction begins with: neither takes the
 	// snapshot, so that the tables which the snapshot shows are as they stay.
-	setLockTimeout       = "SET LOCAL lock_timeout = '10s'"
+	setLockTimeout       = "SET LOCAL lock_timeout = '5s'"
 	constraintsImmediate = "SET CONSTRAINTS ALL IMMEDIATE"
 
 	tableExists   = "SELECT to_regclass($1) IS NOT NULL"
