@@ -15,6 +15,7 @@ FROM (VALUES ('client_encoding', 'UTF8'),
              ('array_nulls', 'on'),
              ('quote_all_identifiers', 'off'),
              ('row_security', 'off'),
+             ('maintenance_work_mem', '256MB'),
              ('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on')),
              ('statement_timeout', '0'),
              ('idle_in_transaction_session_timeout', '0'),
@@ -46,3 +47,11 @@ JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = to_regclass(n.name)
 WHERE NOT t.tgisinternal
   AND t.tgenabled = 'O'
 ORDER BY n.name, t.tgname;
+
+-- ArchiveIndexes returns the indexes of the tables that are no constraints, and how they are made.
+-- name: ArchiveIndexes :many
+SELECT i.indexrelid::regclass::text AS index_name, pg_get_indexdef(i.indexrelid)::text AS definition
+FROM (SELECT unnest(@names::text[]) AS name) AS n
+JOIN pg_catalog.pg_index AS i ON i.indrelid = to_regclass(n.name)
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid)
+ORDER BY i.indexrelid;

@@ -59,6 +59,46 @@ func (q *Queries) ArchiveColumns(ctx context.Context, db DBTX, names []string) (
 	return items, nil
 }
 
+const archiveIndexes = `-- name: ArchiveIndexes :many
+SELECT i.indexrelid::regclass::text AS index_name, pg_get_indexdef(i.indexrelid)::text AS definition
+FROM (SELECT unnest($1::text[]) AS name) AS n
+JOIN pg_catalog.pg_index AS i ON i.indrelid = to_regclass(n.name)
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid)
+ORDER BY i.indexrelid
+`
+
+type ArchiveIndexesRow struct {
+	IndexName  string
+	Definition string
+}
+
+// ArchiveIndexes returns the indexes of the tables that are no constraints, and how they are made.
+//
+//	SELECT i.indexrelid::regclass::text AS index_name, pg_get_indexdef(i.indexrelid)::text AS definition
+//	FROM (SELECT unnest($1::text[]) AS name) AS n
+//	JOIN pg_catalog.pg_index AS i ON i.indrelid = to_regclass(n.name)
+//	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid)
+//	ORDER BY i.indexrelid
+func (q *Queries) ArchiveIndexes(ctx context.Context, db DBTX, names []string) ([]ArchiveIndexesRow, error) {
+	rows, err := db.Query(ctx, archiveIndexes, names)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ArchiveIndexesRow{}
+	for rows.Next() {
+		var i ArchiveIndexesRow
+		if err := rows.Scan(&i.IndexName, &i.Definition); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const archiveSettings = `-- name: ArchiveSettings :exec
 
 SELECT set_config(s.name, s.value, true)
@@ -71,6 +111,7 @@ FROM (VALUES ('client_encoding', 'UTF8'),
              ('array_nulls', 'on'),
              ('quote_all_identifiers', 'off'),
              ('row_security', 'off'),
+             ('maintenance_work_mem', '256MB'),
              ('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on')),
              ('statement_timeout', '0'),
              ('idle_in_transaction_session_timeout', '0'),
@@ -94,6 +135,7 @@ WHERE s.name <> 'transaction_timeout' OR current_setting('transaction_timeout', 
 //	             ('array_nulls', 'on'),
 //	             ('quote_all_identifiers', 'off'),
 //	             ('row_security', 'off'),
+//	             ('maintenance_work_mem', '256MB'),
 //	             ('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on')),
 //	             ('statement_timeout', '0'),
 //	             ('idle_in_transaction_session_timeout', '0'),

@@ -84,6 +84,9 @@ func (e *exporter) export(ctx context.Context, tx pgx.Tx) error {
 	if err := requireNewest(ctx, tx); err != nil {
 		return err
 	}
+	if e.options.Progress != nil {
+		e.options.Progress("the snapshot is taken")
+	}
 	snapshot, err := q.ArchiveSnapshot(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("read the time of the snapshot: %w", err)

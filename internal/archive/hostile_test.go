@@ -32,7 +32,8 @@ func (g *target) state(t testing.TB) string {
 	conn := connect(t, g.url)
 	triggers := column(t, conn, `SELECT format('%s %s %s', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger ORDER BY 1`)
 	sequence := column(t, conn, `SELECT format('%s %s', last_value, is_called) FROM transfer_position_seq`)
-	return fmt.Sprint(contents(t, g.url), triggers, sequence)
+	indexes := column(t, conn, `SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1`)
+	return fmt.Sprint(contents(t, g.url), triggers, indexes, sequence)
 }
 
 // requireRefused fails unless the import of a file fails, says why, and has changed nothing.

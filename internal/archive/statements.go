@@ -93,6 +93,9 @@ func enableTrigger(table, trigger string) string {
 	return fmt.Sprintf("ALTER TABLE %s ENABLE TRIGGER %s", quoted(table), quoted(trigger))
 }
 
+// dropIndex removes an index by the name as the database spells it.
+func dropIndex(name string) string { return "DROP INDEX " + name }
+
 // continueAfter has the sequence of positions go on after one. Unlike setval it is undone with the
 // transaction.
 func continueAfter(position int64) string {
