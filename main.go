@@ -89,9 +89,16 @@ func (c *checkCommand) Run(ctx context.Context) error {
 	})
 }
 
-// withDatabase calls f with a ledger's place, brought to the newest version: the configured one, or that of a private
-// PostgreSQL, which is started before and stopped after. f's context also ends when that server dies.
+// withDatabase calls f with a ledger's place, brought to the newest version, as withServer does.
 func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, f func(context.Context, pgdb.Target) error) error {
+	return c.withServer(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
+		return migrateAnd(ctx, target, logger, f)
+	})
+}
+
+// withServer calls f with a ledger's place as it is: the configured one, or that of a private PostgreSQL, which is
+// started before and stopped after. f's context also ends when that server dies.
+func (c *databaseConfig) withServer(ctx context.Context, logger *slog.Logger, f func(context.Context, pgdb.Target) error) error {
 	target := pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}
 	if target.URL == "" {
 		dir := c.DataDir
@@ -113,12 +120,12 @@ func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, 
 			<-postgres.Done()
 			cancel()
 		}()
-		err = migrateAnd(ctx, target, logger, f)
+		err = f(ctx, target)
 		stopCtx, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancelStop()
 		return errors.Join(err, postgres.Err(), postgres.Stop(stopCtx))
 	}
-	return migrateAnd(ctx, target, logger, f)
+	return f(ctx, target)
 }
 
 func migrateAnd(ctx context.Context, target pgdb.Target, logger *slog.Logger, f func(context.Context, pgdb.Target) error) error {
@@ -137,10 +144,7 @@ func migrateAnd(ctx context.Context, target pgdb.Target, logger *slog.Logger, f 
 func migrate(ctx context.Context, database *pgdb.Database, logger *slog.Logger) (err error) {
 	db := database.SQL(pgdb.Migrating)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	newest, err := migrations.Newest()
-	if err != nil {
-		return err
-	}
+	newest := migrations.Newest()
 	if database.HasLedger() {
 		version, err := migrations.Version(ctx, db)
 		switch {

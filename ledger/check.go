@@ -40,7 +40,7 @@ type Progress struct {
 // What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the checkpoint back, so that no
 // incremental proof takes for granted what is known to be broken.
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
-	p := proof{ledger: l, options: o, start: time.Now()}
+	p := proof{queries: l.queries, options: o, start: time.Now()}
 	proved := false
 	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
@@ -61,9 +61,17 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	return p.report, nil
 }
 
-// A proof is one run of Check.
+// Prove proves everything in a transaction that may have changed anything and is not committed yet.
+// It neither reads nor keeps a checkpoint. progress may be nil.
+func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
+	p := proof{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
+	err := p.prove(ctx, tx)
+	return p.report, err
+}
+
+// A proof is one run of Check or Prove.
 type proof struct {
-	ledger  *Ledger
+	queries *db.Queries
 	options CheckOptions
 	start   time.Time
 	step    int
@@ -88,7 +96,7 @@ type finding struct {
 
 // prove fills the report.
 func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
-	q := p.ledger.queries
+	q := p.queries
 	if err := q.CheckSettings(ctx, tx); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
@@ -127,7 +135,7 @@ func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
 	}
 	p.progress("find what changed")
 	p.scope = everything
-	q := p.ledger.queries
+	q := p.queries
 	since, err := q.CheckpointGet(ctx, tx)
 	if err != nil || since == nil {
 		return err
@@ -161,7 +169,7 @@ func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
 
 // keep makes the proof the checkpoint when it succeeded, or takes the checkpoint back.
 func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
-	q := p.ledger.queries
+	q := p.queries
 	switch {
 	case p.report.OK():
 		p.progress("keep the checkpoint")
