@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,7 +65,8 @@ type Ledger struct {
 	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
 	readers    *readers      // for everything else
 	gate       *gate         // that what readers read passes
-	closing    chan struct{} // closed when the ledger waits for COMMITs no longer
+	closing    chan struct{} // closed, by close once, when COMMITs are waited for no longer
+	close      func()
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -72,6 +74,8 @@ type Ledger struct {
 	workers    workers
 	feed       *feed
 	searches   chan struct{} // has an item for each search at work
+	writable   *probe
+	readable   *probe
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
@@ -85,6 +89,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
 	l.closing = make(chan struct{})
+	l.close = sync.OnceFunc(func() { close(l.closing) })
 	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.writers, err = l.openPool(ctx, int32(config.BatchesInFlight), l.queries.WriterSettings)
@@ -100,6 +105,8 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
+	l.writable = newProbe("write", l.log, l.tryToWrite)
+	l.readable = newProbe("read", l.log, l.tryToRead)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
@@ -145,10 +152,8 @@ func (l *Ledger) openPool(ctx context.Context, size int32, settings func(context
 		return nil, fmt.Errorf("the database URL is malformed")
 	}
 	config.MaxConns = size
-	if config.ConnConfig.ValidateConnect == nil {
-		// A standby cannot write, and does not know who writes (see event_writers).
-		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
+	// A standby cannot write, and does not know who writes (see event_writers): whatever the URL asks for, it is no server.
+	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	config.ConnConfig.ConnectTimeout = orDefault(config.ConnConfig.ConnectTimeout, 5*time.Second)
 	config.BeforeConnect = l.attach
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
@@ -179,7 +184,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
-		close(l.closing)
+		l.close()
 		l.writers.Close()
 		l.readers.pool.Close()
 		close(closed)

@@ -73,6 +73,20 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) (int32, error) {
 	return one, err
 }
 
+const readProbe = `-- name: ReadProbe :one
+SELECT EXISTS (SELECT FROM account)::boolean AS something
+`
+
+// ReadProbe reads next to nothing.
+//
+//	SELECT EXISTS (SELECT FROM account)::boolean AS something
+func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, readProbe)
+	var something bool
+	err := row.Scan(&something)
+	return something, err
+}
+
 const readerSettings = `-- name: ReaderSettings :exec
 SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
        set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
@@ -163,6 +177,24 @@ func (q *Queries) SettingGet(ctx context.Context, db DBTX, name string) ([]byte,
 	var value []byte
 	err := row.Scan(&value)
 	return value, err
+}
+
+const writeProbe = `-- name: WriteProbe :exec
+WITH nothing AS (
+    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+)
+UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+`
+
+// WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+//
+//	WITH nothing AS (
+//	    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+//	)
+//	UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+func (q *Queries) WriteProbe(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, writeProbe)
+	return err
 }
 
 const writerSettings = `-- name: WriterSettings :exec
