@@ -75,6 +75,8 @@ type Ledger struct {
 	workers    workers
 	feed       *feed
 	searches   chan struct{} // has an item for each search at work
+	writable   *probe
+	readable   *probe
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
@@ -109,6 +111,8 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
+	l.writable = newProbe("write", l.log, l.tryToWrite)
+	l.readable = newProbe("read", l.log, l.tryToRead)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}

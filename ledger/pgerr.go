@@ -19,6 +19,7 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateNoPrivilege          = "42501"
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the

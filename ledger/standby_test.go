@@ -93,6 +93,18 @@ func requireUnsure(t testing.TB, what string, err error) {
 	}
 }
 
+// requireAvailable returns when the call is no longer told that the database is not available, which it soon must not be.
+func requireAvailable(t testing.TB, call func() error) {
+	t.Helper()
+	err := call()
+	for deadline := time.Now().Add(time.Minute); errors.Is(err, ledger.ErrUnavailable) && time.Now().Before(deadline); {
+		err = call()
+	}
+	if err != nil {
+		t.Errorf("when all is well again, a call hears %v", err)
+	}
+}
+
 // requireUnseen fails the test when a ledger shows a transfer, in whatever way.
 func requireUnseen(t testing.TB, l *ledger.Ledger, p ledger.TransferParams) {
 	t.Helper()
@@ -161,9 +173,10 @@ func TestGivenUpCommitIsDoneLater(t *testing.T) {
 	p.standby.Thaw()
 	transfer, replayed, err := p.ledger.Transfer(ctx, params)
 	requireOutcome(t, "again", ledger.Outcome{Transfer: transfer, Replayed: replayed, Err: err}, "", true)
-	if transfer, err = l.GetTransfer(ctx, params.ID); err != nil {
-		t.Errorf("the transfer is answered with %v", err)
-	}
+	requireAvailable(t, func() error {
+		transfer, err = l.GetTransfer(ctx, params.ID)
+		return err
+	})
 	promoted := p.failOver()
 	stored, err := promoted.GetTransfer(ctx, params.ID)
 	if err != nil || !stored.CreateTime.Equal(transfer.CreateTime) {
@@ -213,9 +226,10 @@ func TestWaitCancelledByOthers(t *testing.T) {
 				requireUnsure(t, "the call again, at "+what, err)
 			}
 			p.standby.Thaw()
-			if _, err := l.GetTransfer(ctx, params.ID); err != nil {
-				t.Errorf("when the standby is back, the transfer is answered with %v", err)
-			}
+			requireAvailable(t, func() error {
+				_, err := l.GetTransfer(ctx, params.ID)
+				return err
+			})
 			transfer, replayed, err := p.ledger.Transfer(ctx, params)
 			requireOutcome(t, "again", ledger.Outcome{Transfer: transfer, Replayed: replayed, Err: err}, "", true)
 			promoted := p.failOver()

@@ -57,6 +57,17 @@ SELECT ledger_now()::timestamptz AS now;
 -- name: Ping :one
 SELECT 1::integer AS one;
 
+-- WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+-- name: WriteProbe :exec
+WITH nothing AS (
+    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+)
+UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n);
+
+-- ReadProbe reads next to nothing.
+-- name: ReadProbe :one
+SELECT EXISTS (SELECT FROM account)::boolean AS something;
+
 -- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
 -- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
 -- name: SessionGet :one

@@ -119,6 +119,20 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) (int32, error) {
 	return one, err
 }
 
+const readProbe = `-- name: ReadProbe :one
+SELECT EXISTS (SELECT FROM account)::boolean AS something
+`
+
+// ReadProbe reads next to nothing.
+//
+//	SELECT EXISTS (SELECT FROM account)::boolean AS something
+func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, readProbe)
+	var something bool
+	err := row.Scan(&something)
+	return something, err
+}
+
 const schemaExists = `-- name: SchemaExists :one
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text) AS found
 `
@@ -312,4 +326,22 @@ func (q *Queries) SessionWorks(ctx context.Context, db DBTX, arg SessionWorksPar
 	var works bool
 	err := row.Scan(&works)
 	return works, err
+}
+
+const writeProbe = `-- name: WriteProbe :exec
+WITH nothing AS (
+    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+)
+UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+`
+
+// WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+//
+//	WITH nothing AS (
+//	    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+//	)
+//	UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+func (q *Queries) WriteProbe(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, writeProbe)
+	return err
 }
