@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"internaltransfers/ledger"
 )
 
@@ -15,6 +17,8 @@ import (
 // begin with the command: bench --callers is BENCH_CALLERS. A variable marked "secret" can be read from the file that
 // NAME_FILE names, so that the value appears in no environment.
 type cli struct {
+	Version kong.VersionFlag `help:"Print what this program was built from, and stop."`
+
 	Serve   serveCommand   `cmd:"" help:"Serve the API. Without DATABASE_URL, on a private PostgreSQL that is started for it."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. serve does it too."`
 	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew; the exit status is 1 when one is broken."`
