@@ -156,14 +156,6 @@ func openPool(ctx context.Context, url string, size int32, settings func(context
 	return pool, nil
 }
 
-// Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
-func (l *Ledger) Ping(ctx context.Context) error {
-	if err := l.queries.Ping(ctx, l.readers); err != nil {
-		return readError(ctx, "ping", err)
-	}
-	return nil
-}
-
 // Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers
 // ctx's error and leaves the rest to the end of the process; what was answered is committed in any case.
 func (l *Ledger) Close(ctx context.Context) error {

@@ -33,6 +33,20 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
 -- name: Clock :one
 SELECT ledger_now()::timestamptz AS now;
 
+-- ReadyToRead asks whether the ledger may be read, without reading more than a row.
+-- name: ReadyToRead :one
+SELECT (EXISTS (SELECT a.account_id FROM account AS a) OR EXISTS (SELECT t.transfer_id FROM transfer_full AS t))::boolean AS found;
+
+-- ReadyToWrite asks whether a transfer would be taken: it does what one needs to be allowed, to no row.
+-- name: ReadyToWrite :exec
+WITH moved AS (
+    UPDATE account SET version = version WHERE false
+)
+INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, create_time, update_time)
+SELECT transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, create_time, update_time
+FROM transfer
+WHERE false;
+
 -- Ping asks the database for nothing.
 -- name: Ping :exec
 SELECT 1;

@@ -136,9 +136,9 @@ func answerEarly(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close") // the next call may be for the server proper; this ends HTTP/2 connections too
 	switch {
 	case r.URL.Path == "/healthcheck":
-		writeHealth(w, http.StatusOK, "ok")
+		writeHealth(w, http.StatusOK, "ok", "")
 	case r.URL.Path == "/readycheck":
-		writeHealth(w, http.StatusServiceUnavailable, "starting")
+		writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
 	case !strings.HasPrefix(r.URL.Path, "/api/") && earlyErrors.IsSupported(r):
 		_ = earlyErrors.Write(w, r, errStarting) // a client that is gone needs no answer
 	default:

@@ -44,8 +44,8 @@ func TestEarlyAnswers(t *testing.T) {
 		body   string
 	}{
 		{"/healthcheck", http.StatusOK, `{"status":"ok"}` + "\n"},
-		{"/readycheck", http.StatusServiceUnavailable, `{"status":"starting"}` + "\n"},
-		{"/readycheck?for=read", http.StatusServiceUnavailable, `{"status":"starting"}` + "\n"},
+		{"/readycheck", http.StatusServiceUnavailable, `{"status":"starting","reason":"its database is being prepared"}` + "\n"},
+		{"/readycheck?for=read", http.StatusServiceUnavailable, `{"status":"starting","reason":"its database is being prepared"}` + "\n"},
 		{"/", http.StatusServiceUnavailable, "the server is starting"},
 	} {
 		if res, body := f.send(t, http.MethodGet, c.path, ""); res.StatusCode != c.status || !strings.Contains(body, c.body) {

@@ -73,6 +73,44 @@ func (q *Queries) ReaderSettings(ctx context.Context, db DBTX) error {
 	return err
 }
 
+const readyToRead = `-- name: ReadyToRead :one
+SELECT (EXISTS (SELECT a.account_id FROM account AS a) OR EXISTS (SELECT t.transfer_id FROM transfer_full AS t))::boolean AS found
+`
+
+// ReadyToRead asks whether the ledger may be read, without reading more than a row.
+//
+//	SELECT (EXISTS (SELECT a.account_id FROM account AS a) OR EXISTS (SELECT t.transfer_id FROM transfer_full AS t))::boolean AS found
+func (q *Queries) ReadyToRead(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, readyToRead)
+	var found bool
+	err := row.Scan(&found)
+	return found, err
+}
+
+const readyToWrite = `-- name: ReadyToWrite :exec
+WITH moved AS (
+    UPDATE account SET version = version WHERE false
+)
+INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, create_time, update_time)
+SELECT transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, create_time, update_time
+FROM transfer
+WHERE false
+`
+
+// ReadyToWrite asks whether a transfer would be taken: it does what one needs to be allowed, to no row.
+//
+//	WITH moved AS (
+//	    UPDATE account SET version = version WHERE false
+//	)
+//	INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, create_time, update_time)
+//	SELECT transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, create_time, update_time
+//	FROM transfer
+//	WHERE false
+func (q *Queries) ReadyToWrite(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, readyToWrite)
+	return err
+}
+
 const settingGet = `-- name: SettingGet :one
 SELECT value
 FROM setting
