@@ -75,8 +75,6 @@ type Ledger struct {
 	workers    workers
 	feed       *feed
 	searches   chan struct{} // has an item for each search at work
-	writable   *probe
-	readable   *probe
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
@@ -111,8 +109,6 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
-	l.writable = newProbe("write", l.log, l.tryToWrite)
-	l.readable = newProbe("read", l.log, l.tryToRead)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
@@ -146,14 +142,6 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
 	}
-}
-
-// Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
-func (l *Ledger) Ping(ctx context.Context) error {
-	if _, err := l.queries.Ping(ctx, l.readers.pool); err != nil {
-		return readError(ctx, "ping", err)
-	}
-	return nil
 }
 
 // Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers

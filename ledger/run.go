@@ -155,14 +155,14 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 		l.metrics.retries.Inc()
 		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
 		if attempt == attemptsMax {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		backoff = min(2*backoff, backoffMax)
 	}

@@ -227,6 +227,21 @@ SELECT count(*)
 FROM webhook_delivery
 WHERE endpoint_id = @endpoint_id AND status = 'PENDING';
 
+-- WebhookBacklogs answers of the endpoints of each status how many there are, how many of their deliveries are pending, how
+-- far the one is that is furthest behind, and the first position whose event may not have reached one of them.
+-- name: WebhookBacklogs :many
+SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
+       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
+FROM (SELECT e.status, e.cursor_position,
+             (SELECT count(*) FROM webhook_delivery AS p
+              WHERE p.endpoint_id = e.endpoint_id AND p.status = 'PENDING') AS pending_count,
+             least(e.cursor_position + 1, (SELECT min(o.position) FROM webhook_delivery AS o
+                                           WHERE o.endpoint_id = e.endpoint_id AND o.status = 'PENDING')) AS oldest_position
+      FROM webhook_endpoint AS e
+      WHERE e.status <> 'DELETED'
+      LIMIT @row_limit) AS b
+GROUP BY b.status;
+
 -- WebhookDeliveriesDue answers pending deliveries that are due and wait for no earlier one, the longest due first,
 -- without those under way. The time is a subquery, since a volatile function would be called for each row.
 -- name: WebhookDeliveriesDue :many

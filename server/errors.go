@@ -142,7 +142,7 @@ func transientError(err error) *connect.Error {
 	}
 	switch {
 	case errors.Is(err, ledger.ErrUnavailable):
-		return newError(connect.CodeUnavailable, errors.New(ledger.ErrUnavailable.Error()+"; "+advice),
+		return newError(connect.CodeUnavailable, errors.New(unavailableText(err)+"; "+advice),
 			info("DATABASE_UNAVAILABLE", metadata), retry(unavailableRetry))
 	case errors.Is(err, ledger.ErrSlow):
 		return newError(connect.CodeResourceExhausted, errors.New(ledger.ErrSlow.Error()+"; go on after the last cursor"),

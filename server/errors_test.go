@@ -328,8 +328,8 @@ func TestUnavailableAndOverloaded(t *testing.T) {
 	if err := database.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if res, text := f.send(t, http.MethodGet, "/readycheck", ""); res.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("ready without a database: %d %s", res.StatusCode, text)
+	for _, path := range []string{"/readycheck", "/readycheck?for=read"} {
+		f.awaitReadiness(t, path, http.StatusServiceUnavailable, `{"status":"unavailable","reason":"the database is not available: it cannot be reached"}`)
 	}
 	if res, text := f.send(t, http.MethodGet, "/healthcheck", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("alive without a database: %d %s", res.StatusCode, text)

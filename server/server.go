@@ -66,6 +66,8 @@ type Server struct {
 	draining   atomic.Bool     // calls in flight are finished, new ones are not wanted
 	watches    context.Context // of the streams that would not end by themselves; ends when draining begins
 	endWatches context.CancelFunc
+
+	readyToWrite, readyToRead *readiness
 }
 
 // compressMinBytes is the size from which answers are compressed for clients that take it. A single account or transfer
@@ -110,6 +112,8 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator, metrics: metrics}
 	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
+	s.readyToWrite = &readiness{name: "writing", ask: s.ledger.ReadyToWrite, log: s.logger}
+	s.readyToRead = &readiness{name: "reading", ask: s.ledger.ReadyToRead, log: s.logger}
 	services := s.services()
 	rest, err := newREST(services, config.MaxRequestBytes)
 	if err != nil {
@@ -183,7 +187,8 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 		mux.Handle(service.path, service.handler)
 		names = append(names, service.name)
 	}
-	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize()))
+	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize(),
+		connect.WithInterceptors(streamInterceptorFunc(s.guardStreams), streamInterceptorFunc(endable))))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.limitSize()))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))

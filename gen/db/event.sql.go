@@ -14,6 +14,63 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+const eventAge = `-- name: EventAge :one
+SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
+FROM ((SELECT t.position, t.create_time AS event_time
+       FROM transfer AS t
+       WHERE t.position >= $1
+       ORDER BY t.position
+       LIMIT 1)
+      UNION ALL
+      (SELECT c.position, c.change_time
+       FROM transfer_change AS c
+       WHERE c.position >= $1
+       ORDER BY c.position
+       LIMIT 1)
+      UNION ALL
+      (SELECT a.position, a.update_time
+       FROM account_change AS a
+       WHERE a.position >= $1
+       ORDER BY a.position
+       LIMIT 1)) AS e
+ORDER BY e.position
+LIMIT 1
+`
+
+type EventAgeRow struct {
+	EventTime time.Time
+	Now       time.Time
+}
+
+// EventAge reads when the first event at or after a position happened, and the time now; no row: there is none.
+//
+//	SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
+//	FROM ((SELECT t.position, t.create_time AS event_time
+//	       FROM transfer AS t
+//	       WHERE t.position >= $1
+//	       ORDER BY t.position
+//	       LIMIT 1)
+//	      UNION ALL
+//	      (SELECT c.position, c.change_time
+//	       FROM transfer_change AS c
+//	       WHERE c.position >= $1
+//	       ORDER BY c.position
+//	       LIMIT 1)
+//	      UNION ALL
+//	      (SELECT a.position, a.update_time
+//	       FROM account_change AS a
+//	       WHERE a.position >= $1
+//	       ORDER BY a.position
+//	       LIMIT 1)) AS e
+//	ORDER BY e.position
+//	LIMIT 1
+func (q *Queries) EventAge(ctx context.Context, db DBTX, position int64) (EventAgeRow, error) {
+	row := db.QueryRow(ctx, eventAge, position)
+	var i EventAgeRow
+	err := row.Scan(&i.EventTime, &i.Now)
+	return i, err
+}
+
 const eventWriters = `-- name: EventWriters :many
 SELECT unnest(event_writers())::text AS writer
 `

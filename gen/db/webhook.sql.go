@@ -158,6 +158,68 @@ func (q *Queries) WebhookAdvance(ctx context.Context, db DBTX, arg WebhookAdvanc
 	return result.RowsAffected(), nil
 }
 
+const webhookBacklogs = `-- name: WebhookBacklogs :many
+SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
+       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
+FROM (SELECT e.status, e.cursor_position,
+             (SELECT count(*) FROM webhook_delivery AS p
+              WHERE p.endpoint_id = e.endpoint_id AND p.status = 'PENDING') AS pending_count,
+             least(e.cursor_position + 1, (SELECT min(o.position) FROM webhook_delivery AS o
+                                           WHERE o.endpoint_id = e.endpoint_id AND o.status = 'PENDING')) AS oldest_position
+      FROM webhook_endpoint AS e
+      WHERE e.status <> 'DELETED'
+      LIMIT $1) AS b
+GROUP BY b.status
+`
+
+type WebhookBacklogsRow struct {
+	Status         string
+	EndpointCount  int64
+	PendingCount   int64
+	CursorPosition int64
+	OldestPosition int64
+}
+
+// WebhookBacklogs answers of the endpoints of each status how many there are, how many of their deliveries are pending, how
+// far the one is that is furthest behind, and the first position whose event may not have reached one of them.
+//
+//	SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
+//	       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
+//	FROM (SELECT e.status, e.cursor_position,
+//	             (SELECT count(*) FROM webhook_delivery AS p
+//	              WHERE p.endpoint_id = e.endpoint_id AND p.status = 'PENDING') AS pending_count,
+//	             least(e.cursor_position + 1, (SELECT min(o.position) FROM webhook_delivery AS o
+//	                                           WHERE o.endpoint_id = e.endpoint_id AND o.status = 'PENDING')) AS oldest_position
+//	      FROM webhook_endpoint AS e
+//	      WHERE e.status <> 'DELETED'
+//	      LIMIT $1) AS b
+//	GROUP BY b.status
+func (q *Queries) WebhookBacklogs(ctx context.Context, db DBTX, rowLimit int32) ([]WebhookBacklogsRow, error) {
+	rows, err := db.Query(ctx, webhookBacklogs, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []WebhookBacklogsRow{}
+	for rows.Next() {
+		var i WebhookBacklogsRow
+		if err := rows.Scan(
+			&i.Status,
+			&i.EndpointCount,
+			&i.PendingCount,
+			&i.CursorPosition,
+			&i.OldestPosition,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const webhookDelete = `-- name: WebhookDelete :exec
 UPDATE webhook_endpoint
 SET status = 'DELETED',

@@ -3,7 +3,6 @@ package pgdb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -83,14 +82,15 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 
 // parse reads the URL and decides what no URL may.
 func parse(target Target, use Use) (*pgxpool.Config, error) {
+	if err := CheckURL(target.URL); err != nil {
+		return nil, fmt.Errorf("the database URL %w", err)
+	}
+	if err := CheckSchemaName(target.Schema); err != nil {
+		return nil, fmt.Errorf("the schema's name %w", err)
+	}
 	config, err := pgxpool.ParseConfig(target.URL)
 	if err != nil {
-		// The driver's error may repeat the URL, password and all.
-		return nil, errors.New("the database URL is malformed: wanted is postgres://user:password@host:port/database, " +
-			"or host=… port=… user=… password=… dbname=…")
-	}
-	if err := checkSchemaName(target.Schema); err != nil {
-		return nil, err
+		return nil, errURLForm // the driver's error may repeat the URL, password and all
 	}
 	c := config.ConnConfig
 	if use.needsPrimary() {
@@ -106,13 +106,14 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// checkSchemaName refuses what cannot be the name of a schema of ours. Empty is good.
-func checkSchemaName(name string) error {
+// CheckSchemaName is an error when that cannot be the name of a schema of ours. Empty is good. The
+// error's text goes on after the name of a setting.
+func CheckSchemaName(name string) error {
 	switch {
 	case len(name) > identifierMax, !utf8.ValidString(name), strings.ContainsRune(name, 0):
-		return fmt.Errorf("the schema's name must have at most %d bytes of UTF-8, without NUL", identifierMax)
+		return fmt.Errorf("must have at most %d bytes of UTF-8, without NUL", identifierMax)
 	case strings.HasPrefix(name, "pg_"), name == "information_schema":
-		return fmt.Errorf("the schema %q is PostgreSQL's own: choose another name", name)
+		return fmt.Errorf("must not be %q: names that begin with pg_, and information_schema, are PostgreSQL's own", name)
 	}
 	return nil
 }
