@@ -69,6 +69,9 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		return err
 	}
 	if d == nil {
+		if err := l.database.RequireOwn(ctx, conn); err != nil {
+			return err
+		}
 		_, err = conn.Exec(ctx, commit)
 		return commitError("commit the accounts", err)
 	}

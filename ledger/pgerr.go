@@ -19,6 +19,10 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateNoStatement          = "26000" // a pooler gave the statement to a session that did not prepare it
+	stateDuplicateStatement   = "42P05" // or to one that did already
+	stateUndefinedTable       = "42P01" // or to one that looks at another schema; or the ledger is gone
+	stateUndefinedFunction    = "42883"
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
@@ -46,8 +50,8 @@ func transient(err error) bool {
 // away reports whether the error says that the database cannot be reached, is shutting down, or is short of something:
 // whatever was asked of it is not to blame.
 func away(err error) bool {
-	if _, ok := errors.AsType[*pgdb.RefusedError](err); ok {
-		return true // it became another database than it was at the start
+	if refused(err) {
+		return true
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -65,7 +69,20 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
 		return true
 	}
-	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable
+	switch pg.Code {
+	case stateReadOnly, stateLockNotAvailable:
+		return true
+	case stateNoStatement, stateDuplicateStatement, stateUndefinedTable, stateUndefinedFunction:
+		return true
+	default:
+		return false
+	}
+}
+
+// refused reports whether the database became another one than it was at the start.
+func refused(err error) bool {
+	_, ok := errors.AsType[*pgdb.RefusedError](err)
+	return ok
 }
 
 // An unansweredError is that of a COMMIT which may have happened all the same. The next attempt finds out.
