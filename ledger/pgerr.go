@@ -19,10 +19,6 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
-	stateNoStatement          = "26000" // a pooler gave the statement to a session that did not prepare it
-	stateDuplicateStatement   = "42P05" // or to one that did already
-	stateUndefinedTable       = "42P01" // or to one that looks at another schema; or the ledger is gone
-	stateUndefinedFunction    = "42883"
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
@@ -69,14 +65,7 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
 		return true
 	}
-	switch pg.Code {
-	case stateReadOnly, stateLockNotAvailable:
-		return true
-	case stateNoStatement, stateDuplicateStatement, stateUndefinedTable, stateUndefinedFunction:
-		return true
-	default:
-		return false
-	}
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pgdb.IsStray(pg)
 }
 
 // refused reports whether the database became another one than it was at the start.

@@ -212,11 +212,12 @@ func (d *Database) Pool(ctx context.Context, use Use, size int32) (*pgxpool.Pool
 	config := d.config.Copy()
 	config.MaxConns = size
 	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
+	config.ConnConfig.ValidateConnect = d.validate(config.ConnConfig.ValidateConnect)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		return d.told.once(ctx, d.prepare(ctx, conn, use))
 	}
 	config.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
-		return d.isOwn(ctx, conn), nil
+		return d.isOwn(ctx, conn, use)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

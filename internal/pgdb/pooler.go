@@ -81,17 +81,18 @@ type pooler struct {
 
 // keeps is what a connection does with an error of the server's: false closes it. One that got into a session of
 // another's is not used again, and neither is any that was made before.
-func (d *Database) keeps(_ *pgconn.PgConn, err *pgconn.PgError) bool {
-	if isStray(err) {
+func (d *Database) keeps(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+	s, _ := conn.CustomData()[sessionKey].(*session)
+	if s != nil && s.pooled && IsStray(err) {
 		d.pooler.signs.Add(1)
 		return false
 	}
 	return !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
 }
 
-// isStray reports whether a session gets such an error only when it is not in the backend, or not in the schema, that it
-// was prepared in.
-func isStray(err *pgconn.PgError) bool {
+// IsStray reports whether a session gets such an error only when it is not in the backend that it was prepared in, or no
+// longer finds its ledger there.
+func IsStray(err *pgconn.PgError) bool {
 	switch err.Code {
 	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction:
 		return true
@@ -108,14 +109,21 @@ func severity(err *pgconn.PgError) string {
 	return err.Severity
 }
 
-// isOwn reports whether a session that was idle is still in its own backend, and none has strayed since it began. It asks
-// only where there is a pooler. What is not the session's own any more is to be closed.
-func (d *Database) isOwn(ctx context.Context, conn *pgx.Conn) bool {
+// isOwn reports whether a session may be given out: it is in its own backend, and none has strayed since it began. One that
+// may not be is to be closed. It asks only where there is a pooler. Batches ask later, when they are to be committed.
+func (d *Database) isOwn(ctx context.Context, conn *pgx.Conn, use Use) (bool, error) {
 	s := sessionOf(conn)
 	if s.signs != d.pooler.signs.Load() {
-		return false
+		return false, nil
 	}
-	return !s.pooled || d.RequireOwn(ctx, conn) == nil
+	if !s.pooled || use == Writing {
+		return true, nil
+	}
+	err := d.RequireOwn(ctx, conn)
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		return false, err
+	}
+	return err == nil, nil // another one may do better
 }
 
 // RequireOwn fails when a session is not in its own backend. A transaction stays in one until its end, whatever a pooler
@@ -169,7 +177,13 @@ func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
 	if !sessionOf(conn).pooled {
 		return db.New().Ping(ctx, conn)
 	}
+	if err := d.RequireOwn(ctx, conn); err != nil {
+		return err
+	}
 	kept, err := d.keepBackends(ctx, conn)
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		return nil // there is no second session to try it with
+	}
 	if err != nil {
 		return err
 	}
@@ -183,7 +197,10 @@ func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
 // keepBackends tries whether two sessions keep what is theirs when each begins a transaction in turn.
 func (d *Database) keepBackends(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	second, err := d.look(ctx)
-	if err != nil {
+	switch {
+	case d.late(err):
+		return false, d.tooFew(1, 2)
+	case err != nil:
 		return false, err
 	}
 	defer HangUp(second)
@@ -192,8 +209,11 @@ func (d *Database) keepBackends(ctx context.Context, conn *pgx.Conn) (bool, erro
 	if err := ones.set(ctx); err != nil {
 		return kept(false, err)
 	}
-	if err := other.set(ctx); err != nil {
-		return kept(false, d.tooFew(1, 2, err))
+	switch err := other.set(ctx); {
+	case d.late(err):
+		return false, d.tooFew(1, 2)
+	case err != nil:
+		return kept(false, err)
 	}
 	for range keepRounds {
 		for _, turn := range [][2]*marked{{&ones, &other}, {&other, &ones}} {
@@ -235,7 +255,7 @@ func kept(ok bool, err error) (bool, error) {
 	switch {
 	case err == nil:
 		return ok, nil
-	case errors.As(err, &pg) && (pg.Code == stateProtocolViolation || isStray(pg)):
+	case errors.As(err, &pg) && (pg.Code == stateProtocolViolation || IsStray(pg)):
 		return false, nil // "transaction blocks not allowed in statement pooling mode"
 	default:
 		return false, fmt.Errorf("look for a pooler: %w", err)
@@ -298,22 +318,37 @@ func (d *Database) RequireSessions(ctx context.Context, needed int) error {
 			err = errs[i]
 		}
 	}
-	if err != nil {
-		return d.tooFew(had, needed, fmt.Errorf("look for a pooler: %w", err))
+	if d.late(err) {
+		return d.tooFew(had, needed)
 	}
-	return nil
+	return err
 }
 
-// tooFew makes the error of a session that did not come in time a refusal, where there is a pooler.
-func (d *Database) tooFew(had, needed int, err error) error {
-	if !d.pooled || !pgconn.Timeout(err) {
+// validate is what a connection of a pool does before it is used, with an error that says why it comes too late.
+func (d *Database) validate(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	if validate == nil {
+		return nil
+	}
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		err := validate(ctx, conn)
+		if d.late(err) {
+			return d.told.once(ctx, d.tooFew(0, d.needed))
+		}
 		return err
 	}
+}
+
+// late reports whether a session did not come in time from a pooler.
+func (d *Database) late(err error) bool { return d.pooled && pgconn.Timeout(err) }
+
+// tooFew says that there are not enough sessions.
+func (d *Database) tooFew(had, needed int) *RefusedError {
 	return &RefusedError{
-		Found:  fmt.Sprintf("a pooler stands between, and has no more than %d sessions of database %s to give now", had, d.facts.Database),
-		Wanted: fmt.Sprintf("at least %d for each server", needed),
-		Fix: "Let it have more (PgBouncer: default_pool_size, or pool_size of this database, and max_db_connections), " +
-			"or ask for fewer: --db-read-conns, --batches-in-flight.",
+		Found: fmt.Sprintf("a pooler stands between, and has no more than %d sessions of database %s to give now, or the server hangs",
+			had, d.facts.Database),
+		Wanted: fmt.Sprintf("at least %d for each of our servers", needed),
+		Fix: "Let the pooler have more (PgBouncer: default_pool_size, or pool_size of this database, and max_db_connections), " +
+			"or ask for fewer: DB_READ_CONNS, BATCHES_IN_FLIGHT.",
 	}
 }
 

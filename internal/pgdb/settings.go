@@ -127,8 +127,11 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 			_, err = queries.SessionSet(ctx, unprepared{conn}, set)
 		}
 	}
-	if err != nil {
-		return d.tooFew(0, d.needed, fmt.Errorf("prepare a session: %w", err))
+	switch {
+	case d.late(err):
+		return d.tooFew(0, d.needed)
+	case err != nil:
+		return fmt.Errorf("prepare a session: %w", err)
 	}
 	mismatches, err := queries.SessionMismatches(ctx, unprepared{conn}, db.SessionMismatchesParams{Names: set.Names, Wanted: set.Wanted})
 	if err != nil {
