@@ -202,7 +202,7 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decisio
 	return nil
 }
 
-// record writes the ledger rows and commits.
+// record writes the ledger rows and commits, unless a pooler has put the transaction into somebody else's session.
 func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command, d *decision, decidedAt time.Time) (
 	[]Outcome, error,
 ) {
@@ -215,6 +215,9 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 		if o := &d.outcomes[i]; o.Replayed && o.Transfer.CreateTime.IsZero() {
 			o.Transfer.CreateTime, o.Transfer.UpdateTime = decidedAt, decidedAt
 		}
+	}
+	if err := l.database.RequireOwn(ctx, conn); err != nil {
+		return nil, err
 	}
 	if len(d.recorded) == 0 {
 		return d.outcomes, l.recordNothing(ctx, conn, d)

@@ -48,6 +48,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// sessions is how many the ledger has with its database at a time, beside those that come and go.
+func (c Config) sessions() int {
+	n := int(c.ReadConns) + c.BatchesInFlight
+	if c.ProfileCache > 0 {
+		n++
+	}
+	return n
+}
+
 func orDefault[T comparable](v, otherwise T) T {
 	var zero T
 	if v == zero {
@@ -95,6 +104,9 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, readError(ctx, "open the database", err)
 	}
+	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
+		return nil, readError(ctx, "open sessions", err)
+	}
 	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
 	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
 	if err != nil {
@@ -118,6 +130,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		pool.Close()
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
+	l.database.LogTo(config.Logger)
 	l.tokens = tokenSigner{key: key}
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)

@@ -69,6 +69,9 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		return err
 	}
 	if d == nil {
+		if err := l.database.RequireOwn(ctx, conn); err != nil {
+			return err
+		}
 		return commitError("commit the accounts", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
 	}
 	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)

@@ -48,8 +48,8 @@ func transient(err error) bool {
 // away reports whether the error says that the database cannot be reached, is shutting down, is short of something, or is
 // not sure of what it has: whatever was asked of it is not to blame.
 func away(err error) bool {
-	if _, ok := errors.AsType[*pgdb.RefusedError](err); ok {
-		return true // it became another database than it was at the start
+	if refused(err) {
+		return true
 	}
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, errWaitCancelled) {
 		return true
@@ -73,7 +73,14 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
 		return true
 	}
-	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoRight
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoRight ||
+		pgdb.IsStray(pg)
+}
+
+// refused reports whether the database became another one than it was at the start.
+func refused(err error) bool {
+	_, ok := errors.AsType[*pgdb.RefusedError](err)
+	return ok
 }
 
 // awayReasons say what is wrong with the database, by SQLSTATE or its class, the first that fits.
@@ -81,6 +88,10 @@ var awayReasons = []struct{ code, reason string }{
 	{stateReadOnly, "it is read-only"},
 	{stateNoRight, "its role lacks a right that the ledger needs"},
 	{stateLockNotAvailable, "somebody else keeps rows locked"},
+	{"26000", "a connection pooler mixes up its sessions"},
+	{"42P05", "a connection pooler mixes up its sessions"},
+	{"42P01", "the ledger's tables are not where they were"},
+	{"42883", "the ledger's functions are not where they were"},
 	{"53100", "its disk is full"},
 	{"53200", "it is out of memory"},
 	{"53300", "it has no connection left"},
@@ -102,6 +113,8 @@ func unavailable(err error) error {
 	var network net.Error
 	var connect *pgconn.ConnectError
 	switch {
+	case refused(err):
+		e.Reason = "it is not as the ledger needs it; the server's log says more"
 	case errors.As(err, &pg):
 		if pg.SeverityUnlocalized == "FATAL" {
 			e.Reason = "it ended the connection, or refused one"

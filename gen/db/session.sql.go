@@ -147,6 +147,32 @@ func (q *Queries) SchemaExists(ctx context.Context, db DBTX, schema string) (boo
 	return found, err
 }
 
+const sessionBackend = `-- name: SessionBackend :one
+SELECT pg_backend_pid()::int AS backend_pid
+`
+
+// SessionBackend reads which server process executes it.
+//
+//	SELECT pg_backend_pid()::int AS backend_pid
+func (q *Queries) SessionBackend(ctx context.Context, db DBTX) (int32, error) {
+	row := db.QueryRow(ctx, sessionBackend)
+	var backend_pid int32
+	err := row.Scan(&backend_pid)
+	return backend_pid, err
+}
+
+const sessionDiscard = `-- name: SessionDiscard :exec
+DISCARD ALL
+`
+
+// SessionDiscard makes a session as new, whatever was left in it.
+//
+//	DISCARD ALL
+func (q *Queries) SessionDiscard(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, sessionDiscard)
+	return err
+}
+
 const sessionFacts = `-- name: SessionFacts :one
 
 SELECT current_setting('server_version')::text AS server_version,
@@ -224,6 +250,37 @@ func (q *Queries) SessionGet(ctx context.Context, db DBTX) (SessionGetRow, error
 	return i, err
 }
 
+const sessionMark = `-- name: SessionMark :exec
+SELECT set_config('internaltransfers.mark', $1::text, false)
+`
+
+// SessionMark gives the session a mark that lasts as long as it does.
+//
+//	SELECT set_config('internaltransfers.mark', $1::text, false)
+func (q *Queries) SessionMark(ctx context.Context, db DBTX, mark string) error {
+	_, err := db.Exec(ctx, sessionMark, mark)
+	return err
+}
+
+const sessionMarked = `-- name: SessionMarked :one
+SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS mark, pg_backend_pid()::int AS backend_pid
+`
+
+type SessionMarkedRow struct {
+	Mark       string
+	BackendPid int32
+}
+
+// SessionMarked reads the mark, empty where there is none, and which server process executes it.
+//
+//	SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS mark, pg_backend_pid()::int AS backend_pid
+func (q *Queries) SessionMarked(ctx context.Context, db DBTX) (SessionMarkedRow, error) {
+	row := db.QueryRow(ctx, sessionMarked)
+	var i SessionMarkedRow
+	err := row.Scan(&i.Mark, &i.BackendPid)
+	return i, err
+}
+
 const sessionMismatches = `-- name: SessionMismatches :many
 SELECT s.name::text AS name, s.setting::text AS found, w.value::text AS wanted
 FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
@@ -272,33 +329,44 @@ func (q *Queries) SessionMismatches(ctx context.Context, db DBTX, arg SessionMis
 	return items, nil
 }
 
-const sessionSet = `-- name: SessionSet :exec
-SELECT set_config(s.name, w.value, false)
+const sessionSet = `-- name: SessionSet :one
+SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
 JOIN pg_catalog.pg_settings AS s ON s.name = w.name
-WHERE s.setting <> w.value
+WHERE pg_backend_pid() = $3::int
+  AND s.setting <> w.value
   AND s.context = 'user'
   AND (w.name <> 'synchronous_commit' OR s.setting = 'off')
 `
 
 type SessionSetParams struct {
-	Names  []string
-	Wanted []string
+	Names      []string
+	Wanted     []string
+	BackendPid int32
+}
+
+type SessionSetRow struct {
+	BackendPid int32
+	Changed    int32
 }
 
 // SessionSet gives settings their values, as far as a user may and the server knows them. A setting that has its value
 // already is left alone. synchronous_commit is only raised: a database or a role may have it off, but a commit is
-// acknowledged when it is on the disk.
+// acknowledged when it is on the disk. In another backend than the one that is meant nothing is changed: it may be
+// somebody else's.
 //
-//	SELECT set_config(s.name, w.value, false)
+//	SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 //	FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
 //	JOIN pg_catalog.pg_settings AS s ON s.name = w.name
-//	WHERE s.setting <> w.value
+//	WHERE pg_backend_pid() = $3::int
+//	  AND s.setting <> w.value
 //	  AND s.context = 'user'
 //	  AND (w.name <> 'synchronous_commit' OR s.setting = 'off')
-func (q *Queries) SessionSet(ctx context.Context, db DBTX, arg SessionSetParams) error {
-	_, err := db.Exec(ctx, sessionSet, arg.Names, arg.Wanted)
-	return err
+func (q *Queries) SessionSet(ctx context.Context, db DBTX, arg SessionSetParams) (SessionSetRow, error) {
+	row := db.QueryRow(ctx, sessionSet, arg.Names, arg.Wanted, arg.BackendPid)
+	var i SessionSetRow
+	err := row.Scan(&i.BackendPid, &i.Changed)
+	return i, err
 }
 
 const sessionWorks = `-- name: SessionWorks :one

@@ -47,6 +47,10 @@ type Database struct {
 	schema string
 	ledger bool   // the schema holds one
 	place  string // of the server that was found, for people
+	pooled bool   // a pooler stood between
+	needed int    // sessions at a time, where there is one
+	pooler pooler
+	told   told
 }
 
 // Open connects once, verifies the server and finds the ledger's schema. It writes nothing. What
@@ -56,19 +60,25 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
+	d := &Database{config: config, use: use, needed: sessionsSpare}
+	config.ConnConfig.OnPgError = d.keeps
+	conn, err := d.look(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
 	defer HangUp(conn)
 	queries := db.New()
-	d := &Database{config: config, use: use}
 	if d.facts, err = queries.SessionFacts(ctx, conn); err != nil {
 		return nil, fmt.Errorf("look at the server: %w", err)
 	}
 	d.place = placeOf(conn)
 	if err := d.verifyServer(); err != nil {
 		return nil, err
+	}
+	if d.pooled = d.facts.BackendPid != pid(conn); d.pooled {
+		if err := d.requireBackends(ctx, conn); err != nil {
+			return nil, err
+		}
 	}
 	schemas, err := queries.LedgerSchemas(ctx, conn)
 	if err != nil {
@@ -210,11 +220,15 @@ func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (
 	config.MaxConns = size
 	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
 	config.BeforeConnect = hooks.Before
+	config.ConnConfig.ValidateConnect = d.validate(config.ConnConfig.ValidateConnect)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if err := prepare(ctx, conn, use, d.searchPath()); err != nil || hooks.After == nil {
+		if err := d.told.once(ctx, d.prepare(ctx, conn, use)); err != nil || hooks.After == nil {
 			return err
 		}
 		return hooks.After(ctx, conn)
+	}
+	config.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		return d.isOwn(ctx, conn, use)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -229,7 +243,7 @@ func (d *Database) Connect(ctx context.Context, use Use) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if err := prepare(ctx, conn, use, d.searchPath()); err != nil {
+	if err := d.told.once(ctx, d.prepare(ctx, conn, use)); err != nil {
 		HangUp(conn)
 		return nil, err
 	}
@@ -239,7 +253,7 @@ func (d *Database) Connect(ctx context.Context, use Use) (*pgx.Conn, error) {
 // SQL gives sessions for that use to a library that wants database/sql. The caller closes it.
 func (d *Database) SQL(use Use) *sql.DB {
 	return stdlib.OpenDB(*d.config.ConnConfig.Copy(), stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		return prepare(ctx, conn, use, d.searchPath())
+		return d.prepare(ctx, conn, use)
 	}))
 }
 
