@@ -88,8 +88,9 @@ SELECT EXISTS (SELECT FROM account)::boolean AS something;
 
 -- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
 -- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+-- A session that acts as another role than the one that logged in may not see when it began.
 -- name: SessionGet :one
-SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
        concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
@@ -99,7 +100,7 @@ WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
 SELECT EXISTS (SELECT
                FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
                WHERE pg_stat_get_backend_pid(b.id) = @pid::integer
-                 AND pg_stat_get_backend_start(b.id) = @begun::timestamptz
+                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = @begun::timestamptz
                  AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works;
 
 -- Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous

@@ -224,7 +224,7 @@ func (q *Queries) SessionFacts(ctx context.Context, db DBTX) (SessionFactsRow, e
 }
 
 const sessionGet = `-- name: SessionGet :one
-SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
        concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid()
@@ -238,8 +238,9 @@ type SessionGetRow struct {
 
 // SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
 // which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+// A session that acts as another role than the one that logged in may not see when it began.
 //
-//	SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+//	SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
 //	       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 //	FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 //	WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid()
@@ -373,7 +374,7 @@ const sessionWorks = `-- name: SessionWorks :one
 SELECT EXISTS (SELECT
                FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
                WHERE pg_stat_get_backend_pid(b.id) = $1::integer
-                 AND pg_stat_get_backend_start(b.id) = $2::timestamptz
+                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = $2::timestamptz
                  AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works
 `
 
@@ -387,7 +388,7 @@ type SessionWorksParams struct {
 //	SELECT EXISTS (SELECT
 //	               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 //	               WHERE pg_stat_get_backend_pid(b.id) = $1::integer
-//	                 AND pg_stat_get_backend_start(b.id) = $2::timestamptz
+//	                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = $2::timestamptz
 //	                 AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works
 func (q *Queries) SessionWorks(ctx context.Context, db DBTX, arg SessionWorksParams) (bool, error) {
 	row := db.QueryRow(ctx, sessionWorks, arg.Pid, arg.Begun)
