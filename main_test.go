@@ -251,6 +251,7 @@ func TestConfigErrors(t *testing.T) {
 		{"LOG_FORMAT=xml", "log-format"},
 		{"REQUEST_TIMEOUT=-1s", "--request-timeout"},
 		{"CHECK_TIMEOUT=25h", "--check-timeout"},
+		{"ALLOWED_HEADERS=X-Tenant,*", `--allowed-headers: "*" is not the name of a header`},
 		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
 		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},
 		{"DATABASE_URL_FILE=/nowhere", "DATABASE_URL_FILE"},

@@ -93,6 +93,7 @@ func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
+		AllowedHeaders:  c.AllowedHeaders,
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,
 	})

@@ -21,11 +21,9 @@ import (
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
-	connectcors "connectrpc.com/cors"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/cors"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 	"internaltransfers/ledger"
@@ -49,6 +47,9 @@ type Config struct {
 	DrainTimeout time.Duration
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
 	AllowedOrigins []string
+	// AllowedHeaders are headers that these pages may send beside those of Connect, gRPC-Web, REST
+	// and OpenTelemetry.
+	AllowedHeaders []string
 	// PrivateWebhooks lets webhook endpoints have URLs in private networks.
 	PrivateWebhooks bool
 	// Metrics gets the metrics of calls. Default: nobody does.
@@ -124,6 +125,9 @@ func (c *Config) setDefaults() error {
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
 	}
+	if err := CheckHeaderNames(c.AllowedHeaders); err != nil {
+		return fmt.Errorf("server: Config.AllowedHeaders: %w", err)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -193,18 +197,4 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux.HandleFunc("GET /docs/", docs)
 	mux.Handle("/api/", rest)
 	return withConsole(mux)
-}
-
-// withCORS lets the pages of the allowed origins call us. The library takes an empty list for all origins.
-func (s *Server) withCORS(next http.Handler) http.Handler {
-	if len(s.config.AllowedOrigins) == 0 {
-		return next
-	}
-	return cors.New(cors.Options{
-		AllowedOrigins: s.config.AllowedOrigins,
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPut, http.MethodPatch, http.MethodDelete),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), requestIDHeader, "X-Server-Timeout"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader, "Content-Disposition"),
-		MaxAge:         int((2 * time.Hour).Seconds()),
-	}).Handler(next)
 }
