@@ -45,6 +45,9 @@ func (s *ledgerService) WatchTransfers(
 	if filter.ParentID, err = parseNamed("parent_transfer_id", req.GetParentTransferId()); err != nil {
 		return err
 	}
+	if err := stream.Send(nil); err != nil { // the headers, so that the client knows that it is heard
+		return err
+	}
 	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
 	if err != nil {
 		return err
@@ -64,6 +67,9 @@ func (s *accountService) WatchAccount(
 ) error {
 	id, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
+		return err
+	}
+	if err := stream.Send(nil); err != nil { // as in WatchTransfers
 		return err
 	}
 	after, err := watchFrom(ctx, s.ledger, req.GetAfter())

@@ -116,7 +116,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.handler = s.withCall(s.withCORS(s.mux(services, rest)))
+	s.handler = s.withCall(withLength(s.withCORS(withHTTP2(s.mux(services, rest)))))
 	return s, nil
 }
 
