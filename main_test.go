@@ -251,6 +251,8 @@ func TestConfigErrors(t *testing.T) {
 		{"LOG_FORMAT=xml", "log-format"},
 		{"REQUEST_TIMEOUT=-1s", "--request-timeout"},
 		{"CHECK_TIMEOUT=25h", "--check-timeout"},
+		{"BASE_PATH=ledger/", `--base-path: "ledger/" is no path such as /ledger`},
+		{"BASE_PATH=/api", `--base-path: "/api" is a path of the server's own`},
 		{"ALLOWED_HEADERS=X-Tenant,*", `--allowed-headers: "*" is not the name of a header`},
 		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
 		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},

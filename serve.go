@@ -94,6 +94,7 @@ func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
 		AllowedHeaders:  c.AllowedHeaders,
+		BasePath:        c.BasePath,
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,
 	})

@@ -156,7 +156,7 @@ func (w *wholeWriter) end() {
 // the caller would not learn what was done.
 func withHTTP2(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor < 2 && isGRPC(r) {
+		if r.ProtoMajor < 2 && isGRPC(r) && !strings.HasPrefix(r.URL.Path, "/api/") {
 			w.Header().Set("Upgrade", "h2c")
 			http.Error(w, "gRPC needs HTTP/2 on the whole way, and the last part of it was "+r.Proto+
 				": use grpc_pass in nginx, and \"proto h2\" in HAProxy; or use Connect or gRPC-Web", http.StatusUpgradeRequired)

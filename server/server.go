@@ -52,6 +52,9 @@ type Config struct {
 	AllowedHeaders []string
 	// PrivateWebhooks lets webhook endpoints have URLs in private networks.
 	PrivateWebhooks bool
+	// BasePath is the path, such as /ledger, under which a proxy shows the server and which it leaves in
+	// what it asks for. Empty: none, or the proxy takes it away.
+	BasePath string
 	// Metrics gets the metrics of calls. Default: nobody does.
 	Metrics prometheus.Registerer
 }
@@ -116,7 +119,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.handler = s.withCall(withLength(s.withCORS(withHTTP2(s.mux(services, rest)))))
+	s.handler = s.withCall(withLength(s.withCORS(s.withBasePath(withHTTP2(s.mux(services, rest))))))
 	return s, nil
 }
 
@@ -127,6 +130,9 @@ func (c *Config) setDefaults() error {
 	}
 	if err := CheckHeaderNames(c.AllowedHeaders); err != nil {
 		return fmt.Errorf("server: Config.AllowedHeaders: %w", err)
+	}
+	if err := CheckBasePath(c.BasePath); err != nil {
+		return fmt.Errorf("server: Config.BasePath: %w", err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
