@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/server"
 )
 
 // cli is the command line. Every option is also an environment variable, and the command line wins. A flag has the name of
@@ -49,6 +50,8 @@ type serveConfig struct {
 	ListenAddr      string        `env:"LISTEN_ADDR" default:"127.0.0.1:9091" help:"The address to listen on. Default: ${default}, this machine only."`
 	AdminAddr       string        `env:"ADMIN_ADDR" placeholder:"ADDR" help:"The address of metrics and profiles (/metrics, /debug/pprof/), for operators only. Default: none."`
 	AllowedOrigins  []string      `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages a browser lets call the API, such as https://console.example.com; * is any. Default: none."`
+	BasePath        string        `env:"BASE_PATH" placeholder:"PATH" help:"The path, such as /ledger, under which a proxy shows the server, if the proxy leaves it in what it asks for. Default: none."`
+	AllowedHeaders  []string      `env:"ALLOWED_HEADERS" placeholder:"NAME,…" help:"Headers that these pages may send beside those of Connect, gRPC-Web, REST and OpenTelemetry, such as X-Tenant. Default: none."`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" default:"30s" help:"The longest that a call may take; a client's own shorter deadline wins. Default: ${default}."`
 	CheckTimeout    time.Duration `env:"CHECK_TIMEOUT" default:"10m" help:"The longest that a proof of the ledger may take, in place of REQUEST_TIMEOUT. Default: ${default}."`
 	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT" default:"20s" help:"The longest that calls in flight are waited for at the end. Default: ${default}."`
@@ -112,6 +115,12 @@ func (c *serveConfig) Validate() error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := server.CheckBasePath(c.BasePath); err != nil {
+		return &optionError{optionNames("BASE_PATH") + ": " + err.Error()}
+	}
+	if err := server.CheckHeaderNames(c.AllowedHeaders); err != nil {
+		return &optionError{optionNames("ALLOWED_HEADERS") + ": " + err.Error()}
 	}
 	if c.AdminAddr != "" {
 		return hostPort("ADMIN_ADDR", c.AdminAddr)

@@ -145,6 +145,8 @@ func (c *serveCommand) serve(
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
+		AllowedHeaders:  c.AllowedHeaders,
+		BasePath:        c.BasePath,
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,
 	})

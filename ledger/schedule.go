@@ -317,7 +317,8 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 	if err != nil {
 		return nil, "", readError(ctx, "list standing orders", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.Schedule) string {
+	size := func(r *db.Schedule) int { return scheduleBytes + len(r.Reference) + len(r.Metadata) }
+	rows, next := cut(rows, limit, page, size, func(last *db.Schedule) string {
 		return l.tokens.token("schedules", f, place{Time: last.CreateTime, ID: last.ScheduleID})
 	})
 	schedules := make([]Schedule, 0, len(rows))

@@ -93,7 +93,7 @@ func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page)
 	if err != nil {
 		return Statement{}, nil, "", err
 	}
-	entries, err := r.read(ctx, orDefault(page.Size, statementPageDefault))
+	entries, err := r.read(ctx, orDefault(page.Size, statementPageDefault), page.Bytes)
 	if err != nil {
 		return Statement{}, nil, "", err
 	}

@@ -177,7 +177,7 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	if err != nil {
 		return nil, "", readError(ctx, "list transfers", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.TransferFull) string {
+	rows, next := cut(rows, limit, page, transferSize, func(last *db.TransferFull) string {
 		return l.tokens.token("transfers", f, place{Time: last.CreateTime, Position: last.Position})
 	})
 	transfers := make([]Transfer, 0, len(rows))

@@ -288,6 +288,9 @@ type Entry struct {
 type Page struct {
 	Size  int32  // 1 to 1,000; 0: 50
 	Token string // of the page before; empty: the first page
+	// Bytes is about how many bytes the items of the page may take when they are sent. The first item
+	// is on the page whatever it takes. 0: any number.
+	Bytes int
 }
 
 // AccountFilter narrows ListAccounts; zero fields match everything.

@@ -100,7 +100,7 @@ func (s *scheduleService) ListSchedules(
 	if req.GetStatus() != transfersv1.Schedule_STATUS_UNSPECIFIED {
 		filter.Status = ledger.ScheduleStatus(req.GetStatus().String())
 	}
-	schedules, token, err := s.ledger.ListSchedules(ctx, filter, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	schedules, token, err := s.ledger.ListSchedules(ctx, filter, pageOf(req))
 	if err != nil {
 		return nil, err
 	}

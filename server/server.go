@@ -21,11 +21,9 @@ import (
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
-	connectcors "connectrpc.com/cors"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/cors"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 	"internaltransfers/ledger"
@@ -49,8 +47,14 @@ type Config struct {
 	DrainTimeout time.Duration
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
 	AllowedOrigins []string
+	// AllowedHeaders are headers that these pages may send beside those of Connect, gRPC-Web, REST
+	// and OpenTelemetry.
+	AllowedHeaders []string
 	// PrivateWebhooks lets webhook endpoints have URLs in private networks.
 	PrivateWebhooks bool
+	// BasePath is the path, such as /ledger, under which a proxy shows the server and which it leaves in
+	// what it asks for. Empty: none, or the proxy takes it away.
+	BasePath string
 	// Metrics gets the metrics of calls. Default: nobody does.
 	Metrics prometheus.Registerer
 }
@@ -119,7 +123,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.handler = s.withCall(s.withCORS(s.mux(services, rest)))
+	s.handler = s.withCall(withLength(s.withCORS(s.withBasePath(withHTTP2(s.mux(services, rest))))))
 	return s, nil
 }
 
@@ -127,6 +131,12 @@ func (c *Config) setDefaults() error {
 	if c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
+	}
+	if err := CheckHeaderNames(c.AllowedHeaders); err != nil {
+		return fmt.Errorf("server: Config.AllowedHeaders: %w", err)
+	}
+	if err := CheckBasePath(c.BasePath); err != nil {
+		return fmt.Errorf("server: Config.BasePath: %w", err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -198,18 +208,4 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux.HandleFunc("GET /docs/", docs)
 	mux.Handle("/api/", rest)
 	return withConsole(mux)
-}
-
-// withCORS lets the pages of the allowed origins call us. The library takes an empty list for all origins.
-func (s *Server) withCORS(next http.Handler) http.Handler {
-	if len(s.config.AllowedOrigins) == 0 {
-		return next
-	}
-	return cors.New(cors.Options{
-		AllowedOrigins: s.config.AllowedOrigins,
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPut, http.MethodPatch, http.MethodDelete),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), requestIDHeader, "X-Server-Timeout"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader, "Content-Disposition"),
-		MaxAge:         int((2 * time.Hour).Seconds()),
-	}).Handler(next)
 }

@@ -614,7 +614,8 @@ func (x *ListEventsRequest) GetCurrency() string {
 // What ListEvents answers.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The events, oldest first. There may be fewer than page_size, even none, before the end is reached: see more.
+	// The events, oldest first. There may be fewer than page_size, even none, before the end is reached:
+	// see more. A page ends when it has about 3 MiB.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Where the page ended: give it as after to read on, now or whenever something may have happened since.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`

@@ -904,7 +904,12 @@ func (x *BatchCreateTransfersRequest) GetValidateOnly() bool {
 type BatchCreateTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result for each transfer asked for, by index.
-	Results       []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	Results []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The results lack some fields, because with them the message would be larger than 4 MiB, which is
+	// what gRPC clients take by default. First reference and metadata are left out. If that is not
+	// enough, a transfer has only transfer_id, status and error_reason, and an error only its code and
+	// its message, shortened. GetTransfer has everything.
+	Abridged      bool `protobuf:"varint,2,opt,name=abridged,proto3" json:"abridged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -944,6 +949,13 @@ func (x *BatchCreateTransfersResponse) GetResults() []*TransferResult {
 		return x.Results
 	}
 	return nil
+}
+
+func (x *BatchCreateTransfersResponse) GetAbridged() bool {
+	if x != nil {
+		return x.Abridged
+	}
+	return false
 }
 
 // The result of one transfer of a batch.
@@ -1504,7 +1516,9 @@ func (x *ImportTransfersRequest) GetValidateOnly() bool {
 type ImportTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result for each transfer, by index.
-	Results       []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	Results []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The results lack some fields, as in BatchCreateTransfersResponse.
+	Abridged      bool `protobuf:"varint,2,opt,name=abridged,proto3" json:"abridged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1544,6 +1558,13 @@ func (x *ImportTransfersResponse) GetResults() []*TransferResult {
 		return x.Results
 	}
 	return nil
+}
+
+func (x *ImportTransfersResponse) GetAbridged() bool {
+	if x != nil {
+		return x.Abridged
+	}
+	return false
 }
 
 // What GetTransfer takes.
@@ -1770,7 +1791,8 @@ type ListTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfers, newest first.
 	Transfers []*Transfer `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1957,9 +1979,10 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12\x16\n" +
 	"\x06atomic\x18\x02 \x01(\bR\x06atomic\x12L\n" +
 	"\bgroup_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\agroupId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"V\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"r\n" +
 	"\x1cBatchCreateTransfersResponse\x126\n" +
-	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"\x98\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\x12\x1a\n" +
+	"\babridged\x18\x02 \x01(\bR\babridged\"\x98\x01\n" +
 	"\x0eTransferResult\x124\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferH\x00R\btransfer\x12*\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x1a\n" +
@@ -2007,9 +2030,10 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x16ImportTransfersRequest\x12S\n" +
 	"\ttransfers\x18\x01 \x03(\v2#.transfers.v1.CreateTransferRequestB\x10\xbaH\r\x92\x01\n" +
 	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12#\n" +
-	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"Q\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"m\n" +
 	"\x17ImportTransfersResponse\x126\n" +
-	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"B\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\x12\x1a\n" +
+	"\babridged\x18\x02 \x01(\bR\babridged\"B\n" +
 	"\x12GetTransferRequest\x12,\n" +
 	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
 	"transferId\"I\n" +

@@ -89,7 +89,9 @@ type AccountServiceClient interface {
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
 	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
 	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-	// moment later by the others. Accounts that do not exist are left out.
+	// moment later by the others. Accounts that do not exist are left out. When the answer would be larger
+	// than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
+	// reason ANSWER_TOO_LARGE: ask for fewer.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
 	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
 	// a position, the number of the account's entries that it takes into account; asked for again with that position and
@@ -307,7 +309,9 @@ type AccountServiceHandler interface {
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
 	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
 	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-	// moment later by the others. Accounts that do not exist are left out.
+	// moment later by the others. Accounts that do not exist are left out. When the answer would be larger
+	// than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
+	// reason ANSWER_TOO_LARGE: ask for fewer.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
 	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
 	// a position, the number of the account's entries that it takes into account; asked for again with that position and

@@ -12,7 +12,7 @@ import { sentence } from "../../lib/errors";
 import { formatAmount, groupThousands } from "../../lib/money";
 import { explainTransfer } from "../../lib/reasons";
 import { queryClient } from "../../lib/rpc";
-import { useTransferTail } from "../../lib/stream";
+import { usePolling, useTransferTail } from "../../lib/stream";
 import { AccountName } from "../../parts/account-name";
 import { TailStatus } from "../../parts/tail-status";
 import { TransferState } from "../../parts/transfer-columns";
@@ -59,6 +59,7 @@ export function Transfer({ id }: { id: string }) {
       },
     },
   );
+  usePolling(state, () => void queryClient.invalidateQueries());
   const back = { href: "/transfers", label: "Transfers" };
   const t = query.data?.transfer;
   if (!t) {

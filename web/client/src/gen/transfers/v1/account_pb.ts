@@ -582,7 +582,8 @@ export type ListAccountsResponse = Message<"transfers.v1.ListAccountsResponse"> 
   accounts: Account[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -765,7 +766,8 @@ export type ListEntriesResponse = Message<"transfers.v1.ListEntriesResponse"> & 
   entries: Entry[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -954,7 +956,8 @@ export type GetStatementResponse = Message<"transfers.v1.GetStatementResponse"> 
   entries: Entry[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 3;
    */

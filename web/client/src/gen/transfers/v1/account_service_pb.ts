@@ -77,7 +77,9 @@ export const AccountService: GenService<{
   /**
    * Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
    * every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-   * moment later by the others. Accounts that do not exist are left out.
+   * moment later by the others. Accounts that do not exist are left out. When the answer would be larger
+   * than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
+   * reason ANSWER_TOO_LARGE: ask for fewer.
    *
    * @generated from rpc transfers.v1.AccountService.GetProfiles
    */

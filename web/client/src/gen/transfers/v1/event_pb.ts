@@ -381,7 +381,8 @@ export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE_
  */
 export type ListEventsResponse = Message<"transfers.v1.ListEventsResponse"> & {
   /**
-   * The events, oldest first. There may be fewer than page_size, even none, before the end is reached: see more.
+   * The events, oldest first. There may be fewer than page_size, even none, before the end is reached:
+   * see more. A page ends when it has about 3 MiB.
    *
    * @generated from field: repeated transfers.v1.Event events = 1;
    */

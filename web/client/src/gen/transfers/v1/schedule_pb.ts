@@ -484,7 +484,8 @@ export type ListSchedulesResponse = Message<"transfers.v1.ListSchedulesResponse"
   schedules: Schedule[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
