@@ -31,10 +31,10 @@ func (d *decider) judge(c *command) (decimal.Decimal, *refusal) {
 	case from.status == AccountFrozen, to.status == AccountFrozen:
 		return c.Amount, &refusal{reason: ReasonAccountFrozen}
 	}
-	if from.policy != nil && from.policy.DebitBlock.stands(d.now) {
+	if from.policy != nil && from.policy.DebitBlock.stands(d.clock) {
 		return c.Amount, &refusal{DebitsBlocked, from.policy.DebitBlock.figures()}
 	}
-	if to.policy != nil && to.policy.CreditBlock.stands(d.now) {
+	if to.policy != nil && to.policy.CreditBlock.stands(d.clock) {
 		return c.Amount, &refusal{CreditsBlocked, to.policy.CreditBlock.figures()}
 	}
 	if c.verb == verbPost {
@@ -177,14 +177,15 @@ func seconds(d time.Duration) string {
 	return decimal.New(int64(d), -9).String() + "s"
 }
 
-// invalidAt answers an InvalidError when one of the times cannot be, at that time.
-func (o *TransferOptions) invalidAt(now time.Time) error {
+// invalidAt returns an InvalidError when one of the times cannot be, at that time of the clock. now
+// is when the transfer will have been made.
+func (o *TransferOptions) invalidAt(clock, now time.Time) error {
 	switch {
 	case o == nil:
 		return nil
-	case !o.ExpireTime.IsZero() && !o.ExpireTime.After(now):
+	case !o.ExpireTime.IsZero() && !o.ExpireTime.After(clock):
 		return &InvalidError{Field: "expire_time", Reason: "must be in the future"}
-	case !o.ExecuteTime.IsZero() && !o.ExecuteTime.After(now):
+	case !o.ExecuteTime.IsZero() && !o.ExecuteTime.After(clock):
 		return &InvalidError{Field: "execute_time", Reason: "must be in the future"}
 	case o.EffectiveTime.After(now):
 		return &InvalidError{Field: "effective_time", Reason: "must not be in the future"}

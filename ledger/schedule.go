@@ -373,7 +373,7 @@ func (l *Ledger) ResumeSchedule(ctx context.Context, id uuid.UUID, dryRun bool) 
 	return l.changeSchedule(ctx, id, dryRun, func(s *standing, now time.Time) error {
 		switch s.Status {
 		case SchedulePaused:
-			s.moveTo(s.times.next(now.Add(-time.Microsecond)))
+			s.resume(now)
 		case ScheduleActive:
 		default:
 			return s.over()

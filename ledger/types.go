@@ -219,7 +219,7 @@ type TransferDetail struct {
 	GroupID       uuid.UUID           // uuid.Nil: none
 	DueTime       *time.Time          // when a HOLD expires (nil: never), or a SCHEDULED is executed
 	EffectiveTime *time.Time          // nil: CreateTime
-	Open          decimal.NullDecimal // what a HOLD still reserves, zero of a SCHEDULED; not valid: it is final
+	Open          decimal.NullDecimal // what a HOLD still reserves, zero when it has expired and of a SCHEDULED; not valid: it is final
 	Posted        decimal.NullDecimal // what was captured of a HOLD
 	Reversed      decimal.NullDecimal // not valid: nothing
 	Asked         decimal.NullDecimal // the upper bound that was asked for

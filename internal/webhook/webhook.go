@@ -56,6 +56,7 @@ type Deliverer struct {
 	// Of run's goroutine, and of Close after it.
 	pumps   map[uuid.UUID]*pump
 	renewed time.Time // when the leases were surely held for the last time
+	clock   time.Time // the database's, when deliveries were last known to wait no longer than they may
 	failing bool      // the last round failed
 }
 
@@ -156,7 +157,10 @@ func (d *Deliverer) round(ctx context.Context) error {
 	begin := time.Now()
 	asking, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	held, err := d.ledger.HoldWebhooks(asking, d.holder, lease)
+	held, now, err := d.ledger.HoldWebhooks(asking, d.holder, lease)
+	if err == nil && (d.clock.IsZero() || now.Before(d.clock)) {
+		err = d.ledger.HastenDeliveries(asking, delaysMax())
+	}
 	if err != nil {
 		if time.Since(d.renewed) > lease {
 			// Others may have the endpoints by now.
@@ -166,7 +170,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 		}
 		return err
 	}
-	d.renewed = begin
+	d.renewed, d.clock = begin, now
 	names := make(map[uuid.UUID]bool, len(held))
 	for i := range held {
 		h := &held[i]

@@ -102,7 +102,13 @@ type AccountServiceClient interface {
 	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
 	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
 	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	// effective_time.
+	//
+	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
+	// what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
+	// at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
+	// reference that begins with a control character, | or %. White space, quotes and invisible
+	// characters in front do not count. Amounts are numbers, and stay as they are.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error)
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
@@ -320,7 +326,13 @@ type AccountServiceHandler interface {
 	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
 	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
 	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	// effective_time.
+	//
+	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
+	// what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
+	// at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
+	// reference that begins with a control character, | or %. White space, quotes and invisible
+	// characters in front do not count. Amounts are numbers, and stay as they are.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
