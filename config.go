@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"internaltransfers/internal/webhook"
 )
 
 // cli is the command line. Every option is also an environment variable; the command line wins. A variable marked
@@ -57,11 +60,15 @@ type serveConfig struct {
 	WatchersMax     int           `env:"WATCHERS_MAX" default:"4096" help:"How many streams of events there may be at a time; calls beyond that are refused as resource_exhausted. Default: ${default}."`
 	ProfileCache    int           `env:"PROFILE_CACHE_SIZE" default:"100000" help:"How many profiles of accounts are kept in memory, with up to 1 KiB each on average; 0: none. It takes a database connection for itself. Default: ${default}."`
 	Demo            bool          `env:"DEMO" help:"Fill a fresh ledger with a little economy and keep it moving, for trying things out; go on with one that was filled so. A ledger with other data is refused. Default: off."`
+	WebhookProxy    string        `env:"WEBHOOK_PROXY" placeholder:"URL" secret:"" help:"An HTTP proxy that events go to webhook endpoints through, by CONNECT, as http[s]://user:password@host:port. A file with it can be named by WEBHOOK_PROXY_FILE. Default: none; HTTP_PROXY and the like are not used."`
 	PrivateWebhooks bool          `env:"WEBHOOK_ALLOW_PRIVATE" help:"Let webhook endpoints be in private networks, this machine included. Default: they are refused, and so is what a name leads to."`
 }
 
 // Validate is called by kong. It names the option that is out of range.
 func (c *serveConfig) Validate() error {
+	if _, err := c.webhookProxy(); err != nil {
+		return err
+	}
 	for _, limit := range []struct {
 		option   string
 		value    int64
@@ -88,6 +95,18 @@ func (c *serveConfig) Validate() error {
 		}
 	}
 	return nil
+}
+
+// webhookProxy is the proxy for webhooks; nil: none.
+func (c *serveConfig) webhookProxy() (*url.URL, error) {
+	if c.WebhookProxy == "" {
+		return nil, nil
+	}
+	proxy, err := webhook.ParseProxy(c.WebhookProxy)
+	if err != nil {
+		return nil, fmt.Errorf("--webhook-proxy %w", err)
+	}
+	return proxy, nil
 }
 
 // logger makes the process's logger.

@@ -240,6 +240,13 @@ func TestSecretFile(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "both DATABASE_URL and DATABASE_URL_FILE are set") {
 		t.Errorf("both: %v\n%s", err, out)
 	}
+	if err := os.WriteFile(file, []byte("ftp://user:hunter2@proxy\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err = program(t, []string{"WEBHOOK_PROXY_FILE=" + file}, "serve").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--webhook-proxy must begin with http") || strings.Contains(string(out), "hunter2") {
+		t.Errorf("WEBHOOK_PROXY_FILE: %v\n%s", err, out)
+	}
 }
 
 // TestConfigErrors: a wrong setting is named, and a password is not shown.
@@ -254,6 +261,8 @@ func TestConfigErrors(t *testing.T) {
 		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
 		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},
 		{"DATABASE_URL_FILE=/nowhere", "DATABASE_URL_FILE"},
+		{"WEBHOOK_PROXY=http://u:hunter2@proxy/path", "--webhook-proxy must have nothing behind"},
+		{"WEBHOOK_PROXY_FILE=/nowhere", "WEBHOOK_PROXY_FILE"},
 	} {
 		out, err := program(t, []string{c.env}, "serve").CombinedOutput()
 		if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "hunter2") {

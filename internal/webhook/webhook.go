@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,7 @@ type Config struct {
 	Ledger       *ledger.Ledger
 	Encode       func(*ledger.Event) ([]byte, error) // an event as JSON
 	AllowPrivate bool                                // post to hosts in private networks too
+	Proxy        *url.URL                            // through which to post, see ParseProxy; nil: none, whatever the environment says
 	Interval     time.Duration                       // between looks at what there is to do; default 1 s
 	Logger       *slog.Logger                        // default: slog.Default()
 	Metrics      prometheus.Registerer               // default: nobody gets them
@@ -80,7 +82,7 @@ func newDeliverer(config Config) (*Deliverer, error) {
 	d := &Deliverer{
 		config: config, ledger: config.Ledger, log: config.Logger, holder: uuid.New(), metrics: newMetrics(),
 		due:     config.Ledger.DueDeliveries,
-		sender:  newSender(config.AllowPrivate, config.Encode),
+		sender:  newSender(config.Proxy, config.AllowPrivate, config.Encode),
 		closing: make(chan struct{}), ended: make(chan struct{}), pumps: make(map[uuid.UUID]*pump),
 	}
 	if config.Metrics != nil {
