@@ -80,6 +80,8 @@ func (c *command) setOptions(o TransferOptions) error {
 		return &InvalidError{Field: "hold_ttl", Reason: "must be 1 ms to 100 years"}
 	case !o.EffectiveTime.IsZero() && (o.Hold || !o.ExecuteTime.IsZero()):
 		return &InvalidError{Field: "effective_time", Reason: "is for transfers that move money now"}
+	case o.UpToFloor.Valid && !o.UpTo:
+		return &InvalidError{Field: "up_to_floor", Reason: "is for sweeps (up_to) only"}
 	case !o.ExecuteTime.IsZero() && o.conditional():
 		return &InvalidError{Field: "execute_time", Reason: "must not be set with conditions, which are about now"}
 	}
@@ -96,7 +98,7 @@ func (c *command) setOptions(o TransferOptions) error {
 		amount decimal.NullDecimal
 	}{
 		{"from_balance_at_least", o.FromAtLeast}, {"from_balance_at_most", o.FromAtMost},
-		{"to_balance_at_least", o.ToAtLeast}, {"to_balance_at_most", o.ToAtMost},
+		{"to_balance_at_least", o.ToAtLeast}, {"to_balance_at_most", o.ToAtMost}, {"up_to_floor", o.UpToFloor},
 	} {
 		if err := checkSize(b.field, b.amount.Decimal); err != nil {
 			return err
@@ -122,10 +124,15 @@ func (o *TransferOptions) conditional() bool {
 
 // fingerprint hashes the options in one spelling, so that a repeated call can be told from another one.
 func (o *TransferOptions) fingerprint() []byte {
-	return hashed([]any{
+	fields := []any{
 		o.Hold, o.ExpireTime, o.HoldTTL, o.ExecuteTime, o.EffectiveTime, o.UpTo, o.FromVersion, o.ToVersion,
 		spelled(o.FromAtLeast), spelled(o.FromAtMost), spelled(o.ToAtLeast), spelled(o.ToAtMost),
-	})
+	}
+	if o.UpToFloor.Valid {
+		// Transfers without one are as they were hashed before there was any.
+		fields = append(fields, spelled(o.UpToFloor))
+	}
+	return hashed(fields)
 }
 
 // spelled is the one text of all spellings of an amount; empty: there is none.

@@ -349,6 +349,11 @@ func (d *decider) invalid(c *command) error {
 	if from == nil || to == nil || c.mismatches(from, to) {
 		return nil // which is a refusal
 	}
+	if c.Options != nil && c.Options.UpToFloor.Valid {
+		if err := from.currency.checkPrecision("up_to_floor", c.Options.UpToFloor.Decimal); err != nil {
+			return err
+		}
+	}
 	return from.currency.checkPrecision("amount", c.Amount)
 }
 

@@ -93,7 +93,7 @@ func (d *decider) newTransfer(c *command) Transfer {
 	}
 	if o := c.Options; o != nil {
 		if o.UpTo {
-			t.Detail.Asked = decimal.NewNullDecimal(c.Amount)
+			t.Detail.Asked, t.Detail.Floor = decimal.NewNullDecimal(c.Amount), o.UpToFloor
 		}
 		if !o.EffectiveTime.IsZero() {
 			t.Detail.EffectiveTime = &o.EffectiveTime

@@ -36,7 +36,7 @@ func (c *command) aim(t *Transfer) {
 	if c.verb == verbSettle {
 		c.ID, c.Amount, c.Metadata = uuid.Must(uuid.NewV7()), t.Amount, t.Metadata
 		if asked := t.Detail; asked != nil && asked.Asked.Valid {
-			c.Options = &TransferOptions{UpTo: true}
+			c.Options = &TransferOptions{UpTo: true, UpToFloor: asked.Floor}
 		}
 	}
 }

@@ -156,6 +156,7 @@ func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale in
 	message.EffectiveTime = optionalTime(d.EffectiveTime)
 	message.ReversedAmount = optionalAmount(d.Reversed, scale)
 	message.RequestedAmount = optionalAmount(d.Asked, scale)
+	message.UpToFloor = optionalAmount(d.Floor, scale)
 	switch d.Kind {
 	case ledger.KindHold:
 		message.ExpireTime = optionalTime(d.DueTime)

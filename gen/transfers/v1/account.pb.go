@@ -199,7 +199,8 @@ type Account struct {
 	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
 	// The money in the account. Output only.
 	Balance string `protobuf:"bytes,3,opt,name=balance,proto3" json:"balance,omitempty"`
-	// The balance less the holds on it: what a transfer may use, down to min_balance. Output only.
+	// The balance less the holds on it. A transfer may bring it down to min_balance; a sweep (up_to)
+	// only down to zero, or to the floor that it names. Output only.
 	Available string `protobuf:"bytes,4,opt,name=available,proto3" json:"available,omitempty"`
 	// The sum of the open holds on the account. Output only.
 	Held string `protobuf:"bytes,5,opt,name=held,proto3" json:"held,omitempty"`
@@ -838,6 +839,9 @@ type GetAccountRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The account as it was at this moment, not in the future: balance, held, incoming and available are of then, all
 	// other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
+	//
+	// When the database's clock was set back, moments up to the account's update_time are not in the
+	// future, and a moment within a second of now means as it is now.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1519,7 +1523,8 @@ type GetStatementRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The beginning of the period, inclusive.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of the period, exclusive, not in the future. Default: now.
+	// The end of the period, exclusive, not in the future. Default: now, or right after the account's
+	// last change if the clock was set back since.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
@@ -1819,7 +1824,8 @@ type StreamStatementRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The beginning of the period, inclusive.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of the period, exclusive, not in the future. Default: now.
+	// The end of the period, exclusive, not in the future. Default: now, or right after the account's
+	// last change if the clock was set back since.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
@@ -2034,7 +2040,8 @@ type ExportStatementRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The beginning of the period, inclusive.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of the period, exclusive, not in the future. Default: now.
+	// The end of the period, exclusive, not in the future. Default: now, or right after the account's
+	// last change if the clock was set back since.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`

@@ -102,7 +102,9 @@ type Event struct {
 	EventTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
 	// The transfer as it was right after the change. Set for TRANSFER_CREATED and TRANSFER_CHANGED.
 	Transfer *Transfer `protobuf:"bytes,4,opt,name=transfer,proto3" json:"transfer,omitempty"`
-	// The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED.
+	// The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED. Its
+	// held and incoming follow from the events before: a hold that has expired counts until the event
+	// that ends it.
 	Account       *Account `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

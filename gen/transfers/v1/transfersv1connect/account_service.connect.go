@@ -78,8 +78,8 @@ type AccountServiceClient interface {
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
-	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-	// there at the first page is skipped or repeated.
+	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+	// was set back; none that was there at the first page is skipped or repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
@@ -95,6 +95,9 @@ type AccountServiceClient interface {
 	// a position, the number of the account's entries that it takes into account; asked for again with that position and
 	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
 	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	//
+	// Until now means all that there is: when the database's clock was set back, the period goes on to
+	// the account's last change.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
 	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
 	StreamStatement(context.Context, *v1.StreamStatementRequest) (*connect.ServerStreamForClient[v1.StreamStatementResponse], error)
@@ -302,8 +305,8 @@ type AccountServiceHandler interface {
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
-	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-	// there at the first page is skipped or repeated.
+	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+	// was set back; none that was there at the first page is skipped or repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
@@ -319,6 +322,9 @@ type AccountServiceHandler interface {
 	// a position, the number of the account's entries that it takes into account; asked for again with that position and
 	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
 	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	//
+	// Until now means all that there is: when the database's clock was set back, the period goes on to
+	// the account's last change.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
 	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
 	StreamStatement(context.Context, *v1.StreamStatementRequest, *connect.ServerStream[v1.StreamStatementResponse]) error

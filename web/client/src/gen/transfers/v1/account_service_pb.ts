@@ -50,8 +50,8 @@ export const AccountService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-   * there at the first page is skipped or repeated.
+   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+   * was set back; none that was there at the first page is skipped or repeated.
    *
    * @generated from rpc transfers.v1.AccountService.ListAccounts
    */
@@ -91,6 +91,9 @@ export const AccountService: GenService<{
    * a position, the number of the account's entries that it takes into account; asked for again with that position and
    * the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
    * reached is `invalid_argument`; an account that does not exist is `not_found`.
+   *
+   * Until now means all that there is: when the database's clock was set back, the period goes on to
+   * the account's last change.
    *
    * @generated from rpc transfers.v1.AccountService.GetStatement
    */
