@@ -92,8 +92,8 @@ type ScheduleFilter struct {
 // has no start yet when none is given.
 func (p *ScheduleParams) check() (recurrence, error) {
 	var r recurrence
-	if p.From == p.To {
-		return r, &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
+	if err := checkAccounts(p.From, p.To); err != nil {
+		return r, err
 	}
 	if err := checkNewAmount(p.Amount); err != nil {
 		return r, err

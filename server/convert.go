@@ -35,7 +35,7 @@ func optionalAmount(amount decimal.NullDecimal, scale int32) *string {
 	return &text
 }
 
-// parseID reads a UUID; an empty text is uuid.Nil.
+// parseID reads a UUID; an empty text is uuid.Nil, and no other: requests with that were refused before.
 func parseID(field, text string) (uuid.UUID, error) {
 	if text == "" {
 		return uuid.Nil, nil

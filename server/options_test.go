@@ -34,7 +34,7 @@ func TestGroupIsReadBack(t *testing.T) {
 		first, second := req.GetTransfers()[0].GetTransferId(), held.GetTransferId()
 		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: req.GetGroupId()}, second, first)
 		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: req.GetGroupId(), Status: transfersv1.Transfer_SUCCESS}, first)
-		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: uuid.Nil.String()})
+		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: uuid.Max.String()})
 		again := mustCall(t, c, "TransferService/BatchCreateTransfers", req, &transfersv1.BatchCreateTransfersResponse{}).GetResults()
 		for i := range again {
 			if !again[i].GetReplayed() || !proto.Equal(again[i].GetTransfer(), results[i].GetTransfer()) {

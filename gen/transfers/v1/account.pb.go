@@ -2217,10 +2217,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\f_max_balanceB\x16\n" +
 	"\x14_max_transfer_amount\"H\n" +
 	"\x15CreateAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"p\n" +
-	"\x11GetAccountRequest\x12*\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x96\x01\n" +
+	"\x11GetAccountRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12/\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12/\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"E\n" +
 	"\x12GetAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x8b\x02\n" +
@@ -2244,10 +2244,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnlyB\x13\n" +
 	"\x11_expected_version\"H\n" +
 	"\x15UpdateAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x90\x03\n" +
-	"\x12ListEntriesRequest\x12*\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\xb6\x03\n" +
+	"\x12ListEntriesRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12'\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -2262,9 +2262,9 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\fOLDEST_FIRST\x10\x02\"l\n" +
 	"\x13ListEntriesResponse\x12-\n" +
 	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n" +
-	"\x12GetProfilesRequest\x123\n" +
-	"\vaccount_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10\xe8\a\"\x05r\x03\xb0\x01\x01R\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"o\n" +
+	"\x12GetProfilesRequest\x12Y\n" +
+	"\vaccount_ids\x18\x01 \x03(\tB8\xbaH5\x92\x012\b\x01\x10\xe8\a\"+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"accountIds\"H\n" +
 	"\x13GetProfilesResponse\x121\n" +
 	"\bprofiles\x18\x01 \x03(\v2\x15.transfers.v1.ProfileR\bprofiles\"\x82\x02\n" +
@@ -2277,10 +2277,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\bmetadata\x18\x05 \x03(\v2#.transfers.v1.Profile.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x03\n" +
-	"\x13GetStatementRequest\x12*\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x03\n" +
+	"\x13GetStatementRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12A\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
@@ -2310,10 +2310,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\ftotal_debits\x18\n" +
 	" \x01(\tR\vtotalDebits\x12\x1f\n" +
 	"\ventry_count\x18\v \x01(\x03R\n" +
-	"entryCount\"\xb3\x02\n" +
-	"\x16StreamStatementRequest\x12*\n" +
+	"entryCount\"\xd9\x02\n" +
+	"\x16StreamStatementRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12A\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
@@ -2325,10 +2325,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\aentries\x18\x02 \x01(\v2\x1e.transfers.v1.StatementEntriesH\x00R\aentriesB\x06\n" +
 	"\x04part\"A\n" +
 	"\x10StatementEntries\x12-\n" +
-	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\"\xb3\x02\n" +
-	"\x16ExportStatementRequest\x12*\n" +
+	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\"\xd9\x02\n" +
+	"\x16ExportStatementRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12A\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +

@@ -1939,12 +1939,12 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x0e_posted_amountB\x12\n" +
 	"\x10_reversed_amountB\x13\n" +
 	"\x11_requested_amountB\x0e\n" +
-	"\f_up_to_floor\"\xdf\v\n" +
+	"\f_up_to_floor\"\xab\f\n" +
 	"\x15CreateTransferRequest\x12R\n" +
 	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
-	"transferId\x123\n" +
-	"\x0ffrom_account_id\x18\x02 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\rfromAccountId\x12/\n" +
-	"\rto_account_id\x18\x03 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\vtoAccountId\x12,\n" +
+	"transferId\x12Y\n" +
+	"\x0ffrom_account_id\x18\x02 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\rfromAccountId\x12U\n" +
+	"\rto_account_id\x18\x03 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\vtoAccountId\x12,\n" +
 	"\x06amount\x18\x04 \x01(\tB\x14\xbaH\x11\xc8\x01\x01r\f\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01R\x06amount\x12;\n" +
 	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12/\n" +
 	"\treference\x18\x06 \x01(\tB\x11\xbaH\x0e\xd8\x01\x01r\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12r\n" +
@@ -1995,9 +1995,9 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferH\x00R\btransfer\x12*\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x1a\n" +
 	"\breplayed\x18\x03 \x01(\bR\breplayedB\b\n" +
-	"\x06result\"\xde\x03\n" +
-	"\x13PostTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x06result\"\x84\x04\n" +
+	"\x13PostTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x12P\n" +
 	"\n" +
 	"capture_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\tcaptureId\x12,\n" +
@@ -2012,15 +2012,15 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
 	"\x14PostTransferResponse\x122\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\x120\n" +
-	"\acapture\x18\x02 \x01(\v2\x16.transfers.v1.TransferR\acapture\"h\n" +
-	"\x13VoidTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\acapture\x18\x02 \x01(\v2\x16.transfers.v1.TransferR\acapture\"\x8e\x01\n" +
+	"\x13VoidTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"J\n" +
 	"\x14VoidTransferResponse\x122\n" +
-	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\xe6\x03\n" +
-	"\x16ReverseTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x8c\x04\n" +
+	"\x16ReverseTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x12R\n" +
 	"\vreversal_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"reversalId\x12,\n" +
@@ -2040,28 +2040,28 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"Q\n" +
 	"\x17ImportTransfersResponse\x126\n" +
-	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"B\n" +
-	"\x12GetTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"h\n" +
+	"\x12GetTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\"I\n" +
 	"\x13GetTransferResponse\x122\n" +
-	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x95\x04\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x87\x05\n" +
 	"\x14ListTransfersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12*\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12P\n" +
 	"\n" +
-	"account_id\x18\x03 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12?\n" +
+	"account_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12?\n" +
 	"\x06status\x18\x04 \x01(\x0e2\x1d.transfers.v1.Transfer.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12;\n" +
 	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12,\n" +
 	"\treference\x18\x06 \x01(\tB\x0e\xbaH\vr\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x129\n" +
 	"\n" +
 	"start_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12&\n" +
-	"\bgroup_id\x18\t \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\agroupId\x129\n" +
+	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12L\n" +
+	"\bgroup_id\x18\t \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\agroupId\x12_\n" +
 	"\x12parent_transfer_id\x18\n" +
-	" \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x10parentTransferId\"u\n" +
+	" \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x10parentTransferId\"u\n" +
 	"\x15ListTransfersResponse\x124\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x16.transfers.v1.TransferR\ttransfers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xac\t\n" +
