@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/server"
 )
 
@@ -68,6 +70,7 @@ type serveConfig struct {
 	WatchersMax     int           `env:"WATCHERS_MAX" default:"4096" help:"How many streams of events there may be at a time; calls beyond that are refused as resource_exhausted. Default: ${default}."`
 	ProfileCache    int           `name:"profile-cache-size" env:"PROFILE_CACHE_SIZE" default:"100000" help:"How many profiles of accounts are kept in memory, with up to 1 KiB each on average; 0: none. It takes a database connection for itself. Default: ${default}."`
 	Demo            bool          `env:"DEMO" help:"Fill a fresh ledger with a little economy and keep it moving, for trying things out; go on with one that was filled so. A ledger with other data is refused. Default: off."`
+	WebhookProxy    string        `env:"WEBHOOK_PROXY" placeholder:"URL" secret:"" help:"An HTTP proxy that events go to webhook endpoints through, by CONNECT, as http[s]://user:password@host:port. A file with it can be named by WEBHOOK_PROXY_FILE. Default: none; HTTP_PROXY and the like are not used."`
 	PrivateWebhooks bool          `name:"webhook-allow-private" env:"WEBHOOK_ALLOW_PRIVATE" help:"Let webhook endpoints be in private networks, this machine included. Default: they are refused, and so is what a name leads to."`
 }
 
@@ -116,6 +119,9 @@ func (c *serveConfig) Validate() error {
 			return err
 		}
 	}
+	if _, err := c.webhookProxy(); err != nil {
+		return &optionError{err.Error()}
+	}
 	if err := server.CheckBasePath(c.BasePath); err != nil {
 		return &optionError{optionNames("BASE_PATH") + ": " + err.Error()}
 	}
@@ -134,6 +140,18 @@ func hostPort(variable, address string) error {
 		return &optionError{fmt.Sprintf("%s must be HOST:PORT, such as 127.0.0.1:9091, not %q", optionNames(variable), address)}
 	}
 	return nil
+}
+
+// webhookProxy is the proxy for webhooks; nil: none.
+func (c *serveConfig) webhookProxy() (*url.URL, error) {
+	if c.WebhookProxy == "" {
+		return nil, nil
+	}
+	proxy, err := webhook.ParseProxy(c.WebhookProxy)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", optionNames("WEBHOOK_PROXY"), err)
+	}
+	return proxy, nil
 }
 
 // logger makes the process's logger.

@@ -239,4 +239,11 @@ func TestSecretFile(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "both DATABASE_URL and DATABASE_URL_FILE are set") {
 		t.Errorf("both: %v\n%s", err, out)
 	}
+	if err := os.WriteFile(file, []byte("ftp://user:hunter2@proxy\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err = program(t, []string{"WEBHOOK_PROXY_FILE=" + file}, "serve").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--webhook-proxy (WEBHOOK_PROXY) must begin with http") || strings.Contains(string(out), "hunter2") {
+		t.Errorf("WEBHOOK_PROXY_FILE: %v\n%s", err, out)
+	}
 }

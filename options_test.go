@@ -100,6 +100,8 @@ func TestOptionErrorsAreOneLine(t *testing.T) {
 		{"DEMO=maybe", "serve", `--demo (DEMO) must be true, 1, yes, false, 0 or no, not "maybe"; see`},
 		{"LISTEN_ADDR=", "serve", `--listen-addr (LISTEN_ADDR) must be HOST:PORT, such as 127.0.0.1:9091, not ""; see`},
 		{"ADMIN_ADDR=9092", "serve", `--admin-addr (ADMIN_ADDR) must be HOST:PORT, such as 127.0.0.1:9091, not "9092"; see`},
+		{"WEBHOOK_PROXY=http://u:hunter2@proxy/path", "serve", `--webhook-proxy (WEBHOOK_PROXY) must have nothing behind`},
+		{"WEBHOOK_PROXY_FILE=/nowhere", "serve", "WEBHOOK_PROXY_FILE"},
 		{"BASE_PATH=ledger/", "serve", `--base-path (BASE_PATH): "ledger/" is no path such as /ledger`},
 		{"BASE_PATH=/api", "serve", `--base-path (BASE_PATH): "/api" is a path of the server's own`},
 		{"ALLOWED_HEADERS=X-Tenant,*", "serve", `--allowed-headers (ALLOWED_HEADERS): "*" is not the name of a header`},

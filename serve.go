@@ -58,8 +58,12 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		proxy, err := c.webhookProxy()
+		if err != nil {
+			return err
+		}
 		hooks, err := webhook.Start(webhook.Config{
-			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Logger: logger, Metrics: registry,
+			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 		})
 		stopDemo := func() {}
 		if err == nil && c.Demo {

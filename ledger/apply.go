@@ -79,6 +79,7 @@ func allPlain(commands []command) bool {
 type dated struct {
 	decision
 	at       time.Time
+	advanced bool // all accounts have that time as their last change
 	commands []command
 }
 
@@ -105,8 +106,8 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 	if !d.allMove() {
 		return nil, nil
 	}
-	at, err := l.decidedAt(ctx, tx.Conn, rows)
-	return &dated{d, at, commands}, err
+	at, advanced, err := l.decidedAt(ctx, tx.Conn, rows)
+	return &dated{d, at, advanced, commands}, err
 }
 
 // stateBefore says how an account was before the batch: as it is now, less what the batch did.
@@ -329,9 +330,9 @@ func chosenIDs(commands []command) []uuid.UUID {
 // the clock was set back since one of the accounts moved, the others, and opened ones, are brought to that time: their
 // next movement must not be older than this.
 func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.AccountsApplyRow, opened ...uuid.UUID) (
-	time.Time, error,
+	at time.Time, advanced bool, err error,
 ) {
-	at := rows[0].UpdateTime
+	at = rows[0].UpdateTime
 	ids := opened
 	for i := range rows {
 		if rows[i].UpdateTime.After(at) {
@@ -340,13 +341,13 @@ func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.Accoun
 		ids = append(ids, rows[i].AccountID)
 	}
 	if !at.After(rows[len(rows)-1].Now) {
-		return at, nil
+		return at, false, nil
 	}
-	err := l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
+	err = l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("advance the accounts: %w", err)
+		return time.Time{}, false, fmt.Errorf("advance the accounts: %w", err)
 	}
-	return at, nil
+	return at, true, nil
 }
 
 // inGroup names the field of an invalid command by its place in the group.

@@ -74,6 +74,11 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		}
 		return commitError("commit the accounts", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
 	}
+	for _, o := range fresh {
+		if d.advanced && o.params.InitialBalance.IsPositive() {
+			o.account.UpdateTime = d.at
+		}
+	}
 	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)
 	return err
 }
@@ -245,6 +250,6 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 	if !d.allMove() {
 		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errBroken, d.outcomes)
 	}
-	at, err := l.decidedAt(ctx, conn, rows, opened...)
-	return &dated{d, at, commands}, err
+	at, advanced, err := l.decidedAt(ctx, conn, rows, opened...)
+	return &dated{d, at, advanced, commands}, err
 }

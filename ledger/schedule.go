@@ -92,8 +92,8 @@ type ScheduleFilter struct {
 // has no start yet when none is given.
 func (p *ScheduleParams) check() (recurrence, error) {
 	var r recurrence
-	if p.From == p.To {
-		return r, &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
+	if err := checkAccounts(p.From, p.To); err != nil {
+		return r, err
 	}
 	if err := checkNewAmount(p.Amount); err != nil {
 		return r, err
@@ -374,7 +374,7 @@ func (l *Ledger) ResumeSchedule(ctx context.Context, id uuid.UUID, dryRun bool) 
 	return l.changeSchedule(ctx, id, dryRun, func(s *standing, now time.Time) error {
 		switch s.Status {
 		case SchedulePaused:
-			s.moveTo(s.times.next(now.Add(-time.Microsecond)))
+			s.resume(now)
 		case ScheduleActive:
 		default:
 			return s.over()

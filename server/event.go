@@ -34,15 +34,15 @@ func (s *ledgerService) WatchTransfers(
 	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
 		filter.Statuses = []ledger.TransferStatus{ledger.TransferStatus(req.GetStatus().String())}
 	}
-	account, err := parseNamed("account_id", req.GetAccountId())
+	account, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return err
 	}
 	filter.AccountIDs = listOf(account)
-	if filter.GroupID, err = parseNamed("group_id", req.GetGroupId()); err != nil {
+	if filter.GroupID, err = parseID("group_id", req.GetGroupId()); err != nil {
 		return err
 	}
-	if filter.ParentID, err = parseNamed("parent_transfer_id", req.GetParentTransferId()); err != nil {
+	if filter.ParentID, err = parseID("parent_transfer_id", req.GetParentTransferId()); err != nil {
 		return err
 	}
 	if err := stream.Send(nil); err != nil { // the headers, so that the client knows that it is heard
@@ -174,11 +174,11 @@ func (s *ledgerService) ListEvents(
 	if err != nil {
 		return nil, err
 	}
-	account, err := parseNamed("account_id", req.GetAccountId())
+	account, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return nil, err
 	}
-	transfer, err := parseNamed("transfer_id", req.GetTransferId())
+	transfer, err := parseID("transfer_id", req.GetTransferId())
 	if err != nil {
 		return nil, err
 	}
@@ -275,15 +275,6 @@ func parseCursor(field, text string) (int64, error) {
 		return 0, invalidField(field, "must be a cursor, a decimal number")
 	}
 	return position, nil
-}
-
-// parseNamed reads an optional id that something has. Empty: uuid.Nil, which nothing has.
-func parseNamed(field, text string) (uuid.UUID, error) {
-	id, err := parseID(field, text)
-	if err == nil && id == uuid.Nil && text != "" {
-		return id, invalidField(field, "must not be the nil UUID")
-	}
-	return id, err
 }
 
 // listOf is a list of the value; of none, if it is zero.

@@ -194,10 +194,6 @@ func (s *transferService) ListTransfers(
 		if *f.into, err = parseID(f.field, f.text); err != nil {
 			return nil, err
 		}
-		if *f.into == uuid.Nil && f.text != "" {
-			// Nothing has the nil UUID, but to the ledger it means anything.
-			return &transfersv1.ListTransfersResponse{}, nil
-		}
 	}
 	start, end, err := parseRange(req.GetStartTime(), req.GetEndTime())
 	if err != nil {

@@ -425,6 +425,42 @@ func (q *Queries) WebhookDeliveriesFreeAll(ctx context.Context, db DBTX, endpoin
 	return err
 }
 
+const webhookDeliveriesHasten = `-- name: WebhookDeliveriesHasten :exec
+UPDATE webhook_delivery AS d
+SET next_attempt_time = k.latest
+FROM (SELECT w.endpoint_id, w.position, n.now + m.delay * interval '1 microsecond' AS latest
+      FROM webhook_delivery AS w
+      JOIN (SELECT generate_series(0, cardinality($1::bigint[]) - 1) AS attempts,
+                   unnest($1::bigint[]) AS delay) AS m ON m.attempts = w.attempts
+      CROSS JOIN (SELECT ledger_now() AS now) AS n
+      WHERE w.status = 'PENDING'
+        AND w.next_attempt_time > n.now + m.delay * interval '1 microsecond'
+      FOR NO KEY UPDATE OF w SKIP LOCKED) AS k
+WHERE d.endpoint_id = k.endpoint_id
+  AND d.position = k.position
+`
+
+// WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so many
+// attempts, none included. Those do that were put off before the clock was set back. A row that is
+// locked is just being written, by the clock as it is now.
+//
+//	UPDATE webhook_delivery AS d
+//	SET next_attempt_time = k.latest
+//	FROM (SELECT w.endpoint_id, w.position, n.now + m.delay * interval '1 microsecond' AS latest
+//	      FROM webhook_delivery AS w
+//	      JOIN (SELECT generate_series(0, cardinality($1::bigint[]) - 1) AS attempts,
+//	                   unnest($1::bigint[]) AS delay) AS m ON m.attempts = w.attempts
+//	      CROSS JOIN (SELECT ledger_now() AS now) AS n
+//	      WHERE w.status = 'PENDING'
+//	        AND w.next_attempt_time > n.now + m.delay * interval '1 microsecond'
+//	      FOR NO KEY UPDATE OF w SKIP LOCKED) AS k
+//	WHERE d.endpoint_id = k.endpoint_id
+//	  AND d.position = k.position
+func (q *Queries) WebhookDeliveriesHasten(ctx context.Context, db DBTX, delaysMax []int64) error {
+	_, err := db.Exec(ctx, webhookDeliveriesHasten, delaysMax)
+	return err
+}
+
 const webhookDeliveriesInsert = `-- name: WebhookDeliveriesInsert :execrows
 INSERT INTO webhook_delivery (endpoint_id, position, account_id, other_account_id, attempts, next_attempt_time,
                               last_attempt_time, last_failure)
@@ -1046,9 +1082,9 @@ UPDATE webhook_endpoint AS e
 SET lease_expire_time = ledger_now() + $1::interval
 FROM (SELECT w.endpoint_id
       FROM webhook_endpoint AS w
-      WHERE w.holder = $2::uuid
-        AND w.status = 'ENABLED'
-        AND w.lease_expire_time < ledger_now() + $3::interval
+      WHERE w.status = 'ENABLED'
+        AND ((w.holder = $2::uuid AND w.lease_expire_time < ledger_now() + $3::interval)
+             OR w.lease_expire_time > ledger_now() + $1::interval)
       FOR NO KEY UPDATE SKIP LOCKED) AS k
 WHERE e.endpoint_id = k.endpoint_id
 `
@@ -1059,16 +1095,18 @@ type WebhooksRenewParams struct {
 	RenewBefore pgtype.Interval
 }
 
-// WebhooksRenew renews those leases of a holder that end soon. A row that is locked is just being renewed by
-// who records its deliveries, or changed by a call.
+// WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than a
+// lease can, because the clock was set back: else others would wait for a holder that died as long as
+// it was set back. A row that is locked is just being renewed by who records its deliveries, or
+// changed by a call.
 //
 //	UPDATE webhook_endpoint AS e
 //	SET lease_expire_time = ledger_now() + $1::interval
 //	FROM (SELECT w.endpoint_id
 //	      FROM webhook_endpoint AS w
-//	      WHERE w.holder = $2::uuid
-//	        AND w.status = 'ENABLED'
-//	        AND w.lease_expire_time < ledger_now() + $3::interval
+//	      WHERE w.status = 'ENABLED'
+//	        AND ((w.holder = $2::uuid AND w.lease_expire_time < ledger_now() + $3::interval)
+//	             OR w.lease_expire_time > ledger_now() + $1::interval)
 //	      FOR NO KEY UPDATE SKIP LOCKED) AS k
 //	WHERE e.endpoint_id = k.endpoint_id
 func (q *Queries) WebhooksRenew(ctx context.Context, db DBTX, arg WebhooksRenewParams) error {

@@ -35,7 +35,7 @@ import { Act } from "./actions";
 import { Family } from "./family";
 import { Flow } from "./flow";
 import { History } from "./history";
-import { type Action, actionsOf } from "./offers";
+import { type Action, actionsOf, hasExpired } from "./offers";
 
 /** How often to look at a transfer that may end by itself, in milliseconds: that has no event of its children. */
 const pendingInterval = 3_000;
@@ -154,6 +154,13 @@ function Outcome({ t }: { t: Message }) {
     );
   }
   if (t.status !== Transfer_Status.INIT) return null;
+  if (hasExpired(t)) {
+    return (
+      <Notice tone="neutral" title="The hold has expired">
+        <p>Nothing is reserved any more. What was captured before stays moved.</p>
+      </Notice>
+    );
+  }
   return (
     <Notice
       tone="info"

@@ -50,8 +50,8 @@ export const AccountService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-   * there at the first page is skipped or repeated.
+   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+   * was set back; none that was there at the first page is skipped or repeated.
    *
    * @generated from rpc transfers.v1.AccountService.ListAccounts
    */
@@ -94,6 +94,9 @@ export const AccountService: GenService<{
    * the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
    * reached is `invalid_argument`; an account that does not exist is `not_found`.
    *
+   * Until now means all that there is: when the database's clock was set back, the period goes on to
+   * the account's last change.
+   *
    * @generated from rpc transfers.v1.AccountService.GetStatement
    */
   getStatement: {
@@ -116,7 +119,13 @@ export const AccountService: GenService<{
    * has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
    * (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
    * ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-   * effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+   * effective_time.
+   *
+   * In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
+   * what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
+   * at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
+   * reference that begins with a control character, | or %. White space, quotes and invisible
+   * characters in front do not count. Amounts are numbers, and stay as they are.
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    *
    * @generated from rpc transfers.v1.AccountService.ExportStatement

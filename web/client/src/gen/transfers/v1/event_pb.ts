@@ -59,7 +59,9 @@ export type Event = Message<"transfers.v1.Event"> & {
   transfer?: Transfer | undefined;
 
   /**
-   * The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED.
+   * The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED. Its
+   * held and incoming follow from the events before: a hold that has expired counts until the event
+   * that ends it.
    *
    * @generated from field: transfers.v1.Account account = 5;
    */
