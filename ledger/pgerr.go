@@ -19,6 +19,7 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateDenied               = "42501" // a right was taken from the role; at the start it had all that it needs
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
@@ -65,7 +66,7 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
 		return true
 	}
-	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateDenied
 }
 
 // An unansweredError is that of a COMMIT which may have happened all the same. The next attempt finds out.
