@@ -34,11 +34,7 @@ func (e unjudgedError) ExitCode() int { return 2 }
 // changes nothing.
 func (c *checkCommand) Run(ctx context.Context) error {
 	err := c.withServer(ctx, c.logger(), true, func(ctx context.Context, private *localpg.Server) error {
-		target := pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}
-		if private != nil {
-			target.URL = private.RoleURL(localpg.Reader)
-		}
-		return c.check(ctx, target)
+		return c.check(ctx, c.target(private, localpg.Reader))
 	})
 	if err == nil || errors.Is(err, errBroken) {
 		return err

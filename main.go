@@ -92,17 +92,21 @@ func (c *databaseConfig) withServer(
 	return errors.Join(err, private.Err(), private.Stop(stopCtx))
 }
 
-// migrate brings the ledger to the newest version and returns its place. A private PostgreSQL gets the roles too, and the
-// place is then the writer's.
+// migrate brings the ledger to the newest version and returns its place, in a private PostgreSQL the writer's.
 func (c *databaseConfig) migrate(ctx context.Context, logger *slog.Logger, private *localpg.Server) (pgdb.Target, error) {
-	if private != nil {
-		superuser := pgdb.Target{URL: private.URL(), Schema: c.DBSchema}
-		schema, err := pgdb.Prepare(ctx, superuser, private.RoleURL(localpg.Owner), logger)
-		return pgdb.Target{URL: private.RoleURL(localpg.Writer), Schema: schema}, err
+	target := c.target(private, localpg.Writer)
+	if private == nil {
+		return pgdb.Migrate(ctx, target, logger)
 	}
-	database, err := pgdb.Open(ctx, pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}, pgdb.Migrating)
-	if err != nil {
-		return pgdb.Target{}, err
+	var err error
+	target.Schema, err = pgdb.Prepare(ctx, c.target(private, localpg.Superuser), private.RoleURL(localpg.Owner), logger)
+	return target, err
+}
+
+// target is where the ledger is for a role of a private PostgreSQL, else what is configured.
+func (c *databaseConfig) target(private *localpg.Server, role string) pgdb.Target {
+	if private == nil {
+		return pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}
 	}
-	return database.Target(), database.Migrate(ctx, logger)
+	return pgdb.Target{URL: private.RoleURL(role), Schema: c.DBSchema}
 }

@@ -117,8 +117,8 @@ BEGIN
     GRANT EXECUTE ON FUNCTION ledger_now, event_writers, webhook_account_waits, search_words,
         profile_channel, mark_demo TO ledger_writer;
 
-    -- The reader. It sees everything, the keys of webhooks too: "export" copies them. Where nobody
-    -- exports, leave webhook_endpoint, webhook_delivery and setting out.
+    -- The reader. It sees everything, also the secrets of webhooks, which "export --webhooks" copies.
+    -- Where nobody does that, leave webhook_endpoint and webhook_delivery out.
     GRANT SELECT ON goose_db_version, setting, currency, account, transfer, transfer_detail,
         transfer_group, transfer_change, account_change, schedule, webhook_endpoint,
         webhook_delivery, checkpoint, account_checkpoint, last_proof TO ledger_reader;

@@ -217,12 +217,7 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 		}
 	}
 	if len(d.recorded) == 0 {
-		end := rollback
-		if len(d.targets) > 0 {
-			end = commit
-		}
-		_, err := conn.Exec(ctx, end)
-		return d.outcomes, commitError("end a batch without new transfers", err)
+		return d.outcomes, l.recordNothing(ctx, conn, d)
 	}
 	if len(d.groups.GroupIDs) > 0 {
 		if err := l.queries.GroupsInsert(ctx, conn, d.groups); err != nil {
@@ -239,8 +234,22 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 	return d.outcomes, commitError("write the ledger rows", err)
 }
 
+// recordNothing ends a batch that has no new transfers. What it says was done before is behind a barrier: whoever did it
+// may have been told nothing, because no standby had it.
+func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *decision) error {
+	if len(d.targets) > 0 {
+		return commitError("end a batch of changes", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+	}
+	if slices.ContainsFunc(d.outcomes, func(o Outcome) bool { return o.Replayed }) {
+		return l.barrier(ctx, conn, rollback)
+	}
+	_, err := conn.Exec(ctx, rollback)
+	return err
+}
+
 // happened reports whether the batch with these outcomes, whose COMMIT was not answered, was committed: its rows are
-// there all or none, so one tells. Who else wrote the same id did so at another time. A batch without new transfers is
+// there all or none, so one tells. Who else wrote the same id did so at another time. What was committed is behind a
+// barrier before that is said. A batch without new transfers is
 // decided again: voids and settlements that have happened are answered as replays.
 func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcome) (bool, error) {
 	made := make(map[uuid.UUID]time.Time, len(outcomes))
@@ -262,7 +271,10 @@ func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcom
 			return false, nil
 		}
 	}
-	return len(rows) == len(made), nil
+	if len(rows) != len(made) {
+		return false, nil
+	}
+	return true, l.barrier(ctx, conn, "")
 }
 
 func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.UUID) ([]storedTransfer, error) {

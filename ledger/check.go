@@ -43,7 +43,7 @@ type Progress struct {
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
 	proved := false
-	err := pgx.BeginTxFunc(ctx, l.readers, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
 			return err
 		}
@@ -79,7 +79,15 @@ func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report
 	return p.report, nil
 }
 
-// A proof is one run of Check.
+// Prove proves everything in a transaction that may have changed anything and is not committed yet.
+// It neither reads nor keeps a checkpoint. progress may be nil.
+func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
+	p := proof{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
+	err := p.prove(ctx, tx)
+	return p.report, err
+}
+
+// A proof is one run of Check or Prove.
 type proof struct {
 	queries *db.Queries
 	options CheckOptions

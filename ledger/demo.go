@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // ErrNotEmpty: the ledger has accounts or transfers that no demo has made.
@@ -14,7 +16,11 @@ var ErrNotEmpty = errors.New("the ledger has data, and is no demo")
 // stays it. It answers the seed of the demo that the ledger is then. A ledger with data is ErrNotEmpty, and nothing has
 // changed: whoever opened an account at the same time did so either before, or in a demo.
 func (l *Ledger) MarkDemo(ctx context.Context, seed uint64) (uint64, error) {
-	kept, err := l.queries.DemoMark(ctx, l.readers, binary.BigEndian.AppendUint64(nil, seed))
+	var kept []byte
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) (err error) {
+		kept, err = l.queries.DemoMark(ctx, tx, binary.BigEndian.AppendUint64(nil, seed))
+		return err
+	})
 	switch {
 	case err != nil:
 		return 0, readError(ctx, "mark the ledger as a demo", err)

@@ -50,7 +50,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 func (l *Ledger) atOneMoment(
 	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, now time.Time) error,
 ) error {
-	err := pgx.BeginTxFunc(ctx, l.readers, oneMoment, func(tx pgx.Tx) error {
+	err := l.view(ctx, func(tx pgx.Tx) error {
 		rows, err := l.queries.AccountsGet(ctx, tx, []uuid.UUID{id})
 		if err != nil {
 			return err

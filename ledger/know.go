@@ -284,7 +284,7 @@ func (v verb) counts() bool { return v == verbMove || v == verbHold || v == verb
 // preview answers what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []command) ([]Outcome, error) {
 	var outcomes []Outcome
-	err := pgx.BeginTxFunc(ctx, l.readers, oneMoment, func(tx pgx.Tx) error {
+	err := l.view(ctx, func(tx pgx.Tx) error {
 		k, err := l.peek(ctx, tx, commands)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -63,7 +64,10 @@ type Ledger struct {
 	queries    *db.Queries
 	database   *pgdb.Database
 	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
-	readers    *pgxpool.Pool // for everything else
+	readers    *readers      // for everything else
+	gate       *gate         // that what readers read passes
+	closing    chan struct{} // closed, by close once, when COMMITs are waited for no longer
+	close      func()
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -71,6 +75,8 @@ type Ledger struct {
 	workers    workers
 	feed       *feed
 	searches   chan struct{} // has an item for each search at work
+	writable   *probe
+	readable   *probe
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
@@ -84,6 +90,9 @@ type Ledger struct {
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
+	l.closing = make(chan struct{})
+	l.close = sync.OnceFunc(func() { close(l.closing) })
+	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
 	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
@@ -92,25 +101,29 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, readError(ctx, "open the database", err)
 	}
-	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight))
+	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
+	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
 	if err != nil {
 		return nil, err
 	}
-	l.readers, err = l.database.Pool(ctx, pgdb.Reading, config.ReadConns)
+	pool, err := l.database.Pool(ctx, pgdb.Reading, config.ReadConns, hooks)
 	if err != nil {
 		l.writers.Close()
 		return nil, err
 	}
+	l.readers = newReaders(pool, l.gate)
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
+	l.writable = newProbe("write", l.log, l.tryToWrite)
+	l.readable = newProbe("read", l.log, l.tryToRead)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
-	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
+	key, err := l.queries.SettingGet(ctx, pool, pageTokenKey) // it never changes
 	if err != nil {
 		l.writers.Close()
-		l.readers.Close()
+		pool.Close()
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
 	l.tokens = tokenSigner{key: key}
@@ -132,7 +145,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 // warnIfNotDurable says so when the server may lose what it has committed. The ledger cannot help it: only an operator
 // can set these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
-	d, err := l.queries.DurabilityGet(ctx, l.readers)
+	d, err := l.queries.DurabilityGet(ctx, l.readers.pool)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
@@ -141,7 +154,7 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 
 // Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
 func (l *Ledger) Ping(ctx context.Context) error {
-	if err := l.queries.Ping(ctx, l.readers); err != nil {
+	if _, err := l.queries.Ping(ctx, l.readers.pool); err != nil {
 		return readError(ctx, "ping", err)
 	}
 	return nil
@@ -156,8 +169,9 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
+		l.close()
 		l.writers.Close()
-		l.readers.Close()
+		l.readers.pool.Close()
 		close(closed)
 	}()
 	select {

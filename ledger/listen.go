@@ -159,5 +159,6 @@ func (c *profileCache) next(ctx context.Context, conn *pgx.Conn) (uuid.UUID, err
 func (c *profileCache) ping(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	return c.queries.Ping(ctx, conn)
+	_, err := c.queries.Ping(ctx, conn)
+	return err
 }

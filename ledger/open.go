@@ -69,8 +69,7 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		return err
 	}
 	if d == nil {
-		_, err = conn.Exec(ctx, commit)
-		return commitError("commit the accounts", err)
+		return commitError("commit the accounts", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
 	}
 	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)
 	return err
@@ -87,7 +86,10 @@ func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening)
 		if err != nil {
 			return false, fmt.Errorf("look whether the accounts were opened: %w", err)
 		}
-		return len(rows) == 1 && rows[0].Account.CreateTime.Equal(o.account.CreateTime), nil
+		if len(rows) != 1 || !rows[0].Account.CreateTime.Equal(o.account.CreateTime) {
+			return false, nil
+		}
+		return true, l.barrier(ctx, conn, "")
 	}
 	return false, nil
 }

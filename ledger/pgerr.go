@@ -19,13 +19,13 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
-	stateDenied               = "42501" // a right was taken from the role; at the start it had all that it needs
+	stateNoPrivilege          = "42501" // that was taken from the role: at the start it had all that it needs
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
 // database went away. Nothing else is: an error that repeats must not be retried for ever.
 func transient(err error) bool {
-	if _, ok := errors.AsType[unansweredError](err); ok || errors.Is(err, errRelock) {
+	if errors.Is(err, errRelock) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -44,11 +44,17 @@ func transient(err error) bool {
 	}
 }
 
-// away reports whether the error says that the database cannot be reached, is shutting down, or is short of something:
-// whatever was asked of it is not to blame.
+// away reports whether the error says that the database cannot be reached, is shutting down, is short of something, or is
+// not sure of what it has: whatever was asked of it is not to blame.
 func away(err error) bool {
 	if _, ok := errors.AsType[*pgdb.RefusedError](err); ok {
 		return true // it became another database than it was at the start
+	}
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, errWaitCancelled) {
+		return true
+	}
+	if _, ok := errors.AsType[unansweredError](err); ok {
+		return true
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -66,7 +72,7 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
 		return true
 	}
-	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateDenied
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoPrivilege
 }
 
 // An unansweredError is that of a COMMIT which may have happened all the same. The next attempt finds out.
@@ -93,7 +99,7 @@ func unanswered(err error) bool {
 	if errors.As(err, &pg) {
 		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
 	}
-	return !errors.Is(err, errNotCommitted)
+	return !errors.Is(err, errNotCommitted) && !errors.Is(err, errBroken)
 }
 
 // readError turns a driver's error of a read into one of this package's. The driver's text stays inside, for the log.

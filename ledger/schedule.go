@@ -177,7 +177,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ScheduleParams) (s Schedu
 	if err != nil {
 		return Schedule{}, false, err
 	}
-	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		var err error
 		if s, replayed, err = l.knownSchedule(ctx, tx, &p); replayed || err != nil {
 			return err
@@ -398,7 +398,7 @@ func (l *Ledger) changeSchedule(
 	ctx context.Context, id uuid.UUID, dryRun bool, change func(s *standing, now time.Time) error,
 ) (Schedule, error) {
 	var schedule Schedule
-	err := pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.ScheduleGetForUpdate(ctx, tx, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &NotFoundError{Kind: "schedule", ID: id}

@@ -175,7 +175,7 @@ func (d *dataDir) initCluster(ctx context.Context, bin binaries) error {
 	staging := initPrefix + rand.Text()
 	cmd := d.owner.command(ctx, filepath.Join(bin.dir, "initdb"),
 		"--pgdata="+filepath.Join(d.path, staging),
-		"--username="+superuser,
+		"--username="+Superuser,
 		"--pwfile="+filepath.Join(d.path, passwordName),
 		"--auth=scram-sha-256",
 		"--encoding=UTF8",

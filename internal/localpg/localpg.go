@@ -48,9 +48,9 @@ const (
 	// Database is the database that Start creates and that Server.URL names.
 	Database = "transfers"
 
-	// superuser owns the cluster. It has its own name, so that no habit of the
+	// Superuser owns the cluster. It has its own name, so that no habit of the
 	// machine (a postgres account, a .pgpass line) applies to it by accident.
-	superuser = "transfers"
+	Superuser = "transfers"
 
 	// Owner, Writer and Reader are the roles of docs/roles.sql.
 	Owner  = "ledger_owner"
@@ -178,7 +178,7 @@ func start(ctx context.Context, cfg Config, find finder) (server *Server, err er
 // URL is the address of the service's database for the superuser, for pgx and for psql. It goes
 // through the Unix socket when the data directory's path is short enough, else through loopback TCP.
 // It contains the password. It stays the same over restarts, on TCP while nobody else takes the port.
-func (s *Server) URL() string { return s.RoleURL(superuser) }
+func (s *Server) URL() string { return s.RoleURL(Superuser) }
 
 // RoleURL is URL for one of the roles.
 func (s *Server) RoleURL(role string) string {
@@ -186,7 +186,7 @@ func (s *Server) RoleURL(role string) string {
 }
 
 // TCPURL is URL through 127.0.0.1, for those who put a proxy between. Config.TCP must be set.
-func (s *Server) TCPURL() string { return s.dir.url(Database, superuser, s.port, false) }
+func (s *Server) TCPURL() string { return s.dir.url(Database, Superuser, s.port, false) }
 
 // Version is the server's own statement of its version, such as "15.18 (Debian …)".
 func (s *Server) Version() string { return s.version }

@@ -25,7 +25,7 @@ BEGIN
     END LOOP;
 END
 $$;
-ALTER ROLE ` + superuser + ` SET search_path = ledger, public;
+ALTER ROLE ` + Superuser + ` SET search_path = ledger, public;
 REVOKE ALL ON DATABASE ` + Database + ` FROM PUBLIC;
 GRANT CONNECT ON DATABASE ` + Database + ` TO ` + Owner + `, ` + Writer + `, ` + Reader + `;`
 
@@ -39,15 +39,15 @@ BEGIN
     FOR statement IN
         SELECT format('ALTER TABLE %s OWNER TO ` + Owner + `', c.oid::regclass)
         FROM pg_class AS c
-        WHERE c.relnamespace = ANY (ledgers) AND c.relkind IN ('r', 'v') AND c.relowner = '` + superuser + `'::regrole
+        WHERE c.relnamespace = ANY (ledgers) AND c.relkind IN ('r', 'v') AND c.relowner = '` + Superuser + `'::regrole
         UNION ALL
         SELECT format('ALTER FUNCTION %s OWNER TO ` + Owner + `', p.oid::regprocedure)
         FROM pg_proc AS p
-        WHERE p.pronamespace = ANY (ledgers) AND p.proowner = '` + superuser + `'::regrole
+        WHERE p.pronamespace = ANY (ledgers) AND p.proowner = '` + Superuser + `'::regrole
         UNION ALL
         SELECT format('ALTER SCHEMA %s OWNER TO ` + Owner + `', n.oid::regnamespace)
         FROM pg_namespace AS n
-        WHERE n.oid = ANY (ledgers) AND n.nspowner = '` + superuser + `'::regrole
+        WHERE n.oid = ANY (ledgers) AND n.nspowner = '` + Superuser + `'::regrole
     LOOP
         EXECUTE statement;
     END LOOP;
@@ -56,7 +56,7 @@ $$;`
 
 // passwordOf is the password of a role. Whoever has one of another role cannot tell the superuser's from it.
 func (d *dataDir) passwordOf(role string) string {
-	if role == superuser {
+	if role == Superuser {
 		return d.password
 	}
 	mac := hmac.New(sha256.New, []byte(d.password))
@@ -67,7 +67,7 @@ func (d *dataDir) passwordOf(role string) string {
 // prepare logs in, makes what is missing of the service's database and of the roles unless the cluster is to stay as it is,
 // and returns the server's version. A standby has what its primary has.
 func (d *dataDir) prepare(ctx context.Context, port int, existing bool) (version string, err error) {
-	conn, err := pgx.Connect(ctx, d.url(Database, superuser, port, d.hasSocket()))
+	conn, err := pgx.Connect(ctx, d.url(Database, Superuser, port, d.hasSocket()))
 	var refused *pgconn.PgError
 	const invalidCatalogName = "3D000"
 	if errors.As(err, &refused) && refused.Code == invalidCatalogName {
@@ -110,7 +110,7 @@ func (d *dataDir) requireRoles(ctx context.Context, conn *pgx.Conn) error {
 
 // createDatabase creates the service's database and returns a connection to it.
 func (d *dataDir) createDatabase(ctx context.Context, port int) (*pgx.Conn, error) {
-	conn, err := pgx.Connect(ctx, d.url("postgres", superuser, port, d.hasSocket()))
+	conn, err := pgx.Connect(ctx, d.url("postgres", Superuser, port, d.hasSocket()))
 	if err != nil {
 		return nil, err
 	}
@@ -118,5 +118,5 @@ func (d *dataDir) createDatabase(ctx context.Context, port int) (*pgx.Conn, erro
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
 		return nil, err
 	}
-	return pgx.Connect(ctx, d.url(Database, superuser, port, d.hasSocket()))
+	return pgx.Connect(ctx, d.url(Database, Superuser, port, d.hasSocket()))
 }

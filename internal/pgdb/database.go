@@ -204,13 +204,23 @@ func (d *Database) searchPath() string {
 	return pgx.Identifier{d.schema}.Sanitize() + ", pg_temp"
 }
 
+// Hooks are called for each session of a pool. A zero field is not called.
+type Hooks struct {
+	Before func(context.Context, *pgx.ConnConfig) error // it is connected
+	After  func(context.Context, *pgx.Conn) error       // it has what it must have
+}
+
 // Pool opens a pool of at most size sessions for that use. It connects when sessions are needed.
-func (d *Database) Pool(ctx context.Context, use Use, size int32) (*pgxpool.Pool, error) {
+func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (*pgxpool.Pool, error) {
 	config := d.config.Copy()
 	config.MaxConns = size
 	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
+	config.BeforeConnect = hooks.Before
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		return prepare(ctx, conn, use, d.searchPath())
+		if err := prepare(ctx, conn, use, d.searchPath()); err != nil || hooks.After == nil {
+			return err
+		}
+		return hooks.After(ctx, conn)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -21,6 +21,15 @@ const RolesSchema = "ledger"
 // rolesSchema finds its name there.
 var rolesSchema = regexp.MustCompile(`\b` + RolesSchema + `\b`)
 
+// Migrate opens a database and brings the ledger to the newest version. It returns its place.
+func Migrate(ctx context.Context, target Target, logger *slog.Logger) (Target, error) {
+	d, err := Open(ctx, target, Migrating)
+	if err != nil {
+		return Target{}, err
+	}
+	return d.Target(), d.Migrate(ctx, logger)
+}
+
 // Migrate brings the ledger to the newest version. A ledger that has it is left alone, so that a role that may not change
 // the schema can serve it. An older one is refused to such a role before anything is written. One of a newer program is
 // refused: this one does not know its rules.
@@ -60,8 +69,9 @@ func (d *Database) RequireCurrent(ctx context.Context) (err error) {
 
 // version returns the version of the ledger, 0 where there is none, and that of this program. A newer ledger is refused.
 func (d *Database) version(ctx context.Context, db *sql.DB) (version, newest int64, err error) {
-	if newest, err = migrations.Newest(); err != nil || !d.ledger {
-		return 0, newest, err
+	newest = migrations.Newest()
+	if !d.ledger {
+		return 0, newest, nil
 	}
 	version, err = migrations.Version(ctx, db)
 	switch {
@@ -116,26 +126,32 @@ func (d *Database) ApplyRoles(ctx context.Context) error {
 	return nil
 }
 
-// Prepare makes all that there is to a database of our own, whose superuser and owner these are: the ledger's schema, the
-// newest tables in it, and the rights of the roles. Where no schema is named and there is no ledger yet, it is that of
-// docs/roles.sql. It returns the schema.
+// AsOwner calls f with the place of a ledger for the owner, in a database of our own whose superuser and owner these are.
+// The roles and the schema are made before, and get their rights after. Where no schema is named and there is no ledger
+// yet, it is that of docs/roles.sql. AsOwner returns the schema.
+func AsOwner(
+	ctx context.Context, superuser Target, owner string, f func(context.Context, Target) error,
+) (schema string, err error) {
+	d, err := Open(ctx, superuser, Migrating)
+	if err != nil {
+		return "", err
+	}
+	if superuser.Schema == "" && !d.ledger {
+		d.schema = RolesSchema
+	}
+	if err := d.ApplyRoles(ctx); err != nil {
+		return "", err
+	}
+	if err := f(ctx, Target{URL: owner, Schema: d.schema}); err != nil {
+		return "", err
+	}
+	return d.schema, d.ApplyRoles(ctx)
+}
+
+// Prepare brings the ledger in a database of our own to the newest version, as AsOwner says.
 func Prepare(ctx context.Context, superuser Target, owner string, logger *slog.Logger) (schema string, err error) {
-	super, err := Open(ctx, superuser, Migrating)
-	if err != nil {
-		return "", err
-	}
-	if superuser.Schema == "" && !super.ledger {
-		super.schema = RolesSchema
-	}
-	if err := super.ApplyRoles(ctx); err != nil {
-		return "", err
-	}
-	own, err := Open(ctx, Target{URL: owner, Schema: super.schema}, Migrating)
-	if err != nil {
-		return "", err
-	}
-	if err := own.Migrate(ctx, logger); err != nil {
-		return "", err
-	}
-	return super.schema, super.ApplyRoles(ctx)
+	return AsOwner(ctx, superuser, owner, func(ctx context.Context, t Target) error {
+		_, err := Migrate(ctx, t, logger)
+		return err
+	})
 }

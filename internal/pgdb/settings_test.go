@@ -115,7 +115,7 @@ func TestTriggersOff(t *testing.T) {
 	}
 	_, err = d.Connect(t.Context(), pgdb.Writing)
 	requireRefused(t, err, "session_replication_role", "replica", "origin", "RESET session_replication_role")
-	pool, err := d.Pool(t.Context(), pgdb.Writing, 1)
+	pool, err := d.Pool(t.Context(), pgdb.Writing, 1, pgdb.Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1304,6 +1304,11 @@ export const TransferService: GenService<{
    * else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
    * the given order, and statements by effective time show them where they belong.
    *
+   * All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed, captured or executed
+   * another one, or which group it was of. So a reversal that comes in this way is none to this ledger: the transfer
+   * that it reversed can be reversed once more, in full. To copy a ledger of this service with all that it knows, use
+   * the commands `internaltransfers export` and `internaltransfers import`.
+   *
    * @generated from rpc transfers.v1.TransferService.ImportTransfers
    */
   importTransfers: {
