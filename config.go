@@ -23,8 +23,8 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print what this program was built from, and stop."`
 
 	Serve   serveCommand   `cmd:"" help:"Serve the API. Without DATABASE_URL, on a private PostgreSQL that is started for it."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. serve does it too."`
-	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew; the exit status is 1 when one is broken."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. It needs the owner of the schema; serve does it too when its role is that."`
+	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew, and change nothing; rights to read are enough, also on a standby. The exit status is 0: sound, 1: broken, 2: could not be judged."`
 	Export  exportCommand  `cmd:"" help:"Copy the whole ledger into a file, as it is at one moment, for import into another database."`
 	Import  importCommand  `cmd:"" help:"Make the ledger of such a file that of an empty database, and prove it; the exit status is 1 when nothing was imported."`
 	Bench   benchCommand   `cmd:"" help:"Measure how fast the ledger is, and prove that it is sound afterwards."`

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"internaltransfers/internal/archive"
-	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/localpg"
 )
 
 type exportCommand struct {
@@ -25,7 +25,8 @@ func (c *exportCommand) Run(ctx context.Context) error {
 	if c.Output == "-" && isTerminal(os.Stdout) {
 		return errors.New("an export is no text for a terminal: name a file with --output, or redirect standard output")
 	}
-	return c.withServer(ctx, c.logger(), func(ctx context.Context, target pgdb.Target) error {
+	return c.withServer(ctx, c.logger(), true, func(ctx context.Context, private *localpg.Server) error {
+		target := c.target(private, localpg.Reader)
 		var manifest archive.Manifest
 		var checksums archive.Checksums
 		write := func(w io.Writer) (err error) {

@@ -34,7 +34,7 @@ func TestExportAndImport(t *testing.T) {
 	for name, args := range map[string][]string{"file": {"import", "--input", file}, "pipe": {"import"}} {
 		duplicate := pgtest.NewDatabase(t)
 		for _, want := range []string{"the ledger is sound", "the ledger is not empty, and an import replaces nothing"} {
-			cmd := program(t, []string{"DATABASE_URL=" + duplicate}, args...)
+			cmd := program(t, []string{"DATABASE_URL=" + pgtest.Owner(duplicate)}, args...)
 			cmd.Stdin = bytes.NewReader(piped)
 			out, err := cmd.CombinedOutput()
 			if !strings.Contains(string(out), want) || (err == nil) != (want == "the ledger is sound") {
@@ -61,7 +61,7 @@ func TestImportFindsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := program(t, []string{"DATABASE_URL=" + duplicate}, "import")
+	cmd := program(t, []string{"DATABASE_URL=" + pgtest.Owner(duplicate)}, "import")
 	cmd.Stdin = bytes.NewReader(file)
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "currency USD: balances sum to 1") || !strings.Contains(string(out), "the ledger of the file is broken") {
@@ -76,7 +76,7 @@ func TestImportFindsDamage(t *testing.T) {
 func TestExportAndImportAlone(t *testing.T) {
 	pg := "PG_BIN=" + os.Getenv("PG_BIN")
 	original, duplicate := []string{"DATA_DIR=" + privateData(t), pg}, []string{"DATA_DIR=" + privateData(t), pg}
-	if out, err := program(t, original, "export").CombinedOutput(); err == nil || !strings.Contains(string(out), "holds no ledger") {
+	if out, err := program(t, original, "export").CombinedOutput(); err == nil || !strings.Contains(string(out), "there is no PostgreSQL cluster") {
 		t.Errorf("export of nothing: %v\n%s", err, out)
 	}
 	if out, err := program(t, original, "migrate").CombinedOutput(); err != nil {

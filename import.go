@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
 	"internaltransfers/internal/archive"
+	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
 )
 
@@ -35,21 +37,30 @@ func (c *importCommand) Run(ctx context.Context) error {
 		return errors.New("name a file with --input, or redirect standard input")
 	}
 	logger := c.logger()
-	return c.withServer(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
-		imported, err := archive.Import(ctx, input, archive.Options{
-			DatabaseURL: target.URL, Schema: target.Schema, Webhooks: c.Webhooks, Progress: newProgress(),
-		}, logger)
-		for i := range imported.Report.Invariants {
-			fmt.Println(&imported.Report.Invariants[i])
+	return c.withServer(ctx, logger, false, func(ctx context.Context, private *localpg.Server) error {
+		load := func(ctx context.Context, target pgdb.Target) error { return c.load(ctx, input, target, logger) }
+		if private == nil {
+			return load(ctx, c.target(nil, ""))
 		}
-		if err != nil {
-			return err
-		}
-		if imported.Webhooks && !c.Webhooks {
-			fmt.Println("the file's webhook endpoints were left out")
-		}
-		fmt.Printf("imported the ledger as of %s: %s\n", imported.Manifest.ExportTime.Format(time.RFC3339Nano), counted(imported.Checksums))
-		fmt.Println("the ledger is sound")
-		return nil
+		_, err := pgdb.AsOwner(ctx, c.target(private, localpg.Superuser), private.RoleURL(localpg.Owner), load)
+		return err
 	})
+}
+
+func (c *importCommand) load(ctx context.Context, input io.Reader, target pgdb.Target, logger *slog.Logger) error {
+	imported, err := archive.Import(ctx, input, archive.Options{
+		DatabaseURL: target.URL, Schema: target.Schema, Webhooks: c.Webhooks, Progress: newProgress(),
+	}, logger)
+	for i := range imported.Report.Invariants {
+		fmt.Println(&imported.Report.Invariants[i])
+	}
+	if err != nil {
+		return err
+	}
+	if imported.Webhooks && !c.Webhooks {
+		fmt.Println("the file's webhook endpoints were left out")
+	}
+	fmt.Printf("imported the ledger as of %s: %s\n", imported.Manifest.ExportTime.Format(time.RFC3339Nano), counted(imported.Checksums))
+	fmt.Println("the ledger is sound")
+	return nil
 }

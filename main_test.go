@@ -134,10 +134,10 @@ func privateData(t *testing.T) string {
 	return filepath.Join(dir, "data")
 }
 
-// execute runs a statement that the service never would.
+// execute runs a statement that the service never would, nor may.
 func execute(t *testing.T, url, statement string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
 	if err != nil {
 		t.Fatal(err)
 	}

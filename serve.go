@@ -62,6 +62,10 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if role, excess := l.RoleExcess(); excess != "" {
+			logger.WarnContext(ctx, "the database role may do more than a server needs; docs/roles.sql makes one that may not",
+				slog.String("role", role), slog.String("excess", excess))
+		}
 		hooks, err := webhook.Start(webhook.Config{
 			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 		})

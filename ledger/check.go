@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
 )
 
 // changedMax is how many accounts and how many transfers an incremental proof takes up, 16 bytes each. When more changed, it
@@ -40,7 +41,7 @@ type Progress struct {
 // What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the checkpoint back, so that no
 // incremental proof takes for granted what is known to be broken.
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
-	p := proof{queries: l.queries, options: o, start: time.Now()}
+	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
 	proved := false
 	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
@@ -61,6 +62,23 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	return p.report, nil
 }
 
+// Check proves a ledger that nobody need serve, and only looks: it keeps no checkpoint, and works on a standby and with the
+// rights to read alone. An incremental proof goes on from the checkpoint of a server's last one. The database was opened for
+// pgdb.Proving. A RefusedError of that package says why the ledger could not be judged, where there is something to do.
+func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report, error) {
+	conn, err := database.Connect(ctx, pgdb.Proving)
+	if err != nil {
+		return Report{}, err
+	}
+	defer pgdb.HangUp(conn)
+	p := proof{queries: db.New(), options: o, start: time.Now()}
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	if err := pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error { return p.prove(ctx, tx) }); err != nil {
+		return Report{}, fmt.Errorf("check the ledger: %w", database.Explain(err))
+	}
+	return p.report, nil
+}
+
 // Prove proves everything in a transaction that may have changed anything and is not committed yet.
 // It neither reads nor keeps a checkpoint. progress may be nil.
 func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
@@ -73,6 +91,7 @@ func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, err
 type proof struct {
 	queries *db.Queries
 	options CheckOptions
+	keeps   bool // the checkpoint, when it succeeds
 	start   time.Time
 	step    int
 
@@ -191,7 +210,10 @@ func (p *proof) progress(name string) {
 	if p.options.Progress == nil {
 		return
 	}
-	steps := 1 // to keep the checkpoint
+	steps := 0
+	if p.keeps {
+		steps++ // to keep the checkpoint
+	}
 	if p.options.Incremental {
 		steps++ // to find what changed
 	}

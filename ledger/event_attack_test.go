@@ -21,8 +21,7 @@ func TestEachCaptureIsAnEvent(t *testing.T) {
 	l := openLedger(t, ledger.Config{DatabaseURL: url, BatchesInFlight: 1})
 	ids := openAccounts(t, l, 2, 100)
 	hold := newHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
-	conn := must(pgx.Connect(ctx, url))
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	conn := connect(t, url)
 	execute := func(sql string, args ...any) {
 		t.Helper()
 		if _, err := conn.Exec(ctx, sql, args...); err != nil {

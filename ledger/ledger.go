@@ -92,7 +92,8 @@ type Ledger struct {
 	activity      activity
 }
 
-// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away.
+// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away, and is a
+// pgdb.RefusedError when it cannot be used as it is.
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
@@ -101,6 +102,9 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
+	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
+		return nil, refused // it is there, and will not be otherwise by itself
+	}
 	if err != nil {
 		return nil, readError(ctx, "open the database", err)
 	}
@@ -181,3 +185,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 
 // Database names the database, the server and the schema, without the password.
 func (l *Ledger) Database() string { return l.database.String() }
+
+// RoleExcess names the role that the ledger's sessions have, and says what it is or may do that a server need not; that is
+// empty when there is nothing.
+func (l *Ledger) RoleExcess() (role, excess string) { return l.database.Role(), l.database.Excess() }

@@ -322,7 +322,7 @@ func TestConstraintsAreNamed(t *testing.T) {
 func constraintNames(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
 	rows, err := conn.Query(context.Background(), `SELECT c.conname FROM pg_constraint AS c JOIN pg_class AS r ON r.oid = c.conrelid
-		WHERE r.relnamespace = 'public'::regnamespace AND r.relname NOT LIKE 'goose%' AND c.contype <> 'n' ORDER BY 1`)
+		WHERE r.relnamespace = 'ledger'::regnamespace AND r.relname NOT LIKE 'goose%' AND c.contype <> 'n' ORDER BY 1`)
 	if err != nil {
 		t.Fatalf("read the constraints: %v", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/archive"
-	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
 )
 
@@ -226,7 +225,7 @@ func TestCopyWithoutWebhooks(t *testing.T) {
 			t.Errorf("%s: the copy has endpoints", name)
 		}
 	}
-	if err := tryImport(without, pgtest.NewDatabase(t), true); err == nil || !strings.Contains(err.Error(), "has no webhook endpoints") {
+	if err := tryImport(without, newDatabase(t), true); err == nil || !strings.Contains(err.Error(), "has no webhook endpoints") {
 		t.Errorf("endpoints that are not there: %v", err)
 	}
 }
@@ -252,7 +251,7 @@ func TestPageTokensAreNotCopied(t *testing.T) {
 // TestDemoIsCopied: a copy of a demo is the same demo.
 func TestDemoIsCopied(t *testing.T) {
 	t.Parallel()
-	original := pgtest.NewDatabase(t)
+	original := newDatabase(t)
 	l, closeIt := openLedger(t, original, 0)
 	if _, err := l.MarkDemo(context.Background(), 4711); err != nil {
 		t.Fatal(err)
@@ -267,7 +266,7 @@ func TestDemoIsCopied(t *testing.T) {
 // TestAnyTableIsCopiedOrNot: whoever adds a table says how it is copied.
 func TestAnyTableIsCopiedOrNot(t *testing.T) {
 	t.Parallel()
-	got := strings.Join(tablesOf(t, connect(t, pgtest.NewDatabase(t))), " ")
+	got := strings.Join(tablesOf(t, connect(t, newDatabase(t))), " ")
 	if want := strings.Join(archive.TableNames(), " "); got != want {
 		t.Errorf("the schema has the tables\n%s, and tables.go\n%s", got, want)
 	}

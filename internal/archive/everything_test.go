@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
 )
 
@@ -124,7 +123,7 @@ PATCH /api/v1/accounts/$b {"display_name":"Robert","max_balance":100000}
 // time at which its clock stands, some seconds after start.
 func everything(t testing.TB) (url string, start, now time.Time) {
 	t.Helper()
-	url = pgtest.NewDatabase(t)
+	url = newDatabase(t)
 	start = time.Now().UTC().Truncate(time.Second).Add(time.Second)
 	clock := stopClock(t, url, start)
 	l, closeIt := openLedger(t, url, 1)
@@ -207,7 +206,7 @@ func webhooks(t testing.TB, l *ledger.Ledger) {
 		t.Fatal(err)
 	}
 	holder := uuid.New()
-	held, err := l.HoldWebhooks(ctx, holder, time.Minute)
+	held, _, err := l.HoldWebhooks(ctx, holder, time.Minute)
 	if err != nil || len(held) != 2 {
 		t.Fatalf("%v %v", held, err)
 	}
@@ -290,7 +289,7 @@ func requireEverything(t testing.TB, url string) {
 // small makes a ledger with a little of what there is, and returns its database.
 func small(t testing.TB) string {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
+	url := newDatabase(t)
 	l, closeIt := openLedger(t, url, 0)
 	defer closeIt()
 	newAPI(t, l, time.Now()).run(`

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"internaltransfers/internal/archive"
-	"internaltransfers/internal/pgtest"
 )
 
 // A target is a database that imports must leave as it is.
@@ -20,7 +19,7 @@ type target struct {
 func newTarget(t testing.TB, original string) *target {
 	t.Helper()
 	target := &target{
-		url: pgtest.NewDatabase(t), secret: texts(t, original, "SELECT encode(secret, 'hex') FROM webhook_endpoint")[0],
+		url: newDatabase(t), secret: texts(t, original, "SELECT encode(secret, 'hex') FROM webhook_endpoint")[0],
 	}
 	target.before = target.state(t)
 	return target

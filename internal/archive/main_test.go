@@ -23,10 +23,16 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var silent = slog.New(slog.DiscardHandler)
 
-// connect opens a session that ends with the test.
+// newDatabase returns the owner's URL of a fresh ledger.
+func newDatabase(t testing.TB) string {
+	t.Helper()
+	return pgtest.Owner(pgtest.NewDatabase(t))
+}
+
+// connect opens a session of the superuser that ends with the test.
 func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), url)
+	conn, err := pgx.Connect(context.Background(), pgtest.Superuser(url))
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
@@ -66,9 +72,7 @@ func column(t testing.TB, conn *pgx.Conn, query string) []string {
 // bare returns the URL of a database that nothing was ever migrated into.
 func bare(t testing.TB) string {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
-	execute(t, url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
-	return url
+	return pgtest.NewEmptyDatabase(t, "")
 }
 
 func exported(t testing.TB, url string, webhooks bool) []byte {
@@ -90,7 +94,7 @@ func tryImport(file []byte, url string, webhooks bool) error {
 // imported returns the URL of a database with the ledger of the file.
 func imported(t testing.TB, file []byte, webhooks bool) string {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
+	url := newDatabase(t)
 	if err := tryImport(file, url, webhooks); err != nil {
 		t.Fatal(err)
 	}

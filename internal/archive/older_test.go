@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"internaltransfers/internal/archive"
-	"internaltransfers/internal/pgtest"
 	"internaltransfers/migrations"
 )
 
@@ -78,7 +77,7 @@ func TestOlderFiles(t *testing.T) {
 	}
 	t.Run("into a newer ledger", func(t *testing.T) {
 		t.Parallel()
-		database := pgtest.NewDatabase(t)
+		database := newDatabase(t)
 		before := contents(t, database)
 		file := olderStill(t, func(*content) {})
 		if err := tryImport(file, database, true); err == nil || !strings.Contains(err.Error(), "give a new database") {

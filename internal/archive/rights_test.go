@@ -36,7 +36,7 @@ func TestExportNeedsSelectOnly(t *testing.T) {
 	t.Parallel()
 	original := small(t)
 	role, reader := login(t, original)
-	execute(t, original, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role)
+	execute(t, original, "GRANT ledger_reader TO "+role)
 	for _, setting := range []string{
 		"default_transaction_read_only = on", "DateStyle = 'German, DMY'", "TimeZone = 'Asia/Kathmandu'", "IntervalStyle = 'sql_standard'",
 		"bytea_output = 'escape'", "extra_float_digits = -15", "client_encoding = 'LATIN1'",
@@ -48,7 +48,7 @@ func TestExportNeedsSelectOnly(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("the role's file is\n%s, and the owner's\n%s", got, want)
 	}
-	execute(t, original, "REVOKE SELECT ON account FROM "+role)
+	execute(t, original, "REVOKE SELECT ON account FROM ledger_reader")
 	_, _, err := archive.Export(context.Background(), &bytes.Buffer{}, archive.Options{DatabaseURL: reader})
 	if err == nil || !strings.Contains(err.Error(), "permission denied for table account") {
 		t.Errorf("without the right to read accounts: %v", err)
@@ -60,7 +60,7 @@ func TestExportHidesNoRows(t *testing.T) {
 	t.Parallel()
 	original := small(t)
 	role, reader := login(t, original)
-	execute(t, original, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role, "ALTER TABLE transfer ENABLE ROW LEVEL SECURITY",
+	execute(t, original, "GRANT ledger_reader TO "+role, "ALTER TABLE transfer ENABLE ROW LEVEL SECURITY",
 		"CREATE POLICY little ON transfer FOR SELECT USING (amount < 10)")
 	_, _, err := archive.Export(context.Background(), &bytes.Buffer{}, archive.Options{DatabaseURL: reader})
 	if err == nil || !strings.Contains(err.Error(), "table transfer: ") || !strings.Contains(err.Error(), "row-level security") {
@@ -129,7 +129,7 @@ func TestImportReplacesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := pgtest.NewDatabase(t)
+			database := newDatabase(t)
 			l, closeIt := openLedger(t, database, 0)
 			if err := change(t, l); err != nil {
 				t.Fatal(err)
@@ -153,7 +153,7 @@ func TestImportReplacesNothing(t *testing.T) {
 func TestImportAfterProof(t *testing.T) {
 	t.Parallel()
 	original := small(t)
-	duplicate := pgtest.NewDatabase(t)
+	duplicate := newDatabase(t)
 	requireSound(t, duplicate, false)
 	if err := tryImport(exported(t, original, true), duplicate, true); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestImportAfterProof(t *testing.T) {
 func TestImportWhileOthersWork(t *testing.T) {
 	t.Parallel()
 	file := exported(t, small(t), false)
-	database := pgtest.NewDatabase(t)
+	database := newDatabase(t)
 	tx, err := connect(t, database).Begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestWrongDatabases(t *testing.T) {
 		return err
 	}
 	load := func(url string) error { return tryImport(file, url, false) }
-	older, newer, nothing := pgtest.NewDatabase(t), pgtest.NewDatabase(t), bare(t)
+	older, newer, nothing := newDatabase(t), pgtest.NewDatabase(t), bare(t)
 	execute(t, older, fmt.Sprintf("DELETE FROM goose_db_version WHERE version_id = %d", newest))
 	execute(t, newer, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true)", newest+1))
 	for _, c := range []struct {

@@ -9,14 +9,13 @@ import (
 	"time"
 
 	"internaltransfers/internal/archive"
-	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
 )
 
 // large makes a ledger of many transfers between two accounts, as if they had been made one by one.
 func large(t testing.TB, transfers int) (url string) {
 	t.Helper()
-	url = pgtest.NewDatabase(t)
+	url = newDatabase(t)
 	l, closeIt := openLedger(t, url, 0)
 	for _, p := range []ledger.AccountParams{{ID: uuidOf("a"), InitialBalance: one}, {ID: uuidOf("b")}} {
 		if _, _, err := l.CreateAccount(context.Background(), p); err != nil {
@@ -42,7 +41,7 @@ FROM generate_series(1, %[3]d) AS i ORDER BY i`, id("a"), id("b"), transfers),
 // than one of a few.
 func TestConstantMemory(t *testing.T) {
 	const transfers = 100_000
-	original, duplicate := large(t, transfers), pgtest.NewDatabase(t)
+	original, duplicate := large(t, transfers), newDatabase(t)
 	var checksums archive.Checksums
 	var took time.Duration
 	used := allocated(func() {
@@ -92,7 +91,7 @@ func BenchmarkImport(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		url := pgtest.NewDatabase(b)
+		url := newDatabase(b)
 		_, err := archive.Import(context.Background(), bytes.NewReader(file.Bytes()), archive.Options{DatabaseURL: url}, silent)
 		if err != nil {
 			b.Fatal(err)

@@ -46,6 +46,7 @@ type Database struct {
 	facts  db.SessionFactsRow
 	schema string
 	ledger bool   // the schema holds one
+	excess string // what the role may do and a server need not
 	place  string // of the server that was found, for people
 	pooled bool   // a pooler stood between
 	needed int    // sessions at a time, where there is one
@@ -53,8 +54,9 @@ type Database struct {
 	told   told
 }
 
-// Open connects once, verifies the server and finds the ledger's schema. It writes nothing. What
-// cannot be used is a RefusedError; other errors are the driver's and may be transient.
+// Open connects once, verifies the server, finds the ledger's schema, and verifies that whoever is to
+// serve it has the rights to. It writes nothing. What cannot be used is a RefusedError; other errors
+// are the driver's and may be transient.
 func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	config, err := parse(target, use)
 	if err != nil {
@@ -86,6 +88,11 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	}
 	if err := d.chooseSchema(target.Schema, schemas); err != nil {
 		return nil, err
+	}
+	if use == Reading || use == Writing {
+		if err := d.verifyRights(ctx, conn); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
 }
