@@ -127,9 +127,13 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		writeHealth(w, http.StatusBadRequest, "unknown", "for must be write, which it is when it is not given, or read")
 		return
 	}
-	switch err := s.notReady(r.Context(), asked); {
-	case err == nil:
+	err := s.notReady(r.Context(), asked)
+	if err == nil {
 		writeHealth(w, http.StatusOK, "ok", "")
+		return
+	}
+	callOf(r.Context()).logged = true // when it changed, not at each probe
+	switch {
 	case errors.Is(err, errDraining):
 		writeHealth(w, http.StatusServiceUnavailable, "draining", err.Error())
 	default:

@@ -17,7 +17,8 @@ import (
 	"connectrpc.com/grpchealth"
 )
 
-// TestReadinessIsShared: the database is asked once for a flood of probes, and again after a second. The log says when the answer changes, not more often.
+// TestReadinessIsShared: the database is asked once for a flood of probes, and again after a second. The log says when the
+// answer changes, not more often.
 func TestReadinessIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

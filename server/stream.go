@@ -88,6 +88,9 @@ func (c *guardedConn) Receive(message any) error {
 	if malformed := new(decodeError); errors.As(err, &malformed) {
 		return malformed
 	}
+	if c.ctx.Err() != nil {
+		return c.ctx.Err()
+	}
 	switch connect.CodeOf(err) {
 	case connect.CodeInternal, connect.CodeUnknown:
 		return bodyError(err).err
