@@ -15,6 +15,7 @@ type metrics struct {
 	workerLag    prometheus.Gauge
 	settled      *prometheus.CounterVec
 	roundsFailed prometheus.Counter
+	proofSeconds prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -49,6 +50,10 @@ func newMetrics() *metrics {
 			Name: "ledger_worker_rounds_failed_total",
 			Help: "Rounds in which workers could not settle what was due.",
 		}),
+		proofSeconds: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ledger_last_proof_duration_seconds",
+			Help: "How long the last proof of the ledger took that this server has made; 0: it has made none.",
+		}),
 	}
 }
 
@@ -59,7 +64,7 @@ func (m *metrics) register(registry prometheus.Registerer, b *batcher) error {
 		Help: "Transfers and openings that wait for their batch to begin.",
 	}, func() float64 { return float64(b.depth()) })
 	for _, c := range []prometheus.Collector{
-		depth, m.batchSize, m.batchSeconds, m.retries, m.outcomes, m.workerLag, m.settled, m.roundsFailed,
+		depth, m.batchSize, m.batchSeconds, m.retries, m.outcomes, m.workerLag, m.settled, m.roundsFailed, m.proofSeconds,
 	} {
 		if err := registry.Register(c); err != nil {
 			return err

@@ -32,6 +32,9 @@ func (f streamInterceptorFunc) WrapStreamingClient(next connect.StreamingClientF
 func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
+		open := s.metrics.streams.WithLabelValues(conn.Spec().Procedure)
+		open.Inc()
+		defer open.Dec()
 		guarded := &guardedConn{StreamingHandlerConn: conn, ctx: ctx, timeout: s.config.RequestTimeout}
 		// The server's own time limit is for the whole answer.
 		guarded.limitWrites(time.Time{})
