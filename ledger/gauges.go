@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	gaugesTimeout  = time.Second            // for the database to answer a scrape
-	gaugesKept     = 2 * time.Second        // how long what it answered is told to others, at least
+	gaugesTimeout  = time.Second            // for the database to respond to a scrape
+	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
 	gaugesPatience = 250 * time.Millisecond // for transactions under way, before readers are said to wait for them
 )
 
-// gauges are the metrics that are looked up when somebody collects them. What needs the database is read for a tenth of the
-// time at most, however many collect; while the database does not answer, only that is left out.
+// gauges are the metrics that are looked up when somebody collects them. What needs the database is
+// read for a tenth of the time at most, however many collect; while the database is away, only that
+// is left out.
 type gauges struct {
 	ledger *Ledger
 
@@ -126,7 +127,7 @@ func number(yes bool) float64 {
 	return 0
 }
 
-// observe answers what the database says, or said a moment ago; nil: it does not say.
+// observe returns what the database says, or said a moment ago; nil: it could not be read.
 func (g *gauges) observe() *observed {
 	ctx, cancel := context.WithTimeout(context.Background(), gaugesTimeout)
 	defer cancel()
@@ -185,7 +186,8 @@ func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 	return o, nil
 }
 
-// horizonLag sets how far readers are held back, and answers the newest position that is committed, and that they are told.
+// horizonLag sets how far readers are held back. It returns the newest position that is committed,
+// and the newest that they are told.
 func (l *Ledger) horizonLag(ctx context.Context, o *observed) (end, reached int64, err error) {
 	began := time.Now()
 	first, err := l.feed.horizon.look(ctx)

@@ -15,7 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A gathering is what a scrape of the metrics finds, by the metric's name and the values of its labels.
+// A gathering is what a scrape of the metrics finds, by the metric's name and the values of its
+// labels.
 type gathering map[string]float64
 
 func gather(t testing.TB, registry *prometheus.Registry) gathering {
@@ -37,7 +38,8 @@ func gather(t testing.TB, registry *prometheus.Registry) gathering {
 	return got
 }
 
-// requireGathered waits until the metrics have these values: what the database says is told for some seconds.
+// requireGathered waits until the metrics have these values: what the database says is told for
+// some seconds.
 func requireGathered(t testing.TB, registry *prometheus.Registry, want gathering) gathering {
 	t.Helper()
 	var got gathering
@@ -53,7 +55,8 @@ func requireGathered(t testing.TB, registry *prometheus.Registry, want gathering
 	return got
 }
 
-// TestBacklogGauges: what endpoints have yet to get is told, by whether anything is to come to them now.
+// TestBacklogGauges: what endpoints have yet to get is told, by whether anything is to come to them
+// now.
 func TestBacklogGauges(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

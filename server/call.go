@@ -22,7 +22,7 @@ type call struct {
 	rest    bool   // it came by a REST route, though the handler sees Connect
 	logged  bool   // the interceptors wrote its log line
 	cause   error  // the error behind a fixed text
-	refused error  // why it was answered before it came to a handler, if that is known
+	refused error  // why it never came to a handler, if that is known
 
 	control *http.ResponseController // of the answer
 }

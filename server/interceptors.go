@@ -51,8 +51,8 @@ func (s *Server) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// logCall writes one line for a call that has ended, and counts it. Of what the request says, only the ids are in it that an
-// error is about.
+// logCall writes one line for a call that has ended, and counts it. Of what the request says, only
+// the ids are in it that an error is about.
 func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Peer, took time.Duration, err error) {
 	s.metrics.done(spec.Procedure, err, took)
 	c := callOf(ctx)
@@ -109,8 +109,8 @@ func errorAttrs(err error) []slog.Attr {
 	return nil
 }
 
-// logLevel is ERROR for what the operator must look into, INFO for what a client has done wrong, and DEBUG for what is
-// neither: browsers close streams all the time.
+// logLevel is ERROR for what the operator must look into, INFO for what a client has done wrong,
+// and DEBUG for what is neither: browsers close streams all the time.
 func logLevel(code connect.Code) slog.Level {
 	switch code {
 	case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss, connect.CodeUnavailable:

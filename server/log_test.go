@@ -82,8 +82,8 @@ func requireLogged(t *testing.T, line, want logged) {
 	}
 }
 
-// TestRefusalsAreLogged: who reads the log learns why a call was refused, which accounts and transfer it is about, and who
-// called, whatever the protocol.
+// TestRefusalsAreLogged: who reads the log learns why a call was refused, which accounts and
+// transfer it is about, and who called, whatever the protocol.
 func TestRefusalsAreLogged(t *testing.T) {
 	t.Parallel()
 	f, lines := newLogged(t)
@@ -121,7 +121,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 	})
 }
 
-// TestCanceledCallsAreNoNews: each tab that is closed ends a stream, which is worth no line unless somebody looks for it.
+// TestCanceledCallsAreNoNews: each tab that is closed ends a stream, which is worth no line unless
+// somebody looks for it.
 func TestCanceledCallsAreNoNews(t *testing.T) {
 	t.Parallel()
 	f, lines := newLogged(t)
@@ -134,7 +135,8 @@ func TestCanceledCallsAreNoNews(t *testing.T) {
 	}
 }
 
-// TestStreamsThatAServerEndsAreNoErrors: a rolling restart with a thousand readers does not write a thousand errors.
+// TestStreamsThatAServerEndsAreNoErrors: a rolling restart with a thousand readers does not write a
+// thousand errors.
 func TestStreamsThatAServerEndsAreNoErrors(t *testing.T) {
 	t.Parallel()
 	f, lines := newLogged(t)
