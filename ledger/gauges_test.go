@@ -85,7 +85,7 @@ func TestBacklogGauges(t *testing.T) {
 	}
 	// Two of the three failed; the holder has come to the second.
 	holder := uuid.New()
-	held, err := l.HoldWebhooks(ctx, holder, time.Hour)
+	held, _, err := l.HoldWebhooks(ctx, holder, time.Hour)
 	if err != nil || len(held) != 1 {
 		t.Fatalf("held: %v, %v", held, err)
 	}
