@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -12,8 +13,6 @@ import (
 	"syscall"
 	"time"
 	_ "time/tzdata" // standing orders have time zones, and a container may have none
-
-	"github.com/alecthomas/kong"
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
@@ -31,12 +30,11 @@ func main() {
 	}
 	// The first signal drains; a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
-	command := kong.Parse(&cli{},
-		kong.Name("internaltransfers"),
-		kong.Description("A ledger for transfers between accounts, on Postgres."),
-		kong.UsageOnError(),
-		kong.Resolvers(kong.ResolverFunc(secretFiles)),
-		kong.BindTo(ctx, (*context.Context)(nil)))
+	command, err := parse(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "internaltransfers: error:", err)
+		os.Exit(exitUsage)
+	}
 	command.FatalIfErrorf(command.Run())
 }
 

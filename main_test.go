@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/pgtest"
@@ -184,45 +183,11 @@ func TestSecretFile(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "both DATABASE_URL and DATABASE_URL_FILE are set") {
 		t.Errorf("both: %v\n%s", err, out)
 	}
-}
-
-// TestConfigErrors: a wrong setting is named, and a password is not shown.
-func TestConfigErrors(t *testing.T) {
-	for _, c := range []struct{ env, want string }{
-		{"QUEUE_MAX=0", "--queue-max must be"},
-		{"BATCH_MAX=many", "BATCH_MAX"},
-		{"LOG_LEVEL=loud", "log-level"},
-		{"LOG_FORMAT=xml", "log-format"},
-		{"REQUEST_TIMEOUT=-1s", "--request-timeout"},
-		{"CHECK_TIMEOUT=25h", "--check-timeout"},
-		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
-		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},
-		{"DATABASE_URL_FILE=/nowhere", "DATABASE_URL_FILE"},
-	} {
-		out, err := program(t, []string{c.env}, "serve").CombinedOutput()
-		if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "hunter2") {
-			t.Errorf("%s: %v, want %q:\n%s", c.env, err, c.want, out)
-		}
-	}
-}
-
-// TestHelpTellsDefaults: every option has a variable, and help says what it is and its default.
-func TestHelpTellsDefaults(t *testing.T) {
-	parser, err := kong.New(&cli{})
-	if err != nil {
+	if err := os.WriteFile(file, []byte("ftp://user:hunter2@proxy\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range parser.Model.Leaves(false) {
-		for _, flag := range command.Flags {
-			if flag.Name == "help" {
-				continue
-			}
-			if len(flag.Envs) != 1 {
-				t.Errorf("%s --%s: variables %v, want one", command.Name, flag.Name, flag.Envs)
-			}
-			if !strings.Contains(flag.Help, "Default: ") && !strings.Contains(flag.Help, "Empty: ") {
-				t.Errorf("%s --%s: help does not say the default: %s", command.Name, flag.Name, flag.Help)
-			}
-		}
+	out, err = program(t, []string{"WEBHOOK_PROXY_FILE=" + file}, "serve").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--webhook-proxy (WEBHOOK_PROXY) must begin with http") || strings.Contains(string(out), "hunter2") {
+		t.Errorf("WEBHOOK_PROXY_FILE: %v\n%s", err, out)
 	}
 }

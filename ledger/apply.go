@@ -79,6 +79,7 @@ func allPlain(commands []command) bool {
 type dated struct {
 	decision
 	at       time.Time
+	advanced bool // all accounts have that time as their last change
 	commands []command
 }
 
@@ -105,8 +106,8 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 	if !d.allMove() {
 		return nil, nil
 	}
-	at, err := l.decidedAt(ctx, tx.Conn, rows)
-	return &dated{d, at, commands}, err
+	at, advanced, err := l.decidedAt(ctx, tx.Conn, rows)
+	return &dated{d, at, advanced, commands}, err
 }
 
 // stateBefore says how an account was before the batch: as it is now, less what the batch did.
@@ -202,7 +203,7 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decisio
 	return nil
 }
 
-// record writes the ledger rows and commits.
+// record writes the ledger rows and commits, unless a pooler has put the transaction into somebody else's session.
 func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command, d *decision, decidedAt time.Time) (
 	[]Outcome, error,
 ) {
@@ -215,6 +216,9 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 		if o := &d.outcomes[i]; o.Replayed && o.Transfer.CreateTime.IsZero() {
 			o.Transfer.CreateTime, o.Transfer.UpdateTime = decidedAt, decidedAt
 		}
+	}
+	if err := l.database.RequireOwn(ctx, conn); err != nil {
+		return nil, err
 	}
 	if len(d.recorded) == 0 {
 		return d.outcomes, l.recordNothing(ctx, conn, d)
@@ -326,9 +330,9 @@ func chosenIDs(commands []command) []uuid.UUID {
 // the clock was set back since one of the accounts moved, the others, and opened ones, are brought to that time: their
 // next movement must not be older than this.
 func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.AccountsApplyRow, opened ...uuid.UUID) (
-	time.Time, error,
+	at time.Time, advanced bool, err error,
 ) {
-	at := rows[0].UpdateTime
+	at = rows[0].UpdateTime
 	ids := opened
 	for i := range rows {
 		if rows[i].UpdateTime.After(at) {
@@ -337,13 +341,13 @@ func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.Accoun
 		ids = append(ids, rows[i].AccountID)
 	}
 	if !at.After(rows[len(rows)-1].Now) {
-		return at, nil
+		return at, false, nil
 	}
-	err := l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
+	err = l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("advance the accounts: %w", err)
+		return time.Time{}, false, fmt.Errorf("advance the accounts: %w", err)
 	}
-	return at, nil
+	return at, true, nil
 }
 
 // inGroup names the field of an invalid command by its place in the group.

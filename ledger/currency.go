@@ -174,7 +174,8 @@ func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]Currency, str
 	for i := range rows {
 		list = append(list, currencyOf(&rows[i].Currency))
 	}
-	list, next := cut(list, limit, func(last *Currency) string {
+	size := func(*Currency) int { return currencyBytes }
+	list, next := cut(list, limit, page, size, func(last *Currency) string {
 		return l.tokens.token("currencies", nil, place{Code: last.Code})
 	})
 	return list, next, nil

@@ -48,6 +48,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// sessions is how many the ledger has with its database at a time, beside those that come and go.
+func (c Config) sessions() int {
+	n := int(c.ReadConns) + c.BatchesInFlight
+	if c.ProfileCache > 0 {
+		n++
+	}
+	return n
+}
+
 func orDefault[T comparable](v, otherwise T) T {
 	var zero T
 	if v == zero {
@@ -75,8 +84,6 @@ type Ledger struct {
 	workers    workers
 	feed       *feed
 	searches   chan struct{} // has an item for each search at work
-	writable   *probe
-	readable   *probe
 
 	accountReads  coalescer[Account]
 	transferReads coalescer[Transfer]
@@ -101,6 +108,9 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, readError(ctx, "open the database", err)
 	}
+	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
+		return nil, readError(ctx, "open sessions", err)
+	}
 	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
 	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
 	if err != nil {
@@ -115,8 +125,6 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
-	l.writable = newProbe("write", l.log, l.tryToWrite)
-	l.readable = newProbe("read", l.log, l.tryToRead)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
@@ -126,6 +134,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		pool.Close()
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
+	l.database.LogTo(config.Logger)
 	l.tokens = tokenSigner{key: key}
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
@@ -150,14 +159,6 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
 	}
-}
-
-// Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
-func (l *Ledger) Ping(ctx context.Context) error {
-	if _, err := l.queries.Ping(ctx, l.readers.pool); err != nil {
-		return readError(ctx, "ping", err)
-	}
-	return nil
 }
 
 // Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers

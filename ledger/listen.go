@@ -159,6 +159,5 @@ func (c *profileCache) next(ctx context.Context, conn *pgx.Conn) (uuid.UUID, err
 func (c *profileCache) ping(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	_, err := c.queries.Ping(ctx, conn)
-	return err
+	return c.database.Try(ctx, conn)
 }

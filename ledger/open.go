@@ -69,7 +69,15 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		return err
 	}
 	if d == nil {
+		if err := l.database.RequireOwn(ctx, conn); err != nil {
+			return err
+		}
 		return commitError("commit the accounts", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+	}
+	for _, o := range fresh {
+		if d.advanced && o.params.InitialBalance.IsPositive() {
+			o.account.UpdateTime = d.at
+		}
 	}
 	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)
 	return err
@@ -242,6 +250,6 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 	if !d.allMove() {
 		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errBroken, d.outcomes)
 	}
-	at, err := l.decidedAt(ctx, conn, rows, opened...)
-	return &dated{d, at, commands}, err
+	at, advanced, err := l.decidedAt(ctx, conn, rows, opened...)
+	return &dated{d, at, advanced, commands}, err
 }

@@ -141,6 +141,7 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 
 // retry gives f a writer's connection until it succeeds, fails for good, or has failed attemptsMax times. What f did
 // before an error is rolled back. When the last error is transient, the result wraps ErrUnavailable.
+// A database that has become another one than it was is not tried again: that takes an operator.
 func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
@@ -152,17 +153,20 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 			l.log.ErrorContext(ctx, "a batch failed", slog.Any("error", err))
 			return err
 		}
+		if refused(err) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err) // the log has it already
+		}
 		l.metrics.retries.Inc()
 		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
 		if attempt == attemptsMax {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		backoff = min(2*backoff, backoffMax)
 	}

@@ -74,7 +74,7 @@ func (p *pair) transfer(from, to int) ledger.TransferParams {
 // awaitStandbyWait returns when a session waits for the standby, and its process.
 func awaitStandbyWait(t testing.TB, conn *pgx.Conn) (pid int) {
 	t.Helper()
-	for {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		err := conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' LIMIT 1").Scan(&pid)
 		if err == nil {
 			return pid
@@ -83,6 +83,8 @@ func awaitStandbyWait(t testing.TB, conn *pgx.Conn) (pid int) {
 			t.Fatal(err)
 		}
 	}
+	t.Fatal("nobody waits for the standby")
+	return 0
 }
 
 // requireUnsure fails the test unless a call hears that the database is not available.

@@ -229,7 +229,8 @@ func (l *Ledger) ListWebhooks(ctx context.Context, page Page) ([]WebhookEndpoint
 	if err != nil {
 		return nil, "", readError(ctx, "list endpoints", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.WebhookListRow) string {
+	size := func(r *db.WebhookListRow) int { return webhookSize(&r.WebhookEndpoint) }
+	rows, next := cut(rows, limit, page, size, func(last *db.WebhookListRow) string {
 		return l.tokens.token("webhooks", nil, place{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
 	})
 	endpoints := make([]WebhookEndpoint, 0, len(rows))

@@ -13,12 +13,14 @@ SELECT current_setting('server_version')::text AS server_version,
 
 -- SessionSet gives settings their values, as far as a user may and the server knows them. A setting that has its value
 -- already is left alone. synchronous_commit is only raised: a database or a role may have it off, but a commit is
--- acknowledged when it is on the disk.
--- name: SessionSet :exec
-SELECT set_config(s.name, w.value, false)
+-- acknowledged when it is on the disk. In another backend than the one that is meant nothing is changed: it may be
+-- somebody else's.
+-- name: SessionSet :one
+SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 FROM (SELECT unnest(@names::text[]) AS name, unnest(@wanted::text[]) AS value) AS w
 JOIN pg_catalog.pg_settings AS s ON s.name = w.name
-WHERE s.setting <> w.value
+WHERE pg_backend_pid() = @backend_pid::int
+  AND s.setting <> w.value
   AND s.context = 'user'
   AND (w.name <> 'synchronous_commit' OR s.setting = 'off');
 
@@ -30,6 +32,22 @@ JOIN pg_catalog.pg_settings AS s ON s.name = w.name
 WHERE s.setting <> w.value
   AND w.name <> 'synchronous_commit'
 ORDER BY s.name;
+
+-- SessionBackend reads which server process executes it.
+-- name: SessionBackend :one
+SELECT pg_backend_pid()::int AS backend_pid;
+
+-- SessionMark gives the session a mark that lasts as long as it does.
+-- name: SessionMark :exec
+SELECT set_config('internaltransfers.mark', @mark::text, false);
+
+-- SessionMarked reads the mark, empty where there is none, and which server process executes it.
+-- name: SessionMarked :one
+SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS mark, pg_backend_pid()::int AS backend_pid;
+
+-- SessionDiscard makes a session as new, whatever was left in it.
+-- name: SessionDiscard :exec
+DISCARD ALL;
 
 -- LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first tables. Whether the role
 -- may use them is another question: a ledger must not be overlooked because a right is missing.
@@ -70,8 +88,9 @@ SELECT EXISTS (SELECT FROM account)::boolean AS something;
 
 -- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
 -- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+-- A session that acts as another role than the one that logged in may not see when it began.
 -- name: SessionGet :one
-SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
        concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
@@ -81,7 +100,7 @@ WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
 SELECT EXISTS (SELECT
                FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
                WHERE pg_stat_get_backend_pid(b.id) = @pid::integer
-                 AND pg_stat_get_backend_start(b.id) = @begun::timestamptz
+                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = @begun::timestamptz
                  AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works;
 
 -- Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous

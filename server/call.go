@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,9 +19,10 @@ const (
 // A call is what is known of an HTTP request beyond what it asks for. Only its own goroutine touches it.
 type call struct {
 	id     string
-	rest   bool  // it came by a REST route, though the handler sees Connect
-	logged bool  // the interceptors wrote its log line
-	cause  error // the error behind a fixed text
+	rest   bool   // it came by a REST route, though the handler sees Connect
+	logged bool   // the interceptors wrote its log line
+	cause  error  // the error behind a fixed text
+	path   string // of the request, below Config.BasePath
 
 	control *http.ResponseController // of the answer
 }
@@ -40,7 +42,7 @@ func callOf(ctx context.Context) *call {
 func (s *Server) withCall(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		c := &call{id: requestID(r.Header.Get(requestIDHeader))}
+		c := &call{id: requestID(r.Header.Get(requestIDHeader)), path: r.URL.EscapedPath()}
 		w.Header().Set(requestIDHeader, c.id)
 		c.control = http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
@@ -48,7 +50,7 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 			// going away. An error means that there is no connection to set it on, as in tests.
 			_ = c.control.SetReadDeadline(start.Add(s.config.RequestTimeout))
 		}
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		recorder := &statusRecorder{ResponseWriter: w, call: c, status: http.StatusOK}
 		next.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 		if c.logged {
 			return
@@ -79,16 +81,21 @@ func requestID(given string) string {
 	return given
 }
 
-// A statusRecorder remembers the HTTP status of an answer.
+// A statusRecorder remembers the HTTP status of an answer. It also makes the addresses of redirects
+// relative: http.ServeMux names paths from the root, which may be another's for the client.
 type statusRecorder struct {
 	http.ResponseWriter
 
+	call   *call
 	status int
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status = status
+	if to, ok := strings.CutPrefix(r.Header().Get("Location"), "/"); ok {
+		r.Header().Set("Location", fromPath(r.call.path)+to)
+	}
 	r.ResponseWriter.WriteHeader(status)
 }
 

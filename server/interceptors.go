@@ -25,6 +25,7 @@ func (s *Server) interceptors() connect.HandlerOption {
 		connect.UnaryInterceptorFunc(s.recoverPanics),
 		connect.UnaryInterceptorFunc(s.limitTime),
 		connect.UnaryInterceptorFunc(s.mapErrors),
+		connect.UnaryInterceptorFunc(limitAnswers),
 		streamInterceptorFunc(s.guardStreams), // all of these for streams
 		s.validation(),
 	)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -33,6 +34,7 @@ func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.Streami
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
 		guarded := &guardedConn{StreamingHandlerConn: conn, ctx: ctx, timeout: s.config.RequestTimeout}
+		tellProxies(conn.ResponseHeader())
 		// The server's own time limit is for the whole answer.
 		guarded.limitWrites(time.Time{})
 		err := s.runStream(context.WithValue(ctx, stepKey{}, s.config.RequestTimeout), guarded, next)
@@ -41,6 +43,13 @@ func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.Streami
 		s.logCall(ctx, conn.Spec(), conn.Peer(), time.Since(start), err)
 		return err
 	}
+}
+
+// tellProxies tells proxies to pass a stream on as it comes. nginx keeps answers back otherwise, until
+// they end or fill its buffers.
+func tellProxies(header http.Header) {
+	header.Set("X-Accel-Buffering", "no")
+	header.Set("Cache-Control", "no-store, no-transform")
 }
 
 // export is a handler of a REST route that streams bodies, with the interceptors that it needs.

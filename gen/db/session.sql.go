@@ -147,6 +147,32 @@ func (q *Queries) SchemaExists(ctx context.Context, db DBTX, schema string) (boo
 	return found, err
 }
 
+const sessionBackend = `-- name: SessionBackend :one
+SELECT pg_backend_pid()::int AS backend_pid
+`
+
+// SessionBackend reads which server process executes it.
+//
+//	SELECT pg_backend_pid()::int AS backend_pid
+func (q *Queries) SessionBackend(ctx context.Context, db DBTX) (int32, error) {
+	row := db.QueryRow(ctx, sessionBackend)
+	var backend_pid int32
+	err := row.Scan(&backend_pid)
+	return backend_pid, err
+}
+
+const sessionDiscard = `-- name: SessionDiscard :exec
+DISCARD ALL
+`
+
+// SessionDiscard makes a session as new, whatever was left in it.
+//
+//	DISCARD ALL
+func (q *Queries) SessionDiscard(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, sessionDiscard)
+	return err
+}
+
 const sessionFacts = `-- name: SessionFacts :one
 
 SELECT current_setting('server_version')::text AS server_version,
@@ -198,7 +224,7 @@ func (q *Queries) SessionFacts(ctx context.Context, db DBTX) (SessionFactsRow, e
 }
 
 const sessionGet = `-- name: SessionGet :one
-SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
        concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid()
@@ -212,8 +238,9 @@ type SessionGetRow struct {
 
 // SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
 // which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+// A session that acts as another role than the one that logged in may not see when it began.
 //
-//	SELECT pg_backend_pid()::integer AS pid, pg_stat_get_backend_start(b.id)::timestamptz AS begun,
+//	SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
 //	       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 //	FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 //	WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid()
@@ -221,6 +248,37 @@ func (q *Queries) SessionGet(ctx context.Context, db DBTX) (SessionGetRow, error
 	row := db.QueryRow(ctx, sessionGet)
 	var i SessionGetRow
 	err := row.Scan(&i.Pid, &i.Begun, &i.Life)
+	return i, err
+}
+
+const sessionMark = `-- name: SessionMark :exec
+SELECT set_config('internaltransfers.mark', $1::text, false)
+`
+
+// SessionMark gives the session a mark that lasts as long as it does.
+//
+//	SELECT set_config('internaltransfers.mark', $1::text, false)
+func (q *Queries) SessionMark(ctx context.Context, db DBTX, mark string) error {
+	_, err := db.Exec(ctx, sessionMark, mark)
+	return err
+}
+
+const sessionMarked = `-- name: SessionMarked :one
+SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS mark, pg_backend_pid()::int AS backend_pid
+`
+
+type SessionMarkedRow struct {
+	Mark       string
+	BackendPid int32
+}
+
+// SessionMarked reads the mark, empty where there is none, and which server process executes it.
+//
+//	SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS mark, pg_backend_pid()::int AS backend_pid
+func (q *Queries) SessionMarked(ctx context.Context, db DBTX) (SessionMarkedRow, error) {
+	row := db.QueryRow(ctx, sessionMarked)
+	var i SessionMarkedRow
+	err := row.Scan(&i.Mark, &i.BackendPid)
 	return i, err
 }
 
@@ -272,40 +330,51 @@ func (q *Queries) SessionMismatches(ctx context.Context, db DBTX, arg SessionMis
 	return items, nil
 }
 
-const sessionSet = `-- name: SessionSet :exec
-SELECT set_config(s.name, w.value, false)
+const sessionSet = `-- name: SessionSet :one
+SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
 JOIN pg_catalog.pg_settings AS s ON s.name = w.name
-WHERE s.setting <> w.value
+WHERE pg_backend_pid() = $3::int
+  AND s.setting <> w.value
   AND s.context = 'user'
   AND (w.name <> 'synchronous_commit' OR s.setting = 'off')
 `
 
 type SessionSetParams struct {
-	Names  []string
-	Wanted []string
+	Names      []string
+	Wanted     []string
+	BackendPid int32
+}
+
+type SessionSetRow struct {
+	BackendPid int32
+	Changed    int32
 }
 
 // SessionSet gives settings their values, as far as a user may and the server knows them. A setting that has its value
 // already is left alone. synchronous_commit is only raised: a database or a role may have it off, but a commit is
-// acknowledged when it is on the disk.
+// acknowledged when it is on the disk. In another backend than the one that is meant nothing is changed: it may be
+// somebody else's.
 //
-//	SELECT set_config(s.name, w.value, false)
+//	SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 //	FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
 //	JOIN pg_catalog.pg_settings AS s ON s.name = w.name
-//	WHERE s.setting <> w.value
+//	WHERE pg_backend_pid() = $3::int
+//	  AND s.setting <> w.value
 //	  AND s.context = 'user'
 //	  AND (w.name <> 'synchronous_commit' OR s.setting = 'off')
-func (q *Queries) SessionSet(ctx context.Context, db DBTX, arg SessionSetParams) error {
-	_, err := db.Exec(ctx, sessionSet, arg.Names, arg.Wanted)
-	return err
+func (q *Queries) SessionSet(ctx context.Context, db DBTX, arg SessionSetParams) (SessionSetRow, error) {
+	row := db.QueryRow(ctx, sessionSet, arg.Names, arg.Wanted, arg.BackendPid)
+	var i SessionSetRow
+	err := row.Scan(&i.BackendPid, &i.Changed)
+	return i, err
 }
 
 const sessionWorks = `-- name: SessionWorks :one
 SELECT EXISTS (SELECT
                FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
                WHERE pg_stat_get_backend_pid(b.id) = $1::integer
-                 AND pg_stat_get_backend_start(b.id) = $2::timestamptz
+                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = $2::timestamptz
                  AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works
 `
 
@@ -319,7 +388,7 @@ type SessionWorksParams struct {
 //	SELECT EXISTS (SELECT
 //	               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 //	               WHERE pg_stat_get_backend_pid(b.id) = $1::integer
-//	                 AND pg_stat_get_backend_start(b.id) = $2::timestamptz
+//	                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = $2::timestamptz
 //	                 AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works
 func (q *Queries) SessionWorks(ctx context.Context, db DBTX, arg SessionWorksParams) (bool, error) {
 	row := db.QueryRow(ctx, sessionWorks, arg.Pid, arg.Begun)

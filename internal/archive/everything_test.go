@@ -206,7 +206,7 @@ func webhooks(t testing.TB, l *ledger.Ledger) {
 		t.Fatal(err)
 	}
 	holder := uuid.New()
-	held, err := l.HoldWebhooks(ctx, holder, time.Minute)
+	held, _, err := l.HoldWebhooks(ctx, holder, time.Minute)
 	if err != nil || len(held) != 2 {
 		t.Fatalf("%v %v", held, err)
 	}

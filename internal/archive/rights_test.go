@@ -202,8 +202,8 @@ func TestWrongDatabases(t *testing.T) {
 		{"export of a newer ledger", export(newer), "use a newer program"},
 		{"import into a newer ledger", load(newer), "give a new database"},
 		{"export from nowhere", export("postgres://u:hunter2@127.0.0.1:1/x"), "connect: "},
-		{"a malformed URL", export("postgres://u:hunter2@["), "the database URL is malformed"},
-		{"import with a malformed URL", load("postgres://u:hunter2@["), "the database URL is malformed"},
+		{"a malformed URL", export("postgres://u:hunter2@["), "the database URL must be"},
+		{"import with a malformed URL", load("postgres://u:hunter2@["), "the database URL must be"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || strings.Contains(c.err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %q", c.what, c.err, c.want)

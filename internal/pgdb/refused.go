@@ -1,8 +1,11 @@
 package pgdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -17,6 +20,46 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the database cannot be used: %s, wanted is %s. %s", e.Found, e.Wanted, e.Fix)
 }
+
+// told is who is told of refusals, once each. Whoever waits for a session is told in few words, since many may be.
+type told struct {
+	logger atomic.Pointer[slog.Logger]
+	last   atomic.Pointer[string] // what was said; nil: nothing since a session could be had
+}
+
+// LogTo has what is wrong with the database from now on logged, once, with what changes it. The errors of sessions then say
+// no more than that something is.
+func (d *Database) LogTo(logger *slog.Logger) { d.told.logger.Store(logger) }
+
+// once returns the error of making a session, in few words where the log has more.
+func (t *told) once(ctx context.Context, err error) error {
+	logger := t.logger.Load()
+	if logger == nil {
+		return err
+	}
+	if err == nil {
+		if t.last.Swap(nil) != nil {
+			logger.InfoContext(ctx, "the database can be used again")
+		}
+		return nil
+	}
+	refused, ok := errors.AsType[*RefusedError](err)
+	if !ok {
+		return err
+	}
+	text := refused.Error()
+	if before := t.last.Swap(&text); before == nil || *before != text {
+		logger.ErrorContext(ctx, text)
+	}
+	return unusable{refused}
+}
+
+// unusable is a refusal in few words.
+type unusable struct{ refused *RefusedError }
+
+func (unusable) Error() string { return "the database cannot be used as it is now: the log says why" }
+
+func (u unusable) Unwrap() error { return u.refused }
 
 // SQLSTATE codes of what an operator can change, from the PostgreSQL manual, appendix A.
 const (

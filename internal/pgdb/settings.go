@@ -102,9 +102,13 @@ var ownSettings = map[Use][]setting{
 }
 
 // prepare gives a new session what it must have, and verifies that it has it.
-func prepare(ctx context.Context, conn *pgx.Conn, use Use, searchPath string) error {
+func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
+	ctx, cancel := context.WithTimeout(ctx, d.config.ConnConfig.ConnectTimeout)
+	defer cancel()
 	registerTypes(conn.TypeMap())
-	set := db.SessionSetParams{Names: []string{"search_path"}, Wanted: []string{searchPath}}
+	s := &session{backend: pid(conn), signs: d.pooler.signs.Load()}
+	conn.PgConn().CustomData()[sessionKey] = s
+	set := db.SessionSetParams{Names: []string{"search_path"}, Wanted: []string{d.searchPath()}, BackendPid: s.backend}
 	for _, group := range [][]setting{everySession, ownSettings[use]} {
 		for _, s := range group {
 			set.Names = append(set.Names, s.name)
@@ -112,10 +116,24 @@ func prepare(ctx context.Context, conn *pgx.Conn, use Use, searchPath string) er
 		}
 	}
 	queries := db.New()
-	if err := queries.SessionSet(ctx, conn, set); err != nil {
+	row, err := queries.SessionSet(ctx, unprepared{conn}, set)
+	if err == nil && row.BackendPid != s.backend {
+		s.pooled, s.backend, set.BackendPid = true, row.BackendPid, row.BackendPid
+		if err := d.requireBackends(ctx, conn); err != nil {
+			return err
+		}
+		// A pooler may hand on what an earlier session left, its prepared statements too.
+		if err = queries.SessionDiscard(ctx, unprepared{conn}); err == nil {
+			_, err = queries.SessionSet(ctx, unprepared{conn}, set)
+		}
+	}
+	switch {
+	case d.late(err):
+		return d.tooFew(0, d.needed)
+	case err != nil:
 		return fmt.Errorf("prepare a session: %w", err)
 	}
-	mismatches, err := queries.SessionMismatches(ctx, conn, db.SessionMismatchesParams(set))
+	mismatches, err := queries.SessionMismatches(ctx, unprepared{conn}, db.SessionMismatchesParams{Names: set.Names, Wanted: set.Wanted})
 	if err != nil {
 		return fmt.Errorf("verify a session: %w", err)
 	}

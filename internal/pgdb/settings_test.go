@@ -136,7 +136,7 @@ func TestServerEncoding(t *testing.T) {
 // TestMalformedURL: the error shows the form that is wanted, and nothing of what was given.
 func TestMalformedURL(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"foo", "postgres://u:hunter2@h:port/d", "mysql://u:hunter2@h/d", "host=h password='hunter2", "postgres://u:hunter2@h/d?sslmode=maybe"} {
+	for _, bad := range []string{"foo", "postgres://u:hunter2@h:port/d", "mysql://u:hunter2@h/d", "host=h password='hunter2", "host=h sslmode=maybe password=hunter2"} {
 		_, err := pgdb.Open(t.Context(), pgdb.Target{URL: bad}, pgdb.Reading)
 		if err == nil || !strings.Contains(err.Error(), "postgres://user:password@host:port/database") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", bad, err)

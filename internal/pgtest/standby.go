@@ -51,7 +51,7 @@ func NewStandby(t testing.TB, primary *localpg.Server) *Standby {
 	if err := backUp(t.Context(), primary, dir, s.relay.conninfo(source)); err != nil {
 		t.Fatalf("pgtest: back up the primary: %v", err)
 	}
-	s.Server = startServer(t, dir)
+	s.Server = startServer(t, config(dir))
 	await(t, primary, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")
 	return s
 }

@@ -2,7 +2,9 @@ import { TransportProvider } from "@connectrpc/connect-query";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { Router } from "wouter";
 import { App } from "./app";
+import { basePath } from "./lib/base";
 import { queryClient, transport } from "./lib/rpc";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -13,7 +15,9 @@ createRoot(root).render(
   <StrictMode>
     <TransportProvider transport={transport}>
       <QueryClientProvider client={queryClient}>
-        <App />
+        <Router base={basePath}>
+          <App />
+        </Router>
       </QueryClientProvider>
     </TransportProvider>
   </StrictMode>,

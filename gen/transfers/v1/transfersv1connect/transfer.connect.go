@@ -116,7 +116,7 @@ type TransferServiceClient interface {
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-	// repeat it.
+	// repeat it; where the clock was set back, some of them appear on its later pages.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 
@@ -329,7 +329,7 @@ type TransferServiceHandler interface {
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-	// repeat it.
+	// repeat it; where the clock was set back, some of them appear on its later pages.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 

@@ -1,0 +1,126 @@
+package databases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/ledger"
+)
+
+// TestPgBouncerSessionMode: behind a pooler in session mode everything works, for eight callers, a reader of events, workers and
+// the cache of profiles, while the pooler is killed and started again, and while it closes its sessions with the server.
+func TestPgBouncerSessionMode(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	pooler := pgtest.NewPgBouncer(t, nil, database)
+	l := open(t, configure(pooler.URL(t, database), ""))
+	r := follow(t, l)
+	want := liveBeside(t, l, "before", func() {})
+	maps.Copy(want, liveBeside(t, l, "killed", func() {
+		pooler.Kill()
+		pooler.Start(t)
+	}))
+	maps.Copy(want, liveBeside(t, l, "reconnected", func() {
+		pooler.Command(t, "KILL "+databaseName(t, database))
+		pooler.Command(t, "RESUME "+databaseName(t, database))
+	}))
+	r.require(t, want)
+}
+
+// liveBeside has eight callers live while something happens.
+func liveBeside(t *testing.T, l *ledger.Ledger, seed string, happens func()) map[uuid.UUID]int {
+	t.Helper()
+	var mu sync.Mutex
+	told := make(map[uuid.UUID]int)
+	var living sync.WaitGroup
+	for i := range 8 {
+		living.Go(func() {
+			one := newLife(t, l, fmt.Sprint(seed, i)).live()
+			mu.Lock()
+			maps.Copy(told, one)
+			mu.Unlock()
+		})
+	}
+	happens()
+	living.Wait()
+	return told
+}
+
+// TestPgBouncerCancel: a call whose caller gives up while it waits for a lock leaves no session behind that goes on waiting: the
+// pooler passes on that it is cancelled.
+func TestPgBouncerCancel(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	pooler := pgtest.NewPgBouncer(t, nil, database)
+	config := configure(pooler.URL(t, database), "")
+	config.BatchTimeout = 500 * time.Millisecond
+	l := open(t, config)
+	n := newLife(t, l, "cancel")
+	n.openAccounts()
+	admin := connect(t, database)
+	tx, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, admin, "SELECT FROM account WHERE account_id = '"+n.ids[0].String()+"' FOR UPDATE")
+	_, _, err = l.Transfer(t.Context(), ledger.TransferParams{From: n.ids[0], To: n.ids[1], Amount: one})
+	if !errors.Is(err, ledger.ErrUnavailable) {
+		t.Errorf("a transfer that waits for a lock: %v", err)
+	}
+	await(t, database, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.pay()
+}
+
+// await waits until a query says yes.
+func await(t *testing.T, database, query string) {
+	t.Helper()
+	conn := connect(t, database)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for yes := false; !yes; <-ticker.C {
+		if err := conn.QueryRow(t.Context(), query).Scan(&yes); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+}
+
+// connect is a superuser's session with no settings of ours, which ends with the test.
+func connect(t *testing.T, database string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func execute(t *testing.T, conn *pgx.Conn, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func databaseName(t *testing.T, database string) string {
+	t.Helper()
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Database
+}

@@ -1,0 +1,408 @@
+package pgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/gen/db"
+)
+
+// A pooler may stand between the program and the server, such as PgBouncer. In session mode it gives each session a
+// backend (a server process) for as long as the session lasts, and nothing is different. In transaction mode, or statement
+// mode, the next statement may come to any backend. Its settings and prepared statements are those of others then: the
+// order of locks is gone, and with another search_path so is the ledger. Notifications come to nobody.
+//
+// A pooler is noticed because the process that the server names at the beginning of a session is not the one that executes its
+// statements. Then it is tried whether sessions keep their backends (keepBackends). It may change its mode while the
+// program runs, so each later session is tried when there was a sign of that since.
+
+const (
+	// keepRounds is how often two sessions try to get each other's backend. A pooler gives away the backend that came
+	// back last, or the one that was idle for longest. Once is enough for either, unless others are faster.
+	keepRounds = 4
+
+	// refusedFor is how long a refusal holds before it is tried again.
+	refusedFor = 500 * time.Millisecond
+
+	// keepPatience is how long a statement may take that waits for nobody in a backend of its own.
+	keepPatience = 2 * time.Second
+
+	// sessionsSpare are the sessions that come and go beside the pools': they try, notify, migrate.
+	sessionsSpare = 2
+
+	// sessionKey is under which a connection keeps its session.
+	sessionKey = "internaltransfers/pgdb"
+)
+
+// SQLSTATE codes that a session gets in a backend which is not its own, or in which it does not find its ledger.
+const (
+	stateNoPreparedStatement        = "26000"
+	stateDuplicatePreparedStatement = "42P05"
+	stateUndefinedTable             = "42P01"
+	stateUndefinedFunction          = "42883"
+	stateProtocolViolation          = "08P01" // what poolers say of their own
+)
+
+// A session is what is known of one.
+type session struct {
+	backend int32  // the process that the server says it is, or in which it was found to be
+	pooled  bool   // a pooler stands between
+	signs   uint64 // as many as there had been when it began
+}
+
+// pid is the process that the server says the session is in.
+func pid(conn *pgx.Conn) int32 { return int32(conn.PgConn().PID()) }
+
+// sessionOf returns the session of a connection that prepare has made.
+func sessionOf(conn *pgx.Conn) *session {
+	s, _ := conn.PgConn().CustomData()[sessionKey].(*session)
+	return s
+}
+
+// A pooler is what a Database knows of the one in between.
+type pooler struct {
+	signs atomic.Uint64 // that a session was in a backend which is not its own
+
+	mu      sync.Mutex
+	tried   bool      // sessions were found to keep their backends; guarded by mu
+	at      uint64    // signs there had been then; guarded by mu
+	refused time.Time // until when they are known not to; guarded by mu
+}
+
+// keeps is what a connection does with an error of the server's: false closes it. One that got into a session of
+// another's is not used again, and neither is any that was made before.
+func (d *Database) keeps(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+	s, _ := conn.CustomData()[sessionKey].(*session)
+	if s != nil && s.pooled && IsStray(err) {
+		d.pooler.signs.Add(1)
+		return false
+	}
+	return !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
+}
+
+// IsStray reports whether a session gets such an error only when it is not in the backend that it was prepared in, or no
+// longer finds its ledger there.
+func IsStray(err *pgconn.PgError) bool {
+	switch err.Code {
+	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction:
+		return true
+	default:
+		return false
+	}
+}
+
+// severity is the same in every language, as far as the server tells it.
+func severity(err *pgconn.PgError) string {
+	if err.SeverityUnlocalized != "" {
+		return err.SeverityUnlocalized
+	}
+	return err.Severity
+}
+
+// isOwn reports whether a session may be given out: it is in its own backend, and none has strayed since it began. One that
+// may not be is to be closed. It asks only where there is a pooler. Batches ask later, when they are to be committed.
+func (d *Database) isOwn(ctx context.Context, conn *pgx.Conn, use Use) (bool, error) {
+	s := sessionOf(conn)
+	if s.signs != d.pooler.signs.Load() {
+		return false, nil
+	}
+	if !s.pooled || use == Writing {
+		return true, nil
+	}
+	err := d.RequireOwn(ctx, conn)
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		return false, err
+	}
+	return err == nil, nil // another one may do better
+}
+
+// RequireOwn fails when a session is not in its own backend. A transaction stays in one until its end, whatever a pooler
+// does. It asks only where there is one.
+func (d *Database) RequireOwn(ctx context.Context, conn *pgx.Conn) error {
+	s := sessionOf(conn)
+	if !s.pooled {
+		return nil
+	}
+	backend, err := db.New().SessionBackend(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("look for the session's backend: %w", err)
+	}
+	if backend != s.backend {
+		d.pooler.signs.Add(1)
+		HangUp(conn)
+		return d.told.once(ctx, d.poolerRefusal())
+	}
+	return nil
+}
+
+// requireBackends fails unless sessions keep their backends, of which conn has one. It was tried already unless there was a
+// sign since. A refusal is not tried again at once, lest every call that waits for a session does so.
+func (d *Database) requireBackends(ctx context.Context, conn *pgx.Conn) error {
+	p := &d.pooler
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	signs := p.signs.Load()
+	switch {
+	case p.tried && p.at == signs:
+		return nil
+	case time.Now().Before(p.refused):
+		return d.poolerRefusal()
+	}
+	p.tried = false
+	kept, err := d.keepBackends(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case !kept:
+		p.refused = time.Now().Add(refusedFor)
+		return d.poolerRefusal()
+	}
+	p.tried, p.at = true, signs
+	return nil
+}
+
+// Try fails when the server is not there, or where there is a pooler that does not let sessions keep their backends any
+// more. It is for a session that waits for long.
+func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
+	if !sessionOf(conn).pooled {
+		_, err := db.New().Ping(ctx, conn)
+		return err
+	}
+	if err := d.RequireOwn(ctx, conn); err != nil {
+		return err
+	}
+	kept, err := d.keepBackends(ctx, conn)
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		return nil // there is no second session to try it with
+	}
+	if err != nil {
+		return err
+	}
+	if !kept {
+		d.pooler.signs.Add(1)
+		return d.told.once(ctx, d.poolerRefusal())
+	}
+	return nil
+}
+
+// keepBackends tries whether two sessions keep what is theirs when each begins a transaction in turn.
+func (d *Database) keepBackends(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	second, err := d.look(ctx)
+	switch {
+	case d.late(err):
+		return false, d.tooFew(1, 2)
+	case err != nil:
+		return false, err
+	}
+	defer HangUp(second)
+	ones := marked{conn: conn, mark: uuid.NewString()}
+	other := marked{conn: second, mark: uuid.NewString()}
+	if err := ones.set(ctx); err != nil {
+		return kept(false, err)
+	}
+	switch err := other.set(ctx); {
+	case d.late(err):
+		return false, d.tooFew(1, 2)
+	case err != nil:
+		return kept(false, err)
+	}
+	for range keepRounds {
+		for _, turn := range [][2]*marked{{&ones, &other}, {&other, &ones}} {
+			if ok, err := keepBoth(ctx, turn[0], turn[1]); !ok || err != nil {
+				return kept(ok, err)
+			}
+		}
+	}
+	return true, nil
+}
+
+// keepBoth has one session begin a transaction, which takes a backend, just after the other one was in its own.
+func keepBoth(ctx context.Context, idle, busy *marked) (bool, error) {
+	if ok, err := idle.isKept(ctx); !ok || err != nil {
+		return ok, err
+	}
+	tx, err := busy.conn.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	// With a single backend for both, this waits for the other's.
+	waiting, cancel := context.WithTimeout(ctx, keepPatience)
+	defer cancel()
+	if ok, err := idle.isKept(waiting); !ok || err != nil {
+		if err != nil && waiting.Err() != nil {
+			_, err = busy.isKept(ctx) // or the server hangs
+		}
+		return false, err
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		return false, err
+	}
+	return busy.isKept(ctx)
+}
+
+// kept makes an error that comes of not being in one's own backend what it means.
+func kept(ok bool, err error) (bool, error) {
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		return ok, nil
+	case errors.As(err, &pg) && (pg.Code == stateProtocolViolation || IsStray(pg)):
+		return false, nil // "transaction blocks not allowed in statement pooling mode"
+	default:
+		return false, fmt.Errorf("look for a pooler: %w", err)
+	}
+}
+
+// marked is a session with a mark in its backend.
+type marked struct {
+	conn    *pgx.Conn
+	mark    string
+	backend int32
+}
+
+// set marks the session's backend, whichever that is.
+func (m *marked) set(ctx context.Context) (err error) {
+	queries, conn := db.New(), unprepared{m.conn}
+	if err := queries.SessionMark(ctx, conn, m.mark); err != nil {
+		return err
+	}
+	m.backend, err = queries.SessionBackend(ctx, conn)
+	return err
+}
+
+// isKept reports whether the session is still where it was.
+func (m *marked) isKept(ctx context.Context) (bool, error) {
+	row, err := db.New().SessionMarked(ctx, unprepared{m.conn})
+	return row.Mark == m.mark && row.BackendPid == m.backend, err
+}
+
+// RequireSessions fails when the server cannot be had in as many sessions at a time as are needed, and some to spare. It
+// asks only where there is a pooler: a server says so itself, while a pooler lets whoever is too much wait.
+func (d *Database) RequireSessions(ctx context.Context, needed int) error {
+	if !d.pooled {
+		return nil
+	}
+	needed += sessionsSpare
+	d.needed = needed
+	ctx, cancel := context.WithTimeout(ctx, d.config.ConnConfig.ConnectTimeout)
+	defer cancel()
+	errs := make([]error, needed)
+	var opening sync.WaitGroup
+	conns := make([]*pgx.Conn, needed)
+	for i := range needed {
+		opening.Go(func() {
+			if conns[i], errs[i] = d.look(ctx); errs[i] == nil {
+				_, errs[i] = db.New().SessionBackend(ctx, unprepared{conns[i]})
+			}
+		})
+	}
+	opening.Wait()
+	had := 0
+	var err error
+	for i, conn := range conns {
+		if conn != nil {
+			HangUp(conn)
+		}
+		if errs[i] == nil {
+			had++
+		} else {
+			err = errs[i]
+		}
+	}
+	if d.late(err) {
+		return d.tooFew(had, needed)
+	}
+	return err
+}
+
+// validate is what a connection of a pool does before it is used, with an error that says why it comes too late.
+func (d *Database) validate(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	if validate == nil {
+		return nil
+	}
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		err := validate(ctx, conn)
+		if d.late(err) {
+			return d.told.once(ctx, d.tooFew(0, d.needed))
+		}
+		return err
+	}
+}
+
+// late reports whether a session did not come in time from a pooler.
+func (d *Database) late(err error) bool { return d.pooled && pgconn.Timeout(err) }
+
+// tooFew says that there are not enough sessions.
+func (d *Database) tooFew(had, needed int) *RefusedError {
+	return &RefusedError{
+		Found: fmt.Sprintf("a pooler stands between, and has no more than %d sessions of database %s to give now, or the server hangs",
+			had, d.facts.Database),
+		Wanted: fmt.Sprintf("at least %d for each of our servers", needed),
+		Fix: "Let the pooler have more (PgBouncer: default_pool_size, or pool_size of this database, and max_db_connections), " +
+			"or ask for fewer: DB_READ_CONNS, BATCHES_IN_FLIGHT.",
+	}
+}
+
+// poolerRefusal says that sessions do not keep their backends.
+func (d *Database) poolerRefusal() *RefusedError {
+	return &RefusedError{
+		Found: "a pooler stands between, and gives statements of one session of database " + d.facts.Database +
+			" to several server processes (transaction or statement mode)",
+		Wanted: "session mode, or a direct connection",
+		Fix:    "Set the mode for this database (PgBouncer: pool_mode=session in its line of pgbouncer.ini), or connect to the server itself.",
+	}
+}
+
+// look makes a session for looking, which prepares no statements: where it gets to is not known.
+func (d *Database) look(ctx context.Context) (*pgx.Conn, error) {
+	config := d.config.ConnConfig.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, d.connectError(err)
+	}
+	return conn, nil
+}
+
+// connectError says which parameters of the URL a pooler does not take.
+func (d *Database) connectError(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == stateProtocolViolation {
+		for name := range d.config.ConnConfig.RuntimeParams {
+			if strings.Contains(pg.Message, name) {
+				return &RefusedError{
+					Found:  fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL (%s)", name, pg.Message),
+					Wanted: "a URL without it",
+					Fix:    "Remove it, or have the pooler pass over it (PgBouncer: ignore_startup_parameters).",
+				}
+			}
+		}
+	}
+	return fmt.Errorf("connect: %w", err)
+}
+
+// unprepared is a connection whose statements are not prepared. They take one round trip each, and nothing is left in a
+// backend that may be somebody else's.
+type unprepared struct{ *pgx.Conn }
+
+func (u unprepared) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return u.Conn.Exec(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+}
+
+func (u unprepared) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+}
+
+func (u unprepared) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return u.Conn.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+}
