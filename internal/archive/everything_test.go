@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -286,12 +287,47 @@ func requireEverything(t testing.TB, url string) {
 	}
 }
 
-// small makes a ledger with a little of what there is, and returns its database.
+// A sample is a small ledger, and what two exports of it have.
+type sample struct {
+	file, without   []byte // with webhook endpoints, and without
+	rows            map[string][]string
+	secret, pageKey string // in hexadecimal
+}
+
+var sampled struct {
+	sync.Once
+	ledger *sample
+}
+
+// sampleLedger returns a small ledger, which all tests share.
+func sampleLedger(t testing.TB) *sample {
+	t.Helper()
+	sampled.Do(func() {
+		url := small(t)
+		sampled.ledger = &sample{
+			file: exported(t, url, true), without: exported(t, url, false), rows: contents(t, url),
+			secret:  texts(t, url, "SELECT encode(secret, 'hex') FROM webhook_endpoint")[0],
+			pageKey: texts(t, url, pageKey)[0],
+		}
+	})
+	if sampled.ledger == nil {
+		t.Fatal("the sample could not be made")
+	}
+	return sampled.ledger
+}
+
+// pageKey reads the key of page tokens.
+const pageKey = "SELECT encode(value, 'hex') FROM setting WHERE name = 'page_token_key'"
+
+// small makes a ledger with a little of what there is, a demo, and returns its database.
 func small(t testing.TB) string {
 	t.Helper()
 	url := newDatabase(t)
 	l, closeIt := openLedger(t, url, 0)
 	defer closeIt()
+	if _, err := l.MarkDemo(context.Background(), 4711); err != nil {
+		t.Fatal(err)
+	}
 	newAPI(t, l, time.Now()).run(`
 POST /api/v1/account/create {"account_id":"$a","initial_balance":100,"display_name":"Ann"}
 POST /api/v1/account/create {"account_id":"$b"}

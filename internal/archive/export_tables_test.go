@@ -1,6 +1,11 @@
 package archive
 
-import "slices"
+import (
+	"context"
+	"slices"
+
+	"internaltransfers/gen/db"
+)
 
 // TableNames returns the names of the tables that are copied, in order.
 func TableNames() []string {
@@ -8,3 +13,6 @@ func TableNames() []string {
 	slices.Sort(names)
 	return names
 }
+
+// RequireEmpty fails unless a ledger is empty.
+func RequireEmpty(ctx context.Context, conn db.DBTX) error { return requireEmpty(ctx, conn) }

@@ -68,13 +68,25 @@ func (i *importer) run(ctx context.Context, logger *slog.Logger) error {
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	version := i.in.manifest.SchemaVersion
 	// Before anything is written, by a migration for example.
-	if err := requireEmpty(ctx, conn, version); err != nil {
-		return err
+	there, err := versionOf(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("read the version of the schema: %w", err)
 	}
 	sessions := database.SQL(pgdb.Migrating)
 	defer func() { _ = sessions.Close() }()
-	if _, err := migrations.UpTo(ctx, sessions, database.Schema(), logger, version); err != nil {
-		return err
+	if there > 0 {
+		if err := requireEmpty(ctx, conn); err != nil {
+			return err
+		}
+	}
+	if there > version {
+		return fmt.Errorf("the database has schema version %d already, and the file %d: "+
+			"give a new database, which is migrated after the import", there, version)
+	}
+	if there < version {
+		if _, err := migrations.UpTo(ctx, sessions, database.Schema(), logger, version); err != nil {
+			return err
+		}
 	}
 	proveNow := version == migrations.Newest()
 	err = i.transaction(ctx, conn, func(tx pgx.Tx) error {
@@ -96,32 +108,18 @@ func (i *importer) transaction(ctx context.Context, conn *pgx.Conn, f func(pgx.T
 	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, f)
 }
 
-// requireEmpty fails unless the database has no ledger, or one without data and of no later schema
-// than the file's.
-func requireEmpty(ctx context.Context, conn db.DBTX, fileVersion int64) error {
-	version, err := versionOf(ctx, conn)
+// requireEmpty fails unless the ledger has no more than any new one has.
+func requireEmpty(ctx context.Context, conn db.DBTX) error {
+	columns, err := columnsOf(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("read the version of the schema: %w", err)
+		return err
 	}
-	for i := range tables {
-		t := &tables[i]
-		var there, full bool
-		if err := conn.QueryRow(ctx, tableExists, t.name).Scan(&there); err != nil {
-			return fmt.Errorf("look for table %s: %w", t.name, err)
-		}
-		if !there || version == 0 {
-			continue
-		}
-		if err := conn.QueryRow(ctx, anyBut(t, t.fresh)).Scan(&full); err != nil {
-			return fmt.Errorf("look whether table %s is empty: %w", t.name, err)
-		}
-		if full {
-			return fmt.Errorf("%w: there is something in table %s; give a new database", ErrNotEmpty, t.name)
-		}
+	var full string
+	if err := conn.QueryRow(ctx, firstWithMore(columns)).Scan(&full); err != nil {
+		return fmt.Errorf("look whether the ledger is empty: %w", err)
 	}
-	if version > fileVersion {
-		return fmt.Errorf("the database has schema version %d already, and the file %d: "+
-			"give a new database, which is migrated after the import", version, fileVersion)
+	if full != "" {
+		return fmt.Errorf("%w: there is something in table %s; give a new database", ErrNotEmpty, full)
 	}
 	return nil
 }
@@ -153,7 +151,7 @@ func (i *importer) load(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	// Now nobody can add anything.
-	if err := requireEmpty(ctx, tx, i.in.manifest.SchemaVersion); err != nil {
+	if err := requireEmpty(ctx, tx); err != nil {
 		return err
 	}
 	restore, err := i.strip(ctx, tx, there)

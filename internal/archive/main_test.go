@@ -69,6 +69,14 @@ func column(t testing.TB, conn *pgx.Conn, query string) []string {
 	return list
 }
 
+func count(t testing.TB, url, table string) (n int) {
+	t.Helper()
+	if err := connect(t, url).QueryRow(context.Background(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // bare returns the URL of a database that nothing was ever migrated into.
 func bare(t testing.TB) string {
 	t.Helper()

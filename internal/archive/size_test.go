@@ -65,7 +65,7 @@ func TestConstantMemory(t *testing.T) {
 	if used > 16<<20 || size < 20_000_000 {
 		t.Errorf("%d bytes were allocated for a copy of %d bytes", used, size)
 	}
-	if got := len(contents(t, duplicate)["transfer"]); got != transfers+1 {
+	if got := count(t, duplicate, "transfer"); got != transfers+1 {
 		t.Errorf("the copy has %d transfers", got)
 	}
 }

@@ -60,10 +60,24 @@ func copyIn(t *table, columns []column) string {
 
 // anyBut asks whether the table has a row that does not meet the condition.
 func anyBut(t *table, condition string) string {
-	if condition == "" {
-		condition = "false"
-	}
 	return fmt.Sprintf("SELECT EXISTS (SELECT FROM %s WHERE (%s) IS NOT TRUE)", quoted(t.name), condition)
+}
+
+// firstWithMore asks for the first table that has a row which a new ledger has not; empty: there is none.
+func firstWithMore(there map[string][]column) string {
+	var cases strings.Builder
+	for i := range tables {
+		t := &tables[i]
+		if len(there[t.name]) == 0 {
+			continue
+		}
+		fresh := "false"
+		if t.fresh != "" {
+			fresh = t.fresh
+		}
+		fmt.Fprintf(&cases, " WHEN (%s) THEN '%s'", anyBut(t, fresh), t.name)
+	}
+	return "SELECT CASE" + cases.String() + " ELSE '' END"
 }
 
 // readable is the condition of the rows that the service can read: what the table asks for, and times
