@@ -5,14 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -180,60 +178,6 @@ func TestServeAlone(t *testing.T) {
 		t.Errorf("after a restart: %v", account)
 	}
 	p.terminate(t)
-}
-
-// TestCheckFindsDamage: the exit status tells a script.
-func TestCheckFindsDamage(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	execute(t, url, `UPDATE account SET balance = balance + 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`)
-	out, err := program(t, []string{"DATABASE_URL=" + url}, "check").CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("exit: %v, want status 1", err)
-	}
-	for _, want := range []string{"sum_zero", "currency USD: balances sum to 1", "the ledger is broken"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("check does not say %q:\n%s", want, out)
-		}
-	}
-}
-
-// TestCheckIncrementally: the second proof goes on from the first, and each tells on standard error how far it is.
-func TestCheckIncrementally(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	for i, c := range []struct{ told, said string }{
-		{"keep the checkpoint", "the ledger is sound, as of"},
-		{"checkpoint_continued", ", given that it was at "},
-	} {
-		cmd := program(t, []string{"DATABASE_URL=" + url}, "check", "--incremental")
-		var stdout, stderr bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("check: %v\n%s%s", err, &stdout, &stderr)
-		}
-		if !strings.Contains(stdout.String(), c.said) || !strings.Contains(stderr.String(), c.told) {
-			t.Errorf("proof %d does not say %q and tell %q:\n%s%s", i+1, c.said, c.told, &stdout, &stderr)
-		}
-	}
-}
-
-// TestMigrateTogether: several instances may start at once on an empty database.
-func TestMigrateTogether(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	execute(t, url, "DROP SCHEMA public CASCADE")
-	execute(t, url, "CREATE SCHEMA public")
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if out, err := program(t, []string{"DATABASE_URL=" + url}, "migrate").CombinedOutput(); err != nil {
-				t.Errorf("migrate: %v\n%s", err, out)
-			}
-		})
-	}
-	wg.Wait()
-	if out, err := program(t, []string{"DATABASE_URL=" + url}, "check").CombinedOutput(); err != nil {
-		t.Errorf("check: %v\n%s", err, out)
-	}
 }
 
 // TestSecretFile: the database's password need not be in the environment.

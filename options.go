@@ -51,7 +51,7 @@ func within[T cmp.Ordered](variable string, value, from, to T) error {
 func parse(ctx context.Context, args []string) (*kong.Context, error) {
 	options := append(mappers(),
 		kong.Name("internaltransfers"),
-		kong.Description("A ledger for transfers between accounts, on Postgres. The exit status is 0, 2 when an option is wrong, else 1."),
+		kong.Description("A ledger for transfers between accounts, on Postgres. The exit status is 0, 2 when an option is wrong or check could not judge the ledger, else 1."),
 		kong.Vars{"version": thisBuild().String()},
 		kong.Resolvers(kong.ResolverFunc(readVariable)),
 		kong.BindTo(ctx, (*context.Context)(nil)))

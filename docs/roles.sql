@@ -18,8 +18,8 @@
 -- What it does takes effect all at once.
 --
 -- The names are yours: replace ledger_owner, ledger_writer, ledger_reader and the schema ledger.
--- The schema must hold nothing else. Give each role a password (ALTER ROLE ledger_writer PASSWORD ...),
--- or grant it to a role that you have (GRANT ledger_writer TO app).
+-- The schema must hold nothing else. Give each role a password (ALTER ROLE ... PASSWORD ...), or
+-- grant it to a role that you have (GRANT ledger_writer TO app).
 
 BEGIN;
 
@@ -56,8 +56,9 @@ GRANT USAGE ON SCHEMA ledger TO ledger_writer, ledger_reader;
 
 DO $$
 BEGIN
-    IF to_regclass('goose_db_version') IS NULL THEN
-        RAISE NOTICE 'No tables yet: run "internaltransfers migrate", then apply this file again.';
+    -- The newest of what is named below.
+    IF to_regproc('mark_demo') IS NULL THEN
+        RAISE NOTICE 'No tables of this version: run "internaltransfers migrate", then this again.';
         RETURN;
     END IF;
 
@@ -117,8 +118,8 @@ BEGIN
     GRANT EXECUTE ON FUNCTION ledger_now, event_writers, webhook_account_waits, search_words,
         profile_channel, mark_demo TO ledger_writer;
 
-    -- The reader. It sees everything, also the secrets of webhooks, which "export --webhooks" copies.
-    -- Where nobody does that, leave webhook_endpoint and webhook_delivery out.
+    -- The reader. It sees everything, also the secrets of webhooks, for "export --webhooks". Where
+    -- nobody does that, leave webhook_endpoint and webhook_delivery out.
     GRANT SELECT ON goose_db_version, setting, currency, account, transfer, transfer_detail,
         transfer_group, transfer_change, account_change, schedule, webhook_endpoint,
         webhook_delivery, checkpoint, account_checkpoint, last_proof TO ledger_reader;

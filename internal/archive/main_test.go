@@ -199,7 +199,7 @@ type testClock struct {
 // stopClock gives the database a clock of the test's own.
 func stopClock(t testing.TB, url string, now time.Time) testClock {
 	t.Helper()
-	execute(t, url, "CREATE TABLE test_clock (now timestamptz NOT NULL)", "INSERT INTO test_clock VALUES ('epoch')",
+	execute(t, url, "CREATE TABLE test_clock (now timestamptz NOT NULL)", "GRANT SELECT ON test_clock TO PUBLIC", "INSERT INTO test_clock VALUES ('epoch')",
 		"CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE AS 'SELECT now FROM test_clock'")
 	c := testClock{t, url}
 	c.set(now)

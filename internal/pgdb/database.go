@@ -54,8 +54,8 @@ type Database struct {
 	told   told
 }
 
-// Open connects once, verifies the server, finds the ledger's schema, and verifies that whoever is to
-// serve it has the rights to. It writes nothing. What cannot be used is a RefusedError; other errors
+// Open connects once, verifies the server, finds the ledger's schema, and verifies that the role has
+// the rights to serve it where that is the use. It writes nothing. What cannot be used is a RefusedError; other errors
 // are the driver's and may be transient.
 func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	config, err := parse(target, use)
@@ -89,7 +89,7 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	if err := d.chooseSchema(target.Schema, schemas); err != nil {
 		return nil, err
 	}
-	if use == Reading || use == Writing {
+	if d.ledger {
 		if err := d.verifyRights(ctx, conn); err != nil {
 			return nil, err
 		}

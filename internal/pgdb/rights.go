@@ -28,8 +28,12 @@ var (
 	grant   = regexp.MustCompile(`GRANT (\w+)(?: \(([^)]*)\))?\s+ON (SCHEMA |SEQUENCE |FUNCTION |)([^;]*?)\s+TO ([^;]*);`)
 )
 
-// writerRights are all that a server needs.
-var writerRights = rightsOf(roleWriter)
+var (
+	// writerRights are all that a server needs.
+	writerRights = rightsOf(roleWriter)
+	// anyRights are what everybody needs before anything else.
+	anyRights = []right{{privilege: "USAGE", kind: "SCHEMA"}}
+)
 
 // rightsOf reads what docs/roles.sql grants to a role. A test compares it with what PostgreSQL reads there.
 func rightsOf(role string) (rights []right) {
@@ -99,13 +103,17 @@ func (r *right) in(schema string) string {
 	return privilege + " ON " + object
 }
 
-// verifyRights refuses a role that may not do all that a server does, and notes what else it may.
+// verifyRights refuses a role that may not do what the use wants, and notes what else it may do than a server does.
 func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
+	rights, serves := anyRights, d.use == Reading || d.use == Writing
+	if serves {
+		rights = writerRights
+	}
 	queries := db.New()
 	missing := db.RightsMissingParams{Schema: d.schema}
 	more := db.RoleExcessParams{Schema: d.schema}
-	for i := range writerRights {
-		r := &writerRights[i]
+	for i := range rights {
+		r := &rights[i]
 		missing.Ordinals = append(missing.Ordinals, int32(i))
 		missing.Privileges = append(missing.Privileges, r.privilege)
 		missing.Kinds = append(missing.Kinds, r.kind)
@@ -120,19 +128,21 @@ func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("look at the rights of the role: %w", err)
 	}
 	if len(ordinals) > 0 {
-		first := &writerRights[ordinals[0]]
+		first := &rights[ordinals[0]]
 		found := fmt.Sprintf("role %s lacks %s", d.facts.Role, first)
 		if len(ordinals) > 1 {
 			found += fmt.Sprintf(", and %d other rights", len(ordinals)-1)
 		}
 		return &RefusedError{
 			Found:  found,
-			Wanted: "what docs/roles.sql grants to whoever serves",
+			Wanted: "what docs/roles.sql grants",
 			Fix:    "Apply docs/roles.sql, or run: " + first.grantTo(d.facts.Role, d.schema),
 		}
 	}
-	if d.excess, err = queries.RoleExcess(ctx, conn, more); err != nil {
-		return fmt.Errorf("look at the rights of the role: %w", err)
+	if serves {
+		if d.excess, err = queries.RoleExcess(ctx, conn, more); err != nil {
+			return fmt.Errorf("look at the rights of the role: %w", err)
+		}
 	}
 	return nil
 }

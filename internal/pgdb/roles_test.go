@@ -16,6 +16,7 @@ import (
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
+	"internaltransfers/migrations"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -157,6 +158,38 @@ func TestRolesAreApplied(t *testing.T) {
 	requireRefused(t, err, "lacks SELECT on transfer_full, and ")
 }
 
+// TestRolesOfALedgerThatIsThere: what one role has made and served is handed over by the commands that the manual names.
+func TestRolesOfALedgerThatIsThere(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewEmptyDatabase(t, "")
+	app, as := newRole(t, database, true)
+	makeOlder(t, pgdb.Target{URL: as})
+	text := strings.NewReplacer("SCHEMA ledger", "SCHEMA public", "search_path = ledger", "search_path = public").Replace(docs.Roles)
+	execute(t, admin(t, database), text, "REASSIGN OWNED BY "+app+" TO ledger_owner")
+	if _, err := pgdb.Migrate(t.Context(), pgdb.Target{URL: pgtest.Owner(database)}, silent); err != nil {
+		t.Fatalf("the owner: %v", err)
+	}
+	execute(t, admin(t, database), text)
+	d, err := pgdb.Open(t.Context(), pgdb.Target{URL: pgtest.Writer(database)}, pgdb.Writing)
+	if err != nil || d.Excess() != "" || d.Schema() != "public" {
+		t.Errorf("the writer: %v, %v", d, err)
+	}
+}
+
+// makeOlder makes a ledger of an older version.
+func makeOlder(t *testing.T, target pgdb.Target) {
+	t.Helper()
+	d, err := pgdb.Open(t.Context(), target, pgdb.Migrating)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := d.SQL(pgdb.Migrating)
+	_, err = migrations.UpTo(t.Context(), sessions, d.Schema(), silent, 10)
+	if err = errors.Join(err, sessions.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestPrepare: in a database of our own everything is made, in the schema that is named or found, also by who was there
 // before; and again to no effect.
 func TestPrepare(t *testing.T) {
@@ -201,18 +234,26 @@ func TestWhoMayMigrate(t *testing.T) {
 		requireRefused(t, open(url).Migrate(t.Context(), silent), "version 99999", newest+" or older", "newer program")
 		requireRefused(t, open(url).RequireCurrent(t.Context()), "version 99999", newest+" or older", "newer program")
 	}
-	execute(t, conn, "DELETE FROM goose_db_version WHERE version_id >= "+newest, "DROP FUNCTION mark_demo")
-	refused := open(database).Migrate(t.Context(), silent)
-	requireRefused(t, refused, "has version", "role ledger_writer may not migrate it", "version "+newest, "internaltransfers migrate")
-	requireRefused(t, open(pgtest.Reader(database)).RequireCurrent(t.Context()), "has version", "version "+newest, "internaltransfers migrate")
-	if err := open(pgtest.Owner(database)).Migrate(t.Context(), silent); err != nil {
-		t.Errorf("by the owner: %v", err)
-	}
-	if now := show(t, conn, "SELECT max(version_id)::text FROM goose_db_version"); now != newest {
-		t.Errorf("the owner brought it to version %s", now)
-	}
 	execute(t, conn, "REVOKE SELECT ON goose_db_version FROM ledger_reader")
 	requireRefused(t, open(pgtest.Reader(database)).RequireCurrent(t.Context()), "ledger_reader", "goose_db_version", "docs/roles.sql")
+
+	older := pgtest.NewEmptyDatabase(t, "")
+	conn = admin(t, older)
+	execute(t, conn, "CREATE SCHEMA ledger AUTHORIZATION ledger_owner", "GRANT USAGE ON SCHEMA ledger TO PUBLIC")
+	makeOlder(t, pgdb.Target{URL: pgtest.Owner(older), Schema: "ledger"})
+	execute(t, conn, "GRANT SELECT ON goose_db_version TO PUBLIC")
+	requireRefused(t, open(pgtest.Writer(older)).Migrate(t.Context(), silent), "has version 10", "role ledger_writer may not migrate it",
+		"version "+newest, "internaltransfers migrate")
+	requireRefused(t, open(pgtest.Reader(older)).RequireCurrent(t.Context()), "has version 10", "version "+newest, "internaltransfers migrate")
+	if version := show(t, conn, "SELECT max(version_id)::text FROM goose_db_version"); version != "10" {
+		t.Errorf("it was brought to version %s", version)
+	}
+	if err := open(pgtest.Owner(older)).Migrate(t.Context(), silent); err != nil {
+		t.Errorf("by the owner: %v", err)
+	}
+	if version := show(t, conn, "SELECT max(version_id)::text FROM goose_db_version"); version != newest {
+		t.Errorf("the owner brought it to version %s", version)
+	}
 
 	empty := pgtest.NewEmptyDatabase(t, "")
 	_, as := newRole(t, empty, false)

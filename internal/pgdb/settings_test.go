@@ -63,7 +63,7 @@ func TestForeignSettings(t *testing.T) {
 // TestForeignSettingsInURL: the same for what a URL sets.
 func TestForeignSettingsInURL(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewDatabase(t)
+	database := pgtest.Superuser(pgtest.NewDatabase(t)) // nobody else may set all of them
 	all := withParameter(t, database, "default_query_exec_mode", "simple_protocol")
 	for setting, value := range hostile {
 		all = withParameter(t, all, setting, value)
@@ -77,7 +77,7 @@ func requireSettings(t *testing.T, database string) {
 	for _, use := range []pgdb.Use{pgdb.Writing, pgdb.Reading, pgdb.Migrating, pgdb.Proving} {
 		conn := connect(t, pgdb.Target{URL: database}, use)
 		want := map[string]string{
-			"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, MDY", "search_path": `"public", pg_temp`,
+			"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, MDY", "search_path": `"ledger", pg_temp`,
 			"statement_timeout": "0", "default_transaction_isolation": "read committed", "array_nulls": "on",
 			"synchronous_commit": "on", "idle_in_transaction_session_timeout": "5s", "session_replication_role": "origin",
 			"client_min_messages": "notice", "gin_fuzzy_search_limit": "0", "transform_null_equals": "off",

@@ -68,7 +68,7 @@ func Main(m *testing.M, ends ...func() error) {
 func NewDatabase(t testing.TB) string {
 	t.Helper()
 	requireShared(t)
-	return as(newDatabase(t, "TEMPLATE "+shared.template), shared.server.RoleURL(localpg.Writer))
+	return Writer(newDatabase(t, "TEMPLATE "+shared.template))
 }
 
 // NewEmptyDatabase returns the superuser's URL of a database without a ledger, made with these options of CREATE DATABASE.
@@ -92,6 +92,9 @@ func Superuser(database string) string {
 
 // Owner returns the URL of a database from NewDatabase for the role that may migrate.
 func Owner(database string) string { return as(database, shared.server.RoleURL(localpg.Owner)) }
+
+// Writer returns the URL of a database from NewDatabase for the role that serves.
+func Writer(database string) string { return as(database, shared.server.RoleURL(localpg.Writer)) }
 
 // Reader returns the URL of a database from NewDatabase for the role that only looks.
 func Reader(database string) string { return as(database, shared.server.RoleURL(localpg.Reader)) }
