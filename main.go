@@ -158,7 +158,7 @@ func migrate(ctx context.Context, database *pgdb.Database, logger *slog.Logger) 
 	}
 	applied, err := migrations.Up(ctx, db, database.Schema(), logger)
 	if err != nil {
-		return fmt.Errorf("%w (the owner of the schema may run: internaltransfers migrate)", err)
+		return fmt.Errorf("%w (the owner of the schema may run: internaltransfers migrate)", pgdb.Explain(err))
 	}
 	logger.InfoContext(ctx, "migrated", slog.String("database", database.String()), slog.Any("applied", applied))
 	return nil

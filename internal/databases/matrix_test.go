@@ -184,15 +184,20 @@ func (s *site) try(t *testing.T) {
 // migrate makes the ledger, as the command does.
 func migrate(t *testing.T, url, schema string) {
 	t.Helper()
+	if err := up(t, url, schema); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// up brings a ledger to the newest version.
+func up(t *testing.T, url, schema string) error {
 	d, err := pgdb.Open(t.Context(), pgdb.Target{URL: url, Schema: schema}, pgdb.Migrating)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	db := d.SQL(pgdb.Migrating)
 	_, err = migrations.Up(t.Context(), db, d.Schema(), slog.New(slog.DiscardHandler))
-	if err = errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	return errors.Join(err, db.Close())
 }
 
 // grant lets the server's role serve the ledger of the owner's.

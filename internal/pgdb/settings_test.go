@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/gen/db"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 )
@@ -130,6 +131,20 @@ func TestServerEncoding(t *testing.T) {
 		database := pgtest.NewEmptyDatabase(t, "ENCODING '"+encoding+"' TEMPLATE template0")
 		_, err := pgdb.Open(t.Context(), pgdb.Target{URL: database}, pgdb.Migrating)
 		requireRefused(t, err, encoding, "UTF8", "CREATE DATABASE")
+	}
+}
+
+// TestServerVersion: an older server is refused, and each newer one is taken.
+func TestServerVersion(t *testing.T) {
+	t.Parallel()
+	for number, version := range map[int32]string{90600: "9.6.0", 140_000: "14.0", 149_999: "14.99"} {
+		err := pgdb.VerifyServer(db.SessionFactsRow{ServerVersionNum: number, ServerVersion: version, ServerEncoding: "UTF8"})
+		requireRefused(t, err, "PostgreSQL "+version, "15 or newer", "Upgrade")
+	}
+	for _, number := range []int32{150_000, 180_004, 1_000_000} {
+		if err := pgdb.VerifyServer(db.SessionFactsRow{ServerVersionNum: number, ServerEncoding: "UTF8"}); err != nil {
+			t.Errorf("%d: %v", number, err)
+		}
 	}
 }
 
