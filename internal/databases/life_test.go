@@ -18,7 +18,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-var one = decimal.NewFromInt(1)
+var one, penny = decimal.NewFromInt(1), decimal.RequireFromString("0.01")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 

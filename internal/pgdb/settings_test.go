@@ -34,6 +34,9 @@ var hostile = map[string]string{
 	"search_path":                         "pg_temp",
 	"enable_nestloop":                     "off",
 	"enable_indexscan":                    "off",
+	"enable_sort":                         "off",
+	"random_page_cost":                    "1e13",
+	"exit_on_error":                       "on",
 	"plan_cache_mode":                     "force_custom_plan",
 	"jit":                                 "on",
 	"jit_above_cost":                      "0",
@@ -82,9 +85,11 @@ func requireSettings(t *testing.T, database string) {
 			"statement_timeout": "0", "default_transaction_isolation": "read committed", "array_nulls": "on",
 			"synchronous_commit": "on", "idle_in_transaction_session_timeout": "5s", "session_replication_role": "origin",
 			"client_min_messages": "notice", "gin_fuzzy_search_limit": "0", "transform_null_equals": "off",
+			"exit_on_error": "off", "jit": "off",
 		}
 		if use == pgdb.Writing {
 			want["enable_nestloop"], want["enable_hashjoin"], want["plan_cache_mode"] = "on", "off", "force_generic_plan"
+			want["enable_sort"], want["random_page_cost"] = "on", "4"
 		}
 		if use == pgdb.Proving {
 			want["default_transaction_read_only"] = "on"
