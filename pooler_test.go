@@ -38,6 +38,27 @@ func TestPgBouncerTransactionMode(t *testing.T) {
 	}
 }
 
+// TestPgBouncerRefused: behind a pooler in transaction mode no command starts, and each says what changes it. In session mode
+// all do.
+func TestPgBouncerRefused(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	pooler := pgtest.NewPgBouncer(t, map[string]string{"pool_mode": "transaction"}, database)
+	env := []string{"DATABASE_URL=" + pooler.URL(t, database), "LISTEN_ADDR=127.0.0.1:0"}
+	for _, command := range []string{"serve", "migrate", "check"} {
+		out, err := program(t, env, command).CombinedOutput()
+		if err == nil || strings.Count(string(out), "pool_mode=session") != 1 {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		}
+	}
+	pooler.Set(t, "pool_mode", "session")
+	for _, command := range []string{"migrate", "check"} {
+		if out, err := program(t, env, command).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		}
+	}
+}
+
 // A crowd calls a server, eight at a time, until it is stopped.
 type crowd struct {
 	t       *testing.T

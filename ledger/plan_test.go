@@ -41,6 +41,28 @@ func TestPlansLockInOrder(t *testing.T) {
 	}
 }
 
+// They do so too whatever costs somebody has set for all sessions: plans that are not allowed are not even dearer.
+func TestPlansWhateverCosts(t *testing.T) {
+	t.Parallel()
+	for _, settings := range []map[string]string{
+		{"random_page_cost": "1e13", "cpu_index_tuple_cost": "1e13", "seq_page_cost": "0", "cpu_tuple_cost": "0"},
+		{"enable_material": "off", "enable_sort": "off", "enable_indexonlyscan": "off", "enable_memoize": "off", "cpu_operator_cost": "1e13"},
+		{"force_parallel_mode": "regress", "parallel_setup_cost": "0", "parallel_tuple_cost": "0", "min_parallel_table_scan_size": "0"},
+		{"join_collapse_limit": "1", "from_collapse_limit": "1", "geqo_threshold": "2", "default_statistics_target": "1", "work_mem": "64kB"},
+	} {
+		database := pgtest.NewDatabase(t)
+		admin := connect(t, database)
+		for name, value := range settings {
+			execute(t, admin, "ALTER DATABASE "+databaseName(database)+" SET "+name+" = '"+value+"'")
+		}
+		execute(t, admin, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
+			SELECT gen_random_uuid(), 'USD', 0, '' FROM generate_series(1, 1000)`)
+		execute(t, admin, "VACUUM ANALYZE account")
+		l := openLedger(t, ledger.Config{DatabaseURL: database, BatchesInFlight: 1})
+		requireOrderedPlans(t, l, openAccounts(t, l, 2, 1000))
+	}
+}
+
 func requireOrderedPlans(t *testing.T, l *ledger.Ledger, ids []uuid.UUID) {
 	ctx := t.Context()
 	for _, amount := range []int64{1, 100_000} { // the second is refused, which takes the locks first

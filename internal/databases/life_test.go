@@ -18,9 +18,12 @@ import (
 	"internaltransfers/ledger"
 )
 
-var one = decimal.NewFromInt(1)
+var one, penny = decimal.NewFromInt(1), decimal.RequireFromString("0.01")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// patience is how long anything may take, on a machine that has much else to do.
+const patience = 2 * time.Minute
 
 // configure is the ledger that a server opens, in little.
 func configure(url, schema string) ledger.Config {
@@ -64,10 +67,10 @@ func requireSound(t *testing.T, l *ledger.Ledger) {
 	}
 }
 
-// repeat repeats a call as its callers do, as long as they are told to.
+// repeat repeats a call as its callers do, as long as they are told to and do not lose patience.
 func repeat(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, ledger.ErrUnavailable) {
+	for began := time.Now(); ; {
+		if err := call(); !errors.Is(err, ledger.ErrUnavailable) || time.Since(began) > patience {
 			return err
 		}
 	}
@@ -257,12 +260,28 @@ func (n *life) order() {
 		})
 		return err
 	})
+	n.until("read the order", func() (bool, error) {
+		s, err := n.l.GetSchedule(n.ctx, n.id("order"))
+		return s.Status == ledger.ScheduleEnded, err
+	})
+}
+
+// expire makes a hold that a worker finds expired.
+func (n *life) expire() {
+	hold, _ := n.transfer("expires", "1", 0, 1, &ledger.TransferOptions{Hold: true, HoldTTL: time.Millisecond})
+	n.until("read an expired hold", func() (bool, error) {
+		t, err := n.l.GetTransfer(n.ctx, hold.ID)
+		return t.Status == ledger.TransferFailed, err
+	})
+}
+
+// until waits for something.
+func (n *life) until(what string, so func() (bool, error)) {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for made := false; !made && !n.failed; <-ticker.C {
-		n.do("read the order", func() error {
-			s, err := n.l.GetSchedule(n.ctx, n.id("order"))
-			made = s.Status == ledger.ScheduleEnded
+	for done := false; !done && !n.failed; <-ticker.C {
+		n.do(what, func() (err error) {
+			done, err = so()
 			return err
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,61 @@ func TestPgBouncerSessionMode(t *testing.T) {
 		pooler.Command(t, "RESUME "+databaseName(t, database))
 	}))
 	r.require(t, want)
+}
+
+// TestPgBouncerSharedByLedgers: two ledgers of one database share a pooler, which goes over to transaction mode. Every backend has the
+// statements of both prepared, and the search_path of one. No transfer gets into the other ledger.
+func TestPgBouncerSharedByLedgers(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewEmptyDatabase(t, "")
+	pooler := pgtest.NewPgBouncer(t, nil, database)
+	schemas := []string{"first", "second"}
+	var done atomic.Bool
+	var running sync.WaitGroup
+	made, away := make(chan string, 1), make(chan string, 1)
+	for _, schema := range schemas {
+		migrate(t, database, schema)
+		l := open(t, configure(pooler.URL(t, database), schema))
+		n := newLife(t, l, "shared")
+		n.openAccounts()
+		for range 4 {
+			running.Go(func() {
+				for !done.Load() {
+					_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: n.ids[0], To: n.ids[1], Amount: penny, Reference: schema})
+					told := made
+					if errors.Is(err, ledger.ErrUnavailable) {
+						told = away
+					} else if err != nil {
+						t.Errorf("%s: %v", schema, err)
+					}
+					select {
+					case told <- schema:
+					default:
+					}
+				}
+			})
+		}
+	}
+	stop := func() { done.Store(true); running.Wait() }
+	t.Cleanup(stop)
+	hear := func(told <-chan string) {
+		heard := make(map[string]int)
+		for heard["first"] < 20 || heard["second"] < 20 {
+			heard[<-told]++
+		}
+	}
+	hear(made)
+	pooler.Set(t, "pool_mode", "transaction")
+	hear(away)
+	pooler.Set(t, "pool_mode", "session")
+	hear(made)
+	stop()
+	var strays int
+	err := connect(t, database).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM first.transfer WHERE reference = 'second')
+		+ (SELECT count(*) FROM second.transfer WHERE reference = 'first')`).Scan(&strays)
+	if err != nil || strays != 0 {
+		t.Errorf("%d transfers got into the other ledger, %v", strays, err)
+	}
 }
 
 // liveBeside has eight callers live while something happens.

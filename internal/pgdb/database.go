@@ -117,6 +117,8 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
+	// Names and texts are UTF-8 from the first statement on, whatever a role or a database says.
+	c.RuntimeParams["client_encoding"] = "UTF8"
 	// The other modes cannot encode all of our arguments, or plan anew at each call.
 	c.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = statementsMax, statementsMax

@@ -45,7 +45,7 @@ func (d *Database) Migrate(ctx context.Context, logger *slog.Logger) (err error)
 	}
 	applied, err := migrations.Up(ctx, db, d.schema, logger)
 	if err != nil {
-		return err
+		return Explain(err)
 	}
 	d.ledger = true
 	logger.InfoContext(ctx, "migrated", slog.String("database", d.String()), slog.Any("applied", applied))

@@ -44,13 +44,15 @@ const (
 	sessionKey = "internaltransfers/pgdb"
 )
 
-// SQLSTATE codes that a session gets in a backend which is not its own, or in which it does not find its ledger.
+// SQLSTATE codes. The first four are those of a session in a backend which is not its own, or in which it does not find its
+// ledger.
 const (
 	stateNoPreparedStatement        = "26000"
 	stateDuplicatePreparedStatement = "42P05"
 	stateUndefinedTable             = "42P01"
 	stateUndefinedFunction          = "42883"
 	stateProtocolViolation          = "08P01" // what poolers say of their own
+	stateReadOnly                   = "25006"
 )
 
 // A session is what is known of one.
@@ -87,7 +89,8 @@ func (d *Database) keeps(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		d.pooler.signs.Add(1)
 		return false
 	}
-	return !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
+	// A session keeps the default_transaction_read_only that it began with, and one with a standby stays there.
+	return err.Code != stateReadOnly && !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
 }
 
 // IsStray reports whether a session gets such an error only when it is not in the backend that it was prepared in, or no

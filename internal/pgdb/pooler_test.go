@@ -2,8 +2,17 @@ package pgdb_test
 
 import (
 	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"internaltransfers/internal/pgdb"
@@ -119,6 +128,96 @@ func TestPgBouncerTurns(t *testing.T) {
 		err = pool.Ping(t.Context())
 	}
 	requireOwnBackends(t, pool)
+}
+
+// TestFailoverToPooler: a pooler that was not there at the start is noticed as well. In transaction mode it is refused, in
+// session mode it is used.
+func TestFailoverToPooler(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	r := newRelay(t, database)
+	d, err := pgdb.Open(t.Context(), pgdb.Target{URL: withHost(t, database, r.dir)}, pgdb.Reading)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := newPool(t, d, 2)
+	requireOwnBackends(t, pool)
+	pooler := pgtest.NewPgBouncer(t, map[string]string{"pool_mode": "transaction"}, database)
+	r.lead(pooler.URL(t, database))
+	pool.Reset()
+	_, err = pool.Acquire(t.Context())
+	requireRefused(t, err, "pool_mode=session")
+	pooler.Set(t, "pool_mode", "session")
+	for err := errors.New("never tried"); err != nil; {
+		err = pool.Ping(t.Context())
+	}
+	requireOwnBackends(t, pool)
+}
+
+// A relay is a Unix socket that leads to one server, and later to another.
+type relay struct {
+	dir    string
+	target atomic.Pointer[string] // the socket or address of the server
+}
+
+func newRelay(t *testing.T, database string) *relay {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "relay") // a short path: it is a socket's
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{dir: dir}
+	r.lead(database)
+	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", *r.target.Load())
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			running.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+			running.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		running.Wait()
+		_ = os.RemoveAll(dir)
+	})
+	return r
+}
+
+// lead has new connections go to the server with that URL, which has a Unix socket.
+func (r *relay) lead(database string) {
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		panic(err) // it is one of pgtest's
+	}
+	_, address := pgconn.NetworkAddress(config.Host, config.Port)
+	r.target.Store(&address)
+}
+
+// withHost is the same database at the socket in that directory.
+func withHost(t *testing.T, database, dir string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("host", dir)
+	query.Set("port", "5432")
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 func newPool(t *testing.T, d *pgdb.Database, size int32) *pgxpool.Pool {

@@ -21,6 +21,20 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the database cannot be used: %s, wanted is %s. %s", e.Found, e.Wanted, e.Fix)
 }
 
+// Explain makes an error of writing a refusal when the database is read-only, which only an operator can change.
+func Explain(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != stateReadOnly {
+		return err
+	}
+	return &RefusedError{
+		Found:  "the database is read-only (" + pg.Message + ")",
+		Wanted: "one that can be written to",
+		Fix: "Switch it back: ALTER DATABASE … RESET default_transaction_read_only, or ALTER ROLE … RESET default_transaction_read_only. " +
+			"A standby follows its primary.",
+	}
+}
+
 // told is who is told of refusals, once each. Whoever waits for a session is told in few words, since many may be.
 type told struct {
 	logger atomic.Pointer[slog.Logger]

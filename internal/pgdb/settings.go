@@ -50,6 +50,9 @@ var everySession = []setting{
 	{"transform_null_equals", "off"},
 	{"array_nulls", "on"},
 	{"gin_fuzzy_search_limit", "0"},
+	{"restrict_nonsystem_relation_kind", ""},
+	// An error ends a statement or a transaction, not the session.
+	{"exit_on_error", "off"},
 	// Calls have deadlines of their own, and a COMMIT must never be cancelled half way (see the ledger's retries).
 	{"statement_timeout", "0"},
 	{"lock_timeout", "0"},
@@ -65,6 +68,8 @@ var everySession = []setting{
 	// Read committed is what the conditional UPDATE is made for.
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_deferrable", "off"},
+	// Compiling takes longer than any of our statements.
+	{"jit", "off"},
 	// A commit is acknowledged when it is on the disk. SessionSet only raises this one.
 	{"synchronous_commit", "on"},
 }
@@ -77,18 +82,23 @@ var ownSettings = map[Use][]setting{
 	Writing: {
 		{"enable_nestloop", "on"},
 		{"enable_indexscan", "on"},
+		{"enable_sort", "on"},
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},
 		{"enable_seqscan", "off"},
 		{"enable_bitmapscan", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
-		{"jit", "off"},
+		// What is off costs 10^10 more before PostgreSQL 18, which other costs must not exceed.
+		{"seq_page_cost", "1"},
+		{"random_page_cost", "4"},
+		{"cpu_tuple_cost", "0.01"},
+		{"cpu_index_tuple_cost", "0.005"},
+		{"cpu_operator_cost", "0.0025"},
 	},
 	// Each list is planned with its own filters, so that a filter that is not given costs nothing and one that is given
 	// finds its index.
 	Reading: {
 		{"plan_cache_mode", "force_custom_plan"},
-		{"jit", "off"},
 	},
 	// Building an index takes long while its transaction is not idle. Tables are heaps, whatever the default is.
 	Migrating: {
@@ -97,7 +107,6 @@ var ownSettings = map[Use][]setting{
 	Proving: {
 		{"default_transaction_read_only", "on"},
 		{"plan_cache_mode", "force_custom_plan"},
-		{"jit", "off"},
 	},
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/gen/db"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 )
@@ -33,6 +34,9 @@ var hostile = map[string]string{
 	"search_path":                         "pg_temp",
 	"enable_nestloop":                     "off",
 	"enable_indexscan":                    "off",
+	"enable_sort":                         "off",
+	"random_page_cost":                    "1e13",
+	"exit_on_error":                       "on",
 	"plan_cache_mode":                     "force_custom_plan",
 	"jit":                                 "on",
 	"jit_above_cost":                      "0",
@@ -81,9 +85,11 @@ func requireSettings(t *testing.T, database string) {
 			"statement_timeout": "0", "default_transaction_isolation": "read committed", "array_nulls": "on",
 			"synchronous_commit": "on", "idle_in_transaction_session_timeout": "5s", "session_replication_role": "origin",
 			"client_min_messages": "notice", "gin_fuzzy_search_limit": "0", "transform_null_equals": "off",
+			"exit_on_error": "off", "jit": "off",
 		}
 		if use == pgdb.Writing {
 			want["enable_nestloop"], want["enable_hashjoin"], want["plan_cache_mode"] = "on", "off", "force_generic_plan"
+			want["enable_sort"], want["random_page_cost"] = "on", "4"
 		}
 		if use == pgdb.Proving {
 			want["default_transaction_read_only"] = "on"
@@ -130,6 +136,20 @@ func TestServerEncoding(t *testing.T) {
 		database := pgtest.NewEmptyDatabase(t, "ENCODING '"+encoding+"' TEMPLATE template0")
 		_, err := pgdb.Open(t.Context(), pgdb.Target{URL: database}, pgdb.Migrating)
 		requireRefused(t, err, encoding, "UTF8", "CREATE DATABASE")
+	}
+}
+
+// TestServerVersion: an older server is refused, and each newer one is taken.
+func TestServerVersion(t *testing.T) {
+	t.Parallel()
+	for number, version := range map[int32]string{90600: "9.6.0", 140_000: "14.0", 149_999: "14.99"} {
+		err := pgdb.VerifyServer(db.SessionFactsRow{ServerVersionNum: number, ServerVersion: version, ServerEncoding: "UTF8"})
+		requireRefused(t, err, "PostgreSQL "+version, "15 or newer", "Upgrade")
+	}
+	for _, number := range []int32{150_000, 180_004, 1_000_000} {
+		if err := pgdb.VerifyServer(db.SessionFactsRow{ServerVersionNum: number, ServerEncoding: "UTF8"}); err != nil {
+			t.Errorf("%d: %v", number, err)
+		}
 	}
 }
 
