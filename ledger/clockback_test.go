@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +137,29 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 	if _, err := l.GetAccountAt(ctx, a, clock.now().Add(-10*time.Second-time.Microsecond)); errorText(err) != "missing" {
 		t.Errorf("as of before it was opened: %v", err)
 	}
+	requireWholeStatement(t, l, a, opened)
+	if entries, _, err := l.ListEntries(ctx, ledger.EntryFilter{AccountID: a}, ledger.Page{}); err != nil || len(entries) != 3 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 1 0 30.00 USD")
+	requireSteps(t, lately(t, l, time.Hour, time.Minute), "20: 1 0 1000.00 USD", "10: 1 0 50.00 USD", "0: 1 0 30.00 USD")
+
+	// What comes now counts as made at the accounts' last moment, until the clock is there.
+	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("20")})
+	if got := must(l.GetAccountAt(ctx, a, clock.now())); got.Balance.String() != "900" {
+		t.Errorf("as of now there are %s", got.Balance)
+	}
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 2 0 50.00 USD")
+	clock.step(2 * time.Hour)
+	if s, _, err := streamed(l, ledger.StatementFilter{AccountID: a, Start: opened}); err != nil || s.Closing.String() != "900" || !s.End.Equal(clock.now()) {
+		t.Errorf("the statement ends at %s with %s, %v", s.End, s.Closing, err)
+	}
+}
+
+// requireWholeStatement fails the test unless the default statement of an account, with three entries
+// and 920 after them, has them all, and is the same when it is asked for again.
+func requireWholeStatement(t *testing.T, l *ledger.Ledger, a uuid.UUID, opened time.Time) {
+	t.Helper()
 	for _, effective := range []bool{false, true} {
 		f := ledger.StatementFilter{AccountID: a, Start: opened, Effective: effective}
 		s, entries, err := streamed(l, f)
@@ -154,22 +178,6 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 		if _, _, err := streamed(l, f); errorText(err) != "invalid start_time" {
 			t.Errorf("a statement of what is to come: %v", err)
 		}
-	}
-	if entries, _, err := l.ListEntries(ctx, ledger.EntryFilter{AccountID: a}, ledger.Page{}); err != nil || len(entries) != 3 {
-		t.Errorf("%d entries, %v", len(entries), err)
-	}
-	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 1 0 30.00 USD")
-	requireSteps(t, lately(t, l, time.Hour, time.Minute), "20: 1 0 1000.00 USD", "10: 1 0 50.00 USD", "0: 1 0 30.00 USD")
-
-	// What comes now counts as made at the accounts' last moment, until the clock is there.
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("20")})
-	if got := must(l.GetAccountAt(ctx, a, clock.now())); got.Balance.String() != "900" {
-		t.Errorf("as of now there are %s", got.Balance)
-	}
-	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 2 0 50.00 USD")
-	clock.step(2 * time.Hour)
-	if s, _, err := streamed(l, ledger.StatementFilter{AccountID: a, Start: opened}); err != nil || s.Closing.String() != "900" || !s.End.Equal(clock.now()) {
-		t.Errorf("the statement ends at %s with %s, %v", s.End, s.Closing, err)
 	}
 }
 
@@ -213,20 +221,8 @@ func TestAccountAheadOfTheClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{
-		"SUCCESS", "FAILED DEBITS_BLOCKED", "FAILED AMOUNT_LIMIT_EXCEEDED", "SUCCESS", "INIT", "INIT", "INIT", "invalid execute_time",
-	} {
-		got := string(outcomes[i].Transfer.Status)
-		if reason := outcomes[i].Transfer.Reason; reason != "" {
-			got += " " + string(reason)
-		}
-		if outcomes[i].Err != nil {
-			got = errorText(outcomes[i].Err)
-		}
-		if got != want {
-			t.Errorf("transfer %d: %s, want %s", i, got, want)
-		}
-	}
+	requireOutcomes(t, outcomes, "SUCCESS", "FAILED DEBITS_BLOCKED", "FAILED AMOUNT_LIMIT_EXCEEDED", "SUCCESS", "INIT", "INIT", "INIT",
+		"invalid execute_time")
 	requireHeld := func(want string) {
 		t.Helper()
 		for _, moment := range []time.Time{clock.now(), must(l.GetAccount(ctx, ahead)).UpdateTime} {
@@ -249,6 +245,21 @@ func TestAccountAheadOfTheClock(t *testing.T) {
 	}
 	if capture, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: hold.ID}); err != nil || capture.Status != ledger.TransferSuccess {
 		t.Errorf("a hold that lasts is not captured: %s %s, %v", capture.Status, capture.Reason, err)
+	}
+}
+
+// requireOutcomes compares statuses and reasons, or errors.
+func requireOutcomes(t *testing.T, outcomes []ledger.Outcome, want ...string) {
+	t.Helper()
+	for i := range outcomes {
+		o := &outcomes[i]
+		got := strings.TrimSpace(string(o.Transfer.Status) + " " + string(o.Transfer.Reason))
+		if o.Err != nil {
+			got = errorText(o.Err)
+		}
+		if got != want[i] {
+			t.Errorf("transfer %d: %s, want %s", i, got, want[i])
+		}
 	}
 }
 

@@ -39,46 +39,21 @@ func TestCronRefuses(t *testing.T) {
 		"*/ * * * *":                    `"*/": the step`,
 		"*/1/2 * * * *":                 `the step`,
 		"? * * * *":                     `minute: "?"`,
-		"* L * * *":                     `hour: "L"`,
-		"* * * L *":                     `month: "L"`,
-		"* * L-0 * *":                   `day of month: "L-0": L- is followed by 1 to 30`,
-		"* * L-31 * *":                  `day of month: "L-31"`,
-		"* * L- * *":                    `day of month: "L-"`,
-		"* * L-3W * *":                  `day of month: "L-3W"`,
-		"* * L/2 * *":                   `day of month: "L/2": L and W stand in`,
-		"* * 1-L * *":                   `day of month: "1-L"`,
-		"* * 15L * *":                   `day of month: "15L"`,
-		"* * W * *":                     `day of month: "W": W follows 1 to 31, or L`,
-		"* * 32W * *":                   `day of month: "32W"`,
-		"* * 0W * *":                    `day of month: "0W"`,
-		"* * 1-5W * *":                  `day of month: "1-5W"`,
-		"* * *W * *":                    `day of month: "*W"`,
-		"* * WL * *":                    `day of month: "WL"`,
-		"* * LW/2 * *":                  `day of month: "LW/2"`,
-		"* * FRI#2 * *":                 `day of month: "FRI#2"`,
-		"* * * * L":                     `day of week: "L": L follows a day, as in FRIL`,
-		"* * * * 8L":                    `day of week: "8L"`,
-		"* * * * 1-5L":                  `day of week: "1-5L"`,
-		"* * * * *L":                    `day of week: "*L"`,
-		"* * * * 5W":                    `day of week: "5W"`,
-		"* * * * FRI#0":                 `day of week: "FRI#0": # stands between a day and 1 to 5`,
-		"* * * * FRI#6":                 `day of week: "FRI#6"`,
-		"* * * * FRI#":                  `day of week: "FRI#"`,
-		"* * * * #1":                    `day of week: "#1"`,
-		"* * * * 1-5#2":                 `day of week: "1-5#2"`,
-		"* * * * FRI#2#3":               `day of week: "FRI#2#3"`,
-		"* * * * FRIL#2":                `day of week: "FRIL#2"`,
-		"* * L, * *":                    `day of month: ""`,
 		"9999999999999999999 * * * *":   "minute",
 		"0-9999999999999999999 * * * *": "minute",
 		"٣ * * * *":                     "minute",
 		strings.Repeat("1,", 10_000) + "x * * * *": `minute: "x"`,
 	} {
-		_, err := parseCron(text)
-		var invalid *InvalidError
-		if !errors.As(err, &invalid) || invalid.Field != "cron" || !strings.Contains(invalid.Reason, says) {
-			t.Errorf("%.40q: %v, want one that says %s", text, err, says)
-		}
+		requireNoCron(t, text, says)
+	}
+}
+
+func requireNoCron(t *testing.T, text, says string) {
+	t.Helper()
+	_, err := parseCron(text)
+	var invalid *InvalidError
+	if !errors.As(err, &invalid) || invalid.Field != "cron" || !strings.Contains(invalid.Reason, says) {
+		t.Errorf("%.40q: %v, want one that says %s", text, err, says)
 	}
 }
 

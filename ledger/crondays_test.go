@@ -55,6 +55,43 @@ func TestCronDaysOfMonths(t *testing.T) {
 	}
 }
 
+func TestCronDaysOfMonthsRefuses(t *testing.T) {
+	for text, says := range map[string]string{
+		"* L * * *":       `hour: "L"`,
+		"* * * L *":       `month: "L"`,
+		"* * L-0 * *":     `day of month: "L-0": L- is followed by 1 to 30`,
+		"* * L-31 * *":    `day of month: "L-31"`,
+		"* * L- * *":      `day of month: "L-"`,
+		"* * L-3W * *":    `day of month: "L-3W"`,
+		"* * L/2 * *":     `day of month: "L/2": L and W stand in`,
+		"* * 1-L * *":     `day of month: "1-L"`,
+		"* * 15L * *":     `day of month: "15L"`,
+		"* * W * *":       `day of month: "W": W follows 1 to 31, or L`,
+		"* * 32W * *":     `day of month: "32W"`,
+		"* * 0W * *":      `day of month: "0W"`,
+		"* * 1-5W * *":    `day of month: "1-5W"`,
+		"* * *W * *":      `day of month: "*W"`,
+		"* * WL * *":      `day of month: "WL"`,
+		"* * LW/2 * *":    `day of month: "LW/2"`,
+		"* * FRI#2 * *":   `day of month: "FRI#2"`,
+		"* * * * L":       `day of week: "L": L follows a day, as in FRIL`,
+		"* * * * 8L":      `day of week: "8L"`,
+		"* * * * 1-5L":    `day of week: "1-5L"`,
+		"* * * * *L":      `day of week: "*L"`,
+		"* * * * 5W":      `day of week: "5W"`,
+		"* * * * FRI#0":   `day of week: "FRI#0": # stands between a day and 1 to 5`,
+		"* * * * FRI#6":   `day of week: "FRI#6"`,
+		"* * * * FRI#":    `day of week: "FRI#"`,
+		"* * * * #1":      `day of week: "#1"`,
+		"* * * * 1-5#2":   `day of week: "1-5#2"`,
+		"* * * * FRI#2#3": `day of week: "FRI#2#3"`,
+		"* * * * FRIL#2":  `day of week: "FRIL#2"`,
+		"* * L, * *":      `day of month: ""`,
+	} {
+		requireNoCron(t, text, says)
+	}
+}
+
 // The last day of a month ends with its last midnight in the zone, where the clocks go too.
 func TestCronLastDayWhereClocksChange(t *testing.T) {
 	for _, c := range []struct{ cron, zone, after, want string }{
