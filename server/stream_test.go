@@ -383,6 +383,7 @@ func TestBrokenExportOverHTTP10(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer res.Body.Close()
 		var half [4]byte
 		if _, err := io.ReadFull(res.Body, half[:]); err != nil {
 			t.Fatal(err)
