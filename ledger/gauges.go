@@ -13,6 +13,7 @@ import (
 const (
 	gaugesTimeout  = time.Second            // for the database to respond to a scrape
 	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
+	gaugesPoll     = 25 * time.Millisecond  // between looks whether these have ended
 	gaugesPatience = 250 * time.Millisecond // for transactions under way, before readers are said to wait for them
 )
 
@@ -194,7 +195,7 @@ func (l *Ledger) horizonLag(ctx context.Context, o *observed) (end, reached int6
 	for s := first; err == nil; s, err = l.feed.horizon.look(ctx) {
 		// Transactions that end soon are the normal case.
 		if s.reached < first.last && time.Since(began) < gaugesPatience {
-			timer := time.NewTimer(horizonPoll)
+			timer := time.NewTimer(gaugesPoll)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
