@@ -478,8 +478,7 @@ func TestDefaultIsolationIsIgnored(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	database := pgtest.NewDatabase(t)
-	name := strings.TrimPrefix(must(url.Parse(database)).Path, "/")
-	execute(t, connect(t, database), "ALTER DATABASE "+name+" SET default_transaction_isolation = 'serializable'")
+	execute(t, connect(t, database), "ALTER DATABASE "+databaseName(database)+" SET default_transaction_isolation = 'serializable'")
 	l := openLedger(t, ledger.Config{DatabaseURL: database})
 	ids := openAccounts(t, l, 2, 1000)
 	inParallel(16, func(worker int) {

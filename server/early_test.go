@@ -63,24 +63,27 @@ func TestEarlyResponses(t *testing.T) {
 	}
 }
 
+// bodyOf returns what a GET returns, or why it failed.
+func bodyOf(client *http.Client, url string) string {
+	response, err := client.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
+}
+
 // TestEarlyGivesWay: from Ready on, every connection is for the server proper, while others are
 // just being served.
 func TestEarlyGivesWay(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)
 	url := "http://" + early.Addr().String() + "/"
-	getWith := func(client *http.Client) string {
-		response, err := client.Get(url)
-		if err != nil {
-			return err.Error()
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			return err.Error()
-		}
-		return string(body)
-	}
+	getWith := func(client *http.Client) string { return bodyOf(client, url) }
 	get := func() string {
 		client := newClient(func(p *http.Protocols) { p.SetHTTP1(true) }) // with a connection of its own
 		defer client.CloseIdleConnections()

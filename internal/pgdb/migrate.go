@@ -15,11 +15,11 @@ import (
 	"internaltransfers/migrations"
 )
 
-// RolesSchema is the schema of docs/roles.sql.
-const RolesSchema = "ledger"
+// defaultSchema is the schema of docs/roles.sql.
+const defaultSchema = "ledger"
 
 // rolesSchema finds its name there.
-var rolesSchema = regexp.MustCompile(`\b` + RolesSchema + `\b`)
+var rolesSchema = regexp.MustCompile(`\b` + defaultSchema + `\b`)
 
 // Migrate opens a database and brings the ledger to the newest version. It returns its place.
 func Migrate(ctx context.Context, target Target, logger *slog.Logger) (Target, error) {
@@ -137,7 +137,7 @@ func AsOwner(
 		return "", err
 	}
 	if superuser.Schema == "" && !d.ledger {
-		d.schema = RolesSchema
+		d.schema = defaultSchema
 	}
 	if err := d.ApplyRoles(ctx); err != nil {
 		return "", err
