@@ -254,6 +254,7 @@ var special = map[string]map[string]string{
 // default, the lowest or the highest.
 func hostile(t *testing.T, conn *pgx.Conn, kind string) map[string]string {
 	t.Helper()
+	//nolint:rowserrcheck // ForEachRow returns it
 	rows, err := conn.Query(context.Background(), `SELECT name, vartype, coalesce(boot_val, ''), coalesce(min_val, ''), coalesce(max_val, ''),
 		coalesce(enumvals, '{}') FROM pg_settings WHERE context = 'user'`)
 	if err != nil {

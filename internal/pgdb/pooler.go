@@ -403,6 +403,7 @@ func (u unprepared) Exec(ctx context.Context, sql string, args ...any) (pgconn.C
 }
 
 func (u unprepared) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	//nolint:rowserrcheck // the caller reads them, and their error
 	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 }
 

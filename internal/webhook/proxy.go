@@ -126,7 +126,7 @@ func (t *tunneler) ask(conn net.Conn, target string) error {
 		return errNoProxy
 	}
 	// Nothing behind the answer is lost with the reader: who is at the other end waits to be spoken to.
-	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, headerBytesMax)), request)
+	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, headerBytesMax)), request) //nolint:bodyclose // CONNECT has none
 	switch {
 	case err != nil:
 		return proxyError("the proxy does not answer as one")
