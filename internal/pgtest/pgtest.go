@@ -44,6 +44,14 @@ var shared struct {
 	err      error
 }
 
+// fresh is a migrated cluster of which servers of their own are copies: initdb and the migrations take
+// ten times as long as a copy.
+var fresh struct {
+	make sync.Once
+	dir  string
+	err  error
+}
+
 // databases counts the clones, for their names.
 var databases atomic.Int64
 
@@ -85,11 +93,33 @@ func NewDatabase(t testing.TB) string {
 // is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
 	t.Helper()
-	server := startServer(t, testDir(t))
-	if _, err := migrations.Up(t.Context(), server.URL(), slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatalf("pgtest: migrate: %v", err)
+	fresh.make.Do(makeFresh)
+	if fresh.err != nil {
+		t.Fatalf("pgtest: %v", fresh.err)
 	}
-	return server
+	dir := testDir(t)
+	if err := copyTree(fresh.dir, dir); err != nil {
+		t.Fatalf("pgtest: copy a cluster: %v", err)
+	}
+	return startServer(t, dir)
+}
+
+// makeFresh makes the cluster that is copied.
+func makeFresh() {
+	fresh.err = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), startMax)
+		defer cancel()
+		var err error
+		if fresh.dir, err = newDir(); err != nil {
+			return err
+		}
+		server, err := localpg.Start(ctx, config(fresh.dir))
+		if err != nil {
+			return err
+		}
+		_, err = migrations.Up(ctx, server.URL(), slog.New(slog.DiscardHandler))
+		return errors.Join(err, stop(server))
+	}()
 }
 
 // testDir makes the directory of a server that is deleted when the test ends.
@@ -183,14 +213,16 @@ func execute(ctx context.Context, statement string) (err error) {
 	return err
 }
 
-// stopShared stops the server of this process, if it was started, and deletes its data.
+// stopShared stops the server of this process, if it was started, and deletes what the tests share.
 func stopShared() error {
 	var err error
 	if shared.server != nil {
 		err = stop(shared.server)
 	}
-	if shared.dir != "" {
-		err = errors.Join(err, os.RemoveAll(shared.dir))
+	for _, dir := range []string{shared.dir, fresh.dir} {
+		if dir != "" {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	return err
 }
