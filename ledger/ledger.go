@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,11 +61,11 @@ type Ledger struct {
 	config     Config
 	log        *slog.Logger
 	queries    *db.Queries
-	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
-	readers    *readers      // for everything else
-	gate       *gate         // that what readers read passes
-	closing    chan struct{} // closed, by close once, when COMMITs are waited for no longer
-	close      func()
+	writers    *pgxpool.Pool   // for batches; a connection of it plans as the locking protocol needs
+	readers    *readers        // for everything else
+	gate       *gate           // that what readers read passes
+	ending     context.Context // is over, by end, when no standby is waited for any longer
+	end        context.CancelFunc
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -88,9 +87,8 @@ type Ledger struct {
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
-	l.closing = make(chan struct{})
-	l.close = sync.OnceFunc(func() { close(l.closing) })
-	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
+	l.ending, l.end = context.WithCancel(context.Background())
+	l.gate = &gate{barrier: l.confirm, ending: l.ending, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.writers, err = l.openPool(ctx, int32(config.BatchesInFlight), l.queries.WriterSettings)
 	if err != nil {
@@ -158,7 +156,10 @@ func (l *Ledger) openPool(ctx context.Context, size int32, settings func(context
 	config.BeforeConnect = l.attach
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn.TypeMap())
-		return errors.Join(settings(ctx, conn), sessionOf(conn).begin(ctx, conn))
+		if err := settings(ctx, conn); err != nil {
+			return err
+		}
+		return sessionOf(conn).begin(ctx, conn)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -184,7 +185,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
-		l.close()
+		l.end()
 		l.writers.Close()
 		l.readers.pool.Close()
 		close(closed)

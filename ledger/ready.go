@@ -21,14 +21,17 @@ const (
 // ErrUnavailable and says why in plain words. What was found a second ago is good enough, and callers at a time share it.
 func (l *Ledger) ReadyToWrite(ctx context.Context) error { return l.writable.look(ctx) }
 
-// ReadyToRead is that for reading.
+// ReadyToRead returns nil when something would be read now, and else an error likewise.
 func (l *Ledger) ReadyToRead(ctx context.Context) error { return l.readable.look(ctx) }
 
 // tryToWrite does what a batch does, but for changing anything.
 func (l *Ledger) tryToWrite(ctx context.Context) error {
 	conn, err := l.writers.Acquire(ctx)
+	if stat := l.writers.Stat(); err != nil && stat.AcquiredConns() == stat.MaxConns() {
+		return unready(err, "all connections for writing wait, for a synchronous standby or for who has locked a table")
+	}
 	if err != nil {
-		return unready(err, "the database cannot be reached, or all connections for writing are busy")
+		return unready(err, "the database cannot be reached, or is a standby")
 	}
 	defer conn.Release()
 	if err := l.queries.WriteProbe(ctx, conn); err != nil {
