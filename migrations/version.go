@@ -27,7 +27,8 @@ func Newest() (newest int64) {
 	return newest
 }
 
-// UpTo brings the database to the schema of a version, as Up does to the newest. It never goes back.
+// UpTo brings the database to the schema of a version, as Up does to the newest. It never goes
+// back.
 func UpTo(ctx context.Context, databaseURL string, logger *slog.Logger, version int64) (applied []string, err error) {
 	if version == Newest() {
 		return Up(ctx, databaseURL, logger)
