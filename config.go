@@ -33,7 +33,7 @@ type cli struct {
 // databaseConfig says which database to use.
 type databaseConfig struct {
 	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" secret:"" help:"PostgreSQL 15 or newer, as postgres://user:password@host:port/database. Empty: a private server is started on DATA_DIR. A file with it can be named by DATABASE_URL_FILE."`
-	DBSchema    string `env:"DB_SCHEMA" placeholder:"NAME" help:"The schema of the ledger in the database. Empty: where a ledger is already, else the current schema of the role."`
+	DBSchema    string `env:"DB_SCHEMA" placeholder:"NAME" help:"The schema of the ledger in the database. Empty: where a ledger is already, else the current schema of the role, in the private PostgreSQL ledger."`
 	DataDir     string `env:"DATA_DIR" placeholder:"DIR" help:"Where the private PostgreSQL keeps its data between runs. Default: internal-transfers in the user's data directory, for root in /var/lib."`
 	PgBin       string `env:"PG_BIN" placeholder:"DIR" help:"The directory of the private PostgreSQL's programs. Default: looked for on this machine, then fetched with npm."`
 }

@@ -27,9 +27,7 @@ func TestPortIsTaken(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	database := pgtest.NewDatabase(t)
-	execute(t, database, "DROP SCHEMA public CASCADE")
-	execute(t, database, "CREATE SCHEMA public")
+	database := pgtest.NewEmptyDatabase(t, "")
 	data := privateData(t)
 	for _, c := range []struct{ port, other, want string }{
 		{"LISTEN_ADDR", "ADMIN_ADDR", "internaltransfers: error: --listen-addr (LISTEN_ADDR): address " + address + " is in use\n"},
@@ -52,7 +50,7 @@ func TestPortIsTaken(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	var tables int
-	err = conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").Scan(&tables)
+	err = conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'ledger')").Scan(&tables)
 	if err != nil || tables != 0 {
 		t.Errorf("the database has %d tables: %v", tables, err)
 	}
