@@ -15,10 +15,11 @@ import (
 	"internaltransfers/server"
 )
 
-// cli is the command line. Every option is also an environment variable, and the command line wins. A flag has the name of
-// its variable, --db-read-conns that of DB_READ_CONNS, but for the options of check and bench alone, whose variables
-// begin with the command: bench --callers is BENCH_CALLERS. A variable marked "secret" can be read from the file that
-// NAME_FILE names, so that the value appears in no environment.
+// cli is the command line. Every option is also an environment variable, and the command line wins.
+// A flag has the name of its variable, --db-read-conns that of DB_READ_CONNS, but for the options
+// of check and bench alone, whose variables begin with the command: bench --callers is
+// BENCH_CALLERS. A variable marked "secret" can be read from the file that NAME_FILE names, so that
+// the value appears in no environment.
 type cli struct {
 	Version kong.VersionFlag `help:"Print what this program was built from, and stop."`
 
@@ -134,7 +135,8 @@ func (c *serveConfig) Validate() error {
 	return nil
 }
 
-// hostPort is an error when an address to listen on is malformed. net.Listen takes an empty one for any port of all networks.
+// hostPort is an error when an address to listen on is malformed. net.Listen takes an empty one for
+// any port of all networks.
 func hostPort(variable, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return &optionError{fmt.Sprintf("%s must be HOST:PORT, such as 127.0.0.1:9091, not %q", optionNames(variable), address)}

@@ -43,6 +43,7 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 type process struct {
 	cmd     *exec.Cmd
 	address string // host:port
+	admin   string // host:port of its metrics, if it has ADMIN_ADDR
 	exited  chan struct{}
 	err     error         // of the exit; after exited is closed
 	logs    *bytes.Buffer // standard error; after exited is closed
@@ -65,8 +66,17 @@ func serve(t *testing.T, env ...string) *process {
 	go func() {
 		lines := bufio.NewScanner(io.TeeReader(stderr, p.logs))
 		for lines.Scan() {
-			var line struct{ Msg, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			var line struct {
+				Msg, Address string
+				Admin        string `json:"admin_address"`
+			}
+			if json.Unmarshal(lines.Bytes(), &line) != nil {
+				continue
+			}
+			if line.Admin != "" {
+				p.admin = line.Admin // it comes first
+			}
+			if line.Msg == "listening" {
 				listening <- line.Address
 			}
 		}

@@ -18,8 +18,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// exitUsage is the exit status when the command line, or a variable in its place, is wrong. Everything else that fails
-// is 1.
+// exitUsage is the exit status when the command line, or a variable in its place, is wrong.
+// Everything else that fails is 1.
 const exitUsage = 2
 
 // valueMax is how much of a wrong value an error shows, in bytes.
@@ -30,7 +30,8 @@ type optionError struct{ text string }
 
 func (e *optionError) Error() string { return e.text }
 
-// optionNames are the names of the option that a variable stands for: --db-read-conns (DB_READ_CONNS).
+// optionNames are the names of the option that a variable stands for: --db-read-conns
+// (DB_READ_CONNS).
 func optionNames(variable string) string { return "--" + flagOf(variable) + " (" + variable + ")" }
 
 // flagOf is the flag that has a variable's name.
@@ -71,7 +72,8 @@ var (
 	keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)(?:'[^']*'?|\S*)`)
 )
 
-// hidePasswords is a text that somebody gave, perhaps in the wrong place, as an error may show it: errors are logged.
+// hidePasswords is a text that somebody gave, perhaps in the wrong place, as an error may show it:
+// errors are logged.
 func hidePasswords(text string) string {
 	return keywordPassword.ReplaceAllString(urlPassword.ReplaceAllString(text, "://…@"), "$1…")
 }
@@ -215,8 +217,8 @@ func namesOf(v *kong.Value) string {
 	return names
 }
 
-// readVariable answers the value of an option's variable NAME, or for a secret that of the file that NAME_FILE names. It is
-// asked for options that the command line does not have.
+// readVariable returns the value of an option's variable NAME, or for a secret that of the file
+// that NAME_FILE names. It is asked for options that the command line does not have.
 func readVariable(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		value, set := os.LookupEnv(name)

@@ -49,8 +49,8 @@ func usage(t *testing.T, env []string, args ...string) (text string) {
 	return text
 }
 
-// TestUsageErrors: a wrong option ends the program with status 2 and one line on standard error, without the help that
-// people would have to scroll over; what fails later with status 1.
+// TestUsageErrors: a wrong option ends the program with status 2 and one line on standard error,
+// without the help that people would have to scroll over; what fails later with status 1.
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -74,7 +74,8 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// TestOptionErrorsAreOneLine: whatever is wrong with an option, one line says so by the names of its flag and its variable.
+// TestOptionErrorsAreOneLine: whatever is wrong with an option, one line says so by the names of
+// its flag and its variable.
 func TestOptionErrorsAreOneLine(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte(" \n"), 0o600); err != nil {
@@ -137,8 +138,8 @@ func requireOneLine(t *testing.T, what, got, want string) {
 	}
 }
 
-// TestDatabaseURLErrors: the expected form is told before anything is started, and what was given is not, since any of
-// it may be the password.
+// TestDatabaseURLErrors: the expected form is told before anything is started, and what was given
+// is not, since any of it may be the password.
 func TestDatabaseURLErrors(t *testing.T) {
 	const form = "postgres://user:password@host:port/database"
 	for _, c := range []struct{ url, want string }{
@@ -164,8 +165,8 @@ func TestDatabaseURLErrors(t *testing.T) {
 	requireOneLine(t, "bench", got, "--database-url (BENCH_DATABASE_URL) must be a valid "+form)
 }
 
-// TestFlagsHaveTheNamesOfVariables: who knows one knows the other, every option has both, and help says what it is and its
-// default.
+// TestFlagsHaveTheNamesOfVariables: who knows one knows the other, every option has both, and help
+// says what it is and its default.
 func TestFlagsHaveTheNamesOfVariables(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&cli{}, mappers()...)
@@ -197,7 +198,8 @@ func TestFlagsHaveTheNamesOfVariables(t *testing.T) {
 	}
 }
 
-// TestOptionsAreRead: each kind of value comes from the command line, from its variable, or is the default, in this order.
+// TestOptionsAreRead: each kind of value comes from the command line, from its variable, or is the
+// default, in this order.
 func TestOptionsAreRead(t *testing.T) {
 	clearVariables(t)
 	t.Setenv("QUEUE_MAX", "7")

@@ -31,7 +31,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := this.register(registry); err != nil {
 		return err
 	}
-	// The ports come first: one that is taken must be found before a database is started or changed.
+	// The ports come first: one that is taken must be found before a database is started or
+	// changed.
 	port, err := listen("LISTEN_ADDR", c.ListenAddr)
 	if err != nil {
 		return err
@@ -101,7 +102,8 @@ func listen(variable, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("%s: cannot listen on %s: %w", optionNames(variable), address, err)
 }
 
-// serveAdmin answers operators on ADMIN_ADDR, if there is one, until close is called.
+// serveAdmin serves metrics and profiles on ADMIN_ADDR, if there is one, until closeAdmin is
+// called.
 func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, registry *prometheus.Registry) (
 	closeAdmin func(), err error,
 ) {
@@ -115,7 +117,7 @@ func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, regi
 	admin := server.NewAdmin(registry)
 	go func() { _ = admin.Serve(listener) }()
 	logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", listener.Addr().String()))
-	return func() { _ = admin.Close() }, nil // nobody is owed an answer there
+	return func() { _ = admin.Close() }, nil // nobody is owed a response there
 }
 
 // fillDemo makes the database a demo, or refuses one that has other data, before there are workers that would change it.

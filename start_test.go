@@ -93,8 +93,8 @@ func newGate(t *testing.T, database string) (gated string, open func()) {
 	return u.String(), func() { close(opened) }
 }
 
-// TestAliveWhileItStarts: while a database takes its time, the process says that it is alive and not ready, so that
-// nobody restarts it in the midst of a migration. Its log says what it is.
+// TestAliveWhileItStarts: while a database takes its time, the process says that it is alive and
+// not ready, so that nobody restarts it in the midst of a migration. Its log says what it is.
 func TestAliveWhileItStarts(t *testing.T) {
 	t.Parallel()
 	database, open := newGate(t, pgtest.NewDatabase(t))

@@ -10,8 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What a release says of itself, set by the linker: -ldflags '-X main.version=v1.2.3 -X main.revision=8c928e5'. Where they
-// are not set, the Go toolchain has noted it, if it built in a checkout with git.
+// What a release says of itself, set by the linker: -ldflags '-X main.version=v1.2.3 -X
+// main.revision=8c928e5'. Where they are not set, the Go toolchain has noted it, if it built in a
+// checkout with git.
 var version, revision string
 
 const unknown = "unknown"
@@ -33,7 +34,8 @@ func thisBuild() build {
 	return newBuild(info, version, revision)
 }
 
-// newBuild prefers what the linker was told. The commit that Go noted is then of use only if it is the same one.
+// newBuild prefers what the linker was told. The commit that Go noted is then of use only if it is
+// the same one.
 func newBuild(info *debug.BuildInfo, version, revision string) build {
 	settings := make(map[string]string, len(info.Settings))
 	for _, s := range info.Settings {

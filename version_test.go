@@ -22,7 +22,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestBuild: a release, a build in a checkout, one of a module, and one without git each say what they know, and no more.
+// TestBuild: a release, a build in a checkout, one of a module, and one without git each say what
+// they know, and no more.
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	checkout := &debug.BuildInfo{Main: debug.Module{Version: "v0.0.0-20261122232823-8c928e5c220f+dirty"}, Settings: []debug.BuildSetting{

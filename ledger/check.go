@@ -58,6 +58,7 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	default:
 		return Report{}, readError(ctx, "check the ledger", err)
 	}
+	l.metrics.proofSeconds.Set(time.Since(p.start).Seconds())
 	l.recordProof(ctx, &p.report)
 	return p.report, nil
 }

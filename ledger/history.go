@@ -13,7 +13,7 @@ import (
 )
 
 // aboutNow is how far a moment may be from the clock's time for it to mean now, where that matters.
-const aboutNow = time.Second
+const aboutNow = 10 * time.Second
 
 // lastMoment is the end of an account's time: now, or when it last changed, if the clock was set back
 // since. What is there has happened, whatever the clock says.

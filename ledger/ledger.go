@@ -139,7 +139,8 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {
-		err := errors.Join(l.metrics.register(config.Metrics, l.batcher), l.profiles.metrics.register(config.Metrics))
+		err := errors.Join(l.metrics.register(config.Metrics, l.batcher), l.profiles.metrics.register(config.Metrics),
+			config.Metrics.Register(&gauges{ledger: l, pace: newPace()}))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), l.Close(ctx))
 		}

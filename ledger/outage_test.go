@@ -168,8 +168,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// requireAway fails the test unless the batch is answered with ErrUnavailable, soon and without looking for a culprit. It
-// answers the error.
+// requireAway fails the test unless the batch is answered with ErrUnavailable, soon and without
+// looking for a culprit. It returns the error.
 func requireAway(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams, counting *countingHandler) error {
 	t.Helper()
 	began := time.Now()

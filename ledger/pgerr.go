@@ -126,7 +126,7 @@ func unavailable(err error) error {
 			}
 		}
 	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
-		e.Reason = "it does not answer in time"
+		e.Reason = "it does not respond in time"
 	case errors.As(err, &connect), errors.As(err, &network):
 		e.Reason = "it cannot be reached"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -246,8 +246,8 @@ SELECT count(*)
 FROM webhook_delivery
 WHERE endpoint_id = @endpoint_id AND status = 'PENDING';
 
--- WebhookBacklogs answers of the endpoints of each status how many there are, how many of their deliveries are pending, how
--- far the one is that is furthest behind, and the first position whose event may not have reached one of them.
+-- WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how far
+-- the one is that is furthest behind, and the first position whose event may not have reached one.
 -- name: WebhookBacklogs :many
 SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
        min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position

@@ -62,8 +62,11 @@ func (s *Server) withBasePath(next http.Handler) http.Handler {
 // fromPath is the way from a path to the root, as a relative address. For a client it is the way to the
 // path under which the proxy shows the server.
 func fromPath(path string) string {
-	if up := strings.Repeat("../", strings.Count(path, "/")-1); up != "" {
+	if up := strings.Repeat("../", depthOf(path)); up != "" {
 		return up
 	}
 	return "./" // without it, a colon in what follows would make that an address with a scheme
 }
+
+// depthOf is how many slashes a path has beside the first. The path of some requests is empty.
+func depthOf(path string) int { return max(0, strings.Count(path, "/")-1) }

@@ -18,11 +18,13 @@ const (
 
 // A call is what is known of an HTTP request beyond what it asks for. Only its own goroutine touches it.
 type call struct {
-	id     string
-	rest   bool   // it came by a REST route, though the handler sees Connect
-	logged bool   // the interceptors wrote its log line
-	cause  error  // the error behind a fixed text
-	path   string // of the request, below Config.BasePath
+	id      string
+	peer    string // host:port of who sent it, which may be a proxy
+	rest    bool   // it came by a REST route, though the handler sees Connect
+	logged  bool   // the interceptors wrote its log line
+	cause   error  // the error behind a fixed text
+	refused error  // why it never came to a handler, if that is known
+	path    string // of the request, below Config.BasePath
 
 	control *http.ResponseController // of the answer
 }
@@ -42,7 +44,9 @@ func callOf(ctx context.Context) *call {
 func (s *Server) withCall(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		c := &call{id: requestID(r.Header.Get(requestIDHeader)), path: r.URL.EscapedPath()}
+		c := &call{
+			id: requestID(r.Header.Get(requestIDHeader)), peer: r.RemoteAddr, path: r.URL.EscapedPath(),
+		}
 		w.Header().Set(requestIDHeader, c.id)
 		c.control = http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
@@ -59,11 +63,18 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		switch {
 		case recorder.status >= http.StatusInternalServerError:
 			level = slog.LevelError
-		case recorder.status >= http.StatusBadRequest:
+		case recorder.status >= http.StatusBadRequest && r.Context().Err() == nil: // else the client is gone
 			level = slog.LevelInfo
 		}
-		s.logger.Log(r.Context(), level, "request", "method", r.Method, "path", clip(r.URL.Path, 200),
-			"status", recorder.status, "duration", time.Since(start), "request_id", c.id)
+		attrs := []slog.Attr{
+			slog.String("method", clip(r.Method, 20)),
+			slog.String("path", clip(r.URL.Path, 200)),
+			slog.Int("status", recorder.status),
+			slog.Duration("duration", time.Since(start)),
+			slog.String("peer", c.peer),
+			slog.String("request_id", c.id),
+		}
+		s.logger.LogAttrs(r.Context(), level, "request", append(attrs, errorAttrs(c.refused)...)...)
 	})
 }
 

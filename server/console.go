@@ -56,7 +56,7 @@ func newPage(name string, content []byte) *page {
 
 // at is the page as it is at a path; nil: nothing is so deep.
 func (p *page) at(path string) *consoleFile {
-	if depth := strings.Count(path, "/") - 1; depth <= pageDepthMax {
+	if depth := depthOf(path); depth <= pageDepthMax {
 		return p[depth]
 	}
 	return nil

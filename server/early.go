@@ -16,19 +16,20 @@ import (
 // earlyTimeout bounds each request that comes while we start.
 const earlyTimeout = 5 * time.Second
 
-// An EarlyListener is a listener that answers by itself while there is no Server yet, since a database may be migrated for
-// minutes: GET /healthcheck says that the process is alive, GET /readycheck that it is not ready, and all calls are
-// unavailable. From Ready on, all connections are for who accepts them.
+// An EarlyListener is a listener that responds by itself while there is no Server yet, since a
+// database may be migrated for minutes: GET /healthcheck says that the process is alive, GET
+// /readycheck that it is not ready, and all calls are unavailable. From Ready on, all connections
+// are for who accepts them.
 type EarlyListener struct {
 	net.Listener
 
-	answers *http.Server
-	early   chan net.Conn // to answers
-	begun   chan struct{} // closed: Ready was called
-	begin   sync.Once
-	last    chan accepted // has what came meanwhile, then it is closed
-	closed  chan struct{}
-	close   sync.Once
+	responder *http.Server
+	early     chan net.Conn // to responder
+	begun     chan struct{} // closed: Ready was called
+	begin     sync.Once
+	last      chan accepted // has what came meanwhile, then it is closed
+	closed    chan struct{}
+	close     sync.Once
 }
 
 // accepted is what Accept returned.
@@ -37,7 +38,7 @@ type accepted struct {
 	err  error
 }
 
-// NewEarlyListener begins to answer, at most so many connections at a time.
+// NewEarlyListener begins to respond, on so many connections at a time at most.
 func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Logger) *EarlyListener {
 	l := &EarlyListener{
 		Listener: listener, early: make(chan net.Conn), begun: make(chan struct{}), last: make(chan accepted, 1),
@@ -46,13 +47,13 @@ func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Lo
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	l.answers = &http.Server{
-		Handler: http.HandlerFunc(answerEarly), Protocols: protocols, ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
+	l.responder = &http.Server{
+		Handler: http.HandlerFunc(respondEarly), Protocols: protocols, ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
 		MaxHeaderBytes: headerBytesMax, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	go l.accept()
 	// It ends with an error, that there are no more of these connections.
-	go func() { _ = l.answers.Serve(netutil.LimitListener(earlyConns{l}, connectionsMax)) }()
+	go func() { _ = l.responder.Serve(netutil.LimitListener(earlyConns{l}, connectionsMax)) }()
 	return l
 }
 
@@ -76,18 +77,19 @@ func (l *EarlyListener) accept() {
 			l.last <- accepted{conn, nil}
 			return
 		case <-l.closed:
-			_ = conn.Close() // nobody will answer it
+			_ = conn.Close() // nobody will serve it
 			return
 		}
 	}
 }
 
-// Ready leaves the connections that come from now on to who accepts them. Those that came before are still answered.
+// Ready leaves the connections that come from now on to who accepts them. Those that came before
+// still get their responses.
 func (l *EarlyListener) Ready() {
 	l.begin.Do(func() {
 		close(l.begun)
 		// A Shutdown would cut off requests that were just read.
-		time.AfterFunc(2*earlyTimeout, func() { _ = l.answers.Close() })
+		time.AfterFunc(2*earlyTimeout, func() { _ = l.responder.Close() })
 	})
 }
 
@@ -104,12 +106,12 @@ func (l *EarlyListener) Close() error {
 	err := l.Listener.Close()
 	l.close.Do(func() {
 		close(l.closed)
-		_ = l.answers.Close()
+		_ = l.responder.Close()
 	})
 	return err
 }
 
-// earlyConns is the listener of what answers early.
+// earlyConns is the listener of the responder.
 type earlyConns struct{ *EarlyListener }
 
 // Accept implements net.Listener.
@@ -132,7 +134,7 @@ var (
 	earlyErrors = connect.NewErrorWriter()
 )
 
-func answerEarly(w http.ResponseWriter, r *http.Request) {
+func respondEarly(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close") // the next call may be for the server proper; this ends HTTP/2 connections too
 	switch {
 	case r.URL.Path == "/healthcheck":
@@ -140,7 +142,7 @@ func answerEarly(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/readycheck":
 		writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
 	case !strings.HasPrefix(r.URL.Path, "/api/") && earlyErrors.IsSupported(r):
-		_ = earlyErrors.Write(w, r, errStarting) // a client that is gone needs no answer
+		_ = earlyErrors.Write(w, r, errStarting) // a client that is gone needs no response
 	default:
 		(&restError{status: http.StatusServiceUnavailable, err: errStarting}).write(w)
 	}

@@ -28,9 +28,9 @@ func newEarlyListener(t *testing.T) *server.EarlyListener {
 	return early
 }
 
-// TestEarlyAnswers: while the database is being prepared, probes learn that the process is alive and not ready, and calls
-// of every protocol that they may be repeated.
-func TestEarlyAnswers(t *testing.T) {
+// TestEarlyResponses: while the database is being prepared, probes learn that the process is alive
+// and not ready, and calls of every protocol that they may be repeated.
+func TestEarlyResponses(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)
 	f := &fixture{
@@ -62,7 +62,8 @@ func TestEarlyAnswers(t *testing.T) {
 	}
 }
 
-// TestEarlyGivesWay: from Ready on, every connection is for the server proper, while others were just being answered.
+// TestEarlyGivesWay: from Ready on, every connection is for the server proper, while others are
+// just being served.
 func TestEarlyGivesWay(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)
@@ -90,7 +91,7 @@ func TestEarlyGivesWay(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
-	answered := make(chan struct{}, 1000)
+	responses := make(chan struct{}, 1000)
 	for range 8 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
@@ -98,14 +99,14 @@ func TestEarlyGivesWay(t *testing.T) {
 					t.Errorf("a call meanwhile: %s", got)
 				}
 				select {
-				case answered <- struct{}{}:
+				case responses <- struct{}{}:
 				default:
 				}
 			}
 		})
 	}
 	for range 50 {
-		<-answered
+		<-responses
 	}
 	early.Ready()
 	protocols := new(http.Protocols)

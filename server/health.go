@@ -23,8 +23,8 @@ const (
 	readyKept    = time.Second     // how long what it said is said to others
 	readyWatch   = time.Second     // between looks for those who watch
 
-	// The names by which the gRPC health service tells readiness. All other names are those of services and mean that
-	// writes are taken.
+	// The names by which the gRPC health service tells readiness. All other names are those of
+	// services and mean that writes are taken.
 	readyWrite = "ready.write"
 	readyRead  = "ready.read"
 )
@@ -32,37 +32,37 @@ const (
 // errDraining: the server stops.
 var errDraining = errors.New("the server is shutting down")
 
-// A readiness is whether the ledger can do something. The database is asked at most once at a time, and once in readyKept,
-// however many want to know.
+// A readiness is whether the ledger can do something. The database is asked at most once at a time,
+// and once in readyKept, however many want to know.
 type readiness struct {
 	name string // of what it can do, for the log
 	ask  func(context.Context) error
 	log  *slog.Logger
 
 	mu   sync.Mutex
-	last *readyAnswer // guarded by mu; nil: it was never asked for
+	last *readyResult // guarded by mu; nil: it was never asked for
 }
 
-// A readyAnswer is what the database says at a time.
-type readyAnswer struct {
+// A readyResult is what the database says at a time.
+type readyResult struct {
 	done  chan struct{} // closed when what follows is set
 	err   error         // why not; nil: ready
 	until time.Time     // when it is too old
 }
 
-// now answers why the ledger cannot do it now; nil: it can.
+// now returns why the ledger cannot do it now; nil: it can.
 func (r *readiness) now(ctx context.Context) error {
-	a := r.answer(ctx)
+	result := r.result(ctx)
 	select {
-	case <-a.done:
-		return a.err
+	case <-result.done:
+		return result.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// answer is the last one, or one that is on its way.
-func (r *readiness) answer(ctx context.Context) *readyAnswer {
+// result is the last one, or one that is on its way.
+func (r *readiness) result(ctx context.Context) *readyResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.last
@@ -76,13 +76,13 @@ func (r *readiness) answer(ctx context.Context) *readyAnswer {
 			return before
 		}
 	}
-	r.last = &readyAnswer{done: make(chan struct{})}
+	r.last = &readyResult{done: make(chan struct{})}
 	go r.find(context.WithoutCancel(ctx), r.last, before)
 	return r.last
 }
 
-// find sets an answer, and logs when it is another one than before.
-func (r *readiness) find(ctx context.Context, a, before *readyAnswer) {
+// find sets a result, and logs when it is another one than before.
+func (r *readiness) find(ctx context.Context, a, before *readyResult) {
 	defer close(a.done)
 	defer func() {
 		if p := recover(); p != nil { // a bug, and nobody above this goroutine could catch it
@@ -110,13 +110,13 @@ func (s *Server) notReady(ctx context.Context, r *readiness) error {
 	return r.now(ctx)
 }
 
-// alive answers GET /healthcheck: the process runs.
+// alive serves GET /healthcheck: the process runs.
 func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
 	writeHealth(w, http.StatusOK, "ok", "")
 }
 
-// ready answers GET /readycheck: 200 when a transfer would be taken now, else 503 with the reason; with ?for=read, when what
-// is there can be read.
+// ready serves GET /readycheck: 200 when a transfer would be taken now, else 503 with the reason;
+// with ?for=read, when what is there can be read.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	asked := s.readyToWrite
 	switch what := r.URL.Query().Get("for"); what {
@@ -127,9 +127,13 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		writeHealth(w, http.StatusBadRequest, "unknown", "for must be write, which it is when it is not given, or read")
 		return
 	}
-	switch err := s.notReady(r.Context(), asked); {
-	case err == nil:
+	err := s.notReady(r.Context(), asked)
+	if err == nil {
 		writeHealth(w, http.StatusOK, "ok", "")
+		return
+	}
+	callOf(r.Context()).logged = true // when it changed, not at each probe
+	switch {
 	case errors.Is(err, errDraining):
 		writeHealth(w, http.StatusServiceUnavailable, "draining", err.Error())
 	default:
@@ -137,7 +141,8 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unavailableText says in plain words what is wrong with the database, as far as it is known: nothing of the driver's.
+// unavailableText says in plain words what is wrong with the database, as far as it is known:
+// nothing of the driver's.
 func unavailableText(err error) string {
 	if known, ok := errors.AsType[*ledger.UnavailableError](err); ok && known.Reason != "" {
 		return ledger.ErrUnavailable.Error() + ": " + known.Reason
@@ -149,7 +154,7 @@ func writeHealth(w http.ResponseWriter, code int, status, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	// A prober that is gone needs no answer.
+	// A prober that is gone needs no response.
 	_ = json.NewEncoder(w).Encode(struct {
 		Status string `json:"status"`
 		Reason string `json:"reason,omitempty"`
@@ -195,7 +200,8 @@ func (h *healthChecker) readiness(service string) (*readiness, error) {
 	}
 }
 
-// Watch implements grpchealth.Watcher: it has the status looked at now and then, and when draining begins.
+// Watch implements grpchealth.Watcher: it has the status looked at now and then, and when draining
+// begins.
 func (h *healthChecker) Watch(_ context.Context, req *grpchealth.CheckRequest, onChange func()) (stop func(), err error) {
 	if _, err := h.readiness(req.Service); err != nil {
 		return nil, err

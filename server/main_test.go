@@ -62,7 +62,8 @@ func openLedger(t *testing.T, config ledger.Config) *ledger.Ledger {
 func requireSound(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
 	report, err := l.Check(context.Background(), ledger.CheckOptions{})
-	// After connections were cut off each of them fails once, and each failure takes one out of the pool.
+	// After connections were cut off each of them fails once, and each failure takes one out of the
+	// pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
 		report, err = l.Check(context.Background(), ledger.CheckOptions{})
 	}

@@ -90,6 +90,12 @@ func TestRequestsAsProxiesWriteThem(t *testing.T) {
 			t.Errorf("%s: %d %s, %v", name, res.StatusCode, text, err)
 		}
 	}
+	for _, target := range []string{"GET http://ledger.example", "GET http://ledger.example?a=b", "OPTIONS *", "CONNECT ledger.example:443", "GET /%2F%2F"} {
+		res := answer(t, f.raw(t, target+" HTTP/1.1", "Host: ledger.example", "Accept: text/html", "Connection: close", "", ""))
+		if _, err := io.ReadAll(res.Body); err != nil || res.StatusCode >= http.StatusInternalServerError {
+			t.Errorf("%s: %d, %v", target, res.StatusCode, err)
+		}
+	}
 	// The body is sent when the server asks for it.
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 	if err != nil {

@@ -17,18 +17,19 @@ import (
 	"connectrpc.com/grpchealth"
 )
 
-// TestReadinessIsShared: the database is asked once for a flood of probes, and again after a second. The log says when the answer changes, not more often.
+// TestReadinessIsShared: the database is asked once for a flood of probes, and again after a
+// second. The log says when the result changes, not more often.
 func TestReadinessIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var asked atomic.Int64
 		broken := errors.New("broken")
-		var answer error
+		var result error
 		r := &readiness{name: "writing", log: slog.New(slog.NewTextHandler(&log, nil)), ask: func(ctx context.Context) error {
 			asked.Add(1)
 			select {
 			case <-time.After(500 * time.Millisecond):
-				return answer
+				return result
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -39,7 +40,7 @@ func TestReadinessIsShared(t *testing.T) {
 			for range 1000 {
 				probes.Go(func() {
 					if err := r.now(t.Context()); !errors.Is(err, want) {
-						t.Errorf("answer: %v, want %v", err, want)
+						t.Errorf("ready: %v, want %v", err, want)
 					}
 				})
 			}
@@ -52,12 +53,12 @@ func TestReadinessIsShared(t *testing.T) {
 		if asked.Load() != 1 {
 			t.Errorf("asked %d times, want once", asked.Load())
 		}
-		answer = broken
+		result = broken
 		for range 3 {
 			pass(readyKept)
 			flood(broken)
 		}
-		answer = nil
+		result = nil
 		pass(readyKept)
 		flood(nil)
 		if asked.Load() != 5 {
@@ -69,8 +70,8 @@ func TestReadinessIsShared(t *testing.T) {
 	})
 }
 
-// TestReadinessIsBounded: a prober that gives up does not end the question for the others, an answer that does not come is a
-// no, and so is a panic.
+// TestReadinessIsBounded: a prober that gives up does not end the question for the others, no
+// response is a no, and so is a panic.
 func TestReadinessIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &readiness{name: "writing", log: slog.New(slog.DiscardHandler), ask: func(ctx context.Context) error {
@@ -94,7 +95,8 @@ func TestReadinessIsBounded(t *testing.T) {
 	})
 }
 
-// TestNotReadyWhileDraining: both kinds of readiness end with the draining, whatever the database says.
+// TestNotReadyWhileDraining: both kinds of readiness end with the draining, whatever the database
+// says.
 func TestNotReadyWhileDraining(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, Config{Logger: slog.New(slog.DiscardHandler)})

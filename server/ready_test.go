@@ -19,7 +19,7 @@ import (
 	"internaltransfers/server"
 )
 
-// awaitReadiness asks until the answer is this one. What a database says is kept for a moment.
+// awaitReadiness asks until the response is this one. What a database says is kept for a moment.
 func (f *fixture) awaitReadiness(t *testing.T, path string, status int, body string) {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -74,8 +74,8 @@ func execute(t *testing.T, conn *pgx.Conn, statement string) {
 // endSessions has everybody but the test connect again.
 const endSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 
-// TestReadyWhileReadOnly: a database that takes no writes, by a setting of its own, makes the server unready for writes and not
-// for reads. Writes are told why, and nothing of the driver's.
+// TestReadyWhileReadOnly: a database that takes no writes, by a setting of its own, makes the
+// server unready for writes and not for reads. Writes are told why, and nothing of the driver's.
 func TestReadyWhileReadOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -119,8 +119,8 @@ func TestReadyWhileReadOnly(t *testing.T) {
 	mustCall(t, f.protocol(t, "grpc"), "TransferService/CreateTransfer", transferRequest(a, b, "1"), &transfersv1.CreateTransferResponse{})
 }
 
-// TestReadyWithoutRights: a role that has lost a right is an operator's mistake, which the server tells: by its readiness, and
-// to callers as something that passes, not as an internal error.
+// TestReadyWithoutRights: a role that has lost a right is an operator's mistake, which the server
+// tells: by its readiness, and to callers as something that passes, not as an internal error.
 func TestReadyWithoutRights(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -177,7 +177,8 @@ func TestReadyForSomethingElse(t *testing.T) {
 	}
 }
 
-// TestHealthWatch: who watches hears of each change, and of the end, for which draining does not wait.
+// TestHealthWatch: who watches hears of each change, and of the end, for which draining does not
+// wait.
 func TestHealthWatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{DrainTimeout: time.Minute})

@@ -33,6 +33,9 @@ func (f streamInterceptorFunc) WrapStreamingClient(next connect.StreamingClientF
 func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
+		open := s.metrics.streams.WithLabelValues(conn.Spec().Procedure)
+		open.Inc()
+		defer open.Dec()
 		guarded := &guardedConn{StreamingHandlerConn: conn, ctx: ctx, timeout: s.config.RequestTimeout}
 		tellProxies(conn.ResponseHeader())
 		// The server's own time limit is for the whole answer.
@@ -96,6 +99,9 @@ func (c *guardedConn) Receive(message any) error {
 	}
 	if malformed := new(decodeError); errors.As(err, &malformed) {
 		return malformed
+	}
+	if c.ctx.Err() != nil {
+		return c.ctx.Err()
 	}
 	switch connect.CodeOf(err) {
 	case connect.CodeInternal, connect.CodeUnknown:

@@ -180,8 +180,8 @@ type WebhookBacklogsRow struct {
 	OldestPosition int64
 }
 
-// WebhookBacklogs answers of the endpoints of each status how many there are, how many of their deliveries are pending, how
-// far the one is that is furthest behind, and the first position whose event may not have reached one of them.
+// WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how far
+// the one is that is furthest behind, and the first position whose event may not have reached one.
 //
 //	SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
 //	       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position

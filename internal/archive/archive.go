@@ -33,7 +33,7 @@ type Options struct {
 	// Webhooks includes webhook endpoints, with their secrets, and what is to be delivered to them.
 	// Two ledgers with the same endpoints deliver everything twice.
 	Webhooks bool
-	// Progress is told, in a line each, which tables are done and about once a second how far the
+	// Progress is told, in a line each, which tables are done, and every few seconds how far the
 	// present one is. nil: nobody is.
 	Progress func(text string)
 }

@@ -259,7 +259,8 @@ func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, column
 			return fmt.Errorf("look whether table %s can be read: %w", t.name, err)
 		}
 		if bad {
-			return fmt.Errorf("table %s has a row that the service cannot read: it must be that %s", t.name, condition)
+			return fmt.Errorf("table %s has a row that the service cannot read: times must be in the years 1 to 9999, "+
+				"metadata must be texts, and positions must be positive and leave room for more", t.name)
 		}
 	}
 	last, err := i.queries.EventsEnd(ctx, tx)

@@ -10,7 +10,7 @@ import (
 )
 
 // progressEvery is how often somebody is told how far a table is.
-const progressEvery = time.Second
+const progressEvery = 5 * time.Second
 
 // A tally counts the rows of a table while they pass.
 type tally struct {

@@ -841,7 +841,7 @@ type GetAccountRequest struct {
 	// other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
 	//
 	// When the database's clock was set back, moments up to the account's update_time are not in the
-	// future, and a moment within a second of now means as it is now.
+	// future, and a moment within ten seconds of now means as it is now.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -487,7 +487,7 @@ export type GetAccountRequest = Message<"transfers.v1.GetAccountRequest"> & {
    * other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
    *
    * When the database's clock was set back, moments up to the account's update_time are not in the
-   * future, and a moment within a second of now means as it is now.
+   * future, and a moment within ten seconds of now means as it is now.
    *
    * @generated from field: google.protobuf.Timestamp as_of = 2;
    */
