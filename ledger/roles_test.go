@@ -13,8 +13,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A right that is taken from a server's role while it runs makes the database unavailable to those who need it, with the
-// reason in the log, and nothing happens by halves. Once it is back, the same calls succeed.
+// A right that is taken from a server's role while it runs makes the database unavailable to those
+// who need it, with the reason in the log, and nothing happens by halves. Once it is back, the same
+// calls succeed.
 func TestRightTakenWhileRunning(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -71,8 +72,8 @@ func isRefused(err error) bool {
 const rowVersions = `SELECT md5(string_agg(query_to_xml(format('SELECT xmin, ctid FROM %s', oid::regclass), true, false, '')::text, ''
 	ORDER BY relname)) FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'`
 
-// A proof by whoever only looks finds what a server's does, tells how far it is, goes on from what a server kept, and
-// changes nothing.
+// A proof by whoever only looks finds what a server's does, tells how far it is, goes on from what
+// a server kept, and changes nothing.
 func TestCheckByReader(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

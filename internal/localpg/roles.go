@@ -29,7 +29,8 @@ ALTER ROLE ` + Superuser + ` SET search_path = ledger, public;
 REVOKE ALL ON DATABASE ` + Database + ` FROM PUBLIC;
 GRANT CONNECT ON DATABASE ` + Database + ` TO ` + Owner + `, ` + Writer + `, ` + Reader + `;`
 
-// handOver gives the owner the ledgers that the superuser has made, as it did before there were roles.
+// handOver gives the owner the ledgers that the superuser has made, as it did before there were
+// roles.
 const handOver = `
 DO $$
 DECLARE
@@ -54,7 +55,8 @@ BEGIN
 END
 $$;`
 
-// passwordOf is the password of a role. Whoever has one of another role cannot tell the superuser's from it.
+// passwordOf is the password of a role. Whoever has one of another role cannot tell the superuser's
+// from it.
 func (d *dataDir) passwordOf(role string) string {
 	if role == Superuser {
 		return d.password
@@ -64,8 +66,9 @@ func (d *dataDir) passwordOf(role string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// prepare logs in, makes what is missing of the service's database and of the roles unless the cluster is to stay as it is,
-// and returns the server's version. A standby has what its primary has.
+// prepare logs in, makes what is missing of the service's database and of the roles unless the
+// cluster is to stay as it is, and returns the server's version. A standby has what its primary
+// has.
 func (d *dataDir) prepare(ctx context.Context, port int, existing bool) (version string, err error) {
 	conn, err := pgx.Connect(ctx, d.url(Database, Superuser, port, d.hasSocket()))
 	var refused *pgconn.PgError
@@ -98,7 +101,8 @@ func (d *dataDir) prepare(ctx context.Context, port int, existing bool) (version
 	return version, nil
 }
 
-// requireRoles is an error when an earlier version of this program, which knew no roles, has made the cluster.
+// requireRoles is an error when an earlier version of this program, which knew no roles, has made
+// the cluster.
 func (d *dataDir) requireRoles(ctx context.Context, conn *pgx.Conn) error {
 	var found bool
 	err := conn.QueryRow(ctx, "SELECT count(*) = 3 FROM pg_roles WHERE rolname = ANY ($1)", []string{Owner, Writer, Reader}).Scan(&found)

@@ -98,7 +98,8 @@ func TestExisting(t *testing.T) {
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir(), Existing: true}))
 }
 
-// What an earlier version made as the superuser is the owner's from the next start on; what else there is is not.
+// What an earlier version made as the superuser is the owner's from the next start on; what else
+// there is is not.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})

@@ -54,9 +54,9 @@ type Database struct {
 	told   told
 }
 
-// Open connects once, verifies the server, finds the ledger's schema, and verifies that the role has
-// the rights to serve it where that is the use. It writes nothing. What cannot be used is a RefusedError; other errors
-// are the driver's and may be transient.
+// Open connects once, verifies the server, finds the ledger's schema, and verifies that the role
+// has the rights to serve it where that is the use. It writes nothing. What cannot be used is a
+// RefusedError; other errors are the driver's and may be transient.
 func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	config, err := parse(target, use)
 	if err != nil {
@@ -199,7 +199,8 @@ func (d *Database) HasLedger() bool { return d.ledger }
 // IsStandby reports whether the server was a standby when the database was opened.
 func (d *Database) IsStandby() bool { return d.facts.IsStandby }
 
-// String names the database, the server that was found, and the schema, for people. It holds no password.
+// String names the database, the server that was found, and the schema, for people. It holds no
+// password.
 func (d *Database) String() string {
 	return fmt.Sprintf("%s at %s, schema %s", d.facts.Database, d.place, d.schema)
 }
@@ -274,7 +275,8 @@ func placeOf(conn *pgx.Conn) string {
 	return address.String()
 }
 
-// HangUp closes a session without waiting for long. Its error is nobody's: the session is not used again.
+// HangUp closes a session without waiting for long. Its error is nobody's: the session is not used
+// again.
 func HangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), hangUpTimeout)
 	defer cancel()

@@ -21,14 +21,15 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the database cannot be used: %s, wanted is %s. %s", e.Found, e.Wanted, e.Fix)
 }
 
-// told is who is told of refusals, once each. Whoever waits for a session is told in few words, since many may be.
+// told is who is told of refusals, once each. Whoever waits for a session is told in few words,
+// since many may be.
 type told struct {
 	logger atomic.Pointer[slog.Logger]
 	last   atomic.Pointer[string] // what was said; nil: nothing since a session could be had
 }
 
-// LogTo has what is wrong with the database from now on logged, once, with what changes it. The errors of sessions then say
-// no more than that something is.
+// LogTo has what is wrong with the database from now on logged, once, with what changes it. The
+// errors of sessions then say no more than that something is.
 func (d *Database) LogTo(logger *slog.Logger) { d.told.logger.Store(logger) }
 
 // once returns the error of making a session, in few words where the log has more.
@@ -68,8 +69,9 @@ const (
 	deadlockDetected      = "40P01"
 )
 
-// Explain returns a RefusedError in place of an error by which the database says that an operator must change something: the
-// role lacks a right, or a standby does not let a session read for as long as it must. Other errors stay as they are.
+// Explain returns a RefusedError in place of an error by which the database says that an operator
+// must change something: the role lacks a right, or a standby does not let a session read for as
+// long as it must. Other errors stay as they are.
 func (d *Database) Explain(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

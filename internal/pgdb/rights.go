@@ -35,7 +35,8 @@ var (
 	anyRights = []right{{privilege: "USAGE", kind: "SCHEMA"}}
 )
 
-// rightsOf reads what docs/roles.sql grants to a role. A test compares it with what PostgreSQL reads there.
+// rightsOf reads what docs/roles.sql grants to a role. A test compares it with what PostgreSQL
+// reads there.
 func rightsOf(role string) (rights []right) {
 	for _, g := range grant.FindAllStringSubmatch(comment.ReplaceAllString(docs.Roles, ""), -1) {
 		privilege, columns, kind, objects, roles := g[1], g[2], strings.TrimSpace(g[3]), names(g[4]), names(g[5])
@@ -103,7 +104,8 @@ func (r *right) in(schema string) string {
 	return privilege + " ON " + object
 }
 
-// verifyRights refuses a role that may not do what the use wants, and notes what else it may do than a server does.
+// verifyRights refuses a role that may not do what the use wants, and notes what else it may do
+// than a server does.
 func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	rights, serves := anyRights, d.use == Reading || d.use == Writing
 	if serves {
@@ -147,8 +149,8 @@ func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Excess says what the role is or may do that whoever serves need not, such as "may DELETE on account". It is empty when
-// there is nothing, and for other uses than Reading and Writing.
+// Excess says what the role is or may do that whoever serves need not, such as "may DELETE on
+// account". It is empty when there is nothing, and for other uses than Reading and Writing.
 func (d *Database) Excess() string { return d.excess }
 
 // Role is the name of the role that the sessions have.

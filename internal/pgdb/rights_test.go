@@ -36,7 +36,8 @@ UNION ALL
 SELECT privilege_type || ' of the schema' FROM pg_namespace AS n, aclexplode(n.nspacl)
 WHERE oid = 'ledger'::regnamespace AND grantee = $1::regrole`
 
-// TestRightsAreThoseOfTheFile: what the program verifies at its start is what PostgreSQL reads in docs/roles.sql.
+// TestRightsAreThoseOfTheFile: what the program verifies at its start is what PostgreSQL reads in
+// docs/roles.sql.
 func TestRightsAreThoseOfTheFile(t *testing.T) {
 	t.Parallel()
 	conn := admin(t, pgtest.NewDatabase(t))
@@ -60,13 +61,14 @@ func TestRightsAreThoseOfTheFile(t *testing.T) {
 	}
 }
 
-// TestEveryRightIsNeeded: all statements of the program are allowed to whoever serves, and without any single right one of
-// them is not.
+// TestEveryRightIsNeeded: all statements of the program are allowed to whoever serves, and without
+// any single right one of them is not.
 func TestEveryRightIsNeeded(t *testing.T) {
 	t.Parallel()
 	conn := admin(t, pgtest.NewDatabase(t))
 	statements := append(explained(t, conn),
-		// Triggers and indexes need rights of their own, and the version is not read by a query of ours.
+		// Triggers and indexes need rights of their own, and the version is not read by a query of
+		// ours.
 		statement{"an account is opened", "account_change transfer_position_seq search_words",
 			"INSERT INTO account (account_id, currency, min_balance, create_fingerprint, display_name) " +
 				"VALUES (gen_random_uuid(), 'USD', 0, '', 'somebody')"},
@@ -99,12 +101,14 @@ func TestEveryRightIsNeeded(t *testing.T) {
 	}
 }
 
-// A statement is one of the program's: its text, and what PostgreSQL is asked in order to see whether it is allowed.
+// A statement is one of the program's: its text, and what PostgreSQL is asked in order to see
+// whether it is allowed.
 type statement struct{ name, sql, run string }
 
 var parameter = regexp.MustCompile(`\$(\d+)`)
 
-// explained prepares all queries of the program. Explaining how one would be executed verifies the rights to.
+// explained prepares all queries of the program. Explaining how one would be executed verifies the
+// rights to.
 func explained(t *testing.T, conn *pgx.Conn) (statements []statement) {
 	t.Helper()
 	execute(t, conn, "SET plan_cache_mode = force_generic_plan")
@@ -170,7 +174,8 @@ func texts(t *testing.T, conn *pgx.Conn, query string, args ...any) []string {
 	return list
 }
 
-// TestMissingRight: whoever lacks a right learns at the start which, and the command that it is told gives it.
+// TestMissingRight: whoever lacks a right learns at the start which, and the command that it is
+// told gives it.
 func TestMissingRight(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
