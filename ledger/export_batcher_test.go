@@ -16,7 +16,7 @@ func (l *Ledger) Waiting() int {
 }
 
 // Writers answers the pool that batches are applied with, so that a test can look at its plans.
-func (l *Ledger) Writers() *pgxpool.Pool { return l.writers }
+func (l *Ledger) Writers() *pgxpool.Pool { return l.writers.Pool }
 
 // NewCommands makes commands of transfers, as Transfer does.
 func NewCommands(ps []TransferParams) ([]command, error) {

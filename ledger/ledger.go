@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
@@ -71,8 +70,8 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
-	readers    *pgxpool.Pool // for everything else
+	writers    *pgdb.Pool // for batches; a connection of it plans as the locking protocol needs
+	readers    *pgdb.Pool // for everything else
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
