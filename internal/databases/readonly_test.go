@@ -2,6 +2,7 @@ package databases
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,17 +17,25 @@ import (
 // it is switched back, the ledger goes on by itself, though sessions keep the default that they began with.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
-	for _, where := range []string{"ALTER DATABASE %", "ALTER ROLE CURRENT_USER IN DATABASE %"} {
-		t.Run(where, func(t *testing.T) {
+	for _, c := range []struct {
+		where  string
+		pooled bool
+	}{{"ALTER DATABASE ", false}, {"ALTER ROLE CURRENT_USER IN DATABASE ", false}, {"ALTER DATABASE ", true}} {
+		t.Run(fmt.Sprint(c.where, c.pooled), func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			config := configure(database, "")
+			address, reconnect := database, func() {}
+			if c.pooled { // its sessions with the server are not ours
+				pooler := pgtest.NewPgBouncer(t, nil, database)
+				address, reconnect = pooler.URL(t, database), func() { pooler.Command(t, "RECONNECT") }
+			}
+			config := configure(address, "")
 			config.BatchTimeout = 200 * time.Millisecond
 			l := open(t, config)
 			n := newLife(t, l, "read-only")
 			n.openAccounts()
 			conn := connect(t, database)
-			alter := where[:len(where)-1] + databaseName(t, database)
+			alter := c.where + databaseName(t, database)
 			execute(t, conn, alter+" SET default_transaction_read_only = on", endSessions)
 
 			n.until("read", func() (bool, error) {
@@ -52,6 +61,7 @@ func TestReadOnly(t *testing.T) {
 			}
 
 			execute(t, conn, alter+" RESET default_transaction_read_only")
+			reconnect()
 			n.live()
 		})
 	}
