@@ -6,7 +6,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -o /out/internaltransfers .
+# Git's directory is not here, so `make docker-build` says what this is; else --version says that it does not know.
+ARG VERSION REVISION
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$VERSION -X main.revision=$REVISION" -o /out/internaltransfers .
 
 FROM alpine:3.23
 COPY --from=build /out/internaltransfers /usr/local/bin/internaltransfers

@@ -23,6 +23,10 @@ CONSOLE := web/console/dist
 BINARY := bin/internaltransfers
 IMAGE := internaltransfers
 
+# What --version says. Without git both are empty, and the program says that it does not know.
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
+
 # Settings of single runs, such as `make test RUN=TestHotAccount RACE=`.
 RACE := -race
 RUN :=
@@ -53,8 +57,8 @@ run: build ## Run the server with local.env and, without DATABASE_URL, a Postgre
 	exec $(BINARY) serve $(ARGS)
 
 .PHONY: build
-build: ## Build the static binary bin/internaltransfers
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) .
+build: ## Build the static binary bin/internaltransfers (VERSION=)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION) -X main.revision=$(REVISION)' -o $(BINARY) .
 
 .PHONY: test
 test: ## Run all tests with the race detector (RUN=, PKG=, RACE=, TESTFLAGS=)
@@ -213,9 +217,9 @@ tools/node_modules/.bin/buf: tools/package.json tools/package-lock.json tools/.n
 # --- Containers ---
 
 .PHONY: docker-build
-docker-build: ## Build the container image
-	docker build --tag $(IMAGE) .
+docker-build: ## Build the container image (VERSION=, IMAGE=)
+	docker build --build-arg VERSION='$(VERSION)' --build-arg REVISION='$(REVISION)' --tag $(IMAGE) .
 
 .PHONY: docker-run
 docker-run: ## Build and run the server and its Postgres in containers (compose.yaml)
-	docker compose up --build
+	VERSION='$(VERSION)' REVISION='$(REVISION)' docker compose up --build

@@ -46,7 +46,10 @@ type benchCommand struct {
 // Validate is called by kong.
 func (c *benchCommand) Validate() error {
 	options := c.options()
-	return options.Validate()
+	if err := options.Validate(); err != nil {
+		return &optionError{err.Error()}
+	}
+	return checkURL("--database-url (BENCH_DATABASE_URL)", c.DatabaseURL)
 }
 
 // Run measures and reports. The exit status is 1 when the ledger is not sound afterwards, or when calls failed that

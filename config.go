@@ -1,22 +1,33 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/webhook"
+	"internaltransfers/server"
 )
 
-// cli is the command line. Every option is also an environment variable; the command line wins. A variable marked
-// "secret" can be read from the file that NAME_FILE names, so that the value appears in no environment.
+// cli is the command line. Every option is also an environment variable, and the command line wins.
+// A flag has the name of its variable, --db-read-conns that of DB_READ_CONNS, but for the options
+// of check and bench alone, whose variables begin with the command: bench --callers is
+// BENCH_CALLERS. A variable marked "secret" can be read from the file that NAME_FILE names, so that
+// the value appears in no environment.
 type cli struct {
+	Version kong.VersionFlag `help:"Print what this program was built from, and stop."`
+
 	Serve   serveCommand   `cmd:"" help:"Serve the API. Without DATABASE_URL, on a private PostgreSQL that is started for it."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. serve does it too."`
-	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew; the exit status is 1 when one is broken."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and stop. It needs the owner of the schema; serve does it too when its role is that."`
+	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew, and change nothing; rights to read are enough, also on a standby. The exit status is 0: sound, 1: broken, 2: could not be judged."`
+	Export  exportCommand  `cmd:"" help:"Copy the whole ledger into a file, as it is at one moment, for import into another database."`
+	Import  importCommand  `cmd:"" help:"Make the ledger of such a file that of an empty database, and prove it; the exit status is 1 when nothing was imported."`
 	Bench   benchCommand   `cmd:"" help:"Measure how fast the ledger is, and prove that it is sound afterwards."`
 }
 
@@ -42,12 +53,14 @@ type serveConfig struct {
 	ListenAddr      string        `env:"LISTEN_ADDR" default:"127.0.0.1:9091" help:"The address to listen on. Default: ${default}, this machine only."`
 	AdminAddr       string        `env:"ADMIN_ADDR" placeholder:"ADDR" help:"The address of metrics and profiles (/metrics, /debug/pprof/), for operators only. Default: none."`
 	AllowedOrigins  []string      `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages a browser lets call the API, such as https://console.example.com; * is any. Default: none."`
+	BasePath        string        `env:"BASE_PATH" placeholder:"PATH" help:"The path, such as /ledger, under which a proxy shows the server, if the proxy leaves it in what it asks for. Default: none."`
+	AllowedHeaders  []string      `env:"ALLOWED_HEADERS" placeholder:"NAME,…" help:"Headers that these pages may send beside those of Connect, gRPC-Web, REST and OpenTelemetry, such as X-Tenant. Default: none."`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" default:"30s" help:"The longest that a call may take; a client's own shorter deadline wins. Default: ${default}."`
 	CheckTimeout    time.Duration `env:"CHECK_TIMEOUT" default:"10m" help:"The longest that a proof of the ledger may take, in place of REQUEST_TIMEOUT. Default: ${default}."`
 	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT" default:"20s" help:"The longest that calls in flight are waited for at the end. Default: ${default}."`
 	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request, in bytes. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
 	MaxConnections  int           `env:"MAX_CONNECTIONS" default:"16384" help:"The most connections open at once; more wait to be accepted. Default: ${default}."`
-	ReadConns       int32         `env:"DB_READ_CONNS" default:"8" help:"The most database connections for reading. Default: ${default}."`
+	ReadConns       int32         `name:"db-read-conns" env:"DB_READ_CONNS" default:"8" help:"The most database connections for reading. Default: ${default}."`
 	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
 	BatchMax        int           `env:"BATCH_MAX" default:"1000" help:"The most transfers in a batch; only an atomic call may have more. Default: ${default}."`
 	QueueMax        int           `env:"QUEUE_MAX" default:"32768" help:"The most transfers that wait, at most half of them for one account; calls beyond that are refused as resource_exhausted. Default: ${default}."`
@@ -56,39 +69,91 @@ type serveConfig struct {
 	WorkerInterval  time.Duration `env:"WORKER_INTERVAL" default:"1s" help:"The longest until a worker looks again what is due. Default: ${default}."`
 	BatchTimeout    time.Duration `env:"BATCH_TIMEOUT" default:"10s" help:"The longest that a batch may take, retries included. Default: ${default}."`
 	WatchersMax     int           `env:"WATCHERS_MAX" default:"4096" help:"How many streams of events there may be at a time; calls beyond that are refused as resource_exhausted. Default: ${default}."`
-	ProfileCache    int           `env:"PROFILE_CACHE_SIZE" default:"100000" help:"How many profiles of accounts are kept in memory, with up to 1 KiB each on average; 0: none. It takes a database connection for itself. Default: ${default}."`
+	ProfileCache    int           `name:"profile-cache-size" env:"PROFILE_CACHE_SIZE" default:"100000" help:"How many profiles of accounts are kept in memory, with up to 1 KiB each on average; 0: none. It takes a database connection for itself. Default: ${default}."`
 	Demo            bool          `env:"DEMO" help:"Fill a fresh ledger with a little economy and keep it moving, for trying things out; go on with one that was filled so. A ledger with other data is refused. Default: off."`
-	PrivateWebhooks bool          `env:"WEBHOOK_ALLOW_PRIVATE" help:"Let webhook endpoints be in private networks, this machine included. Default: they are refused, and so is what a name leads to."`
+	WebhookProxy    string        `env:"WEBHOOK_PROXY" placeholder:"URL" secret:"" help:"An HTTP proxy that events go to webhook endpoints through, by CONNECT, as http[s]://user:password@host:port. A file with it can be named by WEBHOOK_PROXY_FILE. Default: none; HTTP_PROXY and the like are not used."`
+	PrivateWebhooks bool          `name:"webhook-allow-private" env:"WEBHOOK_ALLOW_PRIVATE" help:"Let webhook endpoints be in private networks, this machine included. Default: they are refused, and so is what a name leads to."`
+}
+
+// Validate is called by kong.
+func (c *databaseConfig) Validate() error {
+	if err := pgdb.CheckSchemaName(c.DBSchema); err != nil {
+		return &optionError{optionNames("DB_SCHEMA") + " " + err.Error()}
+	}
+	return checkURL("--database-url (DATABASE_URL)", c.DatabaseURL)
+}
+
+// checkURL is an error when the URL of a database is malformed. An empty one is none.
+func checkURL(names, url string) error {
+	if url == "" {
+		return nil
+	}
+	if err := pgdb.CheckURL(url); err != nil {
+		return &optionError{names + " " + err.Error()}
+	}
+	return nil
 }
 
 // Validate is called by kong. It names the option that is out of range.
 func (c *serveConfig) Validate() error {
-	for _, limit := range []struct {
-		option   string
-		value    int64
-		from, to int64
-	}{
-		{"--request-timeout (ms)", c.RequestTimeout.Milliseconds(), 100, 3_600_000},
-		{"--check-timeout (ms)", c.CheckTimeout.Milliseconds(), 100, 86_400_000},
-		{"--drain-timeout (ms)", c.DrainTimeout.Milliseconds(), 100, 3_600_000},
-		{"--batch-timeout (ms)", c.BatchTimeout.Milliseconds(), 100, 3_600_000},
-		{"--max-request-bytes", int64(c.MaxRequestBytes), 1 << 10, 1 << 30},
-		{"--max-connections", int64(c.MaxConnections), 1, 1 << 20},
-		{"--read-conns", int64(c.ReadConns), 1, 1000},
-		{"--batches-in-flight", int64(c.BatchesInFlight), 1, 1000},
-		{"--batch-max", int64(c.BatchMax), 1, 10_000},
-		{"--workers", int64(c.Workers), 0, 64},
-		{"--worker-batch", int64(c.WorkerBatch), 1, 1000},
-		{"--worker-interval (ms)", c.WorkerInterval.Milliseconds(), 10, 3_600_000},
-		{"--queue-max", int64(c.QueueMax), 1, 1 << 24},
-		{"--watchers-max", int64(c.WatchersMax), 1, 1 << 20},
-		{"--profile-cache", int64(c.ProfileCache), 0, 1 << 24},
+	const atLeast, hour, day = 100 * time.Millisecond, time.Hour, 24 * time.Hour
+	for _, err := range []error{
+		c.databaseConfig.Validate(),
+		hostPort("LISTEN_ADDR", c.ListenAddr),
+		within("REQUEST_TIMEOUT", c.RequestTimeout, atLeast, hour),
+		within("CHECK_TIMEOUT", c.CheckTimeout, atLeast, day),
+		within("DRAIN_TIMEOUT", c.DrainTimeout, atLeast, hour),
+		within("BATCH_TIMEOUT", c.BatchTimeout, atLeast, hour),
+		within("MAX_REQUEST_BYTES", c.MaxRequestBytes, 1<<10, 1<<30),
+		within("MAX_CONNECTIONS", c.MaxConnections, 1, 1<<20),
+		within("DB_READ_CONNS", c.ReadConns, 1, 1000),
+		within("BATCHES_IN_FLIGHT", c.BatchesInFlight, 1, 1000),
+		within("BATCH_MAX", c.BatchMax, 1, 10_000),
+		within("QUEUE_MAX", c.QueueMax, 1, 1<<24),
+		within("WORKERS", c.Workers, 0, 64),
+		within("WORKER_BATCH", c.WorkerBatch, 1, 1000),
+		within("WORKER_INTERVAL", c.WorkerInterval, 10*time.Millisecond, hour),
+		within("WATCHERS_MAX", c.WatchersMax, 1, 1<<20),
+		within("PROFILE_CACHE_SIZE", c.ProfileCache, 0, 1<<24),
 	} {
-		if limit.value < limit.from || limit.value > limit.to {
-			return fmt.Errorf("%s must be %d to %d, not %d", limit.option, limit.from, limit.to, limit.value)
+		if err != nil {
+			return err
 		}
 	}
+	if _, err := c.webhookProxy(); err != nil {
+		return &optionError{err.Error()}
+	}
+	if err := server.CheckBasePath(c.BasePath); err != nil {
+		return &optionError{optionNames("BASE_PATH") + ": " + err.Error()}
+	}
+	if err := server.CheckHeaderNames(c.AllowedHeaders); err != nil {
+		return &optionError{optionNames("ALLOWED_HEADERS") + ": " + err.Error()}
+	}
+	if c.AdminAddr != "" {
+		return hostPort("ADMIN_ADDR", c.AdminAddr)
+	}
 	return nil
+}
+
+// hostPort is an error when an address to listen on is malformed. net.Listen takes an empty one for
+// any port of all networks.
+func hostPort(variable, address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return &optionError{fmt.Sprintf("%s must be HOST:PORT, such as 127.0.0.1:9091, not %q", optionNames(variable), address)}
+	}
+	return nil
+}
+
+// webhookProxy is the proxy for webhooks; nil: none.
+func (c *serveConfig) webhookProxy() (*url.URL, error) {
+	if c.WebhookProxy == "" {
+		return nil, nil
+	}
+	proxy, err := webhook.ParseProxy(c.WebhookProxy)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", optionNames("WEBHOOK_PROXY"), err)
+	}
+	return proxy, nil
 }
 
 // logger makes the process's logger.
@@ -98,26 +163,4 @@ func (c *logConfig) logger() *slog.Logger {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
-}
-
-// secretFiles lets NAME_FILE name a file that has the value of the secret NAME.
-func secretFiles(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	if !flag.Tag.Has("secret") {
-		return nil, nil
-	}
-	for _, name := range flag.Envs {
-		path := os.Getenv(name + "_FILE")
-		if path == "" {
-			continue
-		}
-		if os.Getenv(name) != "" {
-			return nil, errors.New("both " + name + " and " + name + "_FILE are set")
-		}
-		value, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("%s_FILE: %w", name, err)
-		}
-		return strings.TrimSpace(string(value)), nil
-	}
-	return nil, nil
 }

@@ -5,18 +5,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/pgtest"
@@ -46,6 +43,7 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 type process struct {
 	cmd     *exec.Cmd
 	address string // host:port
+	admin   string // host:port of its metrics, if it has ADMIN_ADDR
 	exited  chan struct{}
 	err     error         // of the exit; after exited is closed
 	logs    *bytes.Buffer // standard error; after exited is closed
@@ -68,8 +66,17 @@ func serve(t *testing.T, env ...string) *process {
 	go func() {
 		lines := bufio.NewScanner(io.TeeReader(stderr, p.logs))
 		for lines.Scan() {
-			var line struct{ Msg, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			var line struct {
+				Msg, Address string
+				Admin        string `json:"admin_address"`
+			}
+			if json.Unmarshal(lines.Bytes(), &line) != nil {
+				continue
+			}
+			if line.Admin != "" {
+				p.admin = line.Admin // it comes first
+			}
+			if line.Msg == "listening" {
 				listening <- line.Address
 			}
 		}
@@ -135,10 +142,10 @@ func privateData(t *testing.T) string {
 	return filepath.Join(dir, "data")
 }
 
-// execute runs a statement that the service never would.
+// execute runs a statement that the service never would, nor may.
 func execute(t *testing.T, url, statement string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,60 +180,6 @@ func TestServeAlone(t *testing.T) {
 	p.terminate(t)
 }
 
-// TestCheckFindsDamage: the exit status tells a script.
-func TestCheckFindsDamage(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	execute(t, url, `UPDATE account SET balance = balance + 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`)
-	out, err := program(t, []string{"DATABASE_URL=" + url}, "check").CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("exit: %v, want status 1", err)
-	}
-	for _, want := range []string{"sum_zero", "currency USD: balances sum to 1", "the ledger is broken"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("check does not say %q:\n%s", want, out)
-		}
-	}
-}
-
-// TestCheckIncrementally: the second proof goes on from the first, and each tells on standard error how far it is.
-func TestCheckIncrementally(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	for i, c := range []struct{ told, said string }{
-		{"keep the checkpoint", "the ledger is sound, as of"},
-		{"checkpoint_continued", ", given that it was at "},
-	} {
-		cmd := program(t, []string{"DATABASE_URL=" + url}, "check", "--incremental")
-		var stdout, stderr bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("check: %v\n%s%s", err, &stdout, &stderr)
-		}
-		if !strings.Contains(stdout.String(), c.said) || !strings.Contains(stderr.String(), c.told) {
-			t.Errorf("proof %d does not say %q and tell %q:\n%s%s", i+1, c.said, c.told, &stdout, &stderr)
-		}
-	}
-}
-
-// TestMigrateTogether: several instances may start at once on an empty database.
-func TestMigrateTogether(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	execute(t, url, "DROP SCHEMA public CASCADE")
-	execute(t, url, "CREATE SCHEMA public")
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if out, err := program(t, []string{"DATABASE_URL=" + url}, "migrate").CombinedOutput(); err != nil {
-				t.Errorf("migrate: %v\n%s", err, out)
-			}
-		})
-	}
-	wg.Wait()
-	if out, err := program(t, []string{"DATABASE_URL=" + url}, "check").CombinedOutput(); err != nil {
-		t.Errorf("check: %v\n%s", err, out)
-	}
-}
-
 // TestSecretFile: the database's password need not be in the environment.
 func TestSecretFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "url")
@@ -240,45 +193,11 @@ func TestSecretFile(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "both DATABASE_URL and DATABASE_URL_FILE are set") {
 		t.Errorf("both: %v\n%s", err, out)
 	}
-}
-
-// TestConfigErrors: a wrong setting is named, and a password is not shown.
-func TestConfigErrors(t *testing.T) {
-	for _, c := range []struct{ env, want string }{
-		{"QUEUE_MAX=0", "--queue-max must be"},
-		{"BATCH_MAX=many", "BATCH_MAX"},
-		{"LOG_LEVEL=loud", "log-level"},
-		{"LOG_FORMAT=xml", "log-format"},
-		{"REQUEST_TIMEOUT=-1s", "--request-timeout"},
-		{"CHECK_TIMEOUT=25h", "--check-timeout"},
-		{"DATABASE_URL=postgres://u:hunter2@[", "parse the database URL"},
-		{"DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x", "connect"},
-		{"DATABASE_URL_FILE=/nowhere", "DATABASE_URL_FILE"},
-	} {
-		out, err := program(t, []string{c.env}, "serve").CombinedOutput()
-		if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "hunter2") {
-			t.Errorf("%s: %v, want %q:\n%s", c.env, err, c.want, out)
-		}
-	}
-}
-
-// TestHelpTellsDefaults: every option has a variable, and help says what it is and its default.
-func TestHelpTellsDefaults(t *testing.T) {
-	parser, err := kong.New(&cli{})
-	if err != nil {
+	if err := os.WriteFile(file, []byte("ftp://user:hunter2@proxy\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range parser.Model.Leaves(false) {
-		for _, flag := range command.Flags {
-			if flag.Name == "help" {
-				continue
-			}
-			if len(flag.Envs) != 1 {
-				t.Errorf("%s --%s: variables %v, want one", command.Name, flag.Name, flag.Envs)
-			}
-			if !strings.Contains(flag.Help, "Default: ") && !strings.Contains(flag.Help, "Empty: ") {
-				t.Errorf("%s --%s: help does not say the default: %s", command.Name, flag.Name, flag.Help)
-			}
-		}
+	out, err = program(t, []string{"WEBHOOK_PROXY_FILE=" + file}, "serve").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--webhook-proxy (WEBHOOK_PROXY) must begin with http") || strings.Contains(string(out), "hunter2") {
+		t.Errorf("WEBHOOK_PROXY_FILE: %v\n%s", err, out)
 	}
 }

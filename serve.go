@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -24,9 +25,26 @@ type serveCommand struct {
 
 // Run serves until a signal comes, then drains: calls in flight are answered, queued batches are applied.
 func (c *serveCommand) Run(ctx context.Context) error {
-	logger := c.logger()
+	logger, this := c.logger(), thisBuild()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := this.register(registry); err != nil {
+		return err
+	}
+	// The ports come first: one that is taken must be found before a database is started or
+	// changed.
+	port, err := listen("LISTEN_ADDR", c.ListenAddr)
+	if err != nil {
+		return err
+	}
+	listener := server.NewEarlyListener(port, c.MaxConnections, logger)
+	defer func() { _ = listener.Close() }() // it is closed already when everything went well
+	closeAdmin, err := c.serveAdmin(ctx, logger, registry)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin()
+	logger.InfoContext(ctx, "starting", slog.Any("", this), slog.String("address", listener.Addr().String()))
 	return c.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
 		if c.Demo {
 			if err := fillDemo(ctx, target, logger); err != nil {
@@ -41,15 +59,23 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		proxy, err := c.webhookProxy()
+		if err != nil {
+			return err
+		}
+		if role, excess := l.RoleExcess(); excess != "" {
+			logger.WarnContext(ctx, "the database role may do more than a server needs; docs/roles.sql makes one that may not",
+				slog.String("role", role), slog.String("excess", excess))
+		}
 		hooks, err := webhook.Start(webhook.Config{
-			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Logger: logger, Metrics: registry,
+			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 		})
 		stopDemo := func() {}
 		if err == nil && c.Demo {
 			stopDemo, err = moveDemo(ctx, l, logger)
 		}
 		if err == nil {
-			err = c.serve(ctx, l, logger, registry)
+			err = c.serve(ctx, l, listener, logger, registry)
 		}
 		stopDemo()
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -59,6 +85,39 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		}
 		return errors.Join(err, l.Close(closeCtx))
 	})
+}
+
+// listen takes the port of an option.
+func listen(variable, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err == nil {
+		return listener, nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s: address %s is in use", optionNames(variable), address)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // without the address again
+	}
+	return nil, fmt.Errorf("%s: cannot listen on %s: %w", optionNames(variable), address, err)
+}
+
+// serveAdmin serves metrics and profiles on ADMIN_ADDR, if there is one, until closeAdmin is
+// called.
+func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, registry *prometheus.Registry) (
+	closeAdmin func(), err error,
+) {
+	if c.AdminAddr == "" {
+		return func() {}, nil
+	}
+	listener, err := listen("ADMIN_ADDR", c.AdminAddr)
+	if err != nil {
+		return nil, err
+	}
+	admin := server.NewAdmin(registry)
+	go func() { _ = admin.Serve(listener) }()
+	logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", listener.Addr().String()))
+	return func() { _ = admin.Close() }, nil // nobody is owed a response there
 }
 
 // fillDemo makes the database a demo, or refuses one that has other data, before there are workers that would change it.
@@ -90,30 +149,21 @@ func moveDemo(ctx context.Context, l *ledger.Ledger, logger *slog.Logger) (stop 
 	}, nil
 }
 
-func (c *serveCommand) serve(ctx context.Context, l *ledger.Ledger, logger *slog.Logger, registry *prometheus.Registry) error {
+func (c *serveCommand) serve(
+	ctx context.Context, l *ledger.Ledger, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
+) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
+		AllowedHeaders:  c.AllowedHeaders,
+		BasePath:        c.BasePath,
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,
 	})
 	if err != nil {
 		return err
 	}
-	if c.AdminAddr != "" {
-		adminListener, err := net.Listen("tcp", c.AdminAddr)
-		if err != nil {
-			return fmt.Errorf("ADMIN_ADDR: %w", err)
-		}
-		admin := server.NewAdmin(registry)
-		defer func() { _ = admin.Close() }() // nobody is owed an answer there
-		go func() { _ = admin.Serve(adminListener) }()
-		logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", adminListener.Addr().String()))
-	}
-	listener, err := net.Listen("tcp", c.ListenAddr)
-	if err != nil {
-		return fmt.Errorf("LISTEN_ADDR: %w", err)
-	}
+	listener.Ready()
 	address := listener.Addr().String()
 	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", l.Database()))
 	if c.LogFormat == "text" {

@@ -28,6 +28,7 @@ var importRules = []struct {
 	{"server", []string{module + "gen/db", module + "migrations", "github.com/jackc/pgx", "database/sql"}, false},
 	{"internal/webhook", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/demo", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
+	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},
 	{"web", []string{module}, true},
 	{"migrations", []string{module}, true},
 	{"internal/localpg", []string{module}, false},
@@ -59,10 +60,13 @@ func TestImportRules(t *testing.T) {
 // sqlText finds statements, in the upper case in which we write them.
 var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP)\s+[a-zA-Z_*]`)
 
+// builtSQL is the one file of SQL in Go: statements about tables that are only known at run time, which sqlc cannot check.
+const builtSQL = "internal/archive/statements.go"
+
 // TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the schema.
 func TestSQLLivesInQueries(t *testing.T) {
 	for _, f := range goFiles(t) {
-		if f.test || !slices.Contains([]string{".", "ledger", "server", "internal/pgdb"}, f.dir) {
+		if f.test || f.path == builtSQL || !slices.Contains([]string{".", "ledger", "server", "internal/archive", "internal/pgdb"}, f.dir) {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {

@@ -47,4 +47,14 @@ func TestClientPackage(t *testing.T) {
 	} {
 		p.waitUntil("the line "+want, func() bool { return p.hasSaid(want) })
 	}
+	// With a login and OpenTelemetry, the browser asks first whether it may send what they add, and then lets the page see
+	// what the answer says.
+	seen := evaluate[[]string](p, fmt.Sprintf(`fetch(%q, {method: "POST", body: "{}", headers: {
+		"Content-Type": "application/json", "Connect-Protocol-Version": "1", "Connect-Timeout-Ms": "5000", "Authorization": "Bearer x",
+		"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate": "a=b", "Baggage": "c=d",
+		"X-Request-Id": "mine", "Idempotency-Key": "e",
+	}}).then((r) => [String(r.status), r.headers.get("x-request-id")])`, s.url("/transfers.v1.LedgerService/ListCurrencies")))
+	if strings.Join(seen, " ") != "200 mine" {
+		t.Errorf("the page sees %q", seen)
+	}
 }

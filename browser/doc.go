@@ -1,5 +1,5 @@
-// Package browser has tests only: they drive the program, as people get it, with a real browser. They need Chromium and
-// fail without it.
+// Package browser has tests only: they drive the program, as people get it, with a real browser, and through real
+// proxies. They need Chromium, nginx and HAProxy, and fail without them.
 //
 // A test says what a person does and sees. It finds things by role and accessible name, as a screen reader does, never
 // by how the page is built, so that what it can use everybody can use. It waits for what it expects, up to -wait. At its end

@@ -134,7 +134,7 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 		}
 		accounts = append(accounts, a)
 	}
-	accounts, next := cut(accounts, limit, func(last *Account) string {
+	accounts, next := cut(accounts, limit, page, (*Account).size, func(last *Account) string {
 		return l.tokens.token("accounts", f, place{Time: last.CreateTime, ID: last.ID})
 	})
 	return accounts, next, nil
@@ -150,7 +150,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 		return Account{}, err
 	}
 	var account Account
-	err := pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.AccountGetForUpdate(ctx, tx, change.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &NotFoundError{Kind: "account", ID: change.ID}

@@ -52,8 +52,10 @@ type activity struct {
 
 	// All are guarded by the turn.
 	now     time.Time              // of the last count, by the database's clock
+	end     int64                  // the second that ends the last step: of now, or of the newest transfer
 	seconds map[int64]ActivityStep // since 1970
 	closed  int64                  // a second before this one does not change any more
+	counted int64                  // those from this one on to the end were counted
 }
 
 // GetActivity counts the transfers that were made within the last window (1 s to 1 h; 0: 1 min) in steps (whole seconds, 1 s
@@ -108,10 +110,15 @@ func (l *Ledger) activitySome(ctx context.Context, n, step int64) ([]ActivitySte
 		}
 		a.rest(start)
 	}
-	last := a.now.Unix() / step * step
+	last := a.end / step * step
 	first := last - (n-1)*step
 	if from, until := a.gap(first); from < until {
-		return nil, l.countSeconds(ctx, from, until)
+		start := time.Now()
+		err := l.countSeconds(ctx, from, until)
+		if until > a.closed {
+			a.rest(start) // they are counted again
+		}
+		return nil, err
 	}
 	steps := make([]ActivityStep, n)
 	for i := range steps {
@@ -127,33 +134,41 @@ func (l *Ledger) activitySome(ctx context.Context, n, step int64) ([]ActivitySte
 
 // countOpen counts the seconds that can still change, and those that could when it was last done. A transaction that has
 // chosen a time commits within its BatchTimeout; that all servers have the same one is taken for granted.
+//
+// When the clock was set back, all seconds from its time on to the newest transfer's can change.
+// Only the last of them are counted here, the others when somebody asks.
 func (l *Ledger) countOpen(ctx context.Context) error {
 	a := &l.activity
-	now, err := l.queries.Clock(ctx, l.readers)
+	read, err := l.queries.ActivityEnd(ctx, l.readers)
 	if err != nil {
 		return readError(ctx, "read the clock", err)
 	}
+	now, end := read.Now, read.EndTime.Unix()
 	if now.Before(a.now) {
 		// The clock was set back: seconds that were over are not, and all is forgotten below.
 		a.closed = 0
 	}
 	closed := now.Add(-l.config.BatchTimeout - commitMargin).Unix()
-	oldest := closed - int64((activityMax+activityStepMax)/time.Second)
+	oldest := end - int64((activityMax+activityStepMax+l.config.BatchTimeout+commitMargin)/time.Second)
 	for s := range a.seconds {
 		if s >= a.closed || s < oldest {
 			delete(a.seconds, s)
 		}
 	}
-	if err := l.countSeconds(ctx, max(a.closed, closed-activityChunk), now.Unix()+1); err != nil {
+	from := max(a.closed, closed-activityChunk)
+	if end > now.Unix() {
+		from = max(from, end-activityChunk)
+	}
+	if err := l.countSeconds(ctx, from, end+1); err != nil {
 		return err
 	}
-	a.now, a.closed = now, closed
+	a.now, a.end, a.closed, a.counted = now, end, closed, max(from, closed)
 	return nil
 }
 
 // gap answers the newest seconds since first that were not counted, at most a chunk of them; none: from is until.
 func (a *activity) gap(first int64) (from, until int64) {
-	until = a.closed
+	until = a.counted
 	for until > first {
 		if _, counted := a.seconds[until-1]; !counted {
 			break

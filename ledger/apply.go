@@ -79,6 +79,7 @@ func allPlain(commands []command) bool {
 type dated struct {
 	decision
 	at       time.Time
+	advanced bool // all accounts have that time as their last change
 	commands []command
 }
 
@@ -105,8 +106,8 @@ func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*date
 	if !d.allMove() {
 		return nil, nil
 	}
-	at, err := l.decidedAt(ctx, tx.Conn, rows)
-	return &dated{d, at, commands}, err
+	at, advanced, err := l.decidedAt(ctx, tx.Conn, rows)
+	return &dated{d, at, advanced, commands}, err
 }
 
 // stateBefore says how an account was before the batch: as it is now, less what the batch did.
@@ -220,12 +221,7 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 		return nil, err
 	}
 	if len(d.recorded) == 0 {
-		end := rollback
-		if len(d.targets) > 0 {
-			end = commit
-		}
-		_, err := conn.Exec(ctx, end)
-		return d.outcomes, commitError("end a batch without new transfers", err)
+		return d.outcomes, l.recordNothing(ctx, conn, d)
 	}
 	if len(d.groups.GroupIDs) > 0 {
 		if err := l.queries.GroupsInsert(ctx, conn, d.groups); err != nil {
@@ -242,8 +238,22 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 	return d.outcomes, commitError("write the ledger rows", err)
 }
 
+// recordNothing ends a batch that has no new transfers. What it says was done before is behind a barrier: whoever did it
+// may have been told nothing, because no standby had it.
+func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *decision) error {
+	if len(d.targets) > 0 {
+		return commitError("end a batch of changes", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+	}
+	if slices.ContainsFunc(d.outcomes, func(o Outcome) bool { return o.Replayed }) {
+		return l.barrier(ctx, conn, rollback)
+	}
+	_, err := conn.Exec(ctx, rollback)
+	return err
+}
+
 // happened reports whether the batch with these outcomes, whose COMMIT was not answered, was committed: its rows are
-// there all or none, so one tells. Who else wrote the same id did so at another time. A batch without new transfers is
+// there all or none, so one tells. Who else wrote the same id did so at another time. What was committed is behind a
+// barrier before that is said. A batch without new transfers is
 // decided again: voids and settlements that have happened are answered as replays.
 func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcome) (bool, error) {
 	made := make(map[uuid.UUID]time.Time, len(outcomes))
@@ -265,7 +275,10 @@ func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcom
 			return false, nil
 		}
 	}
-	return len(rows) == len(made), nil
+	if len(rows) != len(made) {
+		return false, nil
+	}
+	return true, l.barrier(ctx, conn, "")
 }
 
 func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.UUID) ([]storedTransfer, error) {
@@ -317,9 +330,9 @@ func chosenIDs(commands []command) []uuid.UUID {
 // the clock was set back since one of the accounts moved, the others, and opened ones, are brought to that time: their
 // next movement must not be older than this.
 func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.AccountsApplyRow, opened ...uuid.UUID) (
-	time.Time, error,
+	at time.Time, advanced bool, err error,
 ) {
-	at := rows[0].UpdateTime
+	at = rows[0].UpdateTime
 	ids := opened
 	for i := range rows {
 		if rows[i].UpdateTime.After(at) {
@@ -328,13 +341,13 @@ func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.Accoun
 		ids = append(ids, rows[i].AccountID)
 	}
 	if !at.After(rows[len(rows)-1].Now) {
-		return at, nil
+		return at, false, nil
 	}
-	err := l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
+	err = l.queries.AccountsAdvance(ctx, conn, db.AccountsAdvanceParams{UpdateTime: at, AccountIDs: ids})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("advance the accounts: %w", err)
+		return time.Time{}, false, fmt.Errorf("advance the accounts: %w", err)
 	}
-	return at, nil
+	return at, true, nil
 }
 
 // inGroup names the field of an invalid command by its place in the group.

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
 )
 
 // changedMax is how many accounts and how many transfers an incremental proof takes up, 16 bytes each. When more changed, it
@@ -40,9 +41,9 @@ type Progress struct {
 // What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the checkpoint back, so that no
 // incremental proof takes for granted what is known to be broken.
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
-	p := proof{ledger: l, options: o, start: time.Now()}
+	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
 	proved := false
-	err := pgx.BeginTxFunc(ctx, l.readers, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
 			return err
 		}
@@ -57,14 +58,41 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	default:
 		return Report{}, readError(ctx, "check the ledger", err)
 	}
+	l.metrics.proofSeconds.Set(time.Since(p.start).Seconds())
 	l.recordProof(ctx, &p.report)
 	return p.report, nil
 }
 
-// A proof is one run of Check.
+// Check proves a ledger that nobody need serve, and only looks: it keeps no checkpoint, and works on a standby and with the
+// rights to read alone. An incremental proof goes on from the checkpoint of a server's last one. The database was opened for
+// pgdb.Proving. A RefusedError of that package says why the ledger could not be judged, where there is something to do.
+func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report, error) {
+	conn, err := database.Connect(ctx, pgdb.Proving)
+	if err != nil {
+		return Report{}, err
+	}
+	defer pgdb.HangUp(conn)
+	p := proof{queries: db.New(), options: o, start: time.Now()}
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	if err := pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error { return p.prove(ctx, tx) }); err != nil {
+		return Report{}, fmt.Errorf("check the ledger: %w", database.Explain(err))
+	}
+	return p.report, nil
+}
+
+// Prove proves everything in a transaction that may have changed anything and is not committed yet.
+// It neither reads nor keeps a checkpoint. progress may be nil.
+func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
+	p := proof{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
+	err := p.prove(ctx, tx)
+	return p.report, err
+}
+
+// A proof is one run of Check or Prove.
 type proof struct {
-	ledger  *Ledger
+	queries *db.Queries
 	options CheckOptions
+	keeps   bool // the checkpoint, when it succeeds
 	start   time.Time
 	step    int
 
@@ -88,7 +116,7 @@ type finding struct {
 
 // prove fills the report.
 func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
-	q := p.ledger.queries
+	q := p.queries
 	if err := q.CheckSettings(ctx, tx); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
@@ -127,7 +155,7 @@ func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
 	}
 	p.progress("find what changed")
 	p.scope = everything
-	q := p.ledger.queries
+	q := p.queries
 	since, err := q.CheckpointGet(ctx, tx)
 	if err != nil || since == nil {
 		return err
@@ -161,7 +189,7 @@ func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
 
 // keep makes the proof the checkpoint when it succeeded, or takes the checkpoint back.
 func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
-	q := p.ledger.queries
+	q := p.queries
 	switch {
 	case p.report.OK():
 		p.progress("keep the checkpoint")
@@ -183,7 +211,10 @@ func (p *proof) progress(name string) {
 	if p.options.Progress == nil {
 		return
 	}
-	steps := 1 // to keep the checkpoint
+	steps := 0
+	if p.keeps {
+		steps++ // to keep the checkpoint
+	}
 	if p.options.Incremental {
 		steps++ // to find what changed
 	}

@@ -18,13 +18,9 @@ type testClock struct {
 // the next whole second, when all that is there already is older.
 func stopClock(t testing.TB, url string) *testClock {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), url)
-	if err != nil {
-		t.Fatalf("connect: %v", err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	c := &testClock{t, conn}
+	c := &testClock{t, connect(t, url)}
 	c.exec("CREATE TABLE test_clock (now timestamptz NOT NULL)")
+	c.exec("GRANT SELECT ON test_clock TO PUBLIC")
 	c.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()) + interval '1 second')")
 	c.exec("CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE " +
 		"AS 'SELECT now FROM test_clock'")

@@ -10,6 +10,9 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+// notNil is the reason of an InvalidError for an id that is not given, or the nil UUID.
+const notNil = "must be a UUID, and not the nil one"
+
 // holdTTLMax is the longest that a hold lasts by its TTL: 100 years.
 const holdTTLMax = 100 * 365.25 * 24 * time.Hour
 
@@ -20,8 +23,8 @@ func newCommand(p TransferParams) (command, error) {
 	if c.ID == uuid.Nil {
 		c.ID, c.made = uuid.Must(uuid.NewV7()), true
 	}
-	if c.From == c.To {
-		return c, &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
+	if err := checkAccounts(c.From, c.To); err != nil {
+		return c, err
 	}
 	if err := checkNewAmount(c.Amount); err != nil {
 		return c, err
@@ -36,6 +39,20 @@ func newCommand(p TransferParams) (command, error) {
 		return c, nil
 	}
 	return c, c.setOptions(*p.Options)
+}
+
+// checkAccounts returns an InvalidError for a payer and a payee that can never be: the nil UUID is no
+// account's.
+func checkAccounts(from, to uuid.UUID) error {
+	switch {
+	case from == uuid.Nil:
+		return &InvalidError{Field: "from_account_id", Reason: notNil}
+	case to == uuid.Nil:
+		return &InvalidError{Field: "to_account_id", Reason: notNil}
+	case from == to:
+		return &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
+	}
+	return nil
 }
 
 func checkNewAmount(amount decimal.Decimal) error {
@@ -80,6 +97,8 @@ func (c *command) setOptions(o TransferOptions) error {
 		return &InvalidError{Field: "hold_ttl", Reason: "must be 1 ms to 100 years"}
 	case !o.EffectiveTime.IsZero() && (o.Hold || !o.ExecuteTime.IsZero()):
 		return &InvalidError{Field: "effective_time", Reason: "is for transfers that move money now"}
+	case o.UpToFloor.Valid && !o.UpTo:
+		return &InvalidError{Field: "up_to_floor", Reason: "is for sweeps (up_to) only"}
 	case !o.ExecuteTime.IsZero() && o.conditional():
 		return &InvalidError{Field: "execute_time", Reason: "must not be set with conditions, which are about now"}
 	}
@@ -96,7 +115,7 @@ func (c *command) setOptions(o TransferOptions) error {
 		amount decimal.NullDecimal
 	}{
 		{"from_balance_at_least", o.FromAtLeast}, {"from_balance_at_most", o.FromAtMost},
-		{"to_balance_at_least", o.ToAtLeast}, {"to_balance_at_most", o.ToAtMost},
+		{"to_balance_at_least", o.ToAtLeast}, {"to_balance_at_most", o.ToAtMost}, {"up_to_floor", o.UpToFloor},
 	} {
 		if err := checkSize(b.field, b.amount.Decimal); err != nil {
 			return err
@@ -122,10 +141,15 @@ func (o *TransferOptions) conditional() bool {
 
 // fingerprint hashes the options in one spelling, so that a repeated call can be told from another one.
 func (o *TransferOptions) fingerprint() []byte {
-	return hashed([]any{
+	fields := []any{
 		o.Hold, o.ExpireTime, o.HoldTTL, o.ExecuteTime, o.EffectiveTime, o.UpTo, o.FromVersion, o.ToVersion,
 		spelled(o.FromAtLeast), spelled(o.FromAtMost), spelled(o.ToAtLeast), spelled(o.ToAtMost),
-	})
+	}
+	if o.UpToFloor.Valid {
+		// Transfers without one are as they were hashed before there was any.
+		fields = append(fields, spelled(o.UpToFloor))
+	}
+	return hashed(fields)
 }
 
 // spelled is the one text of all spellings of an amount; empty: there is none.
@@ -149,7 +173,7 @@ func hashed(fields []any) []byte {
 func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose string) (command, error) {
 	c := command{verb: v, target: target, all: !amount.Valid}
 	if target == uuid.Nil {
-		return c, &InvalidError{Field: "transfer_id", Reason: "must be given"}
+		return c, &InvalidError{Field: "transfer_id", Reason: notNil}
 	}
 	switch c.Amount = amount.Decimal; {
 	case id != uuid.Nil:
@@ -210,6 +234,9 @@ func (l *Ledger) child(ctx context.Context, c command, dryRun bool) (child, pare
 // before is answered again, replayed. The error is a RefusedError when it is not pending, and a NotFoundError when there
 // is none.
 func (l *Ledger) Void(ctx context.Context, id uuid.UUID, dryRun bool) (t Transfer, replayed bool, err error) {
+	if id == uuid.Nil {
+		return Transfer{}, false, &InvalidError{Field: "transfer_id", Reason: notNil}
+	}
 	o, err := l.one(ctx, command{verb: verbVoid, target: id, made: true}, dryRun)
 	return o.Transfer, o.Replayed, err
 }

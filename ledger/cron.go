@@ -15,6 +15,13 @@ import (
 type cron struct {
 	minutes, hours, daysOfMonth, months, daysOfWeek uint64
 
+	// Days that depend on the month, as sets of bits too.
+	beforeLast uint64    // L, L-3: days before the last one
+	nearest    uint64    // 15W: days of the month whose nearest Monday to Friday counts
+	lastWork   bool      // LW: the last Monday to Friday
+	nth        [7]uint64 // FRI#2: by day of the week, which of those in a month
+	lastOf     uint64    // FRIL: days of the week whose last in a month counts
+
 	// eitherDay: both day fields are restricted, so that a day counts that one of them names. As in crontab, a field is
 	// restricted when it does not begin with a star.
 	eitherDay bool
@@ -42,22 +49,31 @@ func parseCron(text string) (*cron, error) {
 		return nil, &InvalidError{Field: "cron", Reason: fmt.Sprintf(
 			"must have five fields (minute, hour, day of month, month, day of week), not %d", len(places))}
 	}
-	var sets [len(cronFields)]uint64
+	c := &cron{}
+	sets := [len(cronFields)]*uint64{&c.minutes, &c.hours, &c.daysOfMonth, &c.months, &c.daysOfWeek}
+	special := [len(cronFields)]func(string) (bool, string){2: c.dayOfMonth, 4: c.dayOfWeek}
 	for i := range cronFields {
 		var wrong string
-		if sets[i], wrong = cronFields[i].parse(places[i]); wrong != "" {
+		if *sets[i], wrong = cronFields[i].parse(places[i], special[i]); wrong != "" {
 			return nil, &InvalidError{Field: "cron", Reason: cronFields[i].name + ": " + wrong}
 		}
 	}
-	c := &cron{minutes: sets[0], hours: sets[1], daysOfMonth: sets[2], months: sets[3], daysOfWeek: sets[4]}
 	c.daysOfWeek |= c.daysOfWeek >> 7 & 1
 	c.eitherDay = places[2][0] != '*' && places[4][0] != '*'
 	return c, nil
 }
 
-// parse reads a list of values, ranges and steps, or says what is wrong with it.
-func (f *cronField) parse(text string) (set uint64, wrong string) {
+// parse reads a list of values, ranges and steps, or says what is wrong with it. What special takes of
+// it, if there is one, is not in the set.
+func (f *cronField) parse(text string, special func(part string) (taken bool, wrong string)) (set uint64, wrong string) {
 	for _, part := range strings.Split(text, ",") {
+		if special != nil {
+			if taken, wrong := special(strings.ToUpper(part)); wrong != "" {
+				return 0, wrong
+			} else if taken {
+				continue
+			}
+		}
 		span, stepText, stepped := strings.Cut(part, "/")
 		low, high, wrong := f.span(span)
 		if wrong != "" {
@@ -78,6 +94,59 @@ func (f *cronField) parse(text string) (set uint64, wrong string) {
 		}
 	}
 	return set, ""
+}
+
+// dayOfMonth takes L, L-3, 15W and LW.
+func (c *cron) dayOfMonth(part string) (taken bool, wrong string) {
+	if before, ok := strings.CutPrefix(part, "L-"); ok {
+		n, ok := digits(before)
+		if !ok || n < 1 || n > 30 {
+			return false, fmt.Sprintf("%q: L- is followed by 1 to 30", part)
+		}
+		c.beforeLast |= 1 << n
+		return true, ""
+	}
+	if day, ok := strings.CutSuffix(part, "W"); ok && day != "L" {
+		n, ok := digits(day)
+		if !ok || n < 1 || n > 31 {
+			return false, fmt.Sprintf("%q: W follows 1 to 31, or L", part)
+		}
+		c.nearest |= 1 << n
+		return true, ""
+	}
+	switch {
+	case part == "L":
+		c.beforeLast |= 1
+	case part == "LW":
+		c.lastWork = true
+	case strings.ContainsAny(part, "LW"):
+		return false, fmt.Sprintf("%q: L and W stand in L, L-3, 15W and LW, without ranges and steps", part)
+	default:
+		return false, ""
+	}
+	return true, ""
+}
+
+// dayOfWeek takes FRIL and FRI#2.
+func (c *cron) dayOfWeek(part string) (taken bool, wrong string) {
+	f := &cronFields[4]
+	day, nth, ok := strings.Cut(part, "#")
+	if ok {
+		weekday, ok := f.value(day)
+		if n, which := digits(nth); ok && which && n >= 1 && n <= 5 {
+			c.nth[weekday%7] |= 1 << n
+			return true, ""
+		}
+		return false, fmt.Sprintf("%q: # stands between a day and 1 to 5, as in FRI#2", part)
+	}
+	if day, ok = strings.CutSuffix(part, "L"); ok {
+		weekday, ok := f.value(day)
+		if !ok {
+			return false, fmt.Sprintf("%q: L follows a day, as in FRIL", part)
+		}
+		c.lastOf |= 1 << (weekday % 7)
+	}
+	return ok, ""
 }
 
 // span reads a star, a value or a range.
@@ -143,7 +212,7 @@ func (c *cron) after(wall time.Time) time.Time {
 		switch year, month, day := t.Date(); {
 		case c.months>>month&1 == 0:
 			t = time.Date(year, month+1, 1, 0, 0, 0, 0, time.UTC)
-		case !c.names(day, t.Weekday()):
+		case !c.names(t):
 			t = time.Date(year, month, day+1, 0, 0, 0, 0, time.UTC)
 		case c.hours>>t.Hour()&1 == 0:
 			t = t.Truncate(time.Hour).Add(time.Hour)
@@ -156,11 +225,31 @@ func (c *cron) after(wall time.Time) time.Time {
 	return time.Time{}
 }
 
-// names reports whether the expression names a day.
-func (c *cron) names(day int, weekday time.Weekday) bool {
-	ofMonth, ofWeek := c.daysOfMonth>>day&1 != 0, c.daysOfWeek>>weekday&1 != 0
+// names reports whether the expression names the day of a time.
+func (c *cron) names(t time.Time) bool {
+	year, month, day := t.Date()
+	last := time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	weekday := t.Weekday()
+	ofMonth := c.daysOfMonth>>day&1 != 0 || c.beforeLast>>(last-day)&1 != 0 || c.namesWorkday(day, last, weekday)
+	ofWeek := c.daysOfWeek>>weekday&1 != 0 || c.nth[weekday]>>((day+6)/7)&1 != 0 || (day > last-7 && c.lastOf>>weekday&1 != 0)
 	if c.eitherDay {
 		return ofMonth || ofWeek
 	}
 	return ofMonth && ofWeek
+}
+
+// namesWorkday reports whether a day is the Monday to Friday that is nearest to a day with a W, or is
+// LW. Nearest is never in another month.
+func (c *cron) namesWorkday(day, last int, weekday time.Weekday) bool {
+	names := func(n int) bool { return n >= 1 && n <= last && c.nearest>>n&1 != 0 }
+	switch weekday {
+	case time.Saturday, time.Sunday:
+		return false
+	case time.Monday: // of a Sunday, or of a Saturday that begins the month
+		return names(day) || names(day-1) || day == 3 && names(1) || c.lastWork && day == last
+	case time.Friday: // of a Saturday, or of a Sunday that ends the month
+		return names(day) || names(day+1) || day+2 == last && names(last) || c.lastWork && day+2 >= last
+	default:
+		return names(day) || c.lastWork && day == last
+	}
 }

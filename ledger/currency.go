@@ -111,6 +111,9 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 	if c.Scale != scale {
 		return Currency{}, false, &ConflictError{Kind: "currency", ID: code}
 	}
+	if err := l.confirm(ctx); err != nil {
+		return Currency{}, false, readError(ctx, "confirm that there is the currency", err)
+	}
 	return c, true, nil
 }
 
@@ -118,7 +121,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c Currency, err error) {
 	// Nobody can have guessed this id and taken it for an account of their own.
 	equity := uuid.Must(uuid.NewV7())
-	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
 			Code: code, Scale: int16(scale), EquityAccountID: equity,
 		})
@@ -171,7 +174,8 @@ func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]Currency, str
 	for i := range rows {
 		list = append(list, currencyOf(&rows[i].Currency))
 	}
-	list, next := cut(list, limit, func(last *Currency) string {
+	size := func(*Currency) int { return currencyBytes }
+	list, next := cut(list, limit, page, size, func(last *Currency) string {
 		return l.tokens.token("currencies", nil, place{Code: last.Code})
 	})
 	return list, next, nil

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"internaltransfers/gen/db"
 )
 
 // pageTokenKey names the setting that holds the key of page tokens.
@@ -90,14 +92,67 @@ func (p Page) limit() (int32, error) {
 	return p.Size, nil
 }
 
-// cut takes the one row too many off a list that was read with it, and answers the token of the next page; none when
-// this is the last.
-func cut[T any](rows []T, limit int32, token func(last *T) string) ([]T, string) {
-	if len(rows) <= int(limit) {
+// cut ends a page of rows that was read with one row too many: after limit rows, or before the row
+// with which it would take more than page.Bytes. It returns the token of the next page, none when this
+// is the last. size is about how many bytes a row takes when it is sent.
+func cut[T any](rows []T, limit int32, page Page, size func(row *T) int, token func(last *T) string) ([]T, string) {
+	n := min(len(rows), int(limit))
+	if page.Bytes > 0 {
+		bytes := 0
+		for i := range rows[:n] {
+			if bytes += size(&rows[i]); bytes > page.Bytes {
+				n = max(i, 1)
+				break
+			}
+		}
+	}
+	if n == len(rows) {
 		return rows, ""
 	}
-	rows = rows[:limit]
-	return rows, token(&rows[limit-1])
+	return rows[:n], token(&rows[n-1])
+}
+
+// About how many bytes the fields of an item take that are not texts of the caller's: ids, amounts and
+// times.
+const (
+	transferBytes = 512
+	accountBytes  = 512
+	limitBytes    = 64
+	entryBytes    = 256
+	scheduleBytes = 512
+	webhookBytes  = 512
+	deliveryBytes = 128
+	currencyBytes = 128
+)
+
+// transferSize is about how many bytes a transfer takes when it is sent.
+func transferSize(r *db.TransferFull) int {
+	return transferBytes + len(r.Reference) + len(r.Metadata) + len(r.Refusal)
+}
+
+// size is about how many bytes an account takes when it is sent.
+func (a *Account) size() int {
+	size := accountBytes + len(a.DisplayName) + len(a.ImageURL) + metadataSize(a.Metadata)
+	for _, block := range []*Block{a.Policy.DebitBlock, a.Policy.CreditBlock} {
+		if block != nil {
+			size += len(block.Reason)
+		}
+	}
+	return size + len(a.Policy.Limits)*limitBytes
+}
+
+// webhookSize is about how many bytes an endpoint takes when it is sent.
+func webhookSize(r *db.WebhookEndpoint) int {
+	return webhookBytes + len(r.URL) + len(r.Description) + len(r.Filter) + len(r.LastFailure)
+}
+
+// metadataSize is about how many bytes metadata takes when it is sent.
+func metadataSize(metadata map[string]string) int {
+	size := 0
+	for key, value := range metadata {
+		size += len(key) + len(value) + 16
+	}
+	return size
 }
 
 // Times that stand for no bound; every row lies between them.

@@ -89,7 +89,8 @@ func (s *state) copied() state {
 
 // A knowledge is what a decision is made from.
 type knowledge struct {
-	now      time.Time            // zero on the short way, which decides nothing that depends on it
+	clock    time.Time            // the database's; zero on the short way, which decides nothing that depends on it
+	now      time.Time            // when it is decided: the clock, or the last change of an account if that is later
 	accounts map[uuid.UUID]*state // every account that exists among those named; changed by the decision
 	stored   []storedTransfer     // every transfer that was there before under an id or as a target
 	groups   map[uuid.UUID]int    // the sizes of the groups that commands name and stored transfers are of
@@ -125,7 +126,8 @@ type change struct {
 // A decider walks through a batch. It is the only place where an outcome is made.
 type decider struct {
 	decision
-	now      time.Time
+	clock    time.Time // what is due, blocked, in the future or within a window goes by it
+	now      time.Time // what is recorded has it
 	commands []command
 	stored   map[uuid.UUID]*storedTransfer // transfers that were there before, by id
 	earlier  map[uuid.UUID]int             // commands of this batch whose outcome is on record, by id
@@ -141,6 +143,7 @@ func decide(commands []command, k *knowledge) decision {
 			rows:     newRows(len(commands)),
 			recorded: make([]int, 0, len(commands)),
 		},
+		clock:    k.clock,
 		now:      k.now,
 		commands: commands,
 		earlier:  make(map[uuid.UUID]int, len(commands)),
@@ -339,12 +342,17 @@ func (c *command) repeat(s *storedTransfer) Outcome {
 
 // invalid says that the command can never be executed, whatever the balances: then it is not recorded.
 func (d *decider) invalid(c *command) error {
-	if err := c.Options.invalidAt(d.now); err != nil {
+	if err := c.Options.invalidAt(d.clock, d.now); err != nil {
 		return err
 	}
 	from, to := d.accounts[c.From], d.accounts[c.To]
 	if from == nil || to == nil || c.mismatches(from, to) {
 		return nil // which is a refusal
+	}
+	if c.Options != nil && c.Options.UpToFloor.Valid {
+		if err := from.currency.checkPrecision("up_to_floor", c.Options.UpToFloor.Decimal); err != nil {
+			return err
+		}
 	}
 	return from.currency.checkPrecision("amount", c.Amount)
 }

@@ -33,7 +33,7 @@ func tables(t testing.TB, conn *pgx.Conn) string {
 	var sections []string
 	for kind, rows := range map[string]string{"r": "to_jsonb(r)::text", "S": "(last_value, is_called)::text"} {
 		for _, name := range texts(`SELECT relname::text FROM pg_class
-			WHERE relnamespace = 'public'::regnamespace AND relkind = '` + kind + `' ORDER BY relname`) {
+			WHERE relnamespace = 'ledger'::regnamespace AND relkind = '` + kind + `' ORDER BY relname`) {
 			sections = append(sections, name+":\n"+strings.Join(texts("SELECT "+rows+" FROM "+name+" AS r ORDER BY 1"), "\n"))
 		}
 	}

@@ -21,11 +21,11 @@ func (d *decider) effect(i int, amount decimal.Decimal) {
 		from.count(amount)
 		t.Status = TransferInit
 		t.Detail.Open = decimal.NewNullDecimal(amount)
-		t.Detail.DueTime = c.Options.due(d.now)
+		t.Detail.DueTime = c.Options.due(d.clock)
 	case verbSchedule:
 		t.Status = TransferInit
 		t.Detail.Open = decimal.NewNullDecimal(decimal.Zero)
-		t.Detail.DueTime = c.Options.due(d.now)
+		t.Detail.DueTime = c.Options.due(d.clock)
 	case verbPost:
 		from.held, to.incoming = from.held.Sub(amount), to.incoming.Sub(amount)
 		move(amount, from, to)
@@ -93,7 +93,7 @@ func (d *decider) newTransfer(c *command) Transfer {
 	}
 	if o := c.Options; o != nil {
 		if o.UpTo {
-			t.Detail.Asked = decimal.NewNullDecimal(c.Amount)
+			t.Detail.Asked, t.Detail.Floor = decimal.NewNullDecimal(c.Amount), o.UpToFloor
 		}
 		if !o.EffectiveTime.IsZero() {
 			t.Detail.EffectiveTime = &o.EffectiveTime
@@ -121,7 +121,7 @@ func (v verb) kind() TransferKind {
 }
 
 // due is when a hold expires, or a scheduled transfer is to be executed; nil: never.
-func (o *TransferOptions) due(now time.Time) *time.Time {
+func (o *TransferOptions) due(clock time.Time) *time.Time {
 	var due time.Time
 	switch {
 	case !o.ExecuteTime.IsZero():
@@ -129,7 +129,7 @@ func (o *TransferOptions) due(now time.Time) *time.Time {
 	case !o.ExpireTime.IsZero():
 		due = o.ExpireTime
 	case o.HoldTTL > 0:
-		due = now.Add(o.HoldTTL).Truncate(time.Microsecond)
+		due = clock.Add(o.HoldTTL).Truncate(time.Microsecond)
 	default:
 		return nil
 	}

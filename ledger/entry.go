@@ -28,7 +28,8 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]E
 	if err != nil {
 		return nil, "", readError(ctx, "list entries", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.TransferFull) string {
+	size := func(r *db.TransferFull) int { return entryBytes + len(r.Reference) }
+	rows, next := cut(rows, limit, page, size, func(last *db.TransferFull) string {
 		return l.tokens.token("entries", f, place{Time: last.CreateTime, Position: last.Position})
 	})
 	entries := make([]Entry, 0, len(rows))

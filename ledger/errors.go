@@ -17,6 +17,31 @@ var (
 	ErrPageToken = errors.New("page_token is not one that this ledger gave for these filters")
 )
 
+// An UnavailableError is an ErrUnavailable that says what is wrong.
+type UnavailableError struct {
+	Reason string // in plain words for everybody, such as "it is read-only"; empty: it is not known
+	Cause  error  // for the log only, since it has the driver's text; nil: there is no more to say
+}
+
+func (e *UnavailableError) Error() string {
+	text := ErrUnavailable.Error()
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Unwrap makes it an ErrUnavailable.
+func (e *UnavailableError) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{ErrUnavailable}
+	}
+	return []error{ErrUnavailable, e.Cause}
+}
+
 // An InvalidError says that a request can never be accepted. Nothing was recorded.
 type InvalidError struct {
 	Field  string // the field's name in the API, such as amount

@@ -21,8 +21,7 @@ func TestEachCaptureIsAnEvent(t *testing.T) {
 	l := openLedger(t, ledger.Config{DatabaseURL: url, BatchesInFlight: 1})
 	ids := openAccounts(t, l, 2, 100)
 	hold := newHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
-	conn := must(pgx.Connect(ctx, url))
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	conn := connect(t, url)
 	execute := func(sql string, args ...any) {
 		t.Helper()
 		if _, err := conn.Exec(ctx, sql, args...); err != nil {
@@ -109,5 +108,30 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	events, _, _, err := l.Events(ctx, cursor, 100)
 	if err != nil || len(events) != 1 || events[0].Position != position {
 		t.Errorf("behind the cursor are %d events, %v", len(events), err)
+	}
+}
+
+// A server that starts while others write does not know how far the events go until those at work are over. It does not
+// take that for the beginning: a stream without a cursor, and a new webhook, would be told the whole ledger.
+func TestFreshServerDoesNotBeginAtTheBeginning(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, ledger.Config{DatabaseURL: url})
+	ids := openAccounts(t, l, 2, 100)
+	end := must(l.LastEvent(ctx))
+	_, first := beginRefusal(t, url, ids[0])
+	fresh := openLedger(t, ledger.Config{DatabaseURL: url})
+	if reached, last, err := fresh.Horizon(ctx); reached != -1 || last != end || err != nil {
+		t.Errorf("beside a writer the horizon is %d of %d, %v; want it unknown", reached, last, err)
+	}
+	_, second := beginRefusal(t, url, ids[0]) // there is always somebody at work
+	execute(t, first, "COMMIT")
+	if reached, _, err := fresh.Horizon(ctx); reached != end || err != nil {
+		t.Errorf("when the writers of before are over, the horizon is %d, %v; want %d", reached, err, end)
+	}
+	execute(t, second, "COMMIT")
+	if from, err := fresh.LastEvent(ctx); from <= end || err != nil {
+		t.Errorf("the last event is at %d, %v; want it after %d", from, err, end)
 	}
 }

@@ -229,15 +229,9 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 func beginRefusal(t *testing.T, url string, from uuid.UUID) (position int64, conn *pgx.Conn) {
 	t.Helper()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
-		t.Fatal(err)
-	}
-	err = conn.QueryRow(ctx, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency,
+	conn = connect(t, url)
+	execute(t, conn, "BEGIN")
+	err := conn.QueryRow(ctx, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency,
 		status, error_reason, from_balance, create_time, update_time)
 		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 1, 'USD', '', 'FAILED', 'TO_ACCOUNT_NOT_FOUND', 100, ledger_now(), ledger_now())
 		RETURNING position`, from).Scan(&position)

@@ -21,10 +21,10 @@ import (
 // silent is for ledgers whose warnings are the point of the test.
 var silent = slog.New(slog.DiscardHandler)
 
-// connect opens a plain connection to a database, closed by the test's end.
+// connect opens a plain connection to a database for its superuser, closed by the test's end.
 func connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), database)
+	conn, err := pgx.Connect(context.Background(), pgtest.Superuser(database))
 	if err != nil {
 		t.Fatal(err)
 	}

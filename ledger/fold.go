@@ -181,6 +181,7 @@ func (d *decision) details(commands []command) db.TransferDetailsInsertParams {
 		p.Groups = append(p.Groups, idText(x.GroupID))
 		p.EffectiveTimes = append(p.EffectiveTimes, orZero(x.EffectiveTime))
 		p.AskedAmounts = append(p.AskedAmounts, nullText(x.Asked))
+		p.UpToFloors = append(p.UpToFloors, nullText(x.Floor))
 		p.RequestFingerprints = append(p.RequestFingerprints, commands[i].fingerprint)
 		p.Refusals = append(p.Refusals, encodeFigures(x.Refusal))
 	}

@@ -12,9 +12,25 @@ import (
 	"internaltransfers/gen/db"
 )
 
+// aboutNow is how far a moment may be from the clock's time for it to mean now, where that matters.
+const aboutNow = 10 * time.Second
+
+// lastMoment is the end of an account's time: now, or when it last changed, if the clock was set back
+// since. What is there has happened, whatever the clock says.
+func lastMoment(r *db.Account, now time.Time) time.Time {
+	if r.UpdateTime.After(now) {
+		return r.UpdateTime
+	}
+	return now
+}
+
 // GetAccountAt reads an account as it was at a moment: balance, held and incoming are of then, all else is of now. What
 // happened in that very microsecond is part of it. The error is an InvalidError of as_of for a moment in the future, and
 // a NotFoundError when there is no such account, or there was none yet.
+//
+// When the clock was set back, moments up to the account's last change are not in the future either.
+// Now is then the last of them: else the account would be said to be as it was when the clock showed
+// this time before.
 func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (Account, error) {
 	if at.Before(timeMin) || at.After(timeMax) {
 		return Account{}, &InvalidError{Field: "as_of", Reason: "must be within the years 1 to 9999"}
@@ -22,7 +38,10 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 	at = at.UTC().Truncate(time.Microsecond) // whatever happened until at happened until then
 	var account Account
 	err := l.atOneMoment(ctx, id, func(tx pgx.Tx, r *db.Account, now time.Time) error {
-		if at.After(now) {
+		switch end := lastMoment(r, now); {
+		case end.After(now) && at.Sub(now).Abs() <= aboutNow:
+			at = end
+		case at.After(end):
 			return &InvalidError{Field: "as_of", Reason: "must not be in the future"}
 		}
 		if at.Before(r.CreateTime) {
@@ -37,7 +56,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 			return err
 		}
 		holds, err := l.queries.HoldsAt(ctx, tx, db.HoldsAtParams{
-			AccountID: uuid.NullUUID{UUID: id, Valid: true}, AsOf: at,
+			AccountID: uuid.NullUUID{UUID: id, Valid: true}, AsOf: at, Clock: now,
 		})
 		account.Held, account.Incoming = holds.Held, holds.Incoming
 		return err
@@ -50,7 +69,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 func (l *Ledger) atOneMoment(
 	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, now time.Time) error,
 ) error {
-	err := pgx.BeginTxFunc(ctx, l.readers, oneMoment, func(tx pgx.Tx) error {
+	err := l.view(ctx, func(tx pgx.Tx) error {
 		rows, err := l.queries.AccountsGet(ctx, tx, []uuid.UUID{id})
 		if err != nil {
 			return err

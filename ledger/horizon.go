@@ -31,14 +31,14 @@ type horizon struct {
 	turn    chan struct{} // has an item, which whoever uses what is below takes out, so that who waits for it can give up
 
 	reached int64     // -1: nothing was found out yet
-	ahead   int64     // the highest position that was committed when the writers were read
+	ahead   int64     // the highest position that was committed when the writers were read; -1: they never were
 	writers []string  // those of that time that were still at work when last looked; none: reached is ahead
 	since   time.Time // when they were first seen
 	warned  bool      // about these
 }
 
 func newHorizon(queries *db.Queries, conn db.DBTX, log *slog.Logger) *horizon {
-	h := &horizon{queries: queries, conn: conn, log: log, turn: make(chan struct{}, 1), reached: -1}
+	h := &horizon{queries: queries, conn: conn, log: log, turn: make(chan struct{}, 1), reached: -1, ahead: -1}
 	h.turn <- struct{}{}
 	return h
 }

@@ -31,10 +31,10 @@ func (d *decider) judge(c *command) (decimal.Decimal, *refusal) {
 	case from.status == AccountFrozen, to.status == AccountFrozen:
 		return c.Amount, &refusal{reason: ReasonAccountFrozen}
 	}
-	if from.policy != nil && from.policy.DebitBlock.stands(d.now) {
+	if from.policy != nil && from.policy.DebitBlock.stands(d.clock) {
 		return c.Amount, &refusal{DebitsBlocked, from.policy.DebitBlock.figures()}
 	}
-	if to.policy != nil && to.policy.CreditBlock.stands(d.now) {
+	if to.policy != nil && to.policy.CreditBlock.stands(d.clock) {
 		return c.Amount, &refusal{CreditsBlocked, to.policy.CreditBlock.figures()}
 	}
 	if c.verb == verbPost {
@@ -45,11 +45,12 @@ func (d *decider) judge(c *command) (decimal.Decimal, *refusal) {
 	}
 	amount := c.Amount
 	if c.Options != nil && c.Options.UpTo {
-		amount = sweep(amount, from, to)
+		floor := c.Options.sweepFloor(from)
+		amount = sweep(amount, floor, from, to)
 		if !amount.IsPositive() {
 			amount = c.Amount
-			if from.floor.Valid && !from.available().GreaterThan(from.floor.Decimal) {
-				return amount, from.insufficient()
+			if !from.available().GreaterThan(floor) {
+				return amount, &refusal{InsufficientFunds, from.seenAllowed(from.available(), floor)}
 			}
 			return amount, to.full()
 		}
@@ -79,11 +80,20 @@ func (d *decider) exceeds(c *command, amount decimal.Decimal, from, to *state) *
 	return nil
 }
 
-// sweep is as much of bound as the payer has available and the payee may still take; zero or less: nothing.
-func sweep(bound decimal.Decimal, from, to *state) decimal.Decimal {
+// sweepFloor is how low a sweep may bring what its payer has available: to zero unless it says
+// otherwise, and never below the account's own floor.
+func (o *TransferOptions) sweepFloor(from *state) decimal.Decimal {
+	floor := o.UpToFloor.Decimal
 	if from.floor.Valid {
-		bound = decimal.Min(bound, from.available().Sub(from.floor.Decimal))
+		floor = decimal.Max(floor, from.floor.Decimal)
 	}
+	return floor
+}
+
+// sweep is as much of bound as the payer has above the floor and the payee may still take; zero or
+// less: nothing.
+func sweep(bound, floor decimal.Decimal, from, to *state) decimal.Decimal {
+	bound = decimal.Min(bound, from.available().Sub(floor))
 	if to.ceiling.Valid {
 		bound = decimal.Min(bound, to.ceiling.Decimal.Sub(to.balance).Sub(to.incoming))
 	}
@@ -177,14 +187,15 @@ func seconds(d time.Duration) string {
 	return decimal.New(int64(d), -9).String() + "s"
 }
 
-// invalidAt answers an InvalidError when one of the times cannot be, at that time.
-func (o *TransferOptions) invalidAt(now time.Time) error {
+// invalidAt returns an InvalidError when one of the times cannot be, at that time of the clock. now
+// is when the transfer will have been made.
+func (o *TransferOptions) invalidAt(clock, now time.Time) error {
 	switch {
 	case o == nil:
 		return nil
-	case !o.ExpireTime.IsZero() && !o.ExpireTime.After(now):
+	case !o.ExpireTime.IsZero() && !o.ExpireTime.After(clock):
 		return &InvalidError{Field: "expire_time", Reason: "must be in the future"}
-	case !o.ExecuteTime.IsZero() && !o.ExecuteTime.After(now):
+	case !o.ExecuteTime.IsZero() && !o.ExecuteTime.After(clock):
 		return &InvalidError{Field: "execute_time", Reason: "must be in the future"}
 	case o.EffectiveTime.After(now):
 		return &InvalidError{Field: "effective_time", Reason: "must not be in the future"}

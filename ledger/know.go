@@ -46,9 +46,10 @@ func (l *Ledger) know(ctx context.Context, tx pipe, commands []command) (*knowle
 		if err != nil {
 			return nil, fmt.Errorf("lock the accounts: %w", err)
 		}
-		if k.now, err = l.queries.Clock(ctx, tx.Conn); err != nil {
+		if k.clock, err = l.queries.Clock(ctx, tx.Conn); err != nil {
 			return nil, fmt.Errorf("read the clock: %w", err)
 		}
+		k.now = k.clock
 		k.accounts = make(map[uuid.UUID]*state, len(rows))
 		for i := range rows {
 			if err := l.learn(ctx, tx.Conn, k, (*db.AccountsPeekRow)(&rows[i])); err != nil {
@@ -77,9 +78,10 @@ func (l *Ledger) peek(ctx context.Context, conn db.DBTX, commands []command) (*k
 	all := maps.Clone(named)
 	k := &knowledge{accounts: make(map[uuid.UUID]*state)}
 	var err error
-	if k.now, err = l.queries.Clock(ctx, conn); err != nil {
+	if k.clock, err = l.queries.Clock(ctx, conn); err != nil {
 		return nil, fmt.Errorf("read the clock: %w", err)
 	}
+	k.now = k.clock
 	for complete := false; !complete; {
 		rows, err := l.queries.AccountsPeek(ctx, conn, slices.SortedFunc(maps.Keys(all), compareIDs))
 		if err != nil {
@@ -165,7 +167,9 @@ func (l *Ledger) learn(ctx context.Context, conn db.DBTX, k *knowledge, r *db.Ac
 	before := *s
 	s.before = &before
 	k.accounts[r.AccountID] = s
-	// No movement of a batch is older than one before it on the same account, even when the clock was set back.
+	// No movement of a batch is older than one before it on the same account, even when the clock was
+	// set back. What is due goes by the clock all the same: an account that is ahead of it would end
+	// the holds of all that it shares a batch with.
 	if r.UpdateTime.After(k.now) {
 		k.now = r.UpdateTime
 	}
@@ -186,7 +190,7 @@ func (l *Ledger) learnDue(
 	if len(holding) == 0 {
 		return true, nil
 	}
-	rows, err := l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.now, RowLimit: limit})
+	rows, err := l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.clock, RowLimit: limit})
 	if err != nil {
 		return false, fmt.Errorf("look for expired holds: %w", err)
 	}
@@ -200,7 +204,7 @@ func (l *Ledger) learnDue(
 		return true, nil
 	}
 	// What expires while the locks are taken again is locked then, too.
-	rows, err = l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.now.Add(time.Second), RowLimit: limit})
+	rows, err = l.queries.HoldsDue(ctx, conn, db.HoldsDueParams{AccountIDs: holding, Now: k.clock.Add(time.Second), RowLimit: limit})
 	if err != nil {
 		return false, fmt.Errorf("look for expiring holds: %w", err)
 	}
@@ -261,7 +265,7 @@ func (l *Ledger) learnUsage(ctx context.Context, conn db.DBTX, k *knowledge, com
 		for j := range s.usage {
 			p.Ordinals = append(p.Ordinals, int64(len(usages)))
 			p.AccountIDs = append(p.AccountIDs, commands[i].From)
-			p.Since = append(p.Since, k.now.Add(-s.policy.Limits[j].Window))
+			p.Since = append(p.Since, k.clock.Add(-s.policy.Limits[j].Window))
 			usages = append(usages, &s.usage[j])
 		}
 	}
@@ -284,7 +288,7 @@ func (v verb) counts() bool { return v == verbMove || v == verbHold || v == verb
 // preview answers what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []command) ([]Outcome, error) {
 	var outcomes []Outcome
-	err := pgx.BeginTxFunc(ctx, l.readers, oneMoment, func(tx pgx.Tx) error {
+	err := l.view(ctx, func(tx pgx.Tx) error {
 		k, err := l.peek(ctx, tx, commands)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,8 +71,11 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	writers    *pgdb.Pool // for batches; a connection of it plans as the locking protocol needs
-	readers    *pgdb.Pool // for everything else
+	writers    *pgdb.Pool    // for batches; a connection of it plans as the locking protocol needs
+	readers    *readers      // for everything else
+	gate       *gate         // that what readers read passes
+	closing    chan struct{} // closed, by close once, when COMMITs are waited for no longer
+	close      func()
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -87,37 +91,46 @@ type Ledger struct {
 	activity      activity
 }
 
-// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away.
+// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away, and is a
+// pgdb.RefusedError when it cannot be used as it is.
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
+	l.closing = make(chan struct{})
+	l.close = sync.OnceFunc(func() { close(l.closing) })
+	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
+	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
+		return nil, refused // it is there, and will not be otherwise by itself
+	}
 	if err != nil {
 		return nil, readError(ctx, "open the database", err)
 	}
 	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
 		return nil, readError(ctx, "open sessions", err)
 	}
-	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight))
+	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
+	l.writers, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
 	if err != nil {
 		return nil, err
 	}
-	l.readers, err = l.database.Pool(ctx, pgdb.Reading, config.ReadConns)
+	pool, err := l.database.Pool(ctx, pgdb.Reading, config.ReadConns, hooks)
 	if err != nil {
 		l.writers.Close()
 		return nil, err
 	}
+	l.readers = newReaders(pool, l.gate)
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
-	key, err := l.queries.SettingGet(ctx, l.readers, pageTokenKey)
+	key, err := l.queries.SettingGet(ctx, pool, pageTokenKey) // it never changes
 	if err != nil {
 		l.writers.Close()
-		l.readers.Close()
+		pool.Close()
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
 	l.database.LogTo(config.Logger)
@@ -125,7 +138,8 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {
-		err := errors.Join(l.metrics.register(config.Metrics, l.batcher), l.profiles.metrics.register(config.Metrics))
+		err := errors.Join(l.metrics.register(config.Metrics, l.batcher), l.profiles.metrics.register(config.Metrics),
+			config.Metrics.Register(&gauges{ledger: l, pace: newPace()}))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), l.Close(ctx))
 		}
@@ -140,19 +154,11 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 // warnIfNotDurable says so when the server may lose what it has committed. The ledger cannot help it: only an operator
 // can set these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
-	d, err := l.queries.DurabilityGet(ctx, l.readers)
+	d, err := l.queries.DurabilityGet(ctx, l.readers.pool)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
 	}
-}
-
-// Ping reports whether the database answers; the error wraps ErrUnavailable when it does not.
-func (l *Ledger) Ping(ctx context.Context) error {
-	if err := l.queries.Ping(ctx, l.readers); err != nil {
-		return readError(ctx, "ping", err)
-	}
-	return nil
 }
 
 // Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers
@@ -164,8 +170,9 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
+		l.close()
 		l.writers.Close()
-		l.readers.Close()
+		l.readers.pool.Close()
 		close(closed)
 	}()
 	select {
@@ -178,3 +185,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 
 // Database names the database, the server and the schema, without the password.
 func (l *Ledger) Database() string { return l.database.String() }
+
+// RoleExcess names the role that the ledger's sessions have, and says what it is or may do that a server need not; that is
+// empty when there is nothing.
+func (l *Ledger) RoleExcess() (role, excess string) { return l.database.Role(), l.database.Excess() }

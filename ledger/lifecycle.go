@@ -36,7 +36,7 @@ func (c *command) aim(t *Transfer) {
 	if c.verb == verbSettle {
 		c.ID, c.Amount, c.Metadata = uuid.Must(uuid.NewV7()), t.Amount, t.Metadata
 		if asked := t.Detail; asked != nil && asked.Asked.Valid {
-			c.Options = &TransferOptions{UpTo: true}
+			c.Options = &TransferOptions{UpTo: true, UpToFloor: asked.Floor}
 		}
 	}
 }
@@ -173,7 +173,7 @@ func (d *decider) release(t *target) {
 	from, to := d.accounts[t.From], d.accounts[t.To]
 	from.held, to.incoming = from.held.Sub(open), to.incoming.Sub(open)
 	for i := range from.usage {
-		if !t.CreateTime.After(d.now.Add(-from.policy.Limits[i].Window)) {
+		if !t.CreateTime.After(d.clock.Add(-from.policy.Limits[i].Window)) {
 			continue
 		}
 		from.usage[i].amount = from.usage[i].amount.Sub(open)
@@ -241,7 +241,7 @@ func (d *decider) settle(i int) {
 		return
 	}
 	// A hold that is due has been ended before the first command.
-	if t.Status != TransferInit || t.Kind() != KindScheduled || d.now.Before(*t.Detail.DueTime) {
+	if t.Status != TransferInit || t.Kind() != KindScheduled || d.clock.Before(*t.Detail.DueTime) {
 		d.outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: !t.changed}
 		return
 	}

@@ -57,7 +57,10 @@ func TestLifecycleModel(t *testing.T) {
 }
 
 // lifeAccounts are the accounts of a run; the first is the currency's equity account.
-const lifeAccounts = 4
+const (
+	lifeAccounts = 4
+	noFloor      = -100 // of a sweep that asks for none
+)
 
 // A lifeAccount is what the model knows of an account. -1 stands for no ceiling, cap or limit.
 type lifeAccount struct {
@@ -80,6 +83,7 @@ type lifeTransfer struct {
 	open, posted int64 // open is 0 once it is final
 	reversed     int64
 	upTo         bool
+	upToFloor    int64
 	voided       string // the answer
 }
 
@@ -104,12 +108,15 @@ func newLifeRun(rt *rapid.T, l *ledger.Ledger, clock *testClock, run int, seen m
 	m.ids = []uuid.UUID{c.EquityAccountID}
 	m.accounts = []*lifeAccount{{equity: true, version: 1, ceiling: -1, cap: -1, limit: -1, count: -1}}
 	for i := 1; i < lifeAccounts; i++ {
-		a, _, err := l.CreateAccount(context.Background(), ledger.AccountParams{Currency: c.Code, InitialBalance: decimal.NewFromInt(20)})
+		floor := []int64{0, -5, 3}[i-1]
+		a, _, err := l.CreateAccount(context.Background(), ledger.AccountParams{
+			Currency: c.Code, InitialBalance: decimal.NewFromInt(20), MinBalance: decimal.NewFromInt(floor),
+		})
 		if err != nil {
 			rt.Fatalf("open an account: %v", err)
 		}
 		m.ids = append(m.ids, a.ID)
-		m.accounts = append(m.accounts, &lifeAccount{balance: 20, version: 2, ceiling: -1, cap: -1, limit: -1, count: -1})
+		m.accounts = append(m.accounts, &lifeAccount{balance: 20, floor: floor, version: 2, ceiling: -1, cap: -1, limit: -1, count: -1})
 		m.accounts[0].balance -= 20
 		m.accounts[0].version++
 	}
@@ -138,6 +145,7 @@ type lifeCall struct {
 	amount                 int64
 	due                    int64 // -1: never
 	upTo, ttl              bool
+	upToFloor              int64
 	version, atLeast, most int64 // of the payer; -1: no condition
 }
 
@@ -148,7 +156,10 @@ func (m *lifeRun) draw(rt *rapid.T) lifeCall {
 			ledger.KindTransfer, ledger.KindHold, ledger.KindHold, ledger.KindScheduled,
 		}).Draw(rt, "kind"),
 		from: route[0], to: route[1], amount: rapid.Int64Range(1, 12).Draw(rt, "amount"), due: -1, version: -1, atLeast: -1,
-		most: -1, upTo: rapid.IntRange(0, 5).Draw(rt, "sweep") == 5,
+		most: -1, upTo: rapid.IntRange(0, 5).Draw(rt, "sweep") == 5, upToFloor: noFloor,
+	}
+	if c.upTo && rapid.Bool().Draw(rt, "down to") {
+		c.upToFloor = rapid.Int64Range(-6, 6).Draw(rt, "floor")
 	}
 	switch c.kind {
 	case ledger.KindScheduled:
@@ -174,6 +185,9 @@ func (m *lifeRun) draw(rt *rapid.T) lifeCall {
 // params is what the ledger is asked for.
 func (m *lifeRun) params(c lifeCall, id uuid.UUID) ledger.TransferParams {
 	o := &ledger.TransferOptions{Hold: c.kind == ledger.KindHold, UpTo: c.upTo}
+	if c.upToFloor != noFloor {
+		o.UpToFloor = decimal.NewNullDecimal(decimal.NewFromInt(c.upToFloor))
+	}
 	due := m.start.Add(time.Duration(c.due) * time.Second)
 	switch {
 	case c.kind == ledger.KindScheduled:

@@ -65,14 +65,19 @@ func (m *lifeRun) judge(c lifeCall, inGroup bool) (amount int64, reason ledger.E
 	available, total := from.balance-from.held, to.balance+to.incoming
 	poor, full := fmt.Sprintf(" %d/%d", available, from.floor), fmt.Sprintf(" %d/%d", total, to.ceiling)
 	if amount = c.amount; c.upTo {
-		if !from.equity {
-			amount = min(amount, available-from.floor)
+		floor := int64(0)
+		if c.upToFloor != noFloor {
+			floor = c.upToFloor
 		}
+		if !from.equity {
+			floor = max(floor, from.floor)
+		}
+		amount = min(amount, available-floor)
 		if to.ceiling >= 0 {
 			amount = min(amount, to.ceiling-total)
 		}
-		if amount <= 0 && !from.equity && available <= from.floor {
-			return c.amount, ledger.InsufficientFunds, poor
+		if amount <= 0 && available <= floor {
+			return c.amount, ledger.InsufficientFunds, fmt.Sprintf(" %d/%d", available, floor)
 		}
 		if amount <= 0 {
 			return c.amount, ledger.MaxBalanceExceeded, full
@@ -83,7 +88,7 @@ func (m *lifeRun) judge(c lifeCall, inGroup bool) (amount int64, reason ledger.E
 	case from.cap >= 0 && amount > from.cap:
 		return c.amount, ledger.TransferCapExceeded, fmt.Sprintf(" %d/%d", amount, from.cap)
 	case !from.equity && available-amount < from.floor:
-		if c.plain() && !inGroup && from.held == 0 {
+		if c.plain() && !inGroup && from.held == 0 && from.floor == 0 {
 			poor = ""
 		}
 		return c.amount, ledger.InsufficientFunds, poor
@@ -149,7 +154,7 @@ func (m *lifeRun) refuse(c lifeCall, id uuid.UUID, reason ledger.ErrorReason, fi
 func (m *lifeRun) effect(c lifeCall, id uuid.UUID, amount int64) string {
 	t := lifeTransfer{
 		id: id, kind: c.kind, from: c.from, to: c.to, amount: amount, created: m.now, due: c.due, status: ledger.TransferInit,
-		upTo: c.upTo,
+		upTo: c.upTo, upToFloor: c.upToFloor,
 	}
 	switch c.kind {
 	case ledger.KindTransfer:
@@ -316,7 +321,8 @@ func (m *lifeRun) end(t *lifeTransfer) string {
 // run executes a scheduled transfer that is due.
 func (m *lifeRun) run(t *lifeTransfer, id uuid.UUID) string {
 	c := lifeCall{
-		kind: ledger.KindExecution, from: t.from, to: t.to, amount: t.amount, upTo: t.upTo, version: -1, atLeast: -1, most: -1,
+		kind: ledger.KindExecution, from: t.from, to: t.to, amount: t.amount, upTo: t.upTo, upToFloor: t.upToFloor, version: -1,
+		atLeast: -1, most: -1,
 	}
 	amount, reason, figures := m.judge(c, false)
 	if reason != "" {

@@ -29,7 +29,7 @@ func rename(t testing.TB, conn *pgx.Conn, id uuid.UUID, name string) {
 func killListeners(t testing.TB, conn *pgx.Conn) (n int) {
 	t.Helper()
 	err := conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-		WHERE datname = current_database() AND query LIKE '%ProfilesListen%' AND pid <> pg_backend_pid()`).Scan(&n)
+		WHERE datname = current_database() AND query LIKE 'LISTEN %' AND pid <> pg_backend_pid()`).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

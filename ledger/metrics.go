@@ -15,6 +15,8 @@ type metrics struct {
 	workerLag    prometheus.Gauge
 	settled      *prometheus.CounterVec
 	roundsFailed prometheus.Counter
+	commitsLeft  prometheus.Gauge
+	proofSeconds prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -49,6 +51,14 @@ func newMetrics() *metrics {
 			Name: "ledger_worker_rounds_failed_total",
 			Help: "Rounds in which workers could not settle what was due.",
 		}),
+		commitsLeft: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ledger_commits_left",
+			Help: "COMMITs that take longer than their callers wait, most likely for a synchronous standby that is away.",
+		}),
+		proofSeconds: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ledger_last_proof_duration_seconds",
+			Help: "How long the last proof of the ledger took that this server has made; 0: it has made none.",
+		}),
 	}
 }
 
@@ -60,6 +70,7 @@ func (m *metrics) register(registry prometheus.Registerer, b *batcher) error {
 	}, func() float64 { return float64(b.depth()) })
 	for _, c := range []prometheus.Collector{
 		depth, m.batchSize, m.batchSeconds, m.retries, m.outcomes, m.workerLag, m.settled, m.roundsFailed,
+		m.commitsLeft, m.proofSeconds,
 	} {
 		if err := registry.Register(c); err != nil {
 			return err

@@ -72,8 +72,12 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		if err := l.database.RequireOwn(ctx, conn); err != nil {
 			return err
 		}
-		_, err = conn.Exec(ctx, commit)
-		return commitError("commit the accounts", err)
+		return commitError("commit the accounts", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+	}
+	for _, o := range fresh {
+		if d.advanced && o.params.InitialBalance.IsPositive() {
+			o.account.UpdateTime = d.at
+		}
 	}
 	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)
 	return err
@@ -90,7 +94,10 @@ func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening)
 		if err != nil {
 			return false, fmt.Errorf("look whether the accounts were opened: %w", err)
 		}
-		return len(rows) == 1 && rows[0].Account.CreateTime.Equal(o.account.CreateTime), nil
+		if len(rows) != 1 || !rows[0].Account.CreateTime.Equal(o.account.CreateTime) {
+			return false, nil
+		}
+		return true, l.barrier(ctx, conn, "")
 	}
 	return false, nil
 }
@@ -243,6 +250,6 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 	if !d.allMove() {
 		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errBroken, d.outcomes)
 	}
-	at, err := l.decidedAt(ctx, conn, rows, opened...)
-	return &dated{d, at, commands}, err
+	at, advanced, err := l.decidedAt(ctx, conn, rows, opened...)
+	return &dated{d, at, advanced, commands}, err
 }

@@ -111,7 +111,11 @@ func TestPoison(t *testing.T) {
 // hear that the database is not available, and later it works again.
 func TestNobodyIsToBlame(t *testing.T) {
 	t.Parallel()
-	for _, code := range []string{"53100", "55P03", "57014", "58030"} {
+	for code, reason := range map[string]string{
+		"25006": "it is read-only", "42501": "its role lacks a right that the ledger needs", "53100": "its disk is full",
+		"53400": "it is short of something", "55P03": "somebody else keeps rows locked", "57014": "it cancelled a statement",
+		"58030": "its machine fails",
+	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
@@ -126,7 +130,9 @@ func TestNobodyIsToBlame(t *testing.T) {
 			for i := range batch {
 				batch[i] = ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
 			}
-			requireAway(t, l, batch, counting)
+			if got := requireAway(t, l, batch, counting); got != reason {
+				t.Errorf("the reason is %q, want %q", got, reason)
+			}
 			execute(t, admin, `DROP TRIGGER fail ON transfer`)
 			requireBack(t, l, batch)
 			requireBalance(t, l, ids[0], 1000-64)
@@ -161,8 +167,10 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// requireAway fails the test unless the batch is answered with ErrUnavailable, soon and without looking for a culprit.
-func requireAway(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams, counting *countingHandler) {
+// requireAway fails the test unless the batch is answered with ErrUnavailable, soon and without
+// looking for a culprit. It returns what is said to be
+// wrong with the database.
+func requireAway(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams, counting *countingHandler) (reason string) {
 	t.Helper()
 	began := time.Now()
 	outcomes, err := l.TransferBatch(context.Background(), batch, ledger.BatchOptions{})
@@ -183,6 +191,10 @@ func requireAway(t testing.TB, l *ledger.Ledger, batch []ledger.TransferParams, 
 	if n := counting.count("a batch failed and is halved"); n != 0 {
 		t.Errorf("the batch was halved %d times", n)
 	}
+	if known, ok := errors.AsType[*ledger.UnavailableError](err); ok {
+		reason = known.Reason
+	}
+	return reason
 }
 
 // requireBack fails the test unless each transfer of the batch now succeeds, for the first time.
@@ -434,8 +446,10 @@ func TestDatabaseAway(t *testing.T) {
 	if _, err := l.UpdateAccount(t.Context(), ledger.AccountChange{ID: ids[0]}); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("changing an account is answered with %v", err)
 	}
-	if err := l.Ping(t.Context()); !errors.Is(err, ledger.ErrUnavailable) {
-		t.Errorf("Ping answers %v", err)
+	for name, ready := range map[string]func(context.Context) error{"read": l.ReadyToRead, "write": l.ReadyToWrite} {
+		if err := ready(t.Context()); !errors.Is(err, ledger.ErrUnavailable) {
+			t.Errorf("ready to %s: %v", name, err)
+		}
 	}
 	pgtest.Restart(t, server)
 	requireBack(t, l, batch)

@@ -90,6 +90,58 @@ func (s *listed) readForward(t *testing.T, account uuid.UUID, size int32, arrive
 	}
 }
 
+// TestPagesEndByBytes: a page ends where it would become too large, has one item at least, and the pages
+// together are the list.
+func TestPagesEndByBytes(t *testing.T) {
+	t.Parallel()
+	s := newListed(t)
+	account := s.accounts[2]
+	for name, list := range map[string]func(ledger.Page) ([]string, string, error){
+		"transfers":       s.transfers(ledger.TransferFilter{}),
+		"accounts":        s.accountList(ledger.AccountFilter{}),
+		"entries":         s.entries(ledger.EntryFilter{AccountID: account}),
+		"entries, oldest": s.entries(ledger.EntryFilter{AccountID: account, OldestFirst: true}),
+		"statement":       s.statement(ledger.StatementFilter{AccountID: account, Start: s.rows[len(s.rows)-1].created}),
+		"statement by effective time": s.statement(ledger.StatementFilter{
+			AccountID: account, Start: s.rows[len(s.rows)-1].created, Effective: true,
+		}),
+	} {
+		whole, _, err := list(ledger.Page{Size: 1000})
+		if err != nil || len(whole) < 5 {
+			t.Fatalf("%s: %d items, %v", name, len(whole), err)
+		}
+		for _, bytes := range []int{1, 1200, 1 << 20} {
+			var got []string
+			page, pages := ledger.Page{Size: 1000, Bytes: bytes}, 0
+			for next := "more"; next != ""; pages++ {
+				var ids []string
+				if ids, next, err = list(page); err != nil || len(ids) == 0 {
+					t.Fatalf("%s, %d bytes: page %d: %d items, %v", name, bytes, pages, len(ids), err)
+				}
+				got, page.Token = append(got, ids...), next
+			}
+			if !slices.Equal(got, whole) {
+				t.Errorf("%s, %d bytes: the pages have %v, the list %v", name, bytes, got, whole)
+			}
+			switch {
+			case bytes == 1 && pages != len(whole), bytes == 1200 && (pages == 1 || pages == len(whole)), bytes == 1<<20 && pages != 1:
+				t.Errorf("%s, %d bytes: %d pages of %d items", name, bytes, pages, len(whole))
+			}
+		}
+	}
+}
+
+// statement lists the entries of a statement by their transfers.
+func (s *listed) statement(f ledger.StatementFilter) func(ledger.Page) ([]string, string, error) {
+	return func(page ledger.Page) (ids []string, next string, err error) {
+		_, list, next, err := s.l.GetStatement(context.Background(), f, page)
+		for i := range list {
+			ids = append(ids, list[i].TransferID.String())
+		}
+		return ids, next, err
+	}
+}
+
 // TestPageTokens: a token is good for its own list and filter, on any instance, and for nothing else.
 func TestPageTokens(t *testing.T) {
 	s := newListed(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -19,12 +20,13 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateNoRight              = "42501" // the role lacks a right: an operator must mend it, and the call may be repeated then
 )
 
 // transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
 // database went away. Nothing else is: an error that repeats must not be retried for ever.
 func transient(err error) bool {
-	if _, ok := errors.AsType[unansweredError](err); ok || errors.Is(err, errRelock) {
+	if errors.Is(err, errRelock) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -43,10 +45,16 @@ func transient(err error) bool {
 	}
 }
 
-// away reports whether the error says that the database cannot be reached, is shutting down, or is short of something:
-// whatever was asked of it is not to blame.
+// away reports whether the error says that the database cannot be reached, is shutting down, is short of something, or is
+// not sure of what it has: whatever was asked of it is not to blame.
 func away(err error) bool {
 	if refused(err) {
+		return true
+	}
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, errWaitCancelled) {
+		return true
+	}
+	if _, ok := errors.AsType[unansweredError](err); ok {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -65,13 +73,66 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
 		return true
 	}
-	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pgdb.IsStray(pg)
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoRight ||
+		pgdb.IsStray(pg)
 }
 
 // refused reports whether the database became another one than it was at the start.
 func refused(err error) bool {
 	_, ok := errors.AsType[*pgdb.RefusedError](err)
 	return ok
+}
+
+// awayReasons say what is wrong with the database, by SQLSTATE or its class, the first that fits.
+var awayReasons = []struct{ code, reason string }{
+	{stateReadOnly, "it is read-only"},
+	{stateNoRight, "its role lacks a right that the ledger needs"},
+	{stateLockNotAvailable, "somebody else keeps rows locked"},
+	{"26000", "a connection pooler mixes up its sessions"},
+	{"42P05", "a connection pooler mixes up its sessions"},
+	{"42P01", "the ledger's tables are not where they were"},
+	{"42883", "the ledger's functions are not where they were"},
+	{"53100", "its disk is full"},
+	{"53200", "it is out of memory"},
+	{"53300", "it has no connection left"},
+	{"57014", "it cancelled a statement"},
+	{"57P01", "it is shutting down"},
+	{"57P03", "it takes no connections now"},
+	{"08", "the connection to it broke"},
+	{"28", "it does not let our role in"},
+	{"3D", "there is no database of its name"},
+	{"53", "it is short of something"},
+	{"57", "it was interrupted"},
+	{"58", "its machine fails"},
+}
+
+// unavailable makes an error of the database one that says in plain words what is wrong with it.
+func unavailable(err error) error {
+	e := &UnavailableError{Cause: err}
+	var pg *pgconn.PgError
+	var network net.Error
+	var connect *pgconn.ConnectError
+	switch {
+	case refused(err):
+		e.Reason = "it is not as the ledger needs it; the server's log says more"
+	case errors.As(err, &pg):
+		if pg.SeverityUnlocalized == "FATAL" {
+			e.Reason = "it ended the connection, or refused one"
+		}
+		for _, r := range awayReasons {
+			if strings.HasPrefix(pg.Code, r.code) {
+				e.Reason = r.reason
+				break
+			}
+		}
+	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
+		e.Reason = "it does not respond in time"
+	case errors.As(err, &connect), errors.As(err, &network):
+		e.Reason = "it cannot be reached"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Reason = "the connection to it broke"
+	}
+	return e
 }
 
 // An unansweredError is that of a COMMIT which may have happened all the same. The next attempt finds out.
@@ -98,7 +159,7 @@ func unanswered(err error) bool {
 	if errors.As(err, &pg) {
 		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
 	}
-	return !errors.Is(err, errNotCommitted)
+	return !errors.Is(err, errNotCommitted) && !errors.Is(err, errBroken)
 }
 
 // readError turns a driver's error of a read into one of this package's. The driver's text stays inside, for the log.
@@ -107,7 +168,7 @@ func readError(ctx context.Context, what string, err error) error {
 		return ctx.Err()
 	}
 	if away(err) {
-		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
+		return unavailable(fmt.Errorf("%s: %w", what, err))
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -43,8 +43,17 @@ func (p pipe) batch(sql string, args []any) *pgx.Batch {
 	return b
 }
 
-// Exec runs the statement with what comes before and after it.
+// Exec runs the statement with what comes before and after it. A COMMIT is not cancelled: see session.
 func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if p.after != commit {
+		return p.exec(ctx, sql, args)
+	}
+	return finish(ctx, sessionOf(p.Conn), func(ctx context.Context) (pgconn.CommandTag, error) {
+		return p.exec(ctx, sql, args)
+	})
+}
+
+func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
 	results := p.SendBatch(ctx, p.batch(sql, args))
 	if p.before != "" {
 		if _, err := results.Exec(); err != nil {

@@ -24,7 +24,8 @@ import (
 //	A FIELD VALUE …                    FIELD is ceiling, cap, limits WINDOW:AMOUNT:COUNT …, debits or credits REASON
 //	                                   [DURATION]; "-" for the value: none
 //
-// The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now), upto, v-from=, v-to=,
+// The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now), upto[=FLOOR],
+// floor= (without upto), v-from=, v-to=,
 // from>= from<= to>= to<= (as "from-min=" and so on) and dry.
 func (p *posting) lifecycle(s *step) {
 	p.t.Helper()
@@ -190,6 +191,11 @@ func (p *posting) option(s *step, params *ledger.TransferParams, key, value stri
 		o.EffectiveTime = at()
 	case "upto":
 		o.UpTo = true
+		if value != "" {
+			o.UpToFloor = amount()
+		}
+	case "floor":
+		o.UpToFloor = amount()
 	case "v-from":
 		o.FromVersion = version()
 	case "v-to":
@@ -212,8 +218,9 @@ func detailText(d *ledger.TransferDetail) string {
 	if d == nil {
 		return ""
 	}
-	text := fmt.Sprintf("%s of %s in %s open %s posted %s reversed %s asked %s %v", d.Kind, d.ParentID, d.GroupID,
-		nullAmountText(d.Open), nullAmountText(d.Posted), nullAmountText(d.Reversed), nullAmountText(d.Asked), d.Refusal)
+	text := fmt.Sprintf("%s of %s in %s open %s posted %s reversed %s asked %s down to %s %v", d.Kind, d.ParentID, d.GroupID,
+		nullAmountText(d.Open), nullAmountText(d.Posted), nullAmountText(d.Reversed), nullAmountText(d.Asked),
+		nullAmountText(d.Floor), d.Refusal)
 	for _, t := range [...]*time.Time{d.DueTime, d.EffectiveTime} {
 		if t != nil {
 			text += " " + t.UTC().Format(time.RFC3339Nano)

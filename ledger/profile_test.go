@@ -241,7 +241,11 @@ func TestOnlyProfilesAreTold(t *testing.T) {
 	database := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: database})
 	listener := connect(t, database)
-	execute(t, listener, "LISTEN account_profile")
+	var channel string
+	if err := listener.QueryRow(t.Context(), "SELECT profile_channel('account'::regclass)").Scan(&channel); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, listener, "LISTEN "+channel)
 	ids := openAccounts(t, l, 2, 100)
 	for _, sum := range []string{"1", "1000"} {
 		if _, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: amount(sum)}); err != nil {

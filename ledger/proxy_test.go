@@ -24,6 +24,8 @@ const (
 	cutAnswer                     // the statement arrives, its answer is lost; both ends are closed
 	cutAndForget                  // the same, but the server is not told that its client is gone: a host that lost its power
 	cutBeforeAnswer               // the client sees a closed connection at once; the statement arrives after then
+	cutClient                     // the statement arrives; the client sees a closed connection, the server does not
+	keepSilent                    // the statement arrives, its answer is lost, and nobody is told
 )
 
 // A fault happens once, at the first statement that begins with the fault's text or has its name in queries/, after the
@@ -189,9 +191,11 @@ func (c *proxied) forward() {
 		if _, err := c.server.Write(message); err != nil {
 			return
 		}
-		if cut != nil && (kind == 'S' || kind == 'Q') {
-			<-c.answered
-			keepServer = cut.do == cutAndForget
+		if cut != nil && (kind == 'S' || kind == 'Q') && cut.do != keepSilent {
+			if cut.do != cutClient {
+				<-c.answered
+			}
+			keepServer = cut.do == cutAndForget || cut.do == cutClient
 			if cut.then != nil {
 				cut.then()
 			}
@@ -233,7 +237,10 @@ func (c *proxied) backward() {
 		case !swallow:
 			_, _ = c.client.Write(message)
 		case kind == 'Z':
-			c.answered <- struct{}{}
+			select {
+			case c.answered <- struct{}{}:
+			default: // nobody waits for it
+			}
 		}
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/gen/db"
 )
 
 const (
@@ -154,17 +157,47 @@ func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 
 // fetchTransfers reads transfers by id.
 func (l *Ledger) fetchTransfers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Transfer, error) {
-	rows, err := l.queries.TransfersGet(ctx, l.readers, ids)
+	rows, err := unwrap(l.queries.TransfersGet(ctx, l.readers, ids))
 	if err != nil {
 		return nil, readError(ctx, "read transfers", err)
 	}
-	transfers := make(map[uuid.UUID]Transfer, len(rows))
+	transfers, err := l.shownTransfers(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]Transfer, len(transfers))
+	for i := range transfers {
+		byID[transfers[i].ID] = transfers[i]
+	}
+	return byID, nil
+}
+
+// shownTransfers converts rows that were read to be shown. A hold that has expired reserves nothing,
+// to the instant, as its accounts say too, though it stays INIT until somebody settles it.
+func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]Transfer, error) {
+	transfers := make([]Transfer, 0, len(rows))
+	var expiring []*TransferDetail
 	for i := range rows {
-		t, err := l.transferOf(ctx, l.readers, &rows[i].TransferFull)
+		t, err := l.transferOf(ctx, l.readers, &rows[i])
 		if err != nil {
 			return nil, err
 		}
-		transfers[t.ID] = t
+		transfers = append(transfers, t)
+		if d := t.Detail; d != nil && d.Kind == KindHold && d.Open.Valid && d.DueTime != nil {
+			expiring = append(expiring, d)
+		}
+	}
+	if len(expiring) == 0 {
+		return transfers, nil
+	}
+	now, err := l.queries.Clock(ctx, l.readers)
+	if err != nil {
+		return nil, readError(ctx, "read the clock", err)
+	}
+	for _, d := range expiring {
+		if !d.DueTime.After(now) {
+			d.Open.Decimal = decimal.Zero
+		}
 	}
 	return transfers, nil
 }

@@ -46,7 +46,7 @@ type claimedOrder struct {
 // the locks of the accounts. The claims only keep workers, of all servers, from doing the same work.
 func (w *worker) round(ctx context.Context) (full bool, wait time.Duration, err error) {
 	var later error // of items that are to be tried again; what was settled beside them is kept
-	err = pgx.BeginTxFunc(ctx, w.ledger.readers, readCommitted, func(tx pgx.Tx) error {
+	err = w.ledger.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		c, err := w.claim(ctx, tx)
 		if err != nil {
 			return err

@@ -33,7 +33,7 @@ func transferOf(r *db.TransferFull, scale int32) (Transfer, error) {
 		t.Detail = &TransferDetail{
 			Kind: TransferKind(*r.Kind), ParentID: r.ParentID.UUID, GroupID: r.GroupID.UUID, DueTime: r.DueTime,
 			EffectiveTime: r.EffectiveTime, Open: r.OpenAmount, Posted: r.PostedAmount, Reversed: r.ReversedAmount,
-			Asked: r.AskedAmount,
+			Asked: r.AskedAmount, Floor: r.UpToFloor,
 		}
 		if t.Detail.Refusal, err = decodeMetadata(r.Refusal); err != nil {
 			return t, err

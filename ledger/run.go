@@ -159,14 +159,14 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 		l.metrics.retries.Inc()
 		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
 		if attempt == attemptsMax {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unavailable(err)
 		}
 		backoff = min(2*backoff, backoffMax)
 	}
@@ -179,14 +179,15 @@ func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn)
 		return fmt.Errorf("get a connection: %w", err)
 	}
 	// The pool closes a connection that is still in a transaction.
-	defer conn.Release()
+	s := sessionOf(conn.Conn())
+	defer s.giveBack(conn.Release)
 	defer func() {
 		// A panic here is a bug, but must not take down the calls of others: halving finds the one that has it.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: panic: %v\n%s", errBroken, p, debug.Stack())
 		}
 	}()
-	if err = f(ctx, conn.Conn()); err != nil && !conn.Conn().IsClosed() {
+	if err = f(ctx, conn.Conn()); err != nil && s.left == nil && !conn.Conn().IsClosed() {
 		// A failure to roll back is left to the pool, as above.
 		_, _ = conn.Exec(ctx, rollback)
 	}

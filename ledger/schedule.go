@@ -92,8 +92,8 @@ type ScheduleFilter struct {
 // has no start yet when none is given.
 func (p *ScheduleParams) check() (recurrence, error) {
 	var r recurrence
-	if p.From == p.To {
-		return r, &InvalidError{Field: "to_account_id", Reason: "must differ from from_account_id"}
+	if err := checkAccounts(p.From, p.To); err != nil {
+		return r, err
 	}
 	if err := checkNewAmount(p.Amount); err != nil {
 		return r, err
@@ -177,7 +177,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ScheduleParams) (s Schedu
 	if err != nil {
 		return Schedule{}, false, err
 	}
-	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		var err error
 		if s, replayed, err = l.knownSchedule(ctx, tx, &p); replayed || err != nil {
 			return err
@@ -317,7 +317,8 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 	if err != nil {
 		return nil, "", readError(ctx, "list standing orders", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.Schedule) string {
+	size := func(r *db.Schedule) int { return scheduleBytes + len(r.Reference) + len(r.Metadata) }
+	rows, next := cut(rows, limit, page, size, func(last *db.Schedule) string {
 		return l.tokens.token("schedules", f, place{Time: last.CreateTime, ID: last.ScheduleID})
 	})
 	schedules := make([]Schedule, 0, len(rows))
@@ -373,7 +374,7 @@ func (l *Ledger) ResumeSchedule(ctx context.Context, id uuid.UUID, dryRun bool) 
 	return l.changeSchedule(ctx, id, dryRun, func(s *standing, now time.Time) error {
 		switch s.Status {
 		case SchedulePaused:
-			s.moveTo(s.times.next(now.Add(-time.Microsecond)))
+			s.resume(now)
 		case ScheduleActive:
 		default:
 			return s.over()
@@ -398,7 +399,7 @@ func (l *Ledger) changeSchedule(
 	ctx context.Context, id uuid.UUID, dryRun bool, change func(s *standing, now time.Time) error,
 ) (Schedule, error) {
 	var schedule Schedule
-	err := pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.ScheduleGetForUpdate(ctx, tx, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &NotFoundError{Kind: "schedule", ID: id}

@@ -269,7 +269,9 @@ func (y *yard) wrongs(euro, closed uuid.UUID) []wrong {
 			p.Interval, p.Cron, p.Start = 0, "* * * * *", time.Date(2, 1, 1, 0, 0, 0, 0, time.UTC)
 		}},
 		{"from_account_id FROM_ACCOUNT_NOT_FOUND", func(p *ledger.ScheduleParams) { p.From = uuid.New() }},
-		{"to_account_id TO_ACCOUNT_NOT_FOUND", func(p *ledger.ScheduleParams) { p.To = uuid.Nil }},
+		{"to_account_id TO_ACCOUNT_NOT_FOUND", func(p *ledger.ScheduleParams) { p.To = uuid.New() }},
+		{"from_account_id: must be a UUID", func(p *ledger.ScheduleParams) { p.From = uuid.Nil }},
+		{"to_account_id: must be a UUID", func(p *ledger.ScheduleParams) { p.To = uuid.Nil }},
 		{"to_account_id CURRENCY_MISMATCH", func(p *ledger.ScheduleParams) { p.To = euro }},
 		{"from_account_id ACCOUNT_CLOSED", func(p *ledger.ScheduleParams) { p.From = closed }},
 		{"to_account_id ACCOUNT_CLOSED", func(p *ledger.ScheduleParams) { p.To = closed }},

@@ -73,6 +73,13 @@ var handTyped = []struct{ sql, by string }{
 	{detail("transfer_id, kind", "{new}, 'TRANSFER'"), "transfer_detail_transfer_fkey"},
 	{detail("transfer_id, kind", "{paid}, 'GIFT'"), "transfer_detail_kind_known"},
 	{detail("transfer_id, kind, asked_amount", "{paid}, 'TRANSFER', 0"), "transfer_detail_asked_amount"},
+	{detail("transfer_id, kind, up_to_floor", "{paid}, 'TRANSFER', 1"), "transfer_detail_up_to_floor"},
+	{detail("transfer_id, kind, asked_amount, up_to_floor", "{paid}, 'TRANSFER', 1, 'NaN'"), "transfer_detail_up_to_floor"},
+	{detail("transfer_id, kind, asked_amount, up_to_floor", "{paid}, 'TRANSFER', 1, '-Infinity'"), "transfer_detail_up_to_floor"},
+	{
+		detail("transfer_id, kind, asked_amount, up_to_floor", "{paid}, 'TRANSFER', 1, 1") + "; UPDATE transfer_detail SET up_to_floor = 0",
+		"UPDATE on transfer_detail",
+	},
 	{detail("transfer_id, kind, reversed_amount", "{paid}, 'TRANSFER', 0"), "transfer_detail_reversed_amount"},
 	{detail("transfer_id, kind, reversed_amount", "{paid}, 'TRANSFER', 'NaN'"), "transfer_detail_reversed_amount"},
 	{detail("transfer_id, kind, posted_amount", "{paid}, 'HOLD', -1"), "transfer_detail_posted_amount"},
@@ -315,7 +322,7 @@ func TestConstraintsAreNamed(t *testing.T) {
 func constraintNames(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
 	rows, err := conn.Query(context.Background(), `SELECT c.conname FROM pg_constraint AS c JOIN pg_class AS r ON r.oid = c.conrelid
-		WHERE r.relnamespace = 'public'::regnamespace AND r.relname NOT LIKE 'goose%' AND c.contype <> 'n' ORDER BY 1`)
+		WHERE r.relnamespace = 'ledger'::regnamespace AND r.relname NOT LIKE 'goose%' AND c.contype <> 'n' ORDER BY 1`)
 	if err != nil {
 		t.Fatalf("read the constraints: %v", err)
 	}

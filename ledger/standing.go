@@ -64,6 +64,19 @@ func (s *standing) moveTo(next time.Time, ok bool) {
 	s.Status, s.Next, s.changed = ScheduleActive, &next, true
 }
 
+// resume lets a paused order go on. It does not go back before its last change when the clock was
+// set back since: what came before was made by then, or left out.
+func (s *standing) resume(now time.Time) {
+	if s.UpdateTime.After(now) {
+		now = s.UpdateTime
+	}
+	next, ok := s.times.next(now.Add(-time.Microsecond))
+	if ok && s.occurrenceID(next) == s.LastTransferID {
+		next, ok = s.times.next(next)
+	}
+	s.moveTo(next, ok)
+}
+
 // stop leaves the order without a next occurrence.
 func (s *standing) stop(status ScheduleStatus) { s.Status, s.Next, s.changed = status, nil, true }
 

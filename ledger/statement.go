@@ -24,7 +24,7 @@ const (
 type StatementFilter struct {
 	AccountID uuid.UUID
 	Start     time.Time // inclusive
-	End       time.Time // exclusive, not in the future; zero: now
+	End       time.Time // exclusive, not in the future; zero: now, or right after the account's last change
 	Effective bool      // by effective time, and in its order; else by create time
 	Position  *int64    // how many of the account's entries, the first ones, to take into account; nil: all that there are
 }
@@ -93,7 +93,7 @@ func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page)
 	if err != nil {
 		return Statement{}, nil, "", err
 	}
-	entries, err := r.read(ctx, orDefault(page.Size, statementPageDefault))
+	entries, err := r.read(ctx, orDefault(page.Size, statementPageDefault), page.Bytes)
 	if err != nil {
 		return Statement{}, nil, "", err
 	}
@@ -124,13 +124,17 @@ func (f StatementFilter) normal() (StatementFilter, error) {
 func (l *Ledger) openStatement(ctx context.Context, f StatementFilter) (*StatementReader, error) {
 	h := Statement{AccountID: f.AccountID, Start: f.Start, End: f.End, Effective: f.Effective}
 	err := l.atOneMoment(ctx, f.AccountID, func(tx pgx.Tx, r *db.Account, now time.Time) error {
+		end := now
+		if !r.UpdateTime.Before(now) {
+			end = r.UpdateTime.Add(time.Microsecond) // which is exclusive
+		}
 		switch {
-		case f.Start.After(now):
+		case f.Start.After(end):
 			return &InvalidError{Field: "start_time", Reason: "must not be in the future"}
-		case f.End.After(now):
+		case f.End.After(end):
 			return &InvalidError{Field: "end_time", Reason: "must not be in the future"}
 		case f.End.IsZero():
-			h.End = now.UTC()
+			h.End = end.UTC()
 		}
 		if h.Position = r.EntryCount; f.Position != nil {
 			if h.Position = *f.Position; h.Position < 0 || h.Position > r.EntryCount {

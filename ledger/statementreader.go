@@ -86,13 +86,15 @@ func (r *StatementReader) Statement() Statement { return r.place.Head }
 
 // Next reads the next entries, at most 250; none: that were all.
 func (r *StatementReader) Next(ctx context.Context) ([]Entry, error) {
-	return r.read(ctx, statementPart)
+	return r.read(ctx, statementPart, 0)
 }
 
-// read reads at most limit entries. A statement that does not add up is not given out: entries that are not as many as
-// the head says, or do not lead to its closing balance, are an error.
-func (r *StatementReader) read(ctx context.Context, limit int32) ([]Entry, error) {
+// read reads at most limit entries, which together take about bytes at most (0: any number) when they
+// are sent. A statement that does not add up is not given out: entries that are not as many as the head
+// says, or do not lead to its closing balance, are an error.
+func (r *StatementReader) read(ctx context.Context, limit int32, bytes int) ([]Entry, error) {
 	p := &r.place
+	size := 0
 	h := &p.Head
 	limit = int32(min(int64(limit), p.Left))
 	entries := make([]Entry, 0, limit)
@@ -105,6 +107,9 @@ func (r *StatementReader) read(ctx context.Context, limit int32) ([]Entry, error
 			return nil, fmt.Errorf("%w: %s ends after entry %d, %d before its end", errBroken, h, p.Last.Sequence, p.Left)
 		}
 		row := source.entries[0]
+		if size += entryBytes + len(row.Reference); bytes > 0 && size > bytes && len(entries) > 0 {
+			break
+		}
 		source.entries = source.entries[1:]
 		p.Last = source.key(&row)
 		p.Left--

@@ -71,7 +71,7 @@ func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 }
 
 func (l *Ledger) readStatus(ctx context.Context) (s Status, err error) {
-	err = pgx.BeginTxFunc(ctx, l.readers, oneMoment, func(tx pgx.Tx) error {
+	err = l.view(ctx, func(tx pgx.Tx) error {
 		if s.Time, err = l.queries.Clock(ctx, tx); err != nil {
 			return err
 		}
@@ -168,8 +168,10 @@ func (p *pace) leave() { <-p.turn }
 // rested reports whether it may be done again.
 func (p *pace) rested() bool { return !time.Now().Before(p.ready) }
 
-// rest is called when it was done, since start.
+// rest is called when it, or more of it, was done since start.
 func (p *pace) rest(start time.Time) {
-	now := time.Now()
-	p.ready = now.Add(9 * now.Sub(start))
+	if p.ready.Before(start) {
+		p.ready = start
+	}
+	p.ready = p.ready.Add(10 * time.Since(start))
 }

@@ -122,9 +122,20 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	}
 	execute(t, conn, "ALTER TABLE gone RENAME TO last_proof")
 	require(bad, false, broken...)
-	execute(t, conn, "UPDATE last_proof SET check_time = now() + interval '1 hour', broken = '{future}'")
-	prove(false)
-	if got := status(t, other).Proof.Broken; !slices.Equal(got, []string{"future"}) {
+	execute(t, conn, "BEGIN")
+	execute(t, conn, "LOCK TABLE last_proof IN EXCLUSIVE MODE")
+	proved := make(chan error, 1)
+	go func() {
+		_, err := l.Check(ctx, ledger.CheckOptions{})
+		proved <- err
+	}()
+	awaitLockWait(ctx, t, connect(t, url))
+	execute(t, conn, "UPDATE last_proof SET check_time = clock_timestamp(), broken = '{newer}'")
+	execute(t, conn, "COMMIT")
+	if err := <-proved; err != nil {
+		t.Fatal(err)
+	}
+	if got := status(t, other).Proof.Broken; !slices.Equal(got, []string{"newer"}) {
 		t.Errorf("an older proof took the place of a newer one: %q", got)
 	}
 }

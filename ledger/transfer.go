@@ -177,18 +177,11 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	if err != nil {
 		return nil, "", readError(ctx, "list transfers", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.TransferFull) string {
+	rows, next := cut(rows, limit, page, transferSize, func(last *db.TransferFull) string {
 		return l.tokens.token("transfers", f, place{Time: last.CreateTime, Position: last.Position})
 	})
-	transfers := make([]Transfer, 0, len(rows))
-	for i := range rows {
-		t, err := l.transferOf(ctx, l.readers, &rows[i])
-		if err != nil {
-			return nil, "", err
-		}
-		transfers = append(transfers, t)
-	}
-	return transfers, next, nil
+	transfers, err := l.shownTransfers(ctx, rows)
+	return transfers, next, err
 }
 
 // check answers an InvalidError for filters that exclude each other.

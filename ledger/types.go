@@ -155,6 +155,9 @@ type TransferOptions struct {
 	ExecuteTime   time.Time     // when to move the money; zero: now
 	EffectiveTime time.Time     // when the transfer counts; zero: when it is made
 	UpTo          bool          // Amount is an upper bound: as much of it as can be
+	// UpToFloor is how low that may bring what the payer has available; not valid: to zero. The
+	// account's own floor holds all the same.
+	UpToFloor decimal.NullDecimal
 
 	// Conditions, evaluated in the commit that decides: versions of the accounts, and balances before the transfer.
 	FromVersion, ToVersion  *int64
@@ -219,10 +222,11 @@ type TransferDetail struct {
 	GroupID       uuid.UUID           // uuid.Nil: none
 	DueTime       *time.Time          // when a HOLD expires (nil: never), or a SCHEDULED is executed
 	EffectiveTime *time.Time          // nil: CreateTime
-	Open          decimal.NullDecimal // what a HOLD still reserves, zero of a SCHEDULED; not valid: it is final
+	Open          decimal.NullDecimal // what a HOLD still reserves, zero when it has expired and of a SCHEDULED; not valid: it is final
 	Posted        decimal.NullDecimal // what was captured of a HOLD
 	Reversed      decimal.NullDecimal // not valid: nothing
 	Asked         decimal.NullDecimal // the upper bound that was asked for
+	Floor         decimal.NullDecimal // and how low it may bring the payer; not valid: to zero
 	Refusal       map[string]string   // why it was refused, in figures
 }
 
@@ -288,6 +292,9 @@ type Entry struct {
 type Page struct {
 	Size  int32  // 1 to 1,000; 0: 50
 	Token string // of the page before; empty: the first page
+	// Bytes is about how many bytes the items of the page may take when they are sent. The first item
+	// is on the page whatever it takes. 0: any number.
+	Bytes int
 }
 
 // AccountFilter narrows ListAccounts; zero fields match everything.

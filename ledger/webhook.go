@@ -190,6 +190,9 @@ func (l *Ledger) knownWebhook(ctx context.Context, id uuid.UUID, fingerprint []b
 	case !bytes.Equal(row.WebhookEndpoint.CreateFingerprint, fingerprint):
 		return WebhookEndpoint{}, true, &ConflictError{Kind: webhookKind, ID: id.String()}
 	}
+	if err := l.confirm(ctx); err != nil {
+		return WebhookEndpoint{}, false, readError(ctx, "confirm that there is the endpoint", err)
+	}
 	e, err := webhookOf(&row)
 	return e, true, err
 }
@@ -226,7 +229,8 @@ func (l *Ledger) ListWebhooks(ctx context.Context, page Page) ([]WebhookEndpoint
 	if err != nil {
 		return nil, "", readError(ctx, "list endpoints", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.WebhookListRow) string {
+	size := func(r *db.WebhookListRow) int { return webhookSize(&r.WebhookEndpoint) }
+	rows, next := cut(rows, limit, page, size, func(last *db.WebhookListRow) string {
 		return l.tokens.token("webhooks", nil, place{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
 	})
 	endpoints := make([]WebhookEndpoint, 0, len(rows))
@@ -263,7 +267,8 @@ func (l *Ledger) UpdateWebhook(ctx context.Context, c WebhookChange) (WebhookEnd
 
 // DeleteWebhook ends an endpoint for good. One that is deleted stays as it is.
 func (l *Ledger) DeleteWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
-	if err := l.queries.WebhookDelete(ctx, l.readers, id); err != nil {
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
+	if err != nil {
 		return WebhookEndpoint{}, readError(ctx, "delete an endpoint", err)
 	}
 	return l.GetWebhook(ctx, id)
@@ -289,7 +294,7 @@ func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap 
 
 // changeWebhook changes an endpoint under its row's lock: nothing is recorded of its deliveries meanwhile.
 func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
-	err := pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		status, err := l.queries.WebhookLock(ctx, tx, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):

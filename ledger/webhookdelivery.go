@@ -69,7 +69,8 @@ func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, pa
 	if err != nil {
 		return nil, "", readError(ctx, "list deliveries", err)
 	}
-	rows, next := cut(rows, limit, func(last *db.WebhookDeliveryListRow) string {
+	size := func(r *db.WebhookDeliveryListRow) int { return deliveryBytes + len(r.WebhookDelivery.LastFailure) }
+	rows, next := cut(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {
 		return l.tokens.token("deliveries", f, place{Position: last.WebhookDelivery.Position})
 	})
 	deliveries := make([]WebhookDelivery, 0, len(rows))

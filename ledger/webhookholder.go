@@ -35,30 +35,35 @@ type HeldWebhook struct {
 }
 
 // HoldWebhooks renews the leases of a holder, leases enabled endpoints that nobody holds, some at a time, and answers all
-// that it holds.
-func (l *Ledger) HoldWebhooks(ctx context.Context, holder uuid.UUID, lease time.Duration) ([]HeldWebhook, error) {
-	err := l.queries.WebhooksRenew(ctx, l.readers, db.WebhooksRenewParams{
+// that it holds, and the time by the database's clock.
+func (l *Ledger) HoldWebhooks(ctx context.Context, holder uuid.UUID, lease time.Duration) (
+	held []HeldWebhook, now time.Time, err error,
+) {
+	if now, err = l.queries.Clock(ctx, l.readers); err != nil {
+		return nil, now, readError(ctx, "read the clock", err)
+	}
+	err = l.queries.WebhooksRenew(ctx, l.readers, db.WebhooksRenewParams{
 		Holder: holder, Lease: interval(lease), RenewBefore: interval(lease * 2 / 3),
 	})
 	if err != nil {
-		return nil, readError(ctx, "renew the leases of endpoints", err)
+		return nil, now, readError(ctx, "renew the leases of endpoints", err)
 	}
 	err = l.queries.WebhooksClaim(ctx, l.readers, db.WebhooksClaimParams{
 		Holder: holder, Lease: interval(lease), RowLimit: webhooksClaimMax,
 	})
 	if err != nil {
-		return nil, readError(ctx, "lease endpoints", err)
+		return nil, now, readError(ctx, "lease endpoints", err)
 	}
 	rows, err := l.queries.WebhooksHeld(ctx, l.readers, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * webhooksMax})
 	if err != nil {
-		return nil, readError(ctx, "read the endpoints that are held", err)
+		return nil, now, readError(ctx, "read the endpoints that are held", err)
 	}
-	held := make([]HeldWebhook, 0, len(rows))
+	held = make([]HeldWebhook, 0, len(rows))
 	for i := range rows {
 		r := &rows[i]
 		filter, err := decodeFilter(r.Filter)
 		if err != nil {
-			return nil, fmt.Errorf("endpoint %s: %w", r.EndpointID, err)
+			return nil, now, fmt.Errorf("endpoint %s: %w", r.EndpointID, err)
 		}
 		h := HeldWebhook{
 			ID: r.EndpointID, Version: r.Version, URL: r.URL, Filter: filter, Cursor: r.CursorPosition,
@@ -69,7 +74,20 @@ func (l *Ledger) HoldWebhooks(ctx context.Context, holder uuid.UUID, lease time.
 		}
 		held = append(held, h)
 	}
-	return held, nil
+	return held, now, nil
+}
+
+// HastenDeliveries has no pending delivery wait longer for its next attempt than delaysMax says, by the
+// number of attempts that were made: those do that were put off before the clock was set back.
+func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration) error {
+	micros := make([]int64, 0, len(delaysMax))
+	for _, d := range delaysMax {
+		micros = append(micros, d.Microseconds())
+	}
+	if err := l.queries.WebhookDeliveriesHasten(ctx, l.readers, micros); err != nil {
+		return readError(ctx, "hasten deliveries", err)
+	}
+	return nil
 }
 
 // ReleaseWebhooks lets others have at once what a holder holds.
@@ -167,7 +185,7 @@ func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending m
 	if len(r.Stored) == 0 && len(r.Tried) == 0 {
 		return nil, 0, l.advanceWebhook(ctx, l.readers, r)
 	}
-	err = pgx.BeginTxFunc(ctx, l.readers, readCommitted, func(tx pgx.Tx) error {
+	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		if err := l.advanceWebhook(ctx, tx, r); err != nil {
 			return err
 		}

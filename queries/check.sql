@@ -425,7 +425,7 @@ SELECT t.examined, t.bad AS violation_count,
 FROM tally AS t;
 
 -- CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled transfer of it may have failed
--- later: it was deferred. Those of one group were made at one time.
+-- later: it was deferred. Those of one group were made at one time. A group that any transfer to prove is of is read whole.
 -- name: CheckGroups :one
 WITH made AS (SELECT d.group_id, g.size, count(*) AS transfers,
                      count(*) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS refused,
@@ -433,7 +433,10 @@ WITH made AS (SELECT d.group_id, g.size, count(*) AS transfers,
               FROM transfer_detail AS d
               JOIN transfer AS t ON t.transfer_id = d.transfer_id
               LEFT JOIN transfer_group AS g ON g.group_id = d.group_id
-              WHERE d.group_id IS NOT NULL AND (@everything::boolean OR d.transfer_id = ANY (@transfer_ids::uuid[]))
+              WHERE d.group_id IS NOT NULL
+                AND (@everything::boolean
+                     OR d.group_id IN (SELECT o.group_id FROM transfer_detail AS o
+                                       WHERE o.transfer_id = ANY (@transfer_ids::uuid[])))
               GROUP BY d.group_id, g.size),
      judged AS NOT MATERIALIZED (
          SELECT CASE WHEN transfers IS DISTINCT FROM size

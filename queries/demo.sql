@@ -1,10 +1,5 @@
--- DemoLock keeps everybody from adding accounts and transfers until the transaction ends, and waits for those who are at it.
--- name: DemoLock :exec
-LOCK TABLE account, transfer IN SHARE ROW EXCLUSIVE MODE;
-
--- DemoInsert marks the ledger as a demo, unless it has anything besides its equity accounts: then it adds no row.
--- name: DemoInsert :execrows
-INSERT INTO setting (name, value)
-SELECT @name, @value
-WHERE NOT EXISTS (SELECT FROM account WHERE NOT is_equity)
-  AND NOT EXISTS (SELECT FROM transfer);
+-- DemoMark makes the ledger a demo with this seed, if it is empty but for its equity accounts. One that is a demo already
+-- stays it. It returns the seed of the demo that the ledger is then; NULL: it has data, and is none. Whoever adds accounts
+-- or transfers at this time is waited for.
+-- name: DemoMark :one
+SELECT mark_demo(@seed::bytea)::bytea AS kept;

@@ -4,6 +4,29 @@
 SELECT greatest(0, (SELECT max(t.position) FROM transfer AS t), (SELECT max(c.position) FROM transfer_change AS c),
                 (SELECT max(a.position) FROM account_change AS a))::bigint AS position;
 
+-- EventAge reads when the first event at or after a position happened, and the time now; no row: there is none.
+-- name: EventAge :one
+SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
+FROM ((SELECT t.position, t.create_time AS event_time
+       FROM transfer AS t
+       WHERE t.position >= @position
+       ORDER BY t.position
+       LIMIT 1)
+      UNION ALL
+      (SELECT c.position, c.change_time
+       FROM transfer_change AS c
+       WHERE c.position >= @position
+       ORDER BY c.position
+       LIMIT 1)
+      UNION ALL
+      (SELECT a.position, a.update_time
+       FROM account_change AS a
+       WHERE a.position >= @position
+       ORDER BY a.position
+       LIMIT 1)) AS e
+ORDER BY e.position
+LIMIT 1;
+
 -- EventWriters reads which transactions may have drawn positions and are not over yet.
 -- name: EventWriters :many
 SELECT unnest(event_writers())::text AS writer;

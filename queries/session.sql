@@ -77,8 +77,43 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = @schem
 SELECT ledger_now()::timestamptz AS now;
 
 -- Ping asks the database for nothing.
--- name: Ping :exec
-SELECT 1;
+-- name: Ping :one
+SELECT 1::integer AS one;
+
+-- WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+-- name: WriteProbe :exec
+WITH nothing AS (
+    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+)
+UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n);
+
+-- ReadProbe reads next to nothing.
+-- name: ReadProbe :one
+SELECT EXISTS (SELECT FROM account)::boolean AS something;
+
+-- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
+-- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+-- A session that acts as another role than the one that logged in may not see when it began.
+-- name: SessionGet :one
+SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
+       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
+FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
+
+-- SessionWorks reports whether a session is at a statement, and does not wait for the next one or is gone.
+-- name: SessionWorks :one
+SELECT EXISTS (SELECT
+               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+               WHERE pg_stat_get_backend_pid(b.id) = @pid::integer
+                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = @begun::timestamptz
+                 AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works;
+
+-- Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous
+-- standbys as any other, and so for all that was committed before it, be it seen already. Where commits wait for no
+-- standby it writes nothing.
+-- name: Barrier :exec
+SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
+WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery();
 
 -- DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
 -- name: DurabilityGet :one

@@ -21,7 +21,8 @@ ORDER BY e.sequence DESC
 LIMIT 1;
 
 -- HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it was made until it
--- expired or became final, and reserved its amount less what had been captured by then.
+-- expired or became final, and reserved its amount less what had been captured by then. None has
+-- expired before the clock says so: it is behind the moment when it was set back.
 -- name: HoldsAt :one
 SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
                  THEN (SELECT coalesce(sum(c.amount), 0)
@@ -32,7 +33,7 @@ SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
         FROM transfer_detail AS d
         JOIN transfer AS t ON t.transfer_id = d.transfer_id
         WHERE d.from_account_id = @account_id AND d.kind = 'HOLD'
-          AND t.create_time <= @as_of AND (d.due_time IS NULL OR d.due_time > @as_of)
+          AND t.create_time <= @as_of AND (d.due_time IS NULL OR d.due_time > least(@as_of, @clock::timestamptz))
           AND (t.status = 'INIT' OR t.update_time > @as_of))::numeric AS held,
        (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
                  THEN (SELECT coalesce(sum(c.amount), 0)
@@ -43,7 +44,7 @@ SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
         FROM transfer_detail AS d
         JOIN transfer AS t ON t.transfer_id = d.transfer_id
         WHERE d.to_account_id = @account_id AND d.kind = 'HOLD'
-          AND t.create_time <= @as_of AND (d.due_time IS NULL OR d.due_time > @as_of)
+          AND t.create_time <= @as_of AND (d.due_time IS NULL OR d.due_time > least(@as_of, @clock::timestamptz))
           AND (t.status = 'INIT' OR t.update_time > @as_of))::numeric AS incoming;
 
 -- TotalsByCreateTime sums an account's entries of a period, among its first ones.

@@ -32,13 +32,21 @@ ON CONFLICT (proof_id) DO UPDATE
 SET check_time = excluded.check_time,
     incremental = excluded.incremental,
     broken = excluded.broken
-WHERE last_proof.check_time <= excluded.check_time;
+WHERE last_proof.check_time <= excluded.check_time
+   OR last_proof.check_time > ledger_now(); -- the clock was set back since
 
 -- ProofGet reads how the last proof ended; no row before the first.
 -- name: ProofGet :one
 SELECT check_time, incremental, broken
 FROM last_proof
 WHERE proof_id = 1;
+
+-- ActivityEnd reads the clock, and when the newest transfer was made: later than now, when the clock
+-- was set back since.
+-- name: ActivityEnd :one
+SELECT n.now::timestamptz AS now,
+       greatest(n.now, (SELECT max(t.create_time) FROM transfer AS t))::timestamptz AS end_time
+FROM (SELECT ledger_now() AS now) AS n;
 
 -- ActivityRead counts the transfers that were made within a time, second by second. A transfer that is or was INIT
 -- counts by that alone: what moves money for it are transfers of their own.

@@ -35,12 +35,13 @@ ORDER BY n.transfer_id;
 -- effective_time, the time 0001-01-01 stand for NULL.
 -- name: TransferDetailsInsert :exec
 INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
-                             parent_id, group_id, effective_time, asked_amount, request_fingerprint, refusal)
+                             parent_id, group_id, effective_time, asked_amount, up_to_floor, request_fingerprint,
+                             refusal)
 SELECT n.transfer_id, n.kind, nullif(n.from_account_id, '')::uuid, nullif(n.to_account_id, '')::uuid,
        nullif(n.due_time, '0001-01-01 00:00:00Z'), nullif(n.open_amount, '')::numeric,
        nullif(n.posted_amount, '')::numeric, nullif(n.parent_id, '')::uuid, nullif(n.group_id, '')::uuid,
        nullif(n.effective_time, '0001-01-01 00:00:00Z'), nullif(n.asked_amount, '')::numeric,
-       nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
+       nullif(n.up_to_floor, '')::numeric, nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
 FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@kinds::text[]) AS kind,
              unnest(@from_accounts::text[]) AS from_account_id,
@@ -52,6 +53,7 @@ FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@groups::text[]) AS group_id,
              unnest(@effective_times::timestamptz[]) AS effective_time,
              unnest(@asked_amounts::text[]) AS asked_amount,
+             unnest(@up_to_floors::text[]) AS up_to_floor,
              unnest(@request_fingerprints::bytea[]) AS request_fingerprint,
              unnest(@refusals::text[]) AS refusal) AS n
 ORDER BY n.transfer_id;

@@ -76,16 +76,18 @@ SET secret = @secret::bytea,
     update_time = greatest(update_time, ledger_now())
 WHERE endpoint_id = @endpoint_id;
 
--- WebhooksRenew renews those leases of a holder that end soon. A row that is locked is just being renewed by
--- who records its deliveries, or changed by a call.
+-- WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than a
+-- lease can, because the clock was set back: else others would wait for a holder that died as long as
+-- it was set back. A row that is locked is just being renewed by who records its deliveries, or
+-- changed by a call.
 -- name: WebhooksRenew :exec
 UPDATE webhook_endpoint AS e
 SET lease_expire_time = ledger_now() + @lease::interval
 FROM (SELECT w.endpoint_id
       FROM webhook_endpoint AS w
-      WHERE w.holder = @holder::uuid
-        AND w.status = 'ENABLED'
-        AND w.lease_expire_time < ledger_now() + @renew_before::interval
+      WHERE w.status = 'ENABLED'
+        AND ((w.holder = @holder::uuid AND w.lease_expire_time < ledger_now() + @renew_before::interval)
+             OR w.lease_expire_time > ledger_now() + @lease::interval)
       FOR NO KEY UPDATE SKIP LOCKED) AS k
 WHERE e.endpoint_id = k.endpoint_id;
 
@@ -176,6 +178,23 @@ WHERE d.endpoint_id = @endpoint_id
   AND d.position = n.position
   AND d.status = 'PENDING';
 
+-- WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so many
+-- attempts, none included. Those do that were put off before the clock was set back. A row that is
+-- locked is just being written, by the clock as it is now.
+-- name: WebhookDeliveriesHasten :exec
+UPDATE webhook_delivery AS d
+SET next_attempt_time = k.latest
+FROM (SELECT w.endpoint_id, w.position, n.now + m.delay * interval '1 microsecond' AS latest
+      FROM webhook_delivery AS w
+      JOIN (SELECT generate_series(0, cardinality(@delays_max::bigint[]) - 1) AS attempts,
+                   unnest(@delays_max::bigint[]) AS delay) AS m ON m.attempts = w.attempts
+      CROSS JOIN (SELECT ledger_now() AS now) AS n
+      WHERE w.status = 'PENDING'
+        AND w.next_attempt_time > n.now + m.delay * interval '1 microsecond'
+      FOR NO KEY UPDATE OF w SKIP LOCKED) AS k
+WHERE d.endpoint_id = k.endpoint_id
+  AND d.position = k.position;
+
 -- WebhookDeliveriesFree makes the first pending delivery of each of the accounts due, if it has waited for an earlier one
 -- and does so no more. The positions are an array, so that only these rows are read, however many are pending.
 -- name: WebhookDeliveriesFree :exec
@@ -226,6 +245,21 @@ LIMIT @row_limit;
 SELECT count(*)
 FROM webhook_delivery
 WHERE endpoint_id = @endpoint_id AND status = 'PENDING';
+
+-- WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how far
+-- the one is that is furthest behind, and the first position whose event may not have reached one.
+-- name: WebhookBacklogs :many
+SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
+       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
+FROM (SELECT e.status, e.cursor_position,
+             (SELECT count(*) FROM webhook_delivery AS p
+              WHERE p.endpoint_id = e.endpoint_id AND p.status = 'PENDING') AS pending_count,
+             least(e.cursor_position + 1, (SELECT min(o.position) FROM webhook_delivery AS o
+                                           WHERE o.endpoint_id = e.endpoint_id AND o.status = 'PENDING')) AS oldest_position
+      FROM webhook_endpoint AS e
+      WHERE e.status <> 'DELETED'
+      LIMIT @row_limit) AS b
+GROUP BY b.status;
 
 -- WebhookDeliveriesDue answers pending deliveries that are due and wait for no earlier one, the longest due first,
 -- without those under way. The time is a subquery, since a volatile function would be called for each row.

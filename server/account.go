@@ -84,7 +84,7 @@ func (s *accountService) ListAccounts(
 	if req.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
 		filter.Status = ledger.AccountStatus(req.GetStatus().String())
 	}
-	accounts, token, err := s.ledger.ListAccounts(ctx, filter, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	accounts, token, err := s.ledger.ListAccounts(ctx, filter, pageOf(req))
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func (s *accountService) ListEntries(
 		OldestFirst: req.GetOrder() == transfersv1.ListEntriesRequest_OLDEST_FIRST,
 		Start:       start,
 		End:         end,
-	}, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	}, pageOf(req))
 	if err != nil {
 		return nil, err
 	}

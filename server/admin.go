@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -26,6 +27,7 @@ func NewAdmin(registry prometheus.Gatherer) *http.Server {
 // callMetrics count the calls of the API.
 type callMetrics struct {
 	seconds *prometheus.HistogramVec
+	streams *prometheus.GaugeVec
 }
 
 func newCallMetrics(registry prometheus.Registerer) (*callMetrics, error) {
@@ -33,11 +35,14 @@ func newCallMetrics(registry prometheus.Registerer) (*callMetrics, error) {
 		Name:    "rpc_server_duration_seconds",
 		Help:    "How long calls took that reached a handler or its validation, by procedure and code.",
 		Buckets: prometheus.ExponentialBuckets(0.000_5, 2, 15), // 0.5 ms to 8 s
-	}, []string{"procedure", "code"})}
+	}, []string{"procedure", "code"}), streams: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "rpc_server_streams",
+		Help: "Streams that are open, by procedure. A download over REST is one too.",
+	}, []string{"procedure"})}
 	if registry == nil {
 		return m, nil
 	}
-	return m, registry.Register(m.seconds)
+	return m, errors.Join(registry.Register(m.seconds), registry.Register(m.streams))
 }
 
 func (m *callMetrics) done(procedure string, err error, took time.Duration) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,10 +18,13 @@ const (
 
 // A call is what is known of an HTTP request beyond what it asks for. Only its own goroutine touches it.
 type call struct {
-	id     string
-	rest   bool  // it came by a REST route, though the handler sees Connect
-	logged bool  // the interceptors wrote its log line
-	cause  error // the error behind a fixed text
+	id      string
+	peer    string // host:port of who sent it, which may be a proxy
+	rest    bool   // it came by a REST route, though the handler sees Connect
+	logged  bool   // the interceptors wrote its log line
+	cause   error  // the error behind a fixed text
+	refused error  // why it never came to a handler, if that is known
+	path    string // of the request, below Config.BasePath
 
 	control *http.ResponseController // of the answer
 }
@@ -40,7 +44,9 @@ func callOf(ctx context.Context) *call {
 func (s *Server) withCall(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		c := &call{id: requestID(r.Header.Get(requestIDHeader))}
+		c := &call{
+			id: requestID(r.Header.Get(requestIDHeader)), peer: r.RemoteAddr, path: r.URL.EscapedPath(),
+		}
 		w.Header().Set(requestIDHeader, c.id)
 		c.control = http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
@@ -48,7 +54,7 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 			// going away. An error means that there is no connection to set it on, as in tests.
 			_ = c.control.SetReadDeadline(start.Add(s.config.RequestTimeout))
 		}
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		recorder := &statusRecorder{ResponseWriter: w, call: c, status: http.StatusOK}
 		next.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 		if c.logged {
 			return
@@ -57,11 +63,18 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		switch {
 		case recorder.status >= http.StatusInternalServerError:
 			level = slog.LevelError
-		case recorder.status >= http.StatusBadRequest:
+		case recorder.status >= http.StatusBadRequest && r.Context().Err() == nil: // else the client is gone
 			level = slog.LevelInfo
 		}
-		s.logger.Log(r.Context(), level, "request", "method", r.Method, "path", clip(r.URL.Path, 200),
-			"status", recorder.status, "duration", time.Since(start), "request_id", c.id)
+		attrs := []slog.Attr{
+			slog.String("method", clip(r.Method, 20)),
+			slog.String("path", clip(r.URL.Path, 200)),
+			slog.Int("status", recorder.status),
+			slog.Duration("duration", time.Since(start)),
+			slog.String("peer", c.peer),
+			slog.String("request_id", c.id),
+		}
+		s.logger.LogAttrs(r.Context(), level, "request", append(attrs, errorAttrs(c.refused)...)...)
 	})
 }
 
@@ -79,16 +92,21 @@ func requestID(given string) string {
 	return given
 }
 
-// A statusRecorder remembers the HTTP status of an answer.
+// A statusRecorder remembers the HTTP status of an answer. It also makes the addresses of redirects
+// relative: http.ServeMux names paths from the root, which may be another's for the client.
 type statusRecorder struct {
 	http.ResponseWriter
 
+	call   *call
 	status int
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status = status
+	if to, ok := strings.CutPrefix(r.Header().Get("Location"), "/"); ok {
+		r.Header().Set("Location", fromPath(r.call.path)+to)
+	}
 	r.ResponseWriter.WriteHeader(status)
 }
 

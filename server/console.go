@@ -38,6 +38,39 @@ type consoleFile struct {
 	tag         string // the entity tag of plain, without quotes
 }
 
+// pageDepthMax is how many slashes the path of a page may have beside the first.
+const pageDepthMax = 4
+
+// A page is an HTML file whose addresses, which begin with ./, are relative to the root. By the path at
+// which it is asked for it is another file: at /accounts/ID they begin with ../ in its place.
+type page [pageDepthMax + 1]*consoleFile
+
+func newPage(name string, content []byte) *page {
+	var p page
+	for depth := range p {
+		up := fromPath(strings.Repeat("/", depth+1))
+		p[depth] = newConsoleFile(name, bytes.ReplaceAll(content, []byte(`="./`), []byte(`="`+up)))
+	}
+	return &p
+}
+
+// at is the page as it is at a path; nil: nothing is so deep.
+func (p *page) at(path string) *consoleFile {
+	if depth := depthOf(path); depth <= pageDepthMax {
+		return p[depth]
+	}
+	return nil
+}
+
+// consolePage is the page of the console.
+var consolePage = sync.OnceValue(func() *page {
+	content, err := fs.ReadFile(web.Console(), "index.html")
+	if err != nil {
+		panic(err) // the files are within the program
+	}
+	return newPage("index.html", content)
+})
+
 // consoleFiles are the console's files by URL path. They are compressed once for all, by whoever asks first.
 var consoleFiles = sync.OnceValue(func() map[string]*consoleFile {
 	files := make(map[string]*consoleFile)
@@ -93,7 +126,7 @@ func withConsole(next *http.ServeMux) http.Handler {
 		}
 		file := consoleFiles()[r.URL.Path]
 		if file == nil && isConsolePage(r) {
-			file = consoleFiles()["/index.html"]
+			file = consolePage().at(r.URL.EscapedPath())
 		}
 		if file == nil {
 			http.NotFound(w, r)

@@ -35,7 +35,7 @@ func optionalAmount(amount decimal.NullDecimal, scale int32) *string {
 	return &text
 }
 
-// parseID reads a UUID; an empty text is uuid.Nil.
+// parseID reads a UUID; an empty text is uuid.Nil, and no other: requests with that were refused before.
 func parseID(field, text string) (uuid.UUID, error) {
 	if text == "" {
 		return uuid.Nil, nil
@@ -156,6 +156,7 @@ func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale in
 	message.EffectiveTime = optionalTime(d.EffectiveTime)
 	message.ReversedAmount = optionalAmount(d.Reversed, scale)
 	message.RequestedAmount = optionalAmount(d.Asked, scale)
+	message.UpToFloor = optionalAmount(d.Floor, scale)
 	switch d.Kind {
 	case ledger.KindHold:
 		message.ExpireTime = optionalTime(d.DueTime)

@@ -17,12 +17,17 @@ var docsPage embed.FS
 // of the console, and need no exception from it.
 var docsFiles = sync.OnceValue(func() map[string]*consoleFile {
 	files := map[string]*consoleFile{"/docs/openapi.json": newConsoleFile("openapi.json", openapi.Document)}
+	index, err := docsPage.ReadFile("docs/index.html")
+	if err != nil {
+		panic(err) // the files are within the program
+	}
+	for _, url := range []string{"/docs", "/docs/"} {
+		files[url] = newPage("index.html", index).at(url)
+	}
 	for _, f := range []struct {
 		url, name string
 		from      embed.FS
 	}{
-		{"/docs", "docs/index.html", docsPage},
-		{"/docs/", "docs/index.html", docsPage},
 		{"/docs/docs.js", "docs/docs.js", docsPage},
 		{"/docs/swagger-ui-bundle.js", "viewer/swagger-ui-bundle.js", openapi.Viewer},
 		{"/docs/swagger-ui.css", "viewer/swagger-ui.css", openapi.Viewer},

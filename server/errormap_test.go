@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
 
 	"internaltransfers/ledger"
 )
@@ -80,19 +82,47 @@ func TestConnectError(t *testing.T) {
 	}
 }
 
-// TestErrorsFitIntoHeaders gives more and longer violations than a gRPC trailer may carry.
+// TestErrorsFitIntoHeaders: gRPC sends an error in headers, and nginx takes 4 KiB of them by default.
 func TestErrorsFitIntoHeaders(t *testing.T) {
-	invalid := &invalidError{}
-	for range 1000 {
-		invalid.violations = append(invalid.violations, violation{strings.Repeat("é", 5000), strings.Repeat("y", 5000)})
+	const headersMax, others = 4 << 10, 300 // others: the type, the date, the request's id and so on
+	many := func(n int, field, reason string) error {
+		invalid := &invalidError{}
+		for range n {
+			invalid.violations = append(invalid.violations, violation{field, reason})
+		}
+		return invalid
 	}
-	failed := connectError(invalid)
-	size := len(failed.Message())
-	for _, detail := range failed.Details() {
-		size += len(detail.Bytes())
-	}
-	if size > 16<<10 || !strings.Contains(failed.Message(), "990 more") {
-		t.Errorf("%d bytes: %.100s", size, failed.Message())
+	blocked := &refusedError{transfer: ledger.Transfer{
+		Reason: ledger.DebitsBlocked, Amount: decimal.RequireFromString(digits38), Scale: 18, Currency: "USD",
+		FromBalance: decimal.NewNullDecimal(decimal.RequireFromString("-" + digits38)),
+		ToBalance:   decimal.NewNullDecimal(decimal.RequireFromString(digits38)),
+		Detail: &ledger.TransferDetail{Refusal: map[string]string{
+			"block_reason": strings.Repeat("本", 200), "block_end_time": "2026-01-31T12:00:00.000000Z",
+		}},
+	}}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{many(1000, strings.Repeat("é", 5000), strings.Repeat("ÿ", 5000)), "and 999 more"},
+		{many(1000, "transfers[7].amount", "must be greater than zero"), "and 990 more"},
+		{many(10, "transfers[7].amount", "must be greater than zero"), "than zero"},
+		{blocked, "本本本"},
+	} {
+		failed := connectError(c.err)
+		status, err := proto.Marshal(rpcStatus(failed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := others + base64.StdEncoding.EncodedLen(len(status))
+		for _, b := range []byte(failed.Message()) {
+			if size++; b < ' ' || b > '~' || b == '%' {
+				size += 2 // it is written as %XX
+			}
+		}
+		if size > headersMax || !strings.Contains(failed.Message(), c.want) || strings.Contains(failed.Message(), "and 0 more") {
+			t.Errorf("%d bytes: %s", size, failed.Message())
+		}
 	}
 }
 

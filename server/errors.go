@@ -28,10 +28,14 @@ const (
 	internalMessage = "internal error; the log has the details under this call's x-request-id"
 	// unavailableRetry is when to try again while the database is away.
 	unavailableRetry = time.Second
-	// violationsMax and violationBytesMax bound what an error says, because gRPC sends it in a header, and clients
-	// limit headers to as little as 8 KiB.
+	// These bound what an error says. gRPC sends it in headers, as a text and once more with the
+	// details, and proxies limit all headers together: nginx to 4 KiB by default.
 	violationsMax     = 10
-	violationBytesMax = 200
+	fieldBytesMax     = 150
+	reasonBytesMax    = 350
+	violationBytesMax = 500 // of all violations together
+	errorBytesMax     = 600 // of its text
+	detailBytesMax    = 200
 )
 
 // A violation is what is wrong with one field of a request.
@@ -46,15 +50,29 @@ type invalidError struct {
 }
 
 func (e *invalidError) Error() string {
-	texts := make([]string, 0, violationsMax+1)
-	for i, v := range e.violations {
-		if i == violationsMax {
-			texts = append(texts, "and "+strconv.Itoa(len(e.violations)-i)+" more")
-			break
-		}
-		texts = append(texts, strings.TrimPrefix(clip(v.field, violationBytesMax)+": "+clip(v.reason, 2*violationBytesMax), ": "))
+	told := e.told()
+	texts := make([]string, 0, len(told)+1)
+	for _, v := range told {
+		texts = append(texts, strings.TrimPrefix(v.field+": "+v.reason, ": "))
+	}
+	if more := len(e.violations) - len(told); more > 0 {
+		texts = append(texts, "and "+strconv.Itoa(more)+" more")
 	}
 	return strings.Join(texts, "; ")
+}
+
+// told are the violations that an error has room for, the first ones.
+func (e *invalidError) told() []violation {
+	told := make([]violation, 0, violationsMax)
+	size := 0
+	for _, v := range e.violations[:min(len(e.violations), violationsMax)] {
+		v = violation{clip(v.field, fieldBytesMax), clip(v.reason, reasonBytesMax)}
+		if size += len(v.field) + len(v.reason); size > violationBytesMax && len(told) > 0 {
+			break
+		}
+		told = append(told, v)
+	}
+	return told
 }
 
 // invalidField refuses a request for one field.
@@ -142,7 +160,7 @@ func transientError(err error) *connect.Error {
 	}
 	switch {
 	case errors.Is(err, ledger.ErrUnavailable):
-		return newError(connect.CodeUnavailable, errors.New(ledger.ErrUnavailable.Error()+"; "+advice),
+		return newError(connect.CodeUnavailable, errors.New(unavailableText(err)+"; "+advice),
 			info("DATABASE_UNAVAILABLE", metadata), retry(unavailableRetry))
 	case errors.Is(err, ledger.ErrSlow):
 		return newError(connect.CodeResourceExhausted, errors.New(ledger.ErrSlow.Error()+"; go on after the last cursor"),
@@ -204,16 +222,18 @@ func within(parent string, err error) error {
 
 func invalidArgument(invalid *invalidError) *connect.Error {
 	request := &errdetails.BadRequest{}
-	for _, v := range invalid.violations[:min(len(invalid.violations), violationsMax)] {
+	for _, v := range invalid.told() {
 		request.FieldViolations = append(request.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field:       clip(v.field, violationBytesMax),
-			Description: clip(v.reason, 2*violationBytesMax),
+			Field: v.field, Description: v.reason,
 		})
 	}
 	return newError(connect.CodeInvalidArgument, invalid, request, info("INVALID_ARGUMENT", nil))
 }
 
 func newError(code connect.Code, err error, details ...proto.Message) *connect.Error {
+	if text := err.Error(); len(text) > errorBytesMax {
+		err = errors.New(clip(text, errorBytesMax))
+	}
 	connectErr := connect.NewError(code, err)
 	for _, message := range details {
 		// The only failure is a message that cannot be encoded; the code and the text are worth sending without it.
@@ -225,7 +245,11 @@ func newError(code connect.Code, err error, details ...proto.Message) *connect.E
 }
 
 func info(reason string, metadata map[string]string) *errdetails.ErrorInfo {
-	return &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: metadata}
+	short := make(map[string]string, len(metadata))
+	for name, value := range metadata {
+		short[name] = clip(value, detailBytesMax)
+	}
+	return &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: short}
 }
 
 func retry(after time.Duration) *errdetails.RetryInfo {

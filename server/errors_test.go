@@ -204,7 +204,7 @@ func TestRefusedTransfers(t *testing.T) {
 			{"INSUFFICIENT_FUNDS", poor, rich, "20", []string{"amount", "20.00", "currency", "USD", "from_balance", "0.00", "to_balance", "100.00", "seen", "0.00", "allowed", "0.00"}},
 			{"FROM_ACCOUNT_NOT_FOUND", nobody, rich, "20", []string{"from_balance", ""}},
 			{"TO_ACCOUNT_NOT_FOUND", rich, nobody, "20", []string{"to_balance", ""}},
-			{"FROM_ACCOUNT_NOT_FOUND", &transfersv1.Account{AccountId: uuid.Nil.String()}, rich, "20", nil},
+			{"FROM_ACCOUNT_NOT_FOUND", &transfersv1.Account{AccountId: uuid.Max.String()}, rich, "20", nil},
 			{"CURRENCY_MISMATCH", rich, yen, "20", nil},
 			{"ACCOUNT_FROZEN", rich, frozen, "20", nil},
 			{"ACCOUNT_CLOSED", closed, rich, "20", nil},
@@ -244,12 +244,12 @@ func TestReadConflictAndStateErrors(t *testing.T) {
 		}
 		id := uuid.NewString()
 		requireInfo(t, fail("AccountService/GetAccount", &transfersv1.GetAccountRequest{AccountId: id}), connect.CodeNotFound, "ACCOUNT_NOT_FOUND", "account_id", id)
-		requireInfo(t, fail("AccountService/GetAccount", &transfersv1.GetAccountRequest{AccountId: uuid.Nil.String()}), connect.CodeNotFound, "ACCOUNT_NOT_FOUND")
+		requireInfo(t, fail("AccountService/GetAccount", &transfersv1.GetAccountRequest{AccountId: uuid.Max.String()}), connect.CodeNotFound, "ACCOUNT_NOT_FOUND")
 		requireInfo(t, fail("AccountService/ListEntries", &transfersv1.ListEntriesRequest{AccountId: id}), connect.CodeNotFound, "ACCOUNT_NOT_FOUND", "account_id", id)
 		requireInfo(t, fail("TransferService/GetTransfer", &transfersv1.GetTransferRequest{TransferId: id}), connect.CodeNotFound, "TRANSFER_NOT_FOUND", "transfer_id", id)
 		requireInfo(t, fail("AccountService/UpdateAccount", &transfersv1.UpdateAccountRequest{Account: &transfersv1.Account{AccountId: id, DisplayName: "n"}}),
 			connect.CodeNotFound, "ACCOUNT_NOT_FOUND")
-		none := mustCall(t, c, "TransferService/ListTransfers", &transfersv1.ListTransfersRequest{AccountId: uuid.Nil.String()}, &transfersv1.ListTransfersResponse{})
+		none := mustCall(t, c, "TransferService/ListTransfers", &transfersv1.ListTransfersRequest{AccountId: uuid.Max.String()}, &transfersv1.ListTransfersResponse{})
 		if len(none.GetTransfers()) != 0 {
 			t.Errorf("transfers of no account: %v", none)
 		}
@@ -328,8 +328,8 @@ func TestUnavailableAndOverloaded(t *testing.T) {
 	if err := database.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if res, text := f.send(t, http.MethodGet, "/readycheck", ""); res.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("ready without a database: %d %s", res.StatusCode, text)
+	for _, path := range []string{"/readycheck", "/readycheck?for=read"} {
+		f.awaitReadiness(t, path, http.StatusServiceUnavailable, `{"status":"unavailable","reason":"the database is not available: it cannot be reached"}`)
 	}
 	if res, text := f.send(t, http.MethodGet, "/healthcheck", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("alive without a database: %d %s", res.StatusCode, text)

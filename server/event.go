@@ -34,15 +34,18 @@ func (s *ledgerService) WatchTransfers(
 	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
 		filter.Statuses = []ledger.TransferStatus{ledger.TransferStatus(req.GetStatus().String())}
 	}
-	account, err := parseNamed("account_id", req.GetAccountId())
+	account, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return err
 	}
 	filter.AccountIDs = listOf(account)
-	if filter.GroupID, err = parseNamed("group_id", req.GetGroupId()); err != nil {
+	if filter.GroupID, err = parseID("group_id", req.GetGroupId()); err != nil {
 		return err
 	}
-	if filter.ParentID, err = parseNamed("parent_transfer_id", req.GetParentTransferId()); err != nil {
+	if filter.ParentID, err = parseID("parent_transfer_id", req.GetParentTransferId()); err != nil {
+		return err
+	}
+	if err := stream.Send(nil); err != nil { // the headers, so that the client knows that it is heard
 		return err
 	}
 	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
@@ -64,6 +67,9 @@ func (s *accountService) WatchAccount(
 ) error {
 	id, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
+		return err
+	}
+	if err := stream.Send(nil); err != nil { // as in WatchTransfers
 		return err
 	}
 	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
@@ -130,7 +136,7 @@ func watch(
 			return send(nil, cursorText(position))
 		}
 		for len(events) > 0 {
-			message, rest := fill(events)
+			message, rest := fill(events, messageEventsMax, messageBytesMax)
 			end := position
 			if len(rest) > 0 {
 				end = events[len(events)-len(rest)-1].Position
@@ -148,10 +154,11 @@ func watch(
 	return err
 }
 
-// fill converts as many of the events as one message takes, at least one, and answers the others.
-func fill(events []*ledger.Event) (message []*transfersv1.Event, rest []*ledger.Event) {
-	message = make([]*transfersv1.Event, 0, min(len(events), messageEventsMax))
-	for size := 0; len(events) > 0 && len(message) < messageEventsMax && size < messageBytesMax; events = events[1:] {
+// fill converts the first of the events, up to a number and to the one with which they reach a size. It
+// returns them and the other events.
+func fill(events []*ledger.Event, most, bytes int) (message []*transfersv1.Event, rest []*ledger.Event) {
+	message = make([]*transfersv1.Event, 0, min(len(events), most))
+	for size := 0; len(events) > 0 && len(message) < most && size < bytes; events = events[1:] {
 		event := eventToProto(events[0])
 		size += proto.Size(event)
 		message = append(message, event)
@@ -167,11 +174,11 @@ func (s *ledgerService) ListEvents(
 	if err != nil {
 		return nil, err
 	}
-	account, err := parseNamed("account_id", req.GetAccountId())
+	account, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
 		return nil, err
 	}
-	transfer, err := parseNamed("transfer_id", req.GetTransferId())
+	transfer, err := parseID("transfer_id", req.GetTransferId())
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +202,11 @@ func (s *ledgerService) ListEvents(
 	if err != nil {
 		return nil, err
 	}
-	answer := &transfersv1.ListEventsResponse{Cursor: cursorText(page.next), More: page.more}
-	for _, e := range page.events {
-		answer.Events = append(answer.Events, eventToProto(e))
+	events, rest := fill(page.events, size, pageBytesMax)
+	if len(rest) > 0 {
+		page.next, page.more = page.events[len(events)-1].Position, true
 	}
-	return answer, nil
+	return &transfersv1.ListEventsResponse{Events: events, Cursor: cursorText(page.next), More: page.more}, nil
 }
 
 // An eventPage is a page of events, where it ended, and whether there are more behind it.
@@ -268,15 +275,6 @@ func parseCursor(field, text string) (int64, error) {
 		return 0, invalidField(field, "must be a cursor, a decimal number")
 	}
 	return position, nil
-}
-
-// parseNamed reads an optional id that something has. Empty: uuid.Nil, which nothing has.
-func parseNamed(field, text string) (uuid.UUID, error) {
-	id, err := parseID(field, text)
-	if err == nil && id == uuid.Nil && text != "" {
-		return id, invalidField(field, "must not be the nil UUID")
-	}
-	return id, err
 }
 
 // listOf is a list of the value; of none, if it is zero.

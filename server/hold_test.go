@@ -16,13 +16,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/pgtest"
 	"internaltransfers/server"
 )
 
 // advanceClock lets the database's clock be ahead of the real one.
 func (f *fixture) advanceClock(t *testing.T, by time.Duration) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), f.database)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(f.database))
 	if err != nil {
 		t.Fatal(err)
 	}

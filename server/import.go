@@ -19,7 +19,7 @@ func (s *transferService) ImportTransfers(
 	if err != nil {
 		return nil, err
 	}
-	return &transfersv1.ImportTransfersResponse{Results: results}, nil
+	return &transfersv1.ImportTransfersResponse{Abridged: abridge(results), Results: results}, nil
 }
 
 // checkImportOrder refuses items without an effective_time and items that count before the one before them, whatever

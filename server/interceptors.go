@@ -1,20 +1,26 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
 	"connectrpc.com/validate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
+	"internaltransfers/ledger"
 )
 
 // interceptors wrap every handler, the outermost first. The log comes before the recovery, so that a call that
@@ -25,6 +31,7 @@ func (s *Server) interceptors() connect.HandlerOption {
 		connect.UnaryInterceptorFunc(s.recoverPanics),
 		connect.UnaryInterceptorFunc(s.limitTime),
 		connect.UnaryInterceptorFunc(s.mapErrors),
+		connect.UnaryInterceptorFunc(limitAnswers),
 		streamInterceptorFunc(s.guardStreams), // all of these for streams
 		s.validation(),
 	)
@@ -45,7 +52,8 @@ func (s *Server) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// logCall writes one line for a call that has ended, with nothing of what the request says, and counts it.
+// logCall writes one line for a call that has ended, and counts it. Of what the request says, only
+// the ids are in it that an error is about.
 func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Peer, took time.Duration, err error) {
 	s.metrics.done(spec.Procedure, err, took)
 	c := callOf(ctx)
@@ -53,6 +61,9 @@ func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Pe
 	level, code := slog.LevelDebug, "ok"
 	if err != nil {
 		level, code = logLevel(connect.CodeOf(err)), connect.CodeOf(err).String()
+	}
+	if errors.Is(c.cause, ledger.ErrClosed) {
+		level = slog.LevelInfo // streams end so whenever a server stops
 	}
 	if !s.logger.Enabled(ctx, level) {
 		return
@@ -66,19 +77,47 @@ func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Pe
 		slog.String("protocol", protocol),
 		slog.String("code", code),
 		slog.Duration("duration", took),
+		slog.String("peer", cmp.Or(c.peer, peer.Addr)),
 		slog.String("request_id", c.id),
 	}
+	attrs = append(attrs, errorAttrs(err)...)
 	if c.cause != nil {
 		attrs = append(attrs, slog.String("error", c.cause.Error()))
 	}
 	s.logger.LogAttrs(ctx, level, "call", attrs...)
 }
 
-// logLevel is ERROR for what the operator must look into, INFO for what is the client's own doing.
+// errorAttrs are the reason of an error that a client sees, and the ids of what it is about.
+func errorAttrs(err error) []slog.Attr {
+	failed, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return nil
+	}
+	for _, detail := range failed.Details() {
+		message, err := detail.Value()
+		info, ok := message.(*errdetails.ErrorInfo)
+		if err != nil || !ok {
+			continue
+		}
+		attrs := []slog.Attr{slog.String("reason", info.GetReason())}
+		for _, key := range slices.Sorted(maps.Keys(info.GetMetadata())) {
+			if strings.HasSuffix(key, "_id") {
+				attrs = append(attrs, slog.String(key, clip(info.GetMetadata()[key], 100)))
+			}
+		}
+		return attrs
+	}
+	return nil
+}
+
+// logLevel is ERROR for what the operator must look into, INFO for what a client has done wrong,
+// and DEBUG for what is neither: browsers close streams all the time.
 func logLevel(code connect.Code) slog.Level {
 	switch code {
 	case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss, connect.CodeUnavailable:
 		return slog.LevelError
+	case connect.CodeCanceled:
+		return slog.LevelDebug
 	default:
 		return slog.LevelInfo
 	}

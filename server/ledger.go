@@ -20,7 +20,7 @@ type ledgerService struct {
 func (s *ledgerService) ListCurrencies(
 	ctx context.Context, req *transfersv1.ListCurrenciesRequest,
 ) (*transfersv1.ListCurrenciesResponse, error) {
-	currencies, token, err := s.ledger.ListCurrencies(ctx, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	currencies, token, err := s.ledger.ListCurrencies(ctx, pageOf(req))
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // isPlain reports whether the request asks for a transfer now, on no condition.
 func isPlain(req *transfersv1.CreateTransferRequest) bool {
 	return !req.Hold && req.ExpireTime == nil && req.HoldTtl == nil && req.ExecuteTime == nil && req.EffectiveTime == nil &&
-		!req.UpTo && req.ExpectedFromVersion == nil && req.ExpectedToVersion == nil && req.FromBalanceAtLeast == nil &&
+		!req.UpTo && req.UpToFloor == nil && req.ExpectedFromVersion == nil && req.ExpectedToVersion == nil && req.FromBalanceAtLeast == nil &&
 		req.FromBalanceAtMost == nil && req.ToBalanceAtLeast == nil && req.ToBalanceAtMost == nil && !req.ValidateOnly
 }
 
@@ -54,6 +54,7 @@ func transferOptions(req *transfersv1.CreateTransferRequest) (*ledger.TransferOp
 		{"from_balance_at_most", req.FromBalanceAtMost, &o.FromAtMost},
 		{"to_balance_at_least", req.ToBalanceAtLeast, &o.ToAtLeast},
 		{"to_balance_at_most", req.ToBalanceAtMost, &o.ToAtMost},
+		{"up_to_floor", req.UpToFloor, &o.UpToFloor},
 	} {
 		if *b.into, err = parseOptional(b.field, b.text); err != nil {
 			return nil, err

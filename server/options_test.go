@@ -34,7 +34,7 @@ func TestGroupIsReadBack(t *testing.T) {
 		first, second := req.GetTransfers()[0].GetTransferId(), held.GetTransferId()
 		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: req.GetGroupId()}, second, first)
 		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: req.GetGroupId(), Status: transfersv1.Transfer_SUCCESS}, first)
-		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: uuid.Nil.String()})
+		requireListed(t, c, &transfersv1.ListTransfersRequest{GroupId: uuid.Max.String()})
 		again := mustCall(t, c, "TransferService/BatchCreateTransfers", req, &transfersv1.BatchCreateTransfersResponse{}).GetResults()
 		for i := range again {
 			if !again[i].GetReplayed() || !proto.Equal(again[i].GetTransfer(), results[i].GetTransfer()) {
@@ -69,6 +69,53 @@ func TestUpTo(t *testing.T) {
 		requireReplay(t, c, "TransferService/CreateTransfer", req, res)
 		req.TransferId = uuid.NewString()
 		requireFailure(t, c, "TransferService/CreateTransfer", req, connect.CodeFailedPrecondition, "INSUFFICIENT_FUNDS", "seen", "0.00", "allowed", "0.00")
+	})
+}
+
+// TestSweepDrawsNoOverdraft: what is available is what a sweep takes, unless it names another floor.
+func TestSweepDrawsNoOverdraft(t *testing.T) {
+	f := newFixture(t, server.Config{})
+	eachProtocol(t, f, func(t *testing.T, c client) {
+		a := mustCall(t, c, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "10", MinBalance: "-100"},
+			&transfersv1.CreateAccountResponse{}).GetAccount()
+		b := open(t, c, "")
+		sweep := func(floor *string) *transfersv1.CreateTransferRequest {
+			req := transferRequest(a, b, "1000")
+			req.UpTo, req.UpToFloor = true, floor
+			return req
+		}
+		if a.GetAvailable() != "10.00" {
+			t.Errorf("%v", a)
+		}
+		if got := create(t, c, sweep(proto.String("2.50"))); got.GetAmount() != "7.50" || got.GetUpToFloor() != "2.50" || got.GetRequestedAmount() != "1000.00" {
+			t.Errorf("%v", got)
+		}
+		if got := create(t, c, sweep(nil)); got.GetAmount() != "2.50" || got.UpToFloor != nil || got.GetFromBalance() != "0.00" {
+			t.Errorf("%v", got)
+		}
+		requireFailure(t, c, "TransferService/CreateTransfer", sweep(proto.String("20")), connect.CodeFailedPrecondition, "INSUFFICIENT_FUNDS", "seen", "0.00", "allowed", "20.00")
+		req := sweep(proto.String("-30"))
+		res := mustCall(t, c, "TransferService/CreateTransfer", req, &transfersv1.CreateTransferResponse{})
+		if res.GetTransfer().GetAmount() != "30.00" {
+			t.Errorf("%v", res)
+		}
+		requireReplay(t, c, "TransferService/CreateTransfer", req, res)
+		req.UpToFloor = proto.String("-31")
+		requireFailure(t, c, "TransferService/CreateTransfer", req, connect.CodeAlreadyExists, "TRANSFER_ALREADY_EXISTS", "transfer_id", req.GetTransferId())
+		if got := create(t, c, sweep(proto.String("-5000"))); got.GetAmount() != "70.00" || got.GetFromBalance() != "-100.00" {
+			t.Errorf("%v", got)
+		}
+
+		alone := transferRequest(a, b, "1")
+		alone.UpToFloor = proto.String("0")
+		wrong := []*transfersv1.CreateTransferRequest{alone}
+		for _, floor := range []string{"", "x", "1e5", "0.001", "+1", strings.Repeat("9", 39)} {
+			wrong = append(wrong, sweep(proto.String(floor)))
+		}
+		for _, req := range wrong {
+			_, failed := c.call(t.Context(), "TransferService/CreateTransfer", req, &transfersv1.CreateTransferResponse{})
+			requireField(t, failed, "up_to_floor")
+		}
 	})
 }
 

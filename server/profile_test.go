@@ -30,7 +30,7 @@ func TestGetProfiles(t *testing.T) {
 				}, &transfersv1.CreateAccountResponse{}).GetAccount()
 				second := open(t, c, "")
 				req := &transfersv1.GetProfilesRequest{AccountIds: []string{
-					second.GetAccountId(), uuid.NewString(), strings.ToUpper(first.GetAccountId()), second.GetAccountId(), uuid.Nil.String(),
+					second.GetAccountId(), uuid.NewString(), strings.ToUpper(first.GetAccountId()), second.GetAccountId(), uuid.Max.String(),
 				}}
 				want := &transfersv1.GetProfilesResponse{Profiles: []*transfersv1.Profile{
 					profileOf(second), profileOf(first), profileOf(second),

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/pgtest"
 	"internaltransfers/server"
 )
 
@@ -23,7 +24,7 @@ type gate struct {
 
 func newGate(t *testing.T, f *fixture) *gate {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), f.database)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(f.database))
 	if err != nil {
 		t.Fatal(err)
 	}

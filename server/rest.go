@@ -61,9 +61,11 @@ func newREST(services []service, maxBytes int) (http.Handler, error) {
 		return nil, fmt.Errorf("REST routes: %w", err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		callOf(r.Context()).rest = true
+		c := callOf(r.Context())
+		c.rest = true
 		route, values, refused := routes.check(r, maxBytes)
 		if refused != nil {
+			c.refused = refused.err
 			refused.write(w)
 			return
 		}

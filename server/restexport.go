@@ -29,12 +29,15 @@ func (route *restRoute) serveExport(w http.ResponseWriter, r *http.Request, valu
 		defer cancel()
 	}
 	conn := &restConn{route: route, request: route.message(r, values), header: r.Header, w: w}
+	whole := resetUnlessWhole(r)
 	err := route.export(ctx, conn)
 	switch {
 	case err == nil:
+		whole()
 	case conn.began:
 		panic(http.ErrAbortHandler)
 	default:
+		whole() // the error is a whole answer
 		failed := connectError(err)
 		(&restError{status: httpStatus(failed.Code()), err: failed}).write(w)
 	}

@@ -92,15 +92,11 @@ func (s *scheduleService) ListSchedules(
 	if err != nil {
 		return nil, err
 	}
-	if account == uuid.Nil && req.GetAccountId() != "" {
-		// No account has the nil UUID, but to the ledger it means any account.
-		return &transfersv1.ListSchedulesResponse{}, nil
-	}
 	filter := ledger.ScheduleFilter{AccountID: account}
 	if req.GetStatus() != transfersv1.Schedule_STATUS_UNSPECIFIED {
 		filter.Status = ledger.ScheduleStatus(req.GetStatus().String())
 	}
-	schedules, token, err := s.ledger.ListSchedules(ctx, filter, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	schedules, token, err := s.ledger.ListSchedules(ctx, filter, pageOf(req))
 	if err != nil {
 		return nil, err
 	}

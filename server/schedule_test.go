@@ -135,7 +135,7 @@ func listSchedules(t *testing.T, c client, account *transfersv1.Account, active,
 		{&transfersv1.ListSchedulesRequest{AccountId: account.GetAccountId(), Status: transfersv1.Schedule_DELETED}, []*transfersv1.Schedule{deleted}},
 		{&transfersv1.ListSchedulesRequest{AccountId: account.GetAccountId(), Status: transfersv1.Schedule_PAUSED}, nil},
 		{&transfersv1.ListSchedulesRequest{AccountId: uuid.NewString()}, nil},
-		{&transfersv1.ListSchedulesRequest{AccountId: uuid.Nil.String()}, nil},
+		{&transfersv1.ListSchedulesRequest{AccountId: uuid.Max.String()}, nil},
 	} {
 		var got []*transfersv1.Schedule
 		list.req.PageSize = 1

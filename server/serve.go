@@ -8,13 +8,13 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
+// idleTimeout is longer than the time for which proxies keep connections for calls to come, ten minutes
+// with Google's load balancers: a call that meets the server's closing of its connection fails.
 const (
 	headerTimeout  = 10 * time.Second // for a request's header to come
-	idleTimeout    = 2 * time.Minute  // until a connection without calls is closed
+	idleTimeout    = 11 * time.Minute // until a connection without calls is closed
 	headerBytesMax = 64 << 10         // Connect GET puts requests into the URL
 	streamsMax     = 1000             // calls at once on one HTTP/2 connection
 )
@@ -35,11 +35,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		// One share of the time for the body, one for the call, one for the answer. Streams have limits of their own.
 		WriteTimeout:   3 * s.config.RequestTimeout,
 		IdleTimeout:    idleTimeout,
+		ConnContext:    withConn,
 		MaxHeaderBytes: headerBytesMax,
 		ErrorLog:       slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(netutil.LimitListener(listener, s.config.MaxConnections)) }()
+	go func() { served <- httpServer.Serve(limitListener(listener, s.config.MaxConnections)) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)

@@ -21,11 +21,9 @@ import (
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
-	connectcors "connectrpc.com/cors"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/cors"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 	"internaltransfers/ledger"
@@ -49,8 +47,14 @@ type Config struct {
 	DrainTimeout time.Duration
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
 	AllowedOrigins []string
+	// AllowedHeaders are headers that these pages may send beside those of Connect, gRPC-Web, REST
+	// and OpenTelemetry.
+	AllowedHeaders []string
 	// PrivateWebhooks lets webhook endpoints have URLs in private networks.
 	PrivateWebhooks bool
+	// BasePath is the path, such as /ledger, under which a proxy shows the server and which it leaves in
+	// what it asks for. Empty: none, or the proxy takes it away.
+	BasePath string
 	// Metrics gets the metrics of calls. Default: nobody does.
 	Metrics prometheus.Registerer
 }
@@ -66,6 +70,8 @@ type Server struct {
 	draining   atomic.Bool     // calls in flight are finished, new ones are not wanted
 	watches    context.Context // of the streams that would not end by themselves; ends when draining begins
 	endWatches context.CancelFunc
+
+	readyToWrite, readyToRead *readiness
 }
 
 // compressMinBytes is the size from which answers are compressed for clients that take it. A single account or transfer
@@ -110,12 +116,14 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator, metrics: metrics}
 	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
+	s.readyToWrite = &readiness{name: "writing", ask: s.ledger.ReadyToWrite, log: s.logger}
+	s.readyToRead = &readiness{name: "reading", ask: s.ledger.ReadyToRead, log: s.logger}
 	services := s.services()
 	rest, err := newREST(services, config.MaxRequestBytes)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.handler = s.withCall(s.withCORS(s.mux(services, rest)))
+	s.handler = s.withCall(withLength(s.withCORS(s.withBasePath(withHTTP2(s.mux(services, rest))))))
 	return s, nil
 }
 
@@ -123,6 +131,12 @@ func (c *Config) setDefaults() error {
 	if c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
+	}
+	if err := CheckHeaderNames(c.AllowedHeaders); err != nil {
+		return fmt.Errorf("server: Config.AllowedHeaders: %w", err)
+	}
+	if err := CheckBasePath(c.BasePath); err != nil {
+		return fmt.Errorf("server: Config.BasePath: %w", err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -183,7 +197,8 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 		mux.Handle(service.path, service.handler)
 		names = append(names, service.name)
 	}
-	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize()))
+	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize(),
+		connect.WithInterceptors(streamInterceptorFunc(s.guardStreams), streamInterceptorFunc(endable))))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.limitSize()))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))
@@ -193,18 +208,4 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux.HandleFunc("GET /docs/", docs)
 	mux.Handle("/api/", rest)
 	return withConsole(mux)
-}
-
-// withCORS lets the pages of the allowed origins call us. The library takes an empty list for all origins.
-func (s *Server) withCORS(next http.Handler) http.Handler {
-	if len(s.config.AllowedOrigins) == 0 {
-		return next
-	}
-	return cors.New(cors.Options{
-		AllowedOrigins: s.config.AllowedOrigins,
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPut, http.MethodPatch, http.MethodDelete),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), requestIDHeader, "X-Server-Timeout"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), requestIDHeader, replayedHeader, "Content-Disposition"),
-		MaxAge:         int((2 * time.Hour).Seconds()),
-	}).Handler(next)
 }

@@ -42,7 +42,7 @@ func (s *accountService) GetStatement(
 		return nil, err
 	}
 	statement, entries, token, err := s.ledger.GetStatement(ctx, filter,
-		ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+		pageOf(req))
 	if err != nil {
 		return nil, err
 	}

@@ -221,27 +221,32 @@ func TestCSVIsInert(t *testing.T) {
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+json")
 	a, b := open(t, c, "100"), open(t, c, "")
-	references := []string{"=1+1", "+1", "-1", "@sum", "\tx", "\rx", "\nx", "a\nb", "a\r\nb", "a\rb", "x=1", "'", " =1", `"=1"`, "a;b", "a,b"}
-	for _, reference := range references {
+	inert := [][2]string{
+		{"=1+1", "'=1+1"}, {"+1", "'+1"}, {"-1", "'-1"}, {"@sum", "'@sum"}, {"\tx", "'\tx"}, {"\rx", "'\rx"}, {"\nx", "'\nx"},
+		{"＝1+1", "'＝1+1"}, {"＋1", "'＋1"}, {"－1", "'－1"}, {"＠sum", "'＠sum"}, {" =1", "' =1"}, {"\ufeff=1", "'\ufeff=1"},
+		{`"=1"`, `'"=1"`}, {"a;=1", "a;'=1"}, {"a\n=1", "a\n'=1"},
+	}
+	for _, plain := range []string{"a\nb", "a\r\nb", "a\rb", "x=1", "'", "a;b", "a,b"} {
+		inert = append(inert, [2]string{plain, plain})
+	}
+	for _, reference := range inert {
 		req := transferRequest(a, b, "1")
-		req.Reference = reference
+		req.Reference = reference[0]
 		create(t, c, req)
 	}
 	_, text := f.send(t, http.MethodGet, csvPath(&transfersv1.GetStatementRequest{AccountId: a.GetAccountId(), StartTime: a.GetCreateTime()}), "")
-	for i, want := range references {
-		if strings.ContainsRune("=+-@\t\r\n", rune(want[0])) {
-			want = "'" + want
-		}
+	for i, reference := range inert {
+		want := reference[1]
 		quoted := want
-		if strings.ContainsAny(want, "\",\r\n") || want[0] == ' ' {
+		if strings.ContainsAny(want, "\",\r\n") {
 			quoted = `"` + strings.ReplaceAll(want, `"`, `""`) + `"`
 		}
 		if !strings.Contains(text, fmt.Sprintf(",-1.00,%d.00,USD,%s,20", 99-i, quoted)) {
-			t.Errorf("%q is not there as %q", references[i], quoted)
+			t.Errorf("%q is not there as %q", reference[0], quoted)
 		}
 	}
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
-	if err != nil || len(rows) != len(references)+4 { // with the opening balance's transfer and the three lines around
+	if err != nil || len(rows) != len(inert)+4 { // with the opening balance's transfer and the three lines around
 		t.Errorf("%d lines, %v", len(rows), err)
 	}
 	if lines := strings.Count(text, "\r\n"); lines < len(rows) || !strings.HasSuffix(text, ",,\r\n") {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/csv"
 	"strconv"
-	"strings"
 	"time"
 
 	"internaltransfers/ledger"
@@ -77,12 +76,3 @@ func (f *statementFile) line(fields ...string) {
 }
 
 func csvMoment(t time.Time) string { return t.UTC().Format(csvTime) }
-
-// inertText keeps a text of the caller's from being run as a formula where the file is opened in a spreadsheet: one that
-// begins like a formula gets an apostrophe before it, as OWASP recommends.
-func inertText(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
-		return "'" + text
-	}
-	return text
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -32,7 +33,11 @@ func (f streamInterceptorFunc) WrapStreamingClient(next connect.StreamingClientF
 func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
+		open := s.metrics.streams.WithLabelValues(conn.Spec().Procedure)
+		open.Inc()
+		defer open.Dec()
 		guarded := &guardedConn{StreamingHandlerConn: conn, ctx: ctx, timeout: s.config.RequestTimeout}
+		tellProxies(conn.ResponseHeader())
 		// The server's own time limit is for the whole answer.
 		guarded.limitWrites(time.Time{})
 		err := s.runStream(context.WithValue(ctx, stepKey{}, s.config.RequestTimeout), guarded, next)
@@ -41,6 +46,13 @@ func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.Streami
 		s.logCall(ctx, conn.Spec(), conn.Peer(), time.Since(start), err)
 		return err
 	}
+}
+
+// tellProxies tells proxies to pass a stream on as it comes. nginx keeps answers back otherwise, until
+// they end or fill its buffers.
+func tellProxies(header http.Header) {
+	header.Set("X-Accel-Buffering", "no")
+	header.Set("Cache-Control", "no-store, no-transform")
 }
 
 // export is a handler of a REST route that streams bodies, with the interceptors that it needs.
@@ -87,6 +99,9 @@ func (c *guardedConn) Receive(message any) error {
 	}
 	if malformed := new(decodeError); errors.As(err, &malformed) {
 		return malformed
+	}
+	if c.ctx.Err() != nil {
+		return c.ctx.Err()
 	}
 	switch connect.CodeOf(err) {
 	case connect.CodeInternal, connect.CodeUnknown:

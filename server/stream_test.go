@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,7 +88,7 @@ func newStreamFixture(t *testing.T, timeout time.Duration, answer func(ctx conte
 	mux := http.NewServeMux()
 	mux.Handle(procedure, handler)
 	mux.Handle("/api/", rest)
-	s.handler = s.withCall(mux)
+	s.handler = s.withCall(withLength(mux))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -351,4 +353,46 @@ func TestStreamIsLeft(t *testing.T) {
 			t.Errorf("the handler ended with %v", ended)
 		}
 	})
+}
+
+// TestBrokenExportOverHTTP10: over HTTP/1.0, which nginx speaks to servers by default, a file ends where its connection
+// does. So a connection whose file is broken off is reset, or half a file would be taken for a whole one.
+func TestBrokenExportOverHTTP10(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		release := make(chan struct{})
+		f := newStreamFixture(t, time.Minute, func(_ context.Context, send sender) error {
+			if err := send(body("half")); err != nil {
+				return err
+			}
+			<-release
+			if broken {
+				panic("secret")
+			}
+			return send(body(" and half"))
+		})
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = io.WriteString(conn, "GET /api/v1/accounts/"+uuid.NewString()+"/statement.csv?start_time=2020-01-01T00:00:00Z HTTP/1.0\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var half [4]byte
+		if _, err := io.ReadFull(res.Body, half[:]); err != nil {
+			t.Fatal(err)
+		}
+		close(release)
+		rest, err := io.ReadAll(res.Body)
+		if broken != errors.Is(err, syscall.ECONNRESET) || !broken && (err != nil || string(rest) != " and half") {
+			t.Errorf("broken off: %t; %q, %v", broken, rest, err)
+		}
+		<-f.ended //nolint:errcheck // only that it has
+	}
 }

@@ -63,7 +63,7 @@ func (s *transferService) BatchCreateTransfers(
 	if err != nil {
 		return nil, err
 	}
-	return &transfersv1.BatchCreateTransfersResponse{Results: results}, nil
+	return &transfersv1.BatchCreateTransfersResponse{Abridged: abridge(results), Results: results}, nil
 }
 
 // batch makes transfers and answers the result of each by index. Items that are malformed never reach the ledger.
@@ -194,10 +194,6 @@ func (s *transferService) ListTransfers(
 		if *f.into, err = parseID(f.field, f.text); err != nil {
 			return nil, err
 		}
-		if *f.into == uuid.Nil && f.text != "" {
-			// Nothing has the nil UUID, but to the ledger it means anything.
-			return &transfersv1.ListTransfersResponse{}, nil
-		}
 	}
 	start, end, err := parseRange(req.GetStartTime(), req.GetEndTime())
 	if err != nil {
@@ -215,7 +211,7 @@ func (s *transferService) ListTransfers(
 	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
 		filter.Status = ledger.TransferStatus(req.GetStatus().String())
 	}
-	transfers, token, err := s.ledger.ListTransfers(ctx, filter, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	transfers, token, err := s.ledger.ListTransfers(ctx, filter, pageOf(req))
 	if err != nil {
 		return nil, err
 	}

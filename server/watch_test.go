@@ -28,6 +28,7 @@ import (
 type watcher[Res any] struct {
 	t      *testing.T
 	stream *connect.ServerStreamForClient[Res]
+	drop   context.CancelFunc // goes away
 }
 
 // watchOver opens a stream, which the test's end drops.
@@ -48,7 +49,7 @@ func watchOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req
 		drop()
 		_ = stream.Close() // it was dropped
 	})
-	return &watcher[Res]{t, stream}
+	return &watcher[Res]{t, stream, drop}
 }
 
 // next is the next message.

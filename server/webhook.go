@@ -69,7 +69,7 @@ func (s *webhookService) GetWebhookEndpoint(
 func (s *webhookService) ListWebhookEndpoints(
 	ctx context.Context, req *transfersv1.ListWebhookEndpointsRequest,
 ) (*transfersv1.ListWebhookEndpointsResponse, error) {
-	endpoints, token, err := s.ledger.ListWebhooks(ctx, ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+	endpoints, token, err := s.ledger.ListWebhooks(ctx, pageOf(req))
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (s *webhookService) ListWebhookDeliveries(
 		filter.Status = ledger.DeliveryStatus(req.GetStatus().String())
 	}
 	deliveries, token, err := s.ledger.ListWebhookDeliveries(ctx, filter,
-		ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken()})
+		pageOf(req))
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,8 @@ An amount is a decimal string, or a JSON number, which is read digit by digit. F
 camelCase; snake_case is understood too, in query parameters as well. Answers name every field. 64-bit numbers are answered
 as strings.`,
   },
-  servers: [{ url: "/", description: "The server that shows this page" }],
+  // Relative to this document, /docs/openapi.json, wherever a proxy shows it.
+  servers: [{ url: "..", description: "The server that shows this page" }],
   paths,
   components,
   tags,

@@ -819,7 +819,10 @@ WITH made AS (SELECT d.group_id, g.size, count(*) AS transfers,
               FROM transfer_detail AS d
               JOIN transfer AS t ON t.transfer_id = d.transfer_id
               LEFT JOIN transfer_group AS g ON g.group_id = d.group_id
-              WHERE d.group_id IS NOT NULL AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))
+              WHERE d.group_id IS NOT NULL
+                AND ($1::boolean
+                     OR d.group_id IN (SELECT o.group_id FROM transfer_detail AS o
+                                       WHERE o.transfer_id = ANY ($2::uuid[])))
               GROUP BY d.group_id, g.size),
      judged AS NOT MATERIALIZED (
          SELECT CASE WHEN transfers IS DISTINCT FROM size
@@ -849,7 +852,7 @@ type CheckGroupsRow struct {
 }
 
 // CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled transfer of it may have failed
-// later: it was deferred. Those of one group were made at one time.
+// later: it was deferred. Those of one group were made at one time. A group that any transfer to prove is of is read whole.
 //
 //	WITH made AS (SELECT d.group_id, g.size, count(*) AS transfers,
 //	                     count(*) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS refused,
@@ -857,7 +860,10 @@ type CheckGroupsRow struct {
 //	              FROM transfer_detail AS d
 //	              JOIN transfer AS t ON t.transfer_id = d.transfer_id
 //	              LEFT JOIN transfer_group AS g ON g.group_id = d.group_id
-//	              WHERE d.group_id IS NOT NULL AND ($1::boolean OR d.transfer_id = ANY ($2::uuid[]))
+//	              WHERE d.group_id IS NOT NULL
+//	                AND ($1::boolean
+//	                     OR d.group_id IN (SELECT o.group_id FROM transfer_detail AS o
+//	                                       WHERE o.transfer_id = ANY ($2::uuid[])))
 //	              GROUP BY d.group_id, g.size),
 //	     judged AS NOT MATERIALIZED (
 //	         SELECT CASE WHEN transfers IS DISTINCT FROM size

@@ -9,40 +9,18 @@ import (
 	"context"
 )
 
-const demoInsert = `-- name: DemoInsert :execrows
-INSERT INTO setting (name, value)
-SELECT $1, $2
-WHERE NOT EXISTS (SELECT FROM account WHERE NOT is_equity)
-  AND NOT EXISTS (SELECT FROM transfer)
+const demoMark = `-- name: DemoMark :one
+SELECT mark_demo($1::bytea)::bytea AS kept
 `
 
-type DemoInsertParams struct {
-	Name  string
-	Value []byte
-}
-
-// DemoInsert marks the ledger as a demo, unless it has anything besides its equity accounts: then it adds no row.
+// DemoMark makes the ledger a demo with this seed, if it is empty but for its equity accounts. One that is a demo already
+// stays it. It returns the seed of the demo that the ledger is then; NULL: it has data, and is none. Whoever adds accounts
+// or transfers at this time is waited for.
 //
-//	INSERT INTO setting (name, value)
-//	SELECT $1, $2
-//	WHERE NOT EXISTS (SELECT FROM account WHERE NOT is_equity)
-//	  AND NOT EXISTS (SELECT FROM transfer)
-func (q *Queries) DemoInsert(ctx context.Context, db DBTX, arg DemoInsertParams) (int64, error) {
-	result, err := db.Exec(ctx, demoInsert, arg.Name, arg.Value)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const demoLock = `-- name: DemoLock :exec
-LOCK TABLE account, transfer IN SHARE ROW EXCLUSIVE MODE
-`
-
-// DemoLock keeps everybody from adding accounts and transfers until the transaction ends, and waits for those who are at it.
-//
-//	LOCK TABLE account, transfer IN SHARE ROW EXCLUSIVE MODE
-func (q *Queries) DemoLock(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, demoLock)
-	return err
+//	SELECT mark_demo($1::bytea)::bytea AS kept
+func (q *Queries) DemoMark(ctx context.Context, db DBTX, seed []byte) ([]byte, error) {
+	row := db.QueryRow(ctx, demoMark, seed)
+	var kept []byte
+	err := row.Scan(&kept)
+	return kept, err
 }

@@ -14,6 +14,63 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+const eventAge = `-- name: EventAge :one
+SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
+FROM ((SELECT t.position, t.create_time AS event_time
+       FROM transfer AS t
+       WHERE t.position >= $1
+       ORDER BY t.position
+       LIMIT 1)
+      UNION ALL
+      (SELECT c.position, c.change_time
+       FROM transfer_change AS c
+       WHERE c.position >= $1
+       ORDER BY c.position
+       LIMIT 1)
+      UNION ALL
+      (SELECT a.position, a.update_time
+       FROM account_change AS a
+       WHERE a.position >= $1
+       ORDER BY a.position
+       LIMIT 1)) AS e
+ORDER BY e.position
+LIMIT 1
+`
+
+type EventAgeRow struct {
+	EventTime time.Time
+	Now       time.Time
+}
+
+// EventAge reads when the first event at or after a position happened, and the time now; no row: there is none.
+//
+//	SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
+//	FROM ((SELECT t.position, t.create_time AS event_time
+//	       FROM transfer AS t
+//	       WHERE t.position >= $1
+//	       ORDER BY t.position
+//	       LIMIT 1)
+//	      UNION ALL
+//	      (SELECT c.position, c.change_time
+//	       FROM transfer_change AS c
+//	       WHERE c.position >= $1
+//	       ORDER BY c.position
+//	       LIMIT 1)
+//	      UNION ALL
+//	      (SELECT a.position, a.update_time
+//	       FROM account_change AS a
+//	       WHERE a.position >= $1
+//	       ORDER BY a.position
+//	       LIMIT 1)) AS e
+//	ORDER BY e.position
+//	LIMIT 1
+func (q *Queries) EventAge(ctx context.Context, db DBTX, position int64) (EventAgeRow, error) {
+	row := db.QueryRow(ctx, eventAge, position)
+	var i EventAgeRow
+	err := row.Scan(&i.EventTime, &i.Now)
+	return i, err
+}
+
 const eventWriters = `-- name: EventWriters :many
 SELECT unnest(event_writers())::text AS writer
 `
@@ -128,7 +185,7 @@ func (q *Queries) EventsOfAccounts(ctx context.Context, db DBTX, arg EventsOfAcc
 }
 
 const eventsOfOneTransfer = `-- name: EventsOfOneTransfer :many
-SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal
+SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor
 FROM transfer_change AS c
 JOIN transfer_full AS f ON f.transfer_id = c.transfer_id
 WHERE c.transfer_id = $1
@@ -153,7 +210,7 @@ type EventsOfOneTransferRow struct {
 
 // EventsOfOneTransfer reads the changes of one transfer likewise.
 //
-//	SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal
+//	SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor
 //	FROM transfer_change AS c
 //	JOIN transfer_full AS f ON f.transfer_id = c.transfer_id
 //	WHERE c.transfer_id = $1
@@ -220,6 +277,7 @@ func (q *Queries) EventsOfOneTransfer(ctx context.Context, db DBTX, arg EventsOf
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -232,7 +290,7 @@ func (q *Queries) EventsOfOneTransfer(ctx context.Context, db DBTX, arg EventsOf
 }
 
 const eventsOfTransferChanges = `-- name: EventsOfTransferChanges :many
-SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal
+SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor
 FROM transfer_change AS c
 JOIN transfer_full AS f ON f.transfer_id = c.transfer_id
 WHERE c.position > $1
@@ -255,7 +313,7 @@ type EventsOfTransferChangesRow struct {
 
 // EventsOfTransferChanges reads changes of transfers likewise, but for what those were like at first.
 //
-//	SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal
+//	SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor
 //	FROM transfer_change AS c
 //	JOIN transfer_full AS f ON f.transfer_id = c.transfer_id
 //	WHERE c.position > $1
@@ -316,6 +374,7 @@ func (q *Queries) EventsOfTransferChanges(ctx context.Context, db DBTX, arg Even
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -328,7 +387,7 @@ func (q *Queries) EventsOfTransferChanges(ctx context.Context, db DBTX, arg Even
 }
 
 const eventsOfTransfers = `-- name: EventsOfTransfers :many
-SELECT f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, (c.position IS NOT NULL)::boolean AS changed, c.status, c.error_reason, c.from_balance, c.to_balance,
+SELECT f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor, (c.position IS NOT NULL)::boolean AS changed, c.status, c.error_reason, c.from_balance, c.to_balance,
        c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal
 FROM transfer_full AS f
 LEFT JOIN transfer_change AS c ON c.position = f.position
@@ -362,7 +421,7 @@ type EventsOfTransfersRow struct {
 // EventsOfTransfers reads transfers that were made, in order, between two positions: the first exclusive, the last
 // inclusive. Of one that changed since it reads what it was like at first.
 //
-//	SELECT f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, (c.position IS NOT NULL)::boolean AS changed, c.status, c.error_reason, c.from_balance, c.to_balance,
+//	SELECT f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor, (c.position IS NOT NULL)::boolean AS changed, c.status, c.error_reason, c.from_balance, c.to_balance,
 //	       c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal
 //	FROM transfer_full AS f
 //	LEFT JOIN transfer_change AS c ON c.position = f.position
@@ -410,6 +469,7 @@ func (q *Queries) EventsOfTransfers(ctx context.Context, db DBTX, arg EventsOfTr
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 			&i.Changed,
 			&i.Status,
 			&i.ErrorReason,

@@ -164,6 +164,7 @@ type TransferDetail struct {
 	AskedAmount        decimal.NullDecimal
 	RequestFingerprint []byte
 	Refusal            json.RawMessage
+	UpToFloor          decimal.NullDecimal
 }
 
 type TransferFull struct {
@@ -197,6 +198,7 @@ type TransferFull struct {
 	AskedAmount        decimal.NullDecimal
 	RequestFingerprint []byte
 	Refusal            json.RawMessage
+	UpToFloor          decimal.NullDecimal
 }
 
 type TransferGroup struct {

@@ -10,6 +10,22 @@ import (
 	"time"
 )
 
+const barrier = `-- name: Barrier :exec
+SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
+WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
+`
+
+// Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous
+// standbys as any other, and so for all that was committed before it, be it seen already. Where commits wait for no
+// standby it writes nothing.
+//
+//	SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
+//	WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
+func (q *Queries) Barrier(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, barrier)
+	return err
+}
+
 const clock = `-- name: Clock :one
 SELECT ledger_now()::timestamptz AS now
 `
@@ -89,16 +105,32 @@ func (q *Queries) LedgerSchemas(ctx context.Context, db DBTX) ([]string, error) 
 	return items, nil
 }
 
-const ping = `-- name: Ping :exec
-SELECT 1
+const ping = `-- name: Ping :one
+SELECT 1::integer AS one
 `
 
 // Ping asks the database for nothing.
 //
-//	SELECT 1
-func (q *Queries) Ping(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, ping)
-	return err
+//	SELECT 1::integer AS one
+func (q *Queries) Ping(ctx context.Context, db DBTX) (int32, error) {
+	row := db.QueryRow(ctx, ping)
+	var one int32
+	err := row.Scan(&one)
+	return one, err
+}
+
+const readProbe = `-- name: ReadProbe :one
+SELECT EXISTS (SELECT FROM account)::boolean AS something
+`
+
+// ReadProbe reads next to nothing.
+//
+//	SELECT EXISTS (SELECT FROM account)::boolean AS something
+func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, readProbe)
+	var something bool
+	err := row.Scan(&something)
+	return something, err
 }
 
 const schemaExists = `-- name: SchemaExists :one
@@ -188,6 +220,34 @@ func (q *Queries) SessionFacts(ctx context.Context, db DBTX) (SessionFactsRow, e
 		&i.BackendPid,
 		&i.IsStandby,
 	)
+	return i, err
+}
+
+const sessionGet = `-- name: SessionGet :one
+SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
+       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
+FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid()
+`
+
+type SessionGetRow struct {
+	Pid   int32
+	Begun time.Time
+	Life  string
+}
+
+// SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
+// which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
+// A session that acts as another role than the one that logged in may not see when it began.
+//
+//	SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
+//	       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
+//	FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+//	WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid()
+func (q *Queries) SessionGet(ctx context.Context, db DBTX) (SessionGetRow, error) {
+	row := db.QueryRow(ctx, sessionGet)
+	var i SessionGetRow
+	err := row.Scan(&i.Pid, &i.Begun, &i.Life)
 	return i, err
 }
 
@@ -321,4 +381,49 @@ func (q *Queries) SessionSet(ctx context.Context, db DBTX, arg SessionSetParams)
 	var i SessionSetRow
 	err := row.Scan(&i.BackendPid, &i.Changed)
 	return i, err
+}
+
+const sessionWorks = `-- name: SessionWorks :one
+SELECT EXISTS (SELECT
+               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+               WHERE pg_stat_get_backend_pid(b.id) = $1::integer
+                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = $2::timestamptz
+                 AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works
+`
+
+type SessionWorksParams struct {
+	Pid   int32
+	Begun time.Time
+}
+
+// SessionWorks reports whether a session is at a statement, and does not wait for the next one or is gone.
+//
+//	SELECT EXISTS (SELECT
+//	               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
+//	               WHERE pg_stat_get_backend_pid(b.id) = $1::integer
+//	                 AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = $2::timestamptz
+//	                 AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works
+func (q *Queries) SessionWorks(ctx context.Context, db DBTX, arg SessionWorksParams) (bool, error) {
+	row := db.QueryRow(ctx, sessionWorks, arg.Pid, arg.Begun)
+	var works bool
+	err := row.Scan(&works)
+	return works, err
+}
+
+const writeProbe = `-- name: WriteProbe :exec
+WITH nothing AS (
+    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+)
+UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+`
+
+// WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+//
+//	WITH nothing AS (
+//	    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+//	)
+//	UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+func (q *Queries) WriteProbe(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, writeProbe)
+	return err
 }

@@ -322,7 +322,7 @@ SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
         FROM transfer_detail AS d
         JOIN transfer AS t ON t.transfer_id = d.transfer_id
         WHERE d.from_account_id = $2 AND d.kind = 'HOLD'
-          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > $1)
+          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > least($1, $3::timestamptz))
           AND (t.status = 'INIT' OR t.update_time > $1))::numeric AS held,
        (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
                  THEN (SELECT coalesce(sum(c.amount), 0)
@@ -333,13 +333,14 @@ SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
         FROM transfer_detail AS d
         JOIN transfer AS t ON t.transfer_id = d.transfer_id
         WHERE d.to_account_id = $2 AND d.kind = 'HOLD'
-          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > $1)
+          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > least($1, $3::timestamptz))
           AND (t.status = 'INIT' OR t.update_time > $1))::numeric AS incoming
 `
 
 type HoldsAtParams struct {
 	AsOf      time.Time
 	AccountID uuid.NullUUID
+	Clock     time.Time
 }
 
 type HoldsAtRow struct {
@@ -348,7 +349,8 @@ type HoldsAtRow struct {
 }
 
 // HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it was made until it
-// expired or became final, and reserved its amount less what had been captured by then.
+// expired or became final, and reserved its amount less what had been captured by then. None has
+// expired before the clock says so: it is behind the moment when it was set back.
 //
 //	SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
 //	                 THEN (SELECT coalesce(sum(c.amount), 0)
@@ -359,7 +361,7 @@ type HoldsAtRow struct {
 //	        FROM transfer_detail AS d
 //	        JOIN transfer AS t ON t.transfer_id = d.transfer_id
 //	        WHERE d.from_account_id = $2 AND d.kind = 'HOLD'
-//	          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > $1)
+//	          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > least($1, $3::timestamptz))
 //	          AND (t.status = 'INIT' OR t.update_time > $1))::numeric AS held,
 //	       (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
 //	                 THEN (SELECT coalesce(sum(c.amount), 0)
@@ -370,10 +372,10 @@ type HoldsAtRow struct {
 //	        FROM transfer_detail AS d
 //	        JOIN transfer AS t ON t.transfer_id = d.transfer_id
 //	        WHERE d.to_account_id = $2 AND d.kind = 'HOLD'
-//	          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > $1)
+//	          AND t.create_time <= $1 AND (d.due_time IS NULL OR d.due_time > least($1, $3::timestamptz))
 //	          AND (t.status = 'INIT' OR t.update_time > $1))::numeric AS incoming
 func (q *Queries) HoldsAt(ctx context.Context, db DBTX, arg HoldsAtParams) (HoldsAtRow, error) {
-	row := db.QueryRow(ctx, holdsAt, arg.AsOf, arg.AccountID)
+	row := db.QueryRow(ctx, holdsAt, arg.AsOf, arg.AccountID, arg.Clock)
 	var i HoldsAtRow
 	err := row.Scan(&i.Held, &i.Incoming)
 	return i, err

@@ -292,6 +292,30 @@ func (q *Queries) AccountsEstimate(ctx context.Context, db DBTX, codes []string)
 	return items, nil
 }
 
+const activityEnd = `-- name: ActivityEnd :one
+SELECT n.now::timestamptz AS now,
+       greatest(n.now, (SELECT max(t.create_time) FROM transfer AS t))::timestamptz AS end_time
+FROM (SELECT ledger_now() AS now) AS n
+`
+
+type ActivityEndRow struct {
+	Now     time.Time
+	EndTime time.Time
+}
+
+// ActivityEnd reads the clock, and when the newest transfer was made: later than now, when the clock
+// was set back since.
+//
+//	SELECT n.now::timestamptz AS now,
+//	       greatest(n.now, (SELECT max(t.create_time) FROM transfer AS t))::timestamptz AS end_time
+//	FROM (SELECT ledger_now() AS now) AS n
+func (q *Queries) ActivityEnd(ctx context.Context, db DBTX) (ActivityEndRow, error) {
+	row := db.QueryRow(ctx, activityEnd)
+	var i ActivityEndRow
+	err := row.Scan(&i.Now, &i.EndTime)
+	return i, err
+}
+
 const activityRead = `-- name: ActivityRead :many
 SELECT date_bin('1 second', t.create_time, 'epoch')::timestamptz AS second,
        t.deferred,
@@ -363,6 +387,7 @@ func (q *Queries) ActivityRead(ctx context.Context, db DBTX, arg ActivityReadPar
 }
 
 const proofGet = `-- name: ProofGet :one
+
 SELECT check_time, incremental, broken
 FROM last_proof
 WHERE proof_id = 1
@@ -374,6 +399,7 @@ type ProofGetRow struct {
 	Broken      []string
 }
 
+// the clock was set back since
 // ProofGet reads how the last proof ended; no row before the first.
 //
 //	SELECT check_time, incremental, broken
@@ -394,6 +420,7 @@ SET check_time = excluded.check_time,
     incremental = excluded.incremental,
     broken = excluded.broken
 WHERE last_proof.check_time <= excluded.check_time
+   OR last_proof.check_time > ledger_now()
 `
 
 type ProofPutParams struct {
@@ -411,6 +438,7 @@ type ProofPutParams struct {
 //	    incremental = excluded.incremental,
 //	    broken = excluded.broken
 //	WHERE last_proof.check_time <= excluded.check_time
+//	   OR last_proof.check_time > ledger_now()
 func (q *Queries) ProofPut(ctx context.Context, db DBTX, arg ProofPutParams) error {
 	_, err := db.Exec(ctx, proofPut, arg.CheckTime, arg.Incremental, arg.Broken)
 	return err

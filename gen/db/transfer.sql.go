@@ -136,12 +136,13 @@ func (q *Queries) TransferDetailsAdvance(ctx context.Context, db DBTX, arg Trans
 
 const transferDetailsInsert = `-- name: TransferDetailsInsert :exec
 INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
-                             parent_id, group_id, effective_time, asked_amount, request_fingerprint, refusal)
+                             parent_id, group_id, effective_time, asked_amount, up_to_floor, request_fingerprint,
+                             refusal)
 SELECT n.transfer_id, n.kind, nullif(n.from_account_id, '')::uuid, nullif(n.to_account_id, '')::uuid,
        nullif(n.due_time, '0001-01-01 00:00:00Z'), nullif(n.open_amount, '')::numeric,
        nullif(n.posted_amount, '')::numeric, nullif(n.parent_id, '')::uuid, nullif(n.group_id, '')::uuid,
        nullif(n.effective_time, '0001-01-01 00:00:00Z'), nullif(n.asked_amount, '')::numeric,
-       nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
+       nullif(n.up_to_floor, '')::numeric, nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
 FROM (SELECT unnest($1::uuid[]) AS transfer_id,
              unnest($2::text[]) AS kind,
              unnest($3::text[]) AS from_account_id,
@@ -153,8 +154,9 @@ FROM (SELECT unnest($1::uuid[]) AS transfer_id,
              unnest($9::text[]) AS group_id,
              unnest($10::timestamptz[]) AS effective_time,
              unnest($11::text[]) AS asked_amount,
-             unnest($12::bytea[]) AS request_fingerprint,
-             unnest($13::text[]) AS refusal) AS n
+             unnest($12::text[]) AS up_to_floor,
+             unnest($13::bytea[]) AS request_fingerprint,
+             unnest($14::text[]) AS refusal) AS n
 ORDER BY n.transfer_id
 `
 
@@ -170,6 +172,7 @@ type TransferDetailsInsertParams struct {
 	Groups              []string
 	EffectiveTimes      []time.Time
 	AskedAmounts        []string
+	UpToFloors          []string
 	RequestFingerprints [][]byte
 	Refusals            []string
 }
@@ -178,12 +181,13 @@ type TransferDetailsInsertParams struct {
 // effective_time, the time 0001-01-01 stand for NULL.
 //
 //	INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
-//	                             parent_id, group_id, effective_time, asked_amount, request_fingerprint, refusal)
+//	                             parent_id, group_id, effective_time, asked_amount, up_to_floor, request_fingerprint,
+//	                             refusal)
 //	SELECT n.transfer_id, n.kind, nullif(n.from_account_id, '')::uuid, nullif(n.to_account_id, '')::uuid,
 //	       nullif(n.due_time, '0001-01-01 00:00:00Z'), nullif(n.open_amount, '')::numeric,
 //	       nullif(n.posted_amount, '')::numeric, nullif(n.parent_id, '')::uuid, nullif(n.group_id, '')::uuid,
 //	       nullif(n.effective_time, '0001-01-01 00:00:00Z'), nullif(n.asked_amount, '')::numeric,
-//	       nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
+//	       nullif(n.up_to_floor, '')::numeric, nullif(n.request_fingerprint, ''), nullif(n.refusal, '')::jsonb
 //	FROM (SELECT unnest($1::uuid[]) AS transfer_id,
 //	             unnest($2::text[]) AS kind,
 //	             unnest($3::text[]) AS from_account_id,
@@ -195,8 +199,9 @@ type TransferDetailsInsertParams struct {
 //	             unnest($9::text[]) AS group_id,
 //	             unnest($10::timestamptz[]) AS effective_time,
 //	             unnest($11::text[]) AS asked_amount,
-//	             unnest($12::bytea[]) AS request_fingerprint,
-//	             unnest($13::text[]) AS refusal) AS n
+//	             unnest($12::text[]) AS up_to_floor,
+//	             unnest($13::bytea[]) AS request_fingerprint,
+//	             unnest($14::text[]) AS refusal) AS n
 //	ORDER BY n.transfer_id
 func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg TransferDetailsInsertParams) error {
 	_, err := db.Exec(ctx, transferDetailsInsert,
@@ -211,6 +216,7 @@ func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg Transf
 		arg.Groups,
 		arg.EffectiveTimes,
 		arg.AskedAmounts,
+		arg.UpToFloors,
 		arg.RequestFingerprints,
 		arg.Refusals,
 	)
@@ -218,7 +224,7 @@ func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg Transf
 }
 
 const transferList = `-- name: TransferList :many
-SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 FROM transfer_full
 WHERE (create_time, position) < ($1::timestamptz, $2::bigint)
   AND create_time >= $3
@@ -243,7 +249,7 @@ type TransferListRow struct {
 
 // TransferList lists all transfers, newest first, before a place in the list.
 //
-//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
 //	WHERE (create_time, position) < ($1::timestamptz, $2::bigint)
 //	  AND create_time >= $3
@@ -298,6 +304,7 @@ func (q *Queries) TransferList(ctx context.Context, db DBTX, arg TransferListPar
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -310,7 +317,7 @@ func (q *Queries) TransferList(ctx context.Context, db DBTX, arg TransferListPar
 }
 
 const transferListByAccount = `-- name: TransferListByAccount :many
-SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 FROM ((SELECT f.transfer_id
        FROM transfer AS f
        WHERE f.from_account_id = $1
@@ -352,7 +359,7 @@ type TransferListByAccountRow struct {
 // TransferListByAccount lists the transfers from or to one account, newest first, before a place in the list. Each side
 // is read in order by its own index, never more rows than the page has; an OR of the two would sort all of them.
 //
-//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM ((SELECT f.transfer_id
 //	       FROM transfer AS f
 //	       WHERE f.from_account_id = $1
@@ -423,6 +430,7 @@ func (q *Queries) TransferListByAccount(ctx context.Context, db DBTX, arg Transf
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -435,7 +443,7 @@ func (q *Queries) TransferListByAccount(ctx context.Context, db DBTX, arg Transf
 }
 
 const transferListByGroup = `-- name: TransferListByGroup :many
-SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 FROM transfer_full
 WHERE group_id = $1::uuid
   AND (create_time, position) < ($2::timestamptz, $3::bigint)
@@ -458,7 +466,7 @@ type TransferListByGroupRow struct {
 
 // TransferListByGroup lists the transfers of a group, newest first, before a place in the list.
 //
-//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
 //	WHERE group_id = $1::uuid
 //	  AND (create_time, position) < ($2::timestamptz, $3::bigint)
@@ -511,6 +519,7 @@ func (q *Queries) TransferListByGroup(ctx context.Context, db DBTX, arg Transfer
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -523,7 +532,7 @@ func (q *Queries) TransferListByGroup(ctx context.Context, db DBTX, arg Transfer
 }
 
 const transferListByParent = `-- name: TransferListByParent :many
-SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 FROM transfer_full
 WHERE parent_id = $1::uuid
   AND (create_time, position) < ($2::timestamptz, $3::bigint)
@@ -546,7 +555,7 @@ type TransferListByParentRow struct {
 
 // TransferListByParent lists the captures, execution or reversals of a transfer, newest first, before a place in the list.
 //
-//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
 //	WHERE parent_id = $1::uuid
 //	  AND (create_time, position) < ($2::timestamptz, $3::bigint)
@@ -599,6 +608,7 @@ func (q *Queries) TransferListByParent(ctx context.Context, db DBTX, arg Transfe
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -611,7 +621,7 @@ func (q *Queries) TransferListByParent(ctx context.Context, db DBTX, arg Transfe
 }
 
 const transferListByReference = `-- name: TransferListByReference :many
-SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 FROM transfer_full
 WHERE reference = $1
   AND reference <> ''
@@ -643,7 +653,7 @@ type TransferListByReferenceRow struct {
 // TransferListByReference lists the transfers with one reference, newest first, before a place in the list. The
 // reference is never empty; saying so lets the partial index serve.
 //
-//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
 //	WHERE reference = $1
 //	  AND reference <> ''
@@ -704,6 +714,7 @@ func (q *Queries) TransferListByReference(ctx context.Context, db DBTX, arg Tran
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}
@@ -792,7 +803,7 @@ func (q *Queries) TransfersAdvance(ctx context.Context, db DBTX, arg TransfersAd
 }
 
 const transfersGet = `-- name: TransfersGet :many
-SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 FROM transfer_full
 WHERE transfer_id = ANY ($1::uuid[])
 `
@@ -803,7 +814,7 @@ type TransfersGetRow struct {
 
 // TransfersGet reads transfers, in no order.
 //
-//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal
+//	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
 //	WHERE transfer_id = ANY ($1::uuid[])
 func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.UUID) ([]TransfersGetRow, error) {
@@ -846,6 +857,7 @@ func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.
 			&i.TransferFull.AskedAmount,
 			&i.TransferFull.RequestFingerprint,
 			&i.TransferFull.Refusal,
+			&i.TransferFull.UpToFloor,
 		); err != nil {
 			return nil, err
 		}

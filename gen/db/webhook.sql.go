@@ -158,6 +158,68 @@ func (q *Queries) WebhookAdvance(ctx context.Context, db DBTX, arg WebhookAdvanc
 	return result.RowsAffected(), nil
 }
 
+const webhookBacklogs = `-- name: WebhookBacklogs :many
+SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
+       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
+FROM (SELECT e.status, e.cursor_position,
+             (SELECT count(*) FROM webhook_delivery AS p
+              WHERE p.endpoint_id = e.endpoint_id AND p.status = 'PENDING') AS pending_count,
+             least(e.cursor_position + 1, (SELECT min(o.position) FROM webhook_delivery AS o
+                                           WHERE o.endpoint_id = e.endpoint_id AND o.status = 'PENDING')) AS oldest_position
+      FROM webhook_endpoint AS e
+      WHERE e.status <> 'DELETED'
+      LIMIT $1) AS b
+GROUP BY b.status
+`
+
+type WebhookBacklogsRow struct {
+	Status         string
+	EndpointCount  int64
+	PendingCount   int64
+	CursorPosition int64
+	OldestPosition int64
+}
+
+// WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how far
+// the one is that is furthest behind, and the first position whose event may not have reached one.
+//
+//	SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
+//	       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
+//	FROM (SELECT e.status, e.cursor_position,
+//	             (SELECT count(*) FROM webhook_delivery AS p
+//	              WHERE p.endpoint_id = e.endpoint_id AND p.status = 'PENDING') AS pending_count,
+//	             least(e.cursor_position + 1, (SELECT min(o.position) FROM webhook_delivery AS o
+//	                                           WHERE o.endpoint_id = e.endpoint_id AND o.status = 'PENDING')) AS oldest_position
+//	      FROM webhook_endpoint AS e
+//	      WHERE e.status <> 'DELETED'
+//	      LIMIT $1) AS b
+//	GROUP BY b.status
+func (q *Queries) WebhookBacklogs(ctx context.Context, db DBTX, rowLimit int32) ([]WebhookBacklogsRow, error) {
+	rows, err := db.Query(ctx, webhookBacklogs, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []WebhookBacklogsRow{}
+	for rows.Next() {
+		var i WebhookBacklogsRow
+		if err := rows.Scan(
+			&i.Status,
+			&i.EndpointCount,
+			&i.PendingCount,
+			&i.CursorPosition,
+			&i.OldestPosition,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const webhookDelete = `-- name: WebhookDelete :exec
 UPDATE webhook_endpoint
 SET status = 'DELETED',
@@ -360,6 +422,42 @@ WHERE d.endpoint_id = $1
 //	  AND NOT webhook_account_waits(d.endpoint_id, d.other_account_id, d.position)
 func (q *Queries) WebhookDeliveriesFreeAll(ctx context.Context, db DBTX, endpointID uuid.UUID) error {
 	_, err := db.Exec(ctx, webhookDeliveriesFreeAll, endpointID)
+	return err
+}
+
+const webhookDeliveriesHasten = `-- name: WebhookDeliveriesHasten :exec
+UPDATE webhook_delivery AS d
+SET next_attempt_time = k.latest
+FROM (SELECT w.endpoint_id, w.position, n.now + m.delay * interval '1 microsecond' AS latest
+      FROM webhook_delivery AS w
+      JOIN (SELECT generate_series(0, cardinality($1::bigint[]) - 1) AS attempts,
+                   unnest($1::bigint[]) AS delay) AS m ON m.attempts = w.attempts
+      CROSS JOIN (SELECT ledger_now() AS now) AS n
+      WHERE w.status = 'PENDING'
+        AND w.next_attempt_time > n.now + m.delay * interval '1 microsecond'
+      FOR NO KEY UPDATE OF w SKIP LOCKED) AS k
+WHERE d.endpoint_id = k.endpoint_id
+  AND d.position = k.position
+`
+
+// WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so many
+// attempts, none included. Those do that were put off before the clock was set back. A row that is
+// locked is just being written, by the clock as it is now.
+//
+//	UPDATE webhook_delivery AS d
+//	SET next_attempt_time = k.latest
+//	FROM (SELECT w.endpoint_id, w.position, n.now + m.delay * interval '1 microsecond' AS latest
+//	      FROM webhook_delivery AS w
+//	      JOIN (SELECT generate_series(0, cardinality($1::bigint[]) - 1) AS attempts,
+//	                   unnest($1::bigint[]) AS delay) AS m ON m.attempts = w.attempts
+//	      CROSS JOIN (SELECT ledger_now() AS now) AS n
+//	      WHERE w.status = 'PENDING'
+//	        AND w.next_attempt_time > n.now + m.delay * interval '1 microsecond'
+//	      FOR NO KEY UPDATE OF w SKIP LOCKED) AS k
+//	WHERE d.endpoint_id = k.endpoint_id
+//	  AND d.position = k.position
+func (q *Queries) WebhookDeliveriesHasten(ctx context.Context, db DBTX, delaysMax []int64) error {
+	_, err := db.Exec(ctx, webhookDeliveriesHasten, delaysMax)
 	return err
 }
 
@@ -984,9 +1082,9 @@ UPDATE webhook_endpoint AS e
 SET lease_expire_time = ledger_now() + $1::interval
 FROM (SELECT w.endpoint_id
       FROM webhook_endpoint AS w
-      WHERE w.holder = $2::uuid
-        AND w.status = 'ENABLED'
-        AND w.lease_expire_time < ledger_now() + $3::interval
+      WHERE w.status = 'ENABLED'
+        AND ((w.holder = $2::uuid AND w.lease_expire_time < ledger_now() + $3::interval)
+             OR w.lease_expire_time > ledger_now() + $1::interval)
       FOR NO KEY UPDATE SKIP LOCKED) AS k
 WHERE e.endpoint_id = k.endpoint_id
 `
@@ -997,16 +1095,18 @@ type WebhooksRenewParams struct {
 	RenewBefore pgtype.Interval
 }
 
-// WebhooksRenew renews those leases of a holder that end soon. A row that is locked is just being renewed by
-// who records its deliveries, or changed by a call.
+// WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than a
+// lease can, because the clock was set back: else others would wait for a holder that died as long as
+// it was set back. A row that is locked is just being renewed by who records its deliveries, or
+// changed by a call.
 //
 //	UPDATE webhook_endpoint AS e
 //	SET lease_expire_time = ledger_now() + $1::interval
 //	FROM (SELECT w.endpoint_id
 //	      FROM webhook_endpoint AS w
-//	      WHERE w.holder = $2::uuid
-//	        AND w.status = 'ENABLED'
-//	        AND w.lease_expire_time < ledger_now() + $3::interval
+//	      WHERE w.status = 'ENABLED'
+//	        AND ((w.holder = $2::uuid AND w.lease_expire_time < ledger_now() + $3::interval)
+//	             OR w.lease_expire_time > ledger_now() + $1::interval)
 //	      FOR NO KEY UPDATE SKIP LOCKED) AS k
 //	WHERE e.endpoint_id = k.endpoint_id
 func (q *Queries) WebhooksRenew(ctx context.Context, db DBTX, arg WebhooksRenewParams) error {

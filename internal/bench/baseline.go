@@ -54,7 +54,7 @@ func openBaseline(ctx context.Context, databaseURL string, callers int, p *popul
 	if err != nil {
 		return nil, fmt.Errorf("baseline: %w", err)
 	}
-	pool, err := database.Pool(ctx, pgdb.Measuring, int32(min(callers, baselineConnsMax)))
+	pool, err := database.Pool(ctx, pgdb.Measuring, int32(min(callers, baselineConnsMax)), pgdb.Hooks{})
 	if err != nil {
 		return nil, fmt.Errorf("baseline: %w", err)
 	}

@@ -52,14 +52,14 @@ func newTarget(t *testing.T) (base, databaseURL string) {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return "http://" + listener.Addr().String(), databaseURL
+	return "http://" + listener.Addr().String(), pgtest.Superuser(databaseURL)
 }
 
 // newSystem is a server and a few accounts, as a run has them.
 func newSystem(t *testing.T, accounts int) (*system, *api, *population) {
 	t.Helper()
 	base, databaseURL := newTarget(t)
-	s := &system{options: &Options{Gzip: true, Stderr: io.Discard}, base: base, databaseURL: databaseURL}
+	s := &system{options: &Options{Gzip: true, Stderr: io.Discard}, base: base, databaseURL: databaseURL, serverURL: databaseURL}
 	control, closeControl := newControl(base, 4)
 	t.Cleanup(closeControl)
 	opened, _, _, err := openAccounts(t.Context(), control, accounts, nil)

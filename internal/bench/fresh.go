@@ -7,6 +7,8 @@ import (
 	"net/url"
 
 	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/localpg"
 )
 
 // freshDatabase is the database that a full one is compared with.
@@ -18,11 +20,6 @@ func (s *system) freshSystem(ctx context.Context) (*system, error) {
 	if _, err := s.probe.conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		return nil, err
 	}
-	target, err := url.Parse(s.databaseURL)
-	if err != nil {
-		return nil, errors.New("the database URL is not a URL")
-	}
-	target.Path = "/" + freshDatabase
 	drop := func() error {
 		_, err := s.probe.conn.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		if err != nil {
@@ -30,16 +27,44 @@ func (s *system) freshSystem(ctx context.Context) (*system, error) {
 		}
 		return nil
 	}
-	server, err := startServer(ctx, s.options, target.String())
+	databaseURL, serverURL, err := s.freshURLs(ctx)
+	if err != nil {
+		return nil, errors.Join(err, drop())
+	}
+	server, err := startServer(ctx, s.options, serverURL)
 	if err != nil {
 		return nil, errors.Join(err, drop())
 	}
 	return &system{
-		options: s.options, base: "http://" + server.address, databaseURL: target.String(), server: server,
+		options: s.options, base: "http://" + server.address, databaseURL: databaseURL, serverURL: serverURL, server: server,
 		probe: probe{
 			conn: s.probe.conn, postgresPID: s.probe.postgresPID,
 			serverPID: server.cmd.Process.Pid, metricsURL: server.metricsURL(),
 		},
 		undo: []func() error{drop, server.stop},
 	}, nil
+}
+
+// freshURLs are those of the new database. In a PostgreSQL of ours it gets its ledger; else whoever serves it makes that.
+func (s *system) freshURLs(ctx context.Context) (databaseURL, serverURL string, err error) {
+	if databaseURL, err = freshURL(s.databaseURL); err != nil {
+		return "", "", err
+	}
+	if serverURL, err = freshURL(s.serverURL); err != nil || s.postgres == nil {
+		return databaseURL, serverURL, err
+	}
+	owner, err := freshURL(s.postgres.RoleURL(localpg.Owner))
+	if err != nil {
+		return "", "", err
+	}
+	return databaseURL, serverURL, prepare(ctx, databaseURL, owner)
+}
+
+func freshURL(databaseURL string) (string, error) {
+	target, err := url.Parse(databaseURL)
+	if err != nil {
+		return "", errors.New("the database URL is not a URL")
+	}
+	target.Path = "/" + freshDatabase
+	return target.String(), nil
 }

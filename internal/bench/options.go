@@ -1,11 +1,11 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,56 +71,61 @@ func (o *Options) Validate() error {
 		value    int
 		from, to int
 	}{
-		{"--batch", o.Batch, 1, batchMax},
-		{"--callers", o.Callers, 1, callersMax},
-		{"--accounts", o.Accounts, 0, accountsMax},
-		{"--growth-accounts", o.GrowthAccounts, 0, accountsMax},
-		{"--preload", o.Preload, 0, math.MaxInt},
-		{"--rounds", o.Rounds, 1, 1000},
-		{"--conns", o.Conns, 0, 1024},
-		{"--duration (ms)", int(o.Duration.Milliseconds()), 1, math.MaxInt},
-		{"--warm-up (ms)", int(o.WarmUp.Milliseconds()), 0, math.MaxInt},
+		{"batch", o.Batch, 1, batchMax},
+		{"callers", o.Callers, 1, callersMax},
+		{"accounts", o.Accounts, 0, accountsMax},
+		{"growth-accounts", o.GrowthAccounts, 0, accountsMax},
+		{"preload", o.Preload, 0, math.MaxInt},
+		{"rounds", o.Rounds, 1, 1000},
+		{"conns", o.Conns, 0, 1024},
 	} {
 		if limit.value < limit.from || limit.value > limit.to {
-			return fmt.Errorf("%s must be %d to %d, not %d", limit.option, limit.from, limit.to, limit.value)
+			return fmt.Errorf("%s must be %d to %d, not %d", names(limit.option), limit.from, limit.to, limit.value)
 		}
 	}
-	if o.Accounts == 1 {
-		return errors.New("--accounts must be at least 2: a transfer has two sides")
-	}
-	if !slices.Contains(Workloads, o.Workload) {
-		return fmt.Errorf("--workload must be one of %v, not %q", Workloads, o.Workload)
-	}
-	if !slices.Contains(Protocols, o.Protocol) {
-		return fmt.Errorf("--protocol must be one of %v, not %q", Protocols, o.Protocol)
-	}
-	if o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > 1e7 {
-		return fmt.Errorf("--rate must be 0 to 10,000,000, not %v", o.Rate)
+	switch {
+	case o.Duration < time.Millisecond:
+		return fmt.Errorf("%s must be at least 1ms, not %s", names("duration"), o.Duration)
+	case o.WarmUp < 0:
+		return fmt.Errorf("%s must not be negative, as %s is", names("warm-up"), o.WarmUp)
+	case o.Accounts == 1:
+		return fmt.Errorf("%s must be at least 2: a transfer has two sides", names("accounts"))
+	case !slices.Contains(Workloads, o.Workload):
+		return fmt.Errorf("%s must be one of %v, not %q", names("workload"), Workloads, o.Workload)
+	case !slices.Contains(Protocols, o.Protocol):
+		return fmt.Errorf("%s must be one of %v, not %q", names("protocol"), Protocols, o.Protocol)
+	case o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > 1e7:
+		return fmt.Errorf("%s must be 0 to 10,000,000, not %v", names("rate"), o.Rate)
 	}
 	return o.validateTogether()
+}
+
+// names are those of an option: its flag and its variable.
+func names(option string) string {
+	return "--" + option + " (BENCH_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_")) + ")"
 }
 
 func (o *Options) validateTogether() error {
 	if o.Suite {
 		if o.Target != "" {
-			return errors.New("--suite starts its own server: it cannot have a --target")
+			return fmt.Errorf("%s starts its own server: it cannot have a %s", names("suite"), names("target"))
 		}
 		if o.Out == "" {
-			return errors.New("--suite needs --out, a directory to write to")
+			return fmt.Errorf("%s needs %s, a directory to write to", names("suite"), names("out"))
 		}
 		for _, callers := range o.SuiteCallers {
 			if callers < 1 || callers > callersMax {
-				return fmt.Errorf("--suite-callers must be 1 to %d, not %d", callersMax, callers)
+				return fmt.Errorf("%s must be 1 to %d, not %d", names("suite-callers"), callersMax, callers)
 			}
 		}
 		return nil
 	}
 	reads := o.Workload == read || o.Workload == mixed
 	if reads && (o.Batch > 1 || o.Baseline || o.SQLDirect) {
-		return errors.New("--batch, --baseline and --sql-direct are for workloads of transfers only")
+		return fmt.Errorf("%s, %s and %s are for workloads of transfers only", names("batch"), names("baseline"), names("sql-direct"))
 	}
 	if (o.Baseline || o.SQLDirect) && o.Target != "" && o.DatabaseURL == "" {
-		return errors.New("--baseline and --sql-direct need the --database-url of the --target")
+		return fmt.Errorf("%s and %s need the %s of the target", names("baseline"), names("sql-direct"), names("database-url"))
 	}
 	return nil
 }

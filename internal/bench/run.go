@@ -155,7 +155,7 @@ func (s *system) contenders(
 	}
 	list = append(list, service)
 	if direct {
-		c, closeLedger, err := openDirect(ctx, s.databaseURL, workload, batch, p)
+		c, closeLedger, err := openDirect(ctx, s.serverURL, workload, batch, p)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -203,7 +203,7 @@ func (r *suiteRun) batches(ctx context.Context, p *population) error {
 	if err != nil {
 		return err
 	}
-	direct, closeLedger, err := openDirect(ctx, r.databaseURL, uniform, suiteBatch, p)
+	direct, closeLedger, err := openDirect(ctx, r.serverURL, uniform, suiteBatch, p)
 	if err != nil {
 		return err
 	}

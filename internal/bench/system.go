@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,8 @@ import (
 type system struct {
 	options     *Options
 	base        string // URL of the server
-	databaseURL string // empty: not known
+	databaseURL string // for statistics, baselines and databases beside it; empty: not known
+	serverURL   string // of the same database, for who serves it
 	probe       probe
 	server      *serverProcess  // nil: someone else's
 	postgres    *localpg.Server // nil: someone else's
@@ -36,6 +38,7 @@ type system struct {
 // startSystem starts what options do not name: a PostgreSQL, and a server on it.
 func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 	s := &system{options: options, base: strings.TrimSuffix(options.Target, "/"), databaseURL: options.DatabaseURL}
+	s.serverURL = s.databaseURL
 	s.probe.metricsURL = options.Metrics
 	defer func() {
 		if err != nil {
@@ -48,7 +51,7 @@ func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 		}
 	}
 	if s.base == "" {
-		if s.server, err = startServer(ctx, options, s.databaseURL); err != nil {
+		if s.server, err = startServer(ctx, options, s.serverURL); err != nil {
 			return nil, err
 		}
 		s.undo = append(s.undo, s.server.stop)
@@ -94,15 +97,24 @@ func (s *system) startPostgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.postgres, s.databaseURL, s.probe.postgresPID = postgres, postgres.URL(), postgres.PID()
+	s.postgres, s.probe.postgresPID = postgres, postgres.PID()
+	s.databaseURL, s.serverURL = postgres.URL(), postgres.RoleURL(localpg.Writer)
 	s.undo = append(s.undo, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 		defer cancel()
 		return postgres.Stop(ctx)
 	})
 	if s.syncTime == 0 {
-		s.syncTime, err = measureSync(s.dataDir)
+		if s.syncTime, err = measureSync(s.dataDir); err != nil {
+			return err
+		}
 	}
+	return prepare(ctx, s.databaseURL, postgres.RoleURL(localpg.Owner))
+}
+
+// prepare makes a ledger in a database of ours, whose superuser and owner these are, for the writer to serve.
+func prepare(ctx context.Context, superuser, owner string) error {
+	_, err := pgdb.Prepare(ctx, pgdb.Target{URL: superuser}, owner, slog.New(slog.DiscardHandler))
 	return err
 }
 

@@ -118,19 +118,19 @@ func TestOptions(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Options){
-		"--batch must":      func(o *Options) { o.Batch = 0 },
-		"--callers must":    func(o *Options) { o.Callers = callersMax + 1 },
-		"at least 2":        func(o *Options) { o.Accounts = 1 },
-		"--rate":            func(o *Options) { o.Rate = -1 },
-		"--workload":        func(o *Options) { o.Workload = "sideways" },
-		"--protocol":        func(o *Options) { o.Protocol = "carrier pigeon" },
-		"--duration":        func(o *Options) { o.Duration = 0 },
-		"transfers only":    func(o *Options) { o.Workload, o.Batch = read, 10 },
-		"--database-url":    func(o *Options) { o.Target, o.Baseline = "http://localhost", true },
-		"--target":          func(o *Options) { o.Target, o.Suite = "http://localhost", true },
-		"--out":             func(o *Options) { o.Out, o.Suite = "", true },
-		"--suite-callers":   func(o *Options) { o.SuiteCallers, o.Suite = []int{0}, true },
-		"--growth-accounts": func(o *Options) { o.GrowthAccounts = -1 },
+		"--batch (BENCH_BATCH) must":     func(o *Options) { o.Batch = 0 },
+		"--callers (BENCH_CALLERS) must": func(o *Options) { o.Callers = callersMax + 1 },
+		"at least 2":                     func(o *Options) { o.Accounts = 1 },
+		"--rate":                         func(o *Options) { o.Rate = -1 },
+		"--workload":                     func(o *Options) { o.Workload = "sideways" },
+		"--protocol":                     func(o *Options) { o.Protocol = "carrier pigeon" },
+		"--duration":                     func(o *Options) { o.Duration = 0 },
+		"transfers only":                 func(o *Options) { o.Workload, o.Batch = read, 10 },
+		"--database-url":                 func(o *Options) { o.Target, o.Baseline = "http://localhost", true },
+		"--target":                       func(o *Options) { o.Target, o.Suite = "http://localhost", true },
+		"--out":                          func(o *Options) { o.Out, o.Suite = "", true },
+		"--suite-callers":                func(o *Options) { o.SuiteCallers, o.Suite = []int{0}, true },
+		"--growth-accounts":              func(o *Options) { o.GrowthAccounts = -1 },
 	} {
 		options := good
 		change(&options)

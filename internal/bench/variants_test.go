@@ -76,7 +76,7 @@ type variantDB struct {
 // openVariantDB opens the accounts and, for indexes of some size, writes that many batches of a thousand.
 func openVariantDB(t testing.TB, schema string, accounts, batches int) *variantDB {
 	t.Helper()
-	database, err := pgdb.Open(t.Context(), pgdb.Target{URL: pgtest.NewDatabase(t)}, pgdb.Writing)
+	database, err := pgdb.Open(t.Context(), pgdb.Target{URL: pgtest.Superuser(pgtest.NewDatabase(t))}, pgdb.Writing)
 	if err != nil {
 		t.Fatal(err)
 	}

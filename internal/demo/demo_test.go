@@ -49,7 +49,7 @@ func openDemo(t *testing.T, l *ledger.Ledger, seed uint64) *demo.Economy {
 // contents spells how much there is of everything in a database.
 func contents(t *testing.T, url string) string {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestDemoIsFilledToTheEnd(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			defer cancel()
-			conn, err := pgx.Connect(t.Context(), url)
+			conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
 			if err != nil {
 				t.Error(err)
 				return
@@ -241,7 +241,7 @@ func TestDemoWaitsForWhoeverIsAtIt(t *testing.T) {
 	for end, want := range map[string]error{"COMMIT": ledger.ErrNotEmpty, "ROLLBACK": nil} {
 		url := pgtest.NewDatabase(t)
 		l := openLedger(t, url)
-		conn, err := pgx.Connect(t.Context(), url)
+		conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
 		if err != nil {
 			t.Fatal(err)
 		}

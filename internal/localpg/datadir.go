@@ -43,7 +43,17 @@ type dataDir struct {
 	root     *os.Root // Opens files inside, and nothing outside, whatever links the owner may have put there.
 	lock     *os.File
 	owner    account
-	password string
+	password string // the superuser's
+	tcp      bool   // The server listens on TCP.
+}
+
+// requireCluster is an error when there is no cluster in the directory. It creates nothing.
+func requireCluster(path string) error {
+	_, err := os.Stat(filepath.Join(path, clusterName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w in the data directory %q", ErrNoCluster, path)
+	}
+	return err
 }
 
 // openDataDir creates the directory if need be, checks that it can be used, gives it to the
@@ -165,7 +175,7 @@ func (d *dataDir) initCluster(ctx context.Context, bin binaries) error {
 	staging := initPrefix + rand.Text()
 	cmd := d.owner.command(ctx, filepath.Join(bin.dir, "initdb"),
 		"--pgdata="+filepath.Join(d.path, staging),
-		"--username="+superuser,
+		"--username="+Superuser,
 		"--pwfile="+filepath.Join(d.path, passwordName),
 		"--auth=scram-sha-256",
 		"--encoding=UTF8",
@@ -233,9 +243,12 @@ func (d *dataDir) readPassword() error {
 	return nil
 }
 
-// choosePort returns the port of the last start when it is free, so that addresses survive a
+// choosePort returns the TCP port of the last start when it is free, so that addresses survive a
 // restart, and else any free port. Another process may still take it first: launch tries again.
 func (d *dataDir) choosePort() (int, error) {
+	if !d.tcp {
+		return socketPort, nil
+	}
 	if text, err := d.root.ReadFile(portName); err == nil {
 		port, err := strconv.Atoi(strings.TrimSpace(string(text)))
 		if err == nil && port > 0 {
@@ -249,6 +262,9 @@ func (d *dataDir) choosePort() (int, error) {
 
 // rememberPort is for the next choosePort, and no loss when it fails.
 func (d *dataDir) rememberPort(port int) {
+	if !d.tcp {
+		return
+	}
 	_ = d.root.WriteFile(portName, []byte(strconv.Itoa(port)+"\n"), 0o600)
 }
 
@@ -263,7 +279,8 @@ func freePort(port int) (int, error) {
 }
 
 // postmasterFile reads what a postmaster says about itself: its process id, and whether
-// it is ready for connections. The id is 0 when there is no such file or nothing legible in it.
+// it is ready for connections, be it for reading only as a standby is. The id is 0 when
+// there is no such file or nothing legible in it.
 func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	text, err := d.root.ReadFile(filepath.Join(clusterName, "postmaster.pid"))
 	if err != nil {
@@ -276,7 +293,11 @@ func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	if err != nil {
 		return 0, false
 	}
-	return pid, len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"
+	if len(lines) <= statusLine {
+		return pid, false
+	}
+	status := strings.TrimSpace(lines[statusLine])
+	return pid, status == "ready" || status == "standby"
 }
 
 // awaitFormerPostmaster waits until a postmaster that an earlier owner left behind has gone. We hold

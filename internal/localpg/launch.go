@@ -80,13 +80,13 @@ type postmaster struct {
 
 // launch starts the postmaster and waits for it. It tries again when a port was snatched or when backends of a
 // killed postmaster still hold the shared memory: both pass by themselves.
-func (d *dataDir) launch(ctx context.Context, bin binaries, settings map[string]string, log *slog.Logger) (*Server, error) {
+func (d *dataDir) launch(ctx context.Context, bin binaries, cfg Config, log *slog.Logger) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startMax, fmt.Errorf("not ready after %s", startMax))
 	defer cancel()
 	ticker := time.NewTicker(retryInterval)
 	defer ticker.Stop()
 	for began := time.Now(); ; {
-		server, err := d.launchOnce(ctx, bin, settings)
+		server, err := d.launchOnce(ctx, bin, cfg)
 		if err == nil {
 			return server, nil
 		}
@@ -104,16 +104,20 @@ func (d *dataDir) launch(ctx context.Context, bin binaries, settings map[string]
 }
 
 // launchOnce starts a postmaster and returns when it is ready, or has exited.
-func (d *dataDir) launchOnce(ctx context.Context, bin binaries, settings map[string]string) (*Server, error) {
+func (d *dataDir) launchOnce(ctx context.Context, bin binaries, cfg Config) (*Server, error) {
 	port, err := d.choosePort()
 	if err != nil {
 		return nil, fmt.Errorf("find a free port: %w", err)
 	}
-	process, err := d.spawn(bin, d.arguments(port, settings))
+	process, err := d.spawn(bin, d.arguments(port, cfg.Settings))
 	if err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	version, err := d.awaitReady(ctx, process, port)
+	err = d.awaitReady(ctx, process)
+	var version string
+	if err == nil {
+		version, err = d.prepare(ctx, port, cfg.Existing)
+	}
 	if err != nil {
 		process.giveUp()
 		return nil, err
@@ -135,9 +139,13 @@ func (d *dataDir) arguments(port int, settings map[string]string) []string {
 		// PostgreSQL reads a list of quoted names here.
 		socketDirs = `"` + strings.ReplaceAll(d.path, `"`, `""`) + `"`
 	}
+	addresses := ""
+	if d.tcp {
+		addresses = "127.0.0.1"
+	}
 	arguments := []string{"-D", d.cluster()}
 	for _, group := range []map[string]string{defaultSettings, settings, {
-		"listen_addresses":        "127.0.0.1",
+		"listen_addresses":        addresses,
 		"port":                    strconv.Itoa(port),
 		"unix_socket_directories": socketDirs,
 		"unix_socket_permissions": "0700",
@@ -180,8 +188,8 @@ func (d *dataDir) spawn(bin binaries, arguments []string) (*postmaster, error) {
 	return process, <-started
 }
 
-// awaitReady waits until the postmaster takes connections and returns the server's version.
-func (d *dataDir) awaitReady(ctx context.Context, process *postmaster, port int) (string, error) {
+// awaitReady waits until the postmaster takes connections.
+func (d *dataDir) awaitReady(ctx context.Context, process *postmaster) error {
 	exited := false
 	err := poll(ctx, func() bool {
 		select {
@@ -194,12 +202,12 @@ func (d *dataDir) awaitReady(ctx context.Context, process *postmaster, port int)
 		return ready && pid == process.cmd.Process.Pid
 	})
 	if exited {
-		return "", &startError{reason: process.exit(), log: process.logTail()}
+		return &startError{reason: process.exit(), log: process.logTail()}
 	}
 	if err != nil {
-		return "", &startError{reason: err, log: process.logTail()}
+		return &startError{reason: err, log: process.logTail()}
 	}
-	return d.prepare(ctx, port)
+	return nil
 }
 
 // giveUp ends a postmaster that Start will not return.

@@ -5,7 +5,7 @@
 //
 //	localpg.lock   held (flock) by the process whose Start owns the directory
 //	password       the superuser's password, 0600, made before the cluster
-//	port           the TCP port of the last start, tried first by the next one
+//	port           the TCP port of the last start, if any, tried first by the next one
 //	postgres.log   what PostgreSQL wrote, moved to postgres.log.1 when large
 //	init-*         a cluster that initdb has not finished; never used
 //	pgdata         the cluster; appears by a rename, complete or not at all
@@ -17,6 +17,13 @@
 // initialises a cluster if there is none, and starts the postmaster. On Linux
 // the kernel stops the postmaster when its owner dies, however it dies. Elsewhere
 // the next Start stops it.
+//
+// # Who may get in
+//
+// The server listens on a Unix socket in the data directory, which only its owner can enter, and on no
+// TCP port unless that is asked for or there can be no socket. There are four roles. The superuser
+// makes the others and is for whoever administers the server. The owner, the writer and the reader
+// are those of docs/roles.sql. Their passwords follow from the superuser's, not the other way round.
 //
 // No data is ever deleted here, and fsync, synchronous_commit and full_page_writes
 // keep PostgreSQL's defaults (on): this server keeps a ledger.
@@ -35,18 +42,23 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
 	// Database is the database that Start creates and that Server.URL names.
 	Database = "transfers"
 
-	// superuser owns the cluster. It has its own name, so that no habit of the
+	// Superuser owns the cluster. It has its own name, so that no habit of the
 	// machine (a postgres account, a .pgpass line) applies to it by accident.
-	superuser = "transfers"
+	Superuser = "transfers"
+
+	// Owner, Writer and Reader are the roles of docs/roles.sql.
+	Owner  = "ledger_owner"
+	Writer = "ledger_writer"
+	Reader = "ledger_reader"
+
+	// socketPort is in the name of the socket. No other server can be in the same directory.
+	socketPort = 5432
 
 	// socketPathMax is the longest usable socket path in bytes: macOS allows 104
 	// with the final NUL, Linux 108, and one limit for both is enough.
@@ -67,6 +79,14 @@ type Config struct {
 	// directory, and for root one outside /root.
 	CacheDir string
 
+	// TCP has the server listen on a port of 127.0.0.1 too, for proxies (see Server.TCPURL). It does so in any case
+	// when no Unix socket can be had.
+	TCP bool
+
+	// Existing has a directory without a cluster refused, with ErrNoCluster, where else one is made. In a cluster
+	// that is there nothing is made either.
+	Existing bool
+
 	// Logger gets a few lines at Info and Warn. Nil means silence.
 	Logger *slog.Logger
 
@@ -74,6 +94,9 @@ type Config struct {
 	// (see defaultSettings). The addresses of the server cannot be set.
 	Settings map[string]string
 }
+
+// ErrNoCluster says that there is no cluster in a data directory where one was expected.
+var ErrNoCluster = errors.New("there is no PostgreSQL cluster")
 
 // Server is a running PostgreSQL. Its methods may be called from any goroutine.
 type Server struct {
@@ -85,8 +108,8 @@ type Server struct {
 	done     chan struct{} // Closed once the postmaster is reaped and the lock is free.
 }
 
-// Start starts a server on cfg.DataDir and returns when it accepts connections and the
-// database named by Database exists. A crash recovery takes the time it takes, up to
+// Start starts a server on cfg.DataDir and returns when it accepts connections and the database
+// named by Database and the roles exist. A crash recovery takes the time it takes, up to
 // startMax; ctx ends the wait earlier, and then nothing is left running.
 //
 // Start waits for a postmaster whose owner died. It fails when another process owns the
@@ -106,6 +129,11 @@ func start(ctx context.Context, cfg Config, find finder) (server *Server, err er
 	}
 	if err := checkSettings(cfg.Settings); err != nil {
 		return nil, err
+	}
+	if cfg.Existing {
+		if err := requireCluster(cfg.DataDir); err != nil {
+			return nil, fmt.Errorf("localpg: %w", err)
+		}
 	}
 	dir, err := openDataDir(cfg.DataDir)
 	if err != nil {
@@ -137,22 +165,28 @@ func start(ctx context.Context, cfg Config, find finder) (server *Server, err er
 	if err := dir.readPassword(); err != nil {
 		return nil, fmt.Errorf("localpg: %w", err)
 	}
-	server, err = dir.launch(ctx, bin, cfg.Settings, log)
+	dir.tcp = cfg.TCP || !dir.hasSocket()
+	server, err = dir.launch(ctx, bin, cfg, log)
 	if err != nil {
 		return nil, fmt.Errorf("localpg: %w", err)
 	}
 	log.InfoContext(ctx, "PostgreSQL is running", "version", server.version,
-		"pid", server.PID(), "port", server.port, "dir", dir.path)
+		"pid", server.PID(), "dir", dir.path)
 	return server, nil
 }
 
-// URL is the address of the service's database, for pgx and for psql. It goes through the
-// Unix socket when the data directory's path is short enough, else through loopback TCP. It
-// contains the password. It stays the same over restarts while nobody else takes the port.
-func (s *Server) URL() string { return s.dir.url(Database, s.port, s.dir.hasSocket()) }
+// URL is the address of the service's database for the superuser, for pgx and for psql. It goes
+// through the Unix socket when the data directory's path is short enough, else through loopback TCP.
+// It contains the password. It stays the same over restarts, on TCP while nobody else takes the port.
+func (s *Server) URL() string { return s.RoleURL(Superuser) }
 
-// TCPURL is URL through 127.0.0.1, for those who put a proxy between.
-func (s *Server) TCPURL() string { return s.dir.url(Database, s.port, false) }
+// RoleURL is URL for one of the roles.
+func (s *Server) RoleURL(role string) string {
+	return s.dir.url(Database, role, s.port, s.dir.hasSocket())
+}
+
+// TCPURL is URL through 127.0.0.1, for those who put a proxy between. Config.TCP must be set.
+func (s *Server) TCPURL() string { return s.dir.url(Database, Superuser, s.port, false) }
 
 // Version is the server's own statement of its version, such as "15.18 (Debian …)".
 func (s *Server) Version() string { return s.version }
@@ -236,9 +270,9 @@ func DefaultDataDir(dataHome string) (string, error) {
 	return filepath.Join(dataHome, "internal-transfers"), nil
 }
 
-// url builds the address of a database of this cluster.
-func (d *dataDir) url(database string, port int, socket bool) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(superuser, d.password), Path: "/" + database}
+// url builds the address of a database of this cluster for a role.
+func (d *dataDir) url(database, role string, port int, socket bool) string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, d.passwordOf(role)), Path: "/" + database}
 	// TLS is off because the bytes never leave the machine.
 	query := url.Values{"sslmode": {"disable"}}
 	if socket {
@@ -256,32 +290,4 @@ func (d *dataDir) url(database string, port int, socket bool) string {
 // read one path as a list of hosts.
 func (d *dataDir) hasSocket() bool {
 	return len(d.path)+len("/.s.PGSQL.65535") <= socketPathMax && !strings.Contains(d.path, ",")
-}
-
-// prepare logs in, creates the service's database when it is missing, and returns
-// the server's version.
-func (d *dataDir) prepare(ctx context.Context, port int) (string, error) {
-	conn, err := pgx.Connect(ctx, d.url(Database, port, d.hasSocket()))
-	var refused *pgconn.PgError
-	const invalidCatalogName = "3D000"
-	if errors.As(err, &refused) && refused.Code == invalidCatalogName {
-		conn, err = d.createDatabase(ctx, port)
-	}
-	if err != nil {
-		return "", fmt.Errorf("PostgreSQL started, but logging in failed: %w", err)
-	}
-	version := conn.PgConn().ParameterStatus("server_version")
-	return version, conn.Close(ctx)
-}
-
-// createDatabase creates the service's database and returns the connection it used.
-func (d *dataDir) createDatabase(ctx context.Context, port int) (*pgx.Conn, error) {
-	conn, err := pgx.Connect(ctx, d.url("postgres", port, d.hasSocket()))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+Database); err != nil {
-		return nil, errors.Join(err, conn.Close(ctx))
-	}
-	return conn, nil
 }

@@ -147,7 +147,7 @@ func wantKept(t *testing.T, server *Server) {
 // A stopped server comes back with its rows, at the same address, over the socket and over TCP.
 func TestStopAndRestartKeepRows(t *testing.T) {
 	t.Parallel()
-	server := mustStart(t, Config{DataDir: newDataDir(t)})
+	server := mustStart(t, Config{DataDir: newDataDir(t), TCP: true})
 	keep(t, server)
 	if err := server.Stop(withTimeout(t)); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestStopAndRestartKeepRows(t *testing.T) {
 	if err := server.Kill(); err != nil {
 		t.Errorf("Kill after Stop: %v", err)
 	}
-	again := mustStart(t, Config{DataDir: server.DataDir()})
+	again := mustStart(t, Config{DataDir: server.DataDir(), TCP: true})
 	wantKept(t, again)
 	if again.URL() != server.URL() {
 		t.Errorf("the URL changed from %s to %s", server.URL(), again.URL())
@@ -178,14 +178,14 @@ func TestSettings(t *testing.T) {
 	server := mustStart(t, Config{DataDir: newDataDir(t), Settings: map[string]string{"max_connections": "17"}})
 	for name, want := range map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on",
-		"server_encoding": "UTF8", "password_encryption": "scram-sha-256", "listen_addresses": "127.0.0.1",
+		"server_encoding": "UTF8", "password_encryption": "scram-sha-256", "listen_addresses": "",
 		"max_connections": "17", "TimeZone": "UTC",
 	} {
 		if got := query(t, server.URL(), "SHOW "+name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if _, err := pgx.Connect(t.Context(), strings.Replace(server.TCPURL(), server.dir.password, "wrong", 1)); err == nil {
+	if _, err := pgx.Connect(t.Context(), strings.Replace(server.URL(), server.dir.password, "wrong", 1)); err == nil {
 		t.Error("a wrong password is accepted")
 	}
 	info, err := os.Stat(filepath.Join(server.DataDir(), passwordName))

@@ -3,7 +3,6 @@ package pgdb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -47,6 +46,7 @@ type Database struct {
 	facts  db.SessionFactsRow
 	schema string
 	ledger bool   // the schema holds one
+	excess string // what the role may do and a server need not
 	place  string // of the server that was found, for people
 	pooled bool   // a pooler stood between
 	needed int    // sessions at a time, where there is one
@@ -54,8 +54,9 @@ type Database struct {
 	told   told
 }
 
-// Open connects once, verifies the server and finds the ledger's schema. It writes nothing. What
-// cannot be used is a RefusedError; other errors are the driver's and may be transient.
+// Open connects once, verifies the server, finds the ledger's schema, and verifies that the role has
+// the rights to serve it where that is the use. It writes nothing. What cannot be used is a RefusedError; other errors
+// are the driver's and may be transient.
 func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	config, err := parse(target, use)
 	if err != nil {
@@ -88,19 +89,25 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	if err := d.chooseSchema(target.Schema, schemas); err != nil {
 		return nil, err
 	}
+	if d.ledger {
+		if err := d.verifyRights(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
 	return d, nil
 }
 
 // parse reads the URL and decides what no URL may.
 func parse(target Target, use Use) (*pgxpool.Config, error) {
+	if err := CheckURL(target.URL); err != nil {
+		return nil, fmt.Errorf("the database URL %w", err)
+	}
+	if err := CheckSchemaName(target.Schema); err != nil {
+		return nil, fmt.Errorf("the schema's name %w", err)
+	}
 	config, err := pgxpool.ParseConfig(target.URL)
 	if err != nil {
-		// The driver's error may repeat the URL, password and all.
-		return nil, errors.New("the database URL is malformed: wanted is postgres://user:password@host:port/database, " +
-			"or host=… port=… user=… password=… dbname=…")
-	}
-	if err := checkSchemaName(target.Schema); err != nil {
-		return nil, err
+		return nil, errURLForm // the driver's error may repeat the URL, password and all
 	}
 	c := config.ConnConfig
 	if use.needsPrimary() {
@@ -118,13 +125,14 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// checkSchemaName refuses what cannot be the name of a schema of ours. Empty is good.
-func checkSchemaName(name string) error {
+// CheckSchemaName is an error when that cannot be the name of a schema of ours. Empty is good. The
+// error's text goes on after the name of a setting.
+func CheckSchemaName(name string) error {
 	switch {
 	case len(name) > identifierMax, !utf8.ValidString(name), strings.ContainsRune(name, 0):
-		return fmt.Errorf("the schema's name must have at most %d bytes of UTF-8, without NUL", identifierMax)
+		return fmt.Errorf("must have at most %d bytes of UTF-8, without NUL", identifierMax)
 	case strings.HasPrefix(name, "pg_"), name == "information_schema":
-		return fmt.Errorf("the schema %q is PostgreSQL's own: choose another name", name)
+		return fmt.Errorf("must not be %q: names that begin with pg_, and information_schema, are PostgreSQL's own", name)
 	}
 	return nil
 }
@@ -209,14 +217,24 @@ func (d *Database) searchPath() string {
 	return pgx.Identifier{d.schema}.Sanitize() + ", pg_temp"
 }
 
+// Hooks are called for each session of a pool. A zero field is not called.
+type Hooks struct {
+	Before func(context.Context, *pgx.ConnConfig) error // it is connected
+	After  func(context.Context, *pgx.Conn) error       // it has what it must have
+}
+
 // Pool opens a pool of at most size sessions for that use. It connects when sessions are needed.
-func (d *Database) Pool(ctx context.Context, use Use, size int32) (*Pool, error) {
+func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (*Pool, error) {
 	config := d.config.Copy()
 	config.MaxConns = size
 	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
+	config.BeforeConnect = hooks.Before
 	config.ConnConfig.ValidateConnect = d.validate(config.ConnConfig.ValidateConnect)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		return d.told.once(ctx, d.prepare(ctx, conn, use))
+		if err := d.told.once(ctx, d.prepare(ctx, conn, use)); err != nil || hooks.After == nil {
+			return err
+		}
+		return hooks.After(ctx, conn)
 	}
 	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
 		// Whatever a session was in before another one strayed is not known.

@@ -50,7 +50,7 @@ func connect(t *testing.T, target pgdb.Target, use pgdb.Use) *pgx.Conn {
 // admin is a superuser's session with no settings of ours.
 func admin(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func newRole(t *testing.T, database string, owner bool) (role, as string) {
 		execute(t, conn, "ALTER DATABASE "+databaseName(t, database)+" OWNER TO "+role)
 	}
 	t.Cleanup(func() {
-		conn, err := pgx.Connect(context.Background(), database)
+		conn, err := pgx.Connect(context.Background(), pgtest.Superuser(database))
 		if err != nil {
 			t.Error(err)
 			return

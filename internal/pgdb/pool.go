@@ -13,7 +13,7 @@ import (
 
 // A Pool has sessions for one use. Its statements and transactions are executed in a session's own backend or not at all:
 // where there is a pooler, each statement travels with SessionGuard, in one round trip and one transaction. Whoever acquires
-// a session calls RequireOwn before a commit.
+// a session executes statements with ExecOwn, and calls RequireOwn before a commit.
 type Pool struct {
 	*pgxpool.Pool
 	database *Database
@@ -65,39 +65,61 @@ func (p *Pool) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, erro
 	return tx, nil
 }
 
-// guarded sends a statement after SessionGuard.
+// guarded acquires a session and sends a statement after SessionGuard.
 func (p *Pool) guarded(ctx context.Context, sql string, args []any) (*guardedRows, error) {
 	conn, err := p.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, batch := sessionOf(conn.Conn()), &pgx.Batch{}
+	rows, err := p.database.guarded(ctx, conn.Conn(), sql, args)
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	rows.release = conn.Release
+	return rows, nil
+}
+
+// ExecOwn executes a statement on a session of a pool's, outside a transaction.
+func (p *Pool) ExecOwn(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (pgconn.CommandTag, error) {
+	if !sessionOf(conn).pooled {
+		return conn.Exec(ctx, sql, args...)
+	}
+	rows, err := p.database.guarded(ctx, conn, sql, args)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	rows.Close()
+	return rows.CommandTag(), rows.Err()
+}
+
+// guarded sends a statement after SessionGuard, where there is a pooler.
+func (d *Database) guarded(ctx context.Context, conn *pgx.Conn, sql string, args []any) (*guardedRows, error) {
+	s, batch := sessionOf(conn), &pgx.Batch{}
 	if s.pooled {
 		_ = db.New().SessionGuard(ctx, queue{batch}, s.backend) // it is only queued
 	}
 	batch.Queue(sql, args...)
 	results := conn.SendBatch(ctx, batch)
 	if s.pooled {
-		_, err = results.Exec()
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close() // its error is this one
+			return nil, d.strayed(ctx, conn, err)
+		}
 	}
-	var rows pgx.Rows
-	if err == nil {
-		rows, err = results.Query() //nolint:rowserrcheck // the caller reads them, and their error
-	}
+	rows, err := results.Query() //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
-		_ = results.Close() // its error is this one
-		err = p.database.strayed(ctx, conn.Conn(), err)
-		conn.Release()
+		_ = results.Close()
 		return nil, err
 	}
-	return &guardedRows{Rows: rows, results: results, conn: conn}, nil
+	return &guardedRows{Rows: rows, results: results, release: func() {}}, nil
 }
 
 // guardedRows give the session back when they are closed.
 type guardedRows struct {
 	pgx.Rows
 	results pgx.BatchResults
-	conn    *pgxpool.Conn // nil: it was given back
+	release func() // nil: it was given back
 }
 
 func (r *guardedRows) Next() bool {
@@ -109,13 +131,13 @@ func (r *guardedRows) Next() bool {
 }
 
 func (r *guardedRows) Close() {
-	if r.conn == nil {
+	if r.release == nil {
 		return
 	}
 	r.Rows.Close()
 	_ = r.results.Close() // its error is that of the rows
-	r.conn.Release()
-	r.conn = nil
+	r.release()
+	r.release = nil
 }
 
 // A guardedRow is the first of some rows.

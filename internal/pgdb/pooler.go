@@ -165,7 +165,8 @@ func (d *Database) requireBackends(ctx context.Context, conn *pgx.Conn) error {
 // more. It is for a session that waits for long.
 func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
 	if !sessionOf(conn).pooled {
-		return db.New().Ping(ctx, conn)
+		_, err := db.New().Ping(ctx, conn)
+		return err
 	}
 	if err := d.RequireOwn(ctx, conn); err != nil {
 		return err

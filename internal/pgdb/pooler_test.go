@@ -222,7 +222,7 @@ func withHost(t *testing.T, database, dir string) string {
 
 func newPool(t *testing.T, d *pgdb.Database, size int32) *pgdb.Pool {
 	t.Helper()
-	pool, err := d.Pool(t.Context(), pgdb.Reading, size)
+	pool, err := d.Pool(t.Context(), pgdb.Reading, size, pgdb.Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func TestShadowLedger(t *testing.T) {
 	if first.Schema() != "public" {
 		t.Fatalf("the ledger is in %s", first.Schema())
 	}
-	pool, err := first.Pool(t.Context(), pgdb.Reading, 2)
+	pool, err := first.Pool(t.Context(), pgdb.Reading, 2, pgdb.Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

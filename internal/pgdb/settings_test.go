@@ -67,7 +67,7 @@ func TestForeignSettings(t *testing.T) {
 // TestForeignSettingsInURL: the same for what a URL sets.
 func TestForeignSettingsInURL(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewDatabase(t)
+	database := pgtest.Superuser(pgtest.NewDatabase(t)) // nobody else may set all of them
 	all := withParameter(t, database, "default_query_exec_mode", "simple_protocol")
 	for setting, value := range hostile {
 		all = withParameter(t, all, setting, value)
@@ -81,7 +81,7 @@ func requireSettings(t *testing.T, database string) {
 	for _, use := range []pgdb.Use{pgdb.Writing, pgdb.Reading, pgdb.Migrating, pgdb.Proving} {
 		conn := connect(t, pgdb.Target{URL: database}, use)
 		want := map[string]string{
-			"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, MDY", "search_path": `"public", pg_temp`,
+			"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, MDY", "search_path": `"ledger", pg_temp`,
 			"statement_timeout": "0", "default_transaction_isolation": "read committed", "array_nulls": "on",
 			"synchronous_commit": "on", "idle_in_transaction_session_timeout": "5s", "session_replication_role": "origin",
 			"client_min_messages": "notice", "gin_fuzzy_search_limit": "0", "transform_null_equals": "off",
@@ -121,7 +121,7 @@ func TestTriggersOff(t *testing.T) {
 	}
 	_, err = d.Connect(t.Context(), pgdb.Writing)
 	requireRefused(t, err, "session_replication_role", "replica", "origin", "RESET session_replication_role")
-	pool, err := d.Pool(t.Context(), pgdb.Writing, 1)
+	pool, err := d.Pool(t.Context(), pgdb.Writing, 1, pgdb.Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestServerVersion(t *testing.T) {
 // TestMalformedURL: the error shows the form that is wanted, and nothing of what was given.
 func TestMalformedURL(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"foo", "postgres://u:hunter2@h:port/d", "mysql://u:hunter2@h/d", "host=h password='hunter2", "postgres://u:hunter2@h/d?sslmode=maybe"} {
+	for _, bad := range []string{"foo", "postgres://u:hunter2@h:port/d", "mysql://u:hunter2@h/d", "host=h password='hunter2", "host=h sslmode=maybe password=hunter2"} {
 		_, err := pgdb.Open(t.Context(), pgdb.Target{URL: bad}, pgdb.Reading)
 		if err == nil || !strings.Contains(err.Error(), "postgres://user:password@host:port/database") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", bad, err)

@@ -48,7 +48,7 @@ func (p *PgBouncer) users(t testing.TB) string {
 	t.Helper()
 	lines := []string{`"admin" ""`}
 	for _, database := range p.databases {
-		user := parse(t, database).User
+		user := parse(database).User
 		password, _ := user.Password()
 		lines = append(lines, fmt.Sprintf("%q %q", user.Username(), password))
 	}
@@ -120,7 +120,7 @@ func (p *PgBouncer) Start(t testing.TB) {
 // url is the address of a database through the child.
 func (c *child) url(t testing.TB, database string) string {
 	t.Helper()
-	u := parse(t, database)
+	u := parse(database)
 	query := u.Query()
 	query.Set("host", c.dir)
 	query.Set("port", strconv.Itoa(socketPort))
@@ -128,13 +128,4 @@ func (c *child) url(t testing.TB, database string) string {
 	u.Host = ""
 	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	return u.String()
-}
-
-func parse(t testing.TB, address string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	return u
 }

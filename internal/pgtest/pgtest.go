@@ -4,6 +4,9 @@
 // is migrated once; each test gets a clone of that, which costs some tens of milliseconds
 // instead of a migration. A test that kills the server asks for a server of its own.
 //
+// The ledgers are in the schema ledger, and docs/roles.sql says who may do what there. Tests get what
+// a server has: the writer's URL. What no server may do they do as the Superuser.
+//
 // DATABASE_URL is not looked at: tests create and drop databases, and do that on no server
 // but theirs. PG_BIN names PostgreSQL's programs, as it does for the service.
 package pgtest
@@ -25,7 +28,6 @@ import (
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
-	"internaltransfers/migrations"
 )
 
 const (
@@ -61,28 +63,58 @@ func Main(m *testing.M, ends ...func() error) {
 	os.Exit(code)
 }
 
-// NewDatabase returns the URL of a fresh, migrated database, which is dropped when the test ends,
+// NewDatabase returns the writer's URL of a fresh, migrated database, which is dropped when the test ends,
 // with all sessions that are still in it. It fails the test when there is no PostgreSQL to be had; it never skips.
 func NewDatabase(t testing.TB) string {
 	t.Helper()
-	shared.start.Do(startShared)
-	if shared.err != nil {
-		t.Fatalf("pgtest: %v", shared.err)
-	}
-	return newDatabase(t, "TEMPLATE "+shared.template)
+	requireShared(t)
+	return Writer(newDatabase(t, "TEMPLATE "+shared.template))
 }
 
-// NewEmptyDatabase returns the URL of a database without a ledger, made with these options of CREATE DATABASE. It is
-// dropped as that of NewDatabase is.
+// NewEmptyDatabase returns the superuser's URL of a database without a ledger, made with these options of CREATE DATABASE.
+// It is dropped as that of NewDatabase is.
 func NewEmptyDatabase(t testing.TB, options string) string {
+	t.Helper()
+	requireShared(t)
+	return newDatabase(t, options)
+}
+
+// Superuser returns the superuser's URL of a database from NewDatabase. Its sessions find the ledger's
+// tables. A superuser's URL, also of a server from NewServer, stays as it is.
+func Superuser(database string) string {
+	switch parse(database).User.Username() {
+	case localpg.Owner, localpg.Writer, localpg.Reader:
+		return as(database, shared.server.URL())
+	default:
+		return database
+	}
+}
+
+// Owner returns the URL of a database from NewDatabase for the role that may migrate.
+func Owner(database string) string { return as(database, shared.server.RoleURL(localpg.Owner)) }
+
+// Writer returns the URL of a database from NewDatabase for the role that serves.
+func Writer(database string) string { return as(database, shared.server.RoleURL(localpg.Writer)) }
+
+// Reader returns the URL of a database from NewDatabase for the role that only looks.
+func Reader(database string) string { return as(database, shared.server.RoleURL(localpg.Reader)) }
+
+// as returns the address of a database with the user and the password of another one.
+func as(database, other string) string {
+	address := parse(database)
+	address.User = parse(other).User
+	return address.String()
+}
+
+func requireShared(t testing.TB) {
 	t.Helper()
 	shared.start.Do(startShared)
 	if shared.err != nil {
 		t.Fatalf("pgtest: %v", shared.err)
 	}
-	return newDatabase(t, options)
 }
 
+// newDatabase makes a database on the shared server and returns the superuser's URL.
 func newDatabase(t testing.TB, options string) string {
 	t.Helper()
 	name := "test_" + strconv.FormatInt(databases.Add(1), 10)
@@ -95,12 +127,22 @@ func newDatabase(t testing.TB, options string) string {
 			t.Errorf("pgtest: drop a database: %v", err)
 		}
 	})
-	return databaseURL(shared.server, name)
+	return databaseURL(shared.server.URL(), name)
 }
 
-// NewServer starts a private server with a migrated database at its URL, for a test that kills it. It
-// is stopped and deleted when the test ends.
+// NewServer starts a private server with a migrated database at its URLs, for a test that kills it or
+// stands something between. It is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
+	t.Helper()
+	server := startServer(t, config(testDir(t)))
+	if err := migrate(t.Context(), server.URL(), server.RoleURL(localpg.Owner)); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return server
+}
+
+// testDir makes the directory of a server that is deleted when the test ends.
+func testDir(t testing.TB) string {
 	t.Helper()
 	dir, err := newDir()
 	if err != nil {
@@ -111,11 +153,7 @@ func NewServer(t testing.TB) *localpg.Server {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
-	server := startServer(t, config(dir))
-	if err := migrate(t.Context(), server.URL()); err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	return server
+	return dir
 }
 
 // NewPackagedServer starts a private server of the version that localpg fetches with npm, whatever the machine has. Its
@@ -128,16 +166,7 @@ func NewPackagedServer(t testing.TB) *localpg.Server {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	dir, err := newDir()
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("pgtest: %v", err)
-		}
-	})
-	return startServer(t, localpg.Config{DataDir: dir, BinDir: binDir})
+	return startServer(t, localpg.Config{DataDir: testDir(t), BinDir: binDir})
 }
 
 // Restart starts a server from NewServer again, after it was killed or stopped. The new server has
@@ -152,6 +181,7 @@ func startServer(t testing.TB, config localpg.Config) *localpg.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startMax)
 	defer cancel()
+	config.TCP = true
 	server, err := localpg.Start(ctx, config)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
@@ -193,7 +223,8 @@ func makeTemplate(ctx context.Context) (string, error) {
 	if err := execute(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", fmt.Errorf("create the template: %w", err)
 	}
-	if err := migrate(ctx, databaseURL(shared.server, name)); err != nil {
+	owner := databaseURL(shared.server.RoleURL(localpg.Owner), name)
+	if err := migrate(ctx, databaseURL(shared.server.URL(), name), owner); err != nil {
 		return "", fmt.Errorf("template: %w", err)
 	}
 	// A clone can be made only while nobody is connected to the template, so nobody may be.
@@ -203,15 +234,10 @@ func makeTemplate(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// migrate makes a ledger in the database.
-func migrate(ctx context.Context, url string) error {
-	database, err := pgdb.Open(ctx, pgdb.Target{URL: url}, pgdb.Migrating)
-	if err != nil {
-		return err
-	}
-	db := database.SQL(pgdb.Migrating)
-	_, err = migrations.Up(ctx, db, database.Schema(), slog.New(slog.DiscardHandler))
-	return errors.Join(err, db.Close())
+// migrate makes a ledger in the database whose superuser and owner these are.
+func migrate(ctx context.Context, superuser, owner string) error {
+	_, err := pgdb.Prepare(ctx, pgdb.Target{URL: superuser}, owner, slog.New(slog.DiscardHandler))
+	return err
 }
 
 // execute runs one statement in a session of its own on the shared server.
@@ -252,11 +278,16 @@ func config(dir string) localpg.Config {
 }
 
 // databaseURL is the address of another database on the server.
-func databaseURL(server *localpg.Server, name string) string {
-	address, err := url.Parse(server.URL())
-	if err != nil {
-		panic("pgtest: localpg gave an address that is none: " + err.Error())
-	}
+func databaseURL(server, name string) string {
+	address := parse(server)
 	address.Path = "/" + name
 	return address.String()
+}
+
+func parse(database string) *url.URL {
+	address, err := url.Parse(database)
+	if err != nil {
+		panic("pgtest: this is no address of a database: " + err.Error())
+	}
+	return address
 }

@@ -48,7 +48,7 @@ func TestNewDatabaseIsMigratedAndAlone(t *testing.T) {
 	for _, name := range []string{"one", "two", "three"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := connect(t, NewDatabase(t))
+			conn := connect(t, Superuser(NewDatabase(t)))
 			if n := number(t, conn, countMigrations); n != 1 {
 				t.Errorf("the migrations' own table: found %d times, want once", n)
 			}

@@ -2,6 +2,12 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -44,3 +50,29 @@ var FailureText = failureText
 
 // Backoff is backoff.
 var Backoff = backoff[:]
+
+// A Through says how SendThrough posts.
+type Through struct {
+	Proxy        *url.URL // nil: none
+	AllowPrivate bool
+	Roots        *x509.CertPool // of proxy and endpoint
+	Resolve      func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	Dial         func(ctx context.Context, network, address string) (net.Conn, error) // without a proxy
+}
+
+// SendThrough posts an event to a URL, and returns why that failed; empty: it did not.
+func SendThrough(ctx context.Context, how Through, to string) string {
+	s := newSender(how.Proxy, how.AllowPrivate, func(*ledger.Event) ([]byte, error) { return []byte("{}"), nil })
+	defer s.close()
+	transport := s.client.Transport.(*http.Transport)
+	transport.TLSClientConfig = &tls.Config{RootCAs: how.Roots}
+	if how.Proxy != nil {
+		t := newTunneler(how.Proxy, how.AllowPrivate)
+		t.resolve, t.tls = how.Resolve, transport.TLSClientConfig.Clone()
+		transport.DialContext = t.dial
+	} else {
+		transport.DialContext = how.Dial
+	}
+	failure, _ := s.send(ctx, to, nil, &ledger.Event{Position: 1, Type: ledger.TransferCreated})
+	return failure
+}

@@ -45,11 +45,12 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, database: pgtest.NewDatabase(t)}
 	r.ledger = r.openLedger()
 	var err error
-	if r.conn, err = pgx.Connect(t.Context(), r.database); err != nil {
+	if r.conn, err = pgx.Connect(t.Context(), pgtest.Superuser(r.database)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.conn.Close(context.Background()) })
 	r.exec("CREATE TABLE test_clock (now timestamptz NOT NULL)")
+	r.exec("GRANT SELECT ON test_clock TO PUBLIC")
 	r.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()) + interval '1 second')")
 	r.exec("CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE " +
 		"AS 'SELECT now FROM test_clock'")

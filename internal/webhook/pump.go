@@ -40,6 +40,15 @@ func delayAfter(attempts int) (time.Duration, bool) {
 	return d - d/10 + rand.N(d/5), true
 }
 
+// delaysMax is the longest that an attempt is put off, by the number of attempts before it.
+func delaysMax() []time.Duration {
+	longest := make([]time.Duration, 1, len(backoff)+1) // the first one is not
+	for _, d := range backoff {
+		longest = append(longest, d+d/10)
+	}
+	return longest
+}
+
 // A delivery is a new event on its way.
 type delivery struct {
 	event   *ledger.Event

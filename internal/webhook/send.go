@@ -49,14 +49,20 @@ type sender struct {
 	encode func(*ledger.Event) ([]byte, error)
 }
 
-// newSender makes one that goes to no proxy and follows no redirect.
-func newSender(allowPrivate bool, encode func(*ledger.Event) ([]byte, error)) *sender {
+// newSender makes one that follows no redirect, and goes through the proxy, if there is one. It does
+// not take one from the environment: HTTP_PROXY is set for other programs, and would carry requests
+// past the look at where they go.
+func newSender(proxy *url.URL, allowPrivate bool, encode func(*ledger.Event) ([]byte, error)) *sender {
+	dial := newDialer(allowPrivate).DialContext
+	if proxy != nil {
+		dial = newTunneler(proxy, allowPrivate).dial
+	}
 	return &sender{encode: encode, client: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 		Transport: &http.Transport{
-			DialContext:            newDialer(allowPrivate).DialContext,
+			DialContext:            dial,
 			TLSHandshakeTimeout:    dialTimeout,
 			MaxIdleConns:           1024,
 			MaxIdleConnsPerHost:    freshMax + triedMax,
@@ -136,6 +142,7 @@ func failureText(err error) string {
 		wrapped *url.Error
 		dns     *net.DNSError
 		op      *net.OpError
+		proxy   proxyError
 	)
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the URL, which is known and may have secrets of its own
@@ -143,6 +150,8 @@ func failureText(err error) string {
 	switch {
 	case errors.Is(err, errPrivate):
 		return errPrivate.Error()
+	case errors.As(err, &proxy):
+		return proxy.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "there was no answer in time"
 	case errors.As(err, &dns) && dns.IsNotFound:

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,7 @@ type Config struct {
 	Ledger       *ledger.Ledger
 	Encode       func(*ledger.Event) ([]byte, error) // an event as JSON
 	AllowPrivate bool                                // post to hosts in private networks too
+	Proxy        *url.URL                            // through which to post, see ParseProxy; nil: none, whatever the environment says
 	Interval     time.Duration                       // between looks at what there is to do; default 1 s
 	Logger       *slog.Logger                        // default: slog.Default()
 	Metrics      prometheus.Registerer               // default: nobody gets them
@@ -56,6 +58,7 @@ type Deliverer struct {
 	// Of run's goroutine, and of Close after it.
 	pumps   map[uuid.UUID]*pump
 	renewed time.Time // when the leases were surely held for the last time
+	clock   time.Time // the database's, when deliveries were last known to wait no longer than they may
 	failing bool      // the last round failed
 }
 
@@ -79,7 +82,7 @@ func newDeliverer(config Config) (*Deliverer, error) {
 	d := &Deliverer{
 		config: config, ledger: config.Ledger, log: config.Logger, holder: uuid.New(), metrics: newMetrics(),
 		due:     config.Ledger.DueDeliveries,
-		sender:  newSender(config.AllowPrivate, config.Encode),
+		sender:  newSender(config.Proxy, config.AllowPrivate, config.Encode),
 		closing: make(chan struct{}), ended: make(chan struct{}), pumps: make(map[uuid.UUID]*pump),
 	}
 	if config.Metrics != nil {
@@ -156,7 +159,10 @@ func (d *Deliverer) round(ctx context.Context) error {
 	begin := time.Now()
 	asking, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	held, err := d.ledger.HoldWebhooks(asking, d.holder, lease)
+	held, now, err := d.ledger.HoldWebhooks(asking, d.holder, lease)
+	if err == nil && (d.clock.IsZero() || now.Before(d.clock)) {
+		err = d.ledger.HastenDeliveries(asking, delaysMax())
+	}
 	if err != nil {
 		if time.Since(d.renewed) > lease {
 			// Others may have the endpoints by now.
@@ -166,7 +172,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 		}
 		return err
 	}
-	d.renewed = begin
+	d.renewed, d.clock = begin, now
 	names := make(map[uuid.UUID]bool, len(held))
 	for i := range held {
 		h := &held[i]

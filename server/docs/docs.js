@@ -5,7 +5,8 @@ dark.addEventListener("change", paint);
 paint();
 
 SwaggerUIBundle({
-  url: "/docs/openapi.json",
+  // It lies beside this script, wherever a proxy shows both.
+  url: new URL("openapi.json", document.currentScript.src).href,
   dom_id: "#docs",
   deepLinking: true,
   displayRequestDuration: true,

@@ -6,6 +6,9 @@ const server = process.env.SERVER ?? "http://localhost:9091";
 
 export default defineConfig({
   plugins: [react()],
+  // The page names its files relative to itself: the server sees to it that this is right on every page,
+  // and a proxy may show all of it under a path.
+  base: "./",
   // The client is compiled with the console, from its source.
   resolve: { conditions: ["internaltransfers-source", "module", "browser", "import", "default"] },
   css: { modules: { generateScopedName: "[name]-[local]" } },

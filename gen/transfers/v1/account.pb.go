@@ -199,7 +199,8 @@ type Account struct {
 	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
 	// The money in the account. Output only.
 	Balance string `protobuf:"bytes,3,opt,name=balance,proto3" json:"balance,omitempty"`
-	// The balance less the holds on it: what a transfer may use, down to min_balance. Output only.
+	// The balance less the holds on it. A transfer may bring it down to min_balance; a sweep (up_to)
+	// only down to zero, or to the floor that it names. Output only.
 	Available string `protobuf:"bytes,4,opt,name=available,proto3" json:"available,omitempty"`
 	// The sum of the open holds on the account. Output only.
 	Held string `protobuf:"bytes,5,opt,name=held,proto3" json:"held,omitempty"`
@@ -838,6 +839,9 @@ type GetAccountRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The account as it was at this moment, not in the future: balance, held, incoming and available are of then, all
 	// other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
+	//
+	// When the database's clock was set back, moments up to the account's update_time are not in the
+	// future, and a moment within ten seconds of now means as it is now.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1021,7 +1025,8 @@ type ListAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The accounts, newest first.
 	Accounts []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1288,7 +1293,8 @@ type ListEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entries, in the order asked for.
 	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1519,7 +1525,8 @@ type GetStatementRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The beginning of the period, inclusive.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of the period, exclusive, not in the future. Default: now.
+	// The end of the period, exclusive, not in the future. Default: now, or right after the account's
+	// last change if the clock was set back since.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
@@ -1619,7 +1626,8 @@ type GetStatementResponse struct {
 	Statement *Statement `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
 	// The entries, oldest first; those of this page.
 	Entries []*Entry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1819,7 +1827,8 @@ type StreamStatementRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The beginning of the period, inclusive.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of the period, exclusive, not in the future. Default: now.
+	// The end of the period, exclusive, not in the future. Default: now, or right after the account's
+	// last change if the clock was set back since.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
@@ -2034,7 +2043,8 @@ type ExportStatementRequest struct {
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The beginning of the period, inclusive.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of the period, exclusive, not in the future. Default: now.
+	// The end of the period, exclusive, not in the future. Default: now, or right after the account's
+	// last change if the clock was set back since.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
@@ -2210,10 +2220,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\f_max_balanceB\x16\n" +
 	"\x14_max_transfer_amount\"H\n" +
 	"\x15CreateAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"p\n" +
-	"\x11GetAccountRequest\x12*\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x96\x01\n" +
+	"\x11GetAccountRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12/\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12/\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"E\n" +
 	"\x12GetAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x8b\x02\n" +
@@ -2237,10 +2247,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnlyB\x13\n" +
 	"\x11_expected_version\"H\n" +
 	"\x15UpdateAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x90\x03\n" +
-	"\x12ListEntriesRequest\x12*\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\xb6\x03\n" +
+	"\x12ListEntriesRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12'\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -2255,9 +2265,9 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\fOLDEST_FIRST\x10\x02\"l\n" +
 	"\x13ListEntriesResponse\x12-\n" +
 	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n" +
-	"\x12GetProfilesRequest\x123\n" +
-	"\vaccount_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10\xe8\a\"\x05r\x03\xb0\x01\x01R\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"o\n" +
+	"\x12GetProfilesRequest\x12Y\n" +
+	"\vaccount_ids\x18\x01 \x03(\tB8\xbaH5\x92\x012\b\x01\x10\xe8\a\"+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"accountIds\"H\n" +
 	"\x13GetProfilesResponse\x121\n" +
 	"\bprofiles\x18\x01 \x03(\v2\x15.transfers.v1.ProfileR\bprofiles\"\x82\x02\n" +
@@ -2270,10 +2280,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\bmetadata\x18\x05 \x03(\v2#.transfers.v1.Profile.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x03\n" +
-	"\x13GetStatementRequest\x12*\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x03\n" +
+	"\x13GetStatementRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12A\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
@@ -2303,10 +2313,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\ftotal_debits\x18\n" +
 	" \x01(\tR\vtotalDebits\x12\x1f\n" +
 	"\ventry_count\x18\v \x01(\x03R\n" +
-	"entryCount\"\xb3\x02\n" +
-	"\x16StreamStatementRequest\x12*\n" +
+	"entryCount\"\xd9\x02\n" +
+	"\x16StreamStatementRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12A\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
@@ -2318,10 +2328,10 @@ const file_transfers_v1_account_proto_rawDesc = "" +
 	"\aentries\x18\x02 \x01(\v2\x1e.transfers.v1.StatementEntriesH\x00R\aentriesB\x06\n" +
 	"\x04part\"A\n" +
 	"\x10StatementEntries\x12-\n" +
-	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\"\xb3\x02\n" +
-	"\x16ExportStatementRequest\x12*\n" +
+	"\aentries\x18\x01 \x03(\v2\x13.transfers.v1.EntryR\aentries\"\xd9\x02\n" +
+	"\x16ExportStatementRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12A\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12A\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +

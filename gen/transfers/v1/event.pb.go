@@ -102,7 +102,9 @@ type Event struct {
 	EventTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
 	// The transfer as it was right after the change. Set for TRANSFER_CREATED and TRANSFER_CHANGED.
 	Transfer *Transfer `protobuf:"bytes,4,opt,name=transfer,proto3" json:"transfer,omitempty"`
-	// The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED.
+	// The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED. Its
+	// held and incoming follow from the events before: a hold that has expired counts until the event
+	// that ends it.
 	Account       *Account `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -614,7 +616,8 @@ func (x *ListEventsRequest) GetCurrency() string {
 // What ListEvents answers.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The events, oldest first. There may be fewer than page_size, even none, before the end is reached: see more.
+	// The events, oldest first. There may be fewer than page_size, even none, before the end is reached:
+	// see more. A page ends when it has about 3 MiB.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Where the page ended: give it as after to read on, now or whenever something may have happened since.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
@@ -692,42 +695,42 @@ const file_transfers_v1_event_proto_rawDesc = "" +
 	"\x10TRANSFER_CREATED\x10\x01\x12\x14\n" +
 	"\x10TRANSFER_CHANGED\x10\x02\x12\x13\n" +
 	"\x0fACCOUNT_CREATED\x10\x03\x12\x13\n" +
-	"\x0fACCOUNT_CHANGED\x10\x04\"\x95\x02\n" +
+	"\x0fACCOUNT_CHANGED\x10\x04\"\xbb\x02\n" +
 	"\vEventFilter\x12A\n" +
-	"\x05types\x18\x01 \x03(\x0e2\x18.transfers.v1.Event.TypeB\x11\xbaH\x0e\x92\x01\v\x10\x04\"\a\x82\x01\x04\x10\x01 \x00R\x05types\x120\n" +
-	"\vaccount_ids\x18\x02 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\xb0\x01\x01R\n" +
+	"\x05types\x18\x01 \x03(\x0e2\x18.transfers.v1.Event.TypeB\x11\xbaH\x0e\x92\x01\v\x10\x04\"\a\x82\x01\x04\x10\x01 \x00R\x05types\x12V\n" +
+	"\vaccount_ids\x18\x02 \x03(\tB5\xbaH2\x92\x01/\x10d\"+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"accountIds\x12C\n" +
 	"\n" +
 	"currencies\x18\x03 \x03(\tB#\xbaH \x92\x01\x1d\x10d\"\x19r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\n" +
 	"currencies\x12L\n" +
-	"\bstatuses\x18\x04 \x03(\x0e2\x1d.transfers.v1.Transfer.StatusB\x11\xbaH\x0e\x92\x01\v\x10\x03\"\a\x82\x01\x04\x10\x01 \x00R\bstatuses\"\x81\x03\n" +
+	"\bstatuses\x18\x04 \x03(\x0e2\x1d.transfers.v1.Transfer.StatusB\x11\xbaH\x0e\x92\x01\v\x10\x03\"\a\x82\x01\x04\x10\x01 \x00R\bstatuses\"\xf3\x03\n" +
 	"\x15WatchTransfersRequest\x12-\n" +
-	"\x05after\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^([0-9]{1,18})?$R\x05after\x12*\n" +
+	"\x05after\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^([0-9]{1,18})?$R\x05after\x12P\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12?\n" +
+	"account_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12?\n" +
 	"\x06status\x18\x03 \x01(\x0e2\x1d.transfers.v1.Transfer.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12;\n" +
 	"\bcurrency\x18\x04 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12,\n" +
-	"\treference\x18\x05 \x01(\tB\x0e\xbaH\vr\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12&\n" +
-	"\bgroup_id\x18\x06 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\agroupId\x129\n" +
-	"\x12parent_transfer_id\x18\a \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x10parentTransferId\"]\n" +
+	"\treference\x18\x05 \x01(\tB\x0e\xbaH\vr\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12L\n" +
+	"\bgroup_id\x18\x06 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\agroupId\x12_\n" +
+	"\x12parent_transfer_id\x18\a \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x10parentTransferId\"]\n" +
 	"\x16WatchTransfersResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.transfers.v1.EventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"p\n" +
-	"\x13WatchAccountRequest\x12*\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x96\x01\n" +
+	"\x13WatchAccountRequest\x12P\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12-\n" +
+	"account_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12-\n" +
 	"\x05after\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^([0-9]{1,18})?$R\x05after\"\x8c\x01\n" +
 	"\x14WatchAccountResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.transfers.v1.EventR\x06events\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12/\n" +
-	"\aaccount\x18\x03 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\xba\x02\n" +
+	"\aaccount\x18\x03 \x01(\v2\x15.transfers.v1.AccountR\aaccount\"\x86\x03\n" +
 	"\x11ListEventsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12-\n" +
-	"\x05after\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^([0-9]{1,18})?$R\x05after\x12*\n" +
+	"\x05after\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^([0-9]{1,18})?$R\x05after\x12P\n" +
 	"\n" +
-	"account_id\x18\x03 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12,\n" +
-	"\vtransfer_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"account_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12R\n" +
+	"\vtransfer_id\x18\x04 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x126\n" +
 	"\x04type\x18\x05 \x01(\x0e2\x18.transfers.v1.Event.TypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04type\x12;\n" +
 	"\bcurrency\x18\x06 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\"m\n" +

@@ -214,7 +214,8 @@ type ListCurrenciesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The currencies, by code.
 	Currencies []*Currency `protobuf:"bytes,1,rep,name=currencies,proto3" json:"currencies,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

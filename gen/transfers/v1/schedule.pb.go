@@ -593,6 +593,12 @@ type CreateScheduleRequest_Cron struct {
 	// as */15, or several of these with commas. As in crontab, when both day fields are restricted (do not begin with a
 	// star), a day counts that either of them names.
 	//
+	// Days that depend on the month are, for day of month, L (the last day), L-3 (three days before
+	// it), 15W (the Monday to Friday nearest to the 15th, in the same month) and LW (the last Monday
+	// to Friday); for day of week, FRIL or 5L (the last Friday) and FRI#2 or 5#2 (the second one). A
+	// month without such a day, for L-30, 31W or FRI#5, has no occurrence. They stand alone or between
+	// commas, in no ranges and with no steps. So 0 0 L * * is each month's last midnight to begin.
+	//
 	// It is about what clocks in time_zone show. A local time that they skip when they go forward, such as 02:30, counts
 	// as the moment at which they do, 03:00. One that comes twice when they go back is the first of the two: the hour that
 	// repeats itself has no occurrences. For equal distances there is interval.
@@ -733,7 +739,8 @@ type ListSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The standing orders, newest first.
 	Schedules []*Schedule `protobuf:"bytes,1,rep,name=schedules,proto3" json:"schedules,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1230,12 +1237,12 @@ const file_transfers_v1_schedule_proto_rawDesc = "" +
 	"\n" +
 	"recurrenceB\f\n" +
 	"\n" +
-	"_max_count\"\xa9\a\n" +
+	"_max_count\"\xf5\a\n" +
 	"\x15CreateScheduleRequest\x12R\n" +
 	"\vschedule_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
-	"scheduleId\x123\n" +
-	"\x0ffrom_account_id\x18\x02 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\rfromAccountId\x12/\n" +
-	"\rto_account_id\x18\x03 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\vtoAccountId\x12,\n" +
+	"scheduleId\x12Y\n" +
+	"\x0ffrom_account_id\x18\x02 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\rfromAccountId\x12U\n" +
+	"\rto_account_id\x18\x03 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\vtoAccountId\x12,\n" +
 	"\x06amount\x18\x04 \x01(\tB\x14\xbaH\x11\xc8\x01\x01r\f\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01R\x06amount\x12&\n" +
 	"\x04cron\x18\x05 \x01(\tB\x10\xbaH\rr\v\xa0\xaaǱ\x02\x01\x10\t\x18\xc8\x01H\x00R\x04cron\x12K\n" +
 	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x06\b\x80\xa7\xe4\xe0\v2\x02\b\x01H\x00R\binterval\x12*\n" +
@@ -1259,37 +1266,37 @@ const file_transfers_v1_schedule_proto_rawDesc = "" +
 	"\n" +
 	"_max_count\"L\n" +
 	"\x16CreateScheduleResponse\x122\n" +
-	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"\xd5\x01\n" +
+	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"\xfb\x01\n" +
 	"\x14ListSchedulesRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12*\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12P\n" +
 	"\n" +
-	"account_id\x18\x03 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12?\n" +
+	"account_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12?\n" +
 	"\x06status\x18\x04 \x01(\x0e2\x1d.transfers.v1.Schedule.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\"u\n" +
 	"\x15ListSchedulesResponse\x124\n" +
 	"\tschedules\x18\x01 \x03(\v2\x16.transfers.v1.ScheduleR\tschedules\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"B\n" +
-	"\x12GetScheduleRequest\x12,\n" +
-	"\vschedule_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"h\n" +
+	"\x12GetScheduleRequest\x12R\n" +
+	"\vschedule_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"scheduleId\"I\n" +
 	"\x13GetScheduleResponse\x122\n" +
-	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"i\n" +
-	"\x14PauseScheduleRequest\x12,\n" +
-	"\vschedule_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"\x8f\x01\n" +
+	"\x14PauseScheduleRequest\x12R\n" +
+	"\vschedule_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"scheduleId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"K\n" +
 	"\x15PauseScheduleResponse\x122\n" +
-	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"j\n" +
-	"\x15ResumeScheduleRequest\x12,\n" +
-	"\vschedule_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"\x90\x01\n" +
+	"\x15ResumeScheduleRequest\x12R\n" +
+	"\vschedule_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"scheduleId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"L\n" +
 	"\x16ResumeScheduleResponse\x122\n" +
-	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"j\n" +
-	"\x15DeleteScheduleRequest\x12,\n" +
-	"\vschedule_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule\"\x90\x01\n" +
+	"\x15DeleteScheduleRequest\x12R\n" +
+	"\vschedule_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"scheduleId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"L\n" +
 	"\x16DeleteScheduleResponse\x122\n" +

@@ -35,6 +35,10 @@ const (
 	// Not given.
 	Transfer_STATUS_UNSPECIFIED Transfer_Status = 0
 	// Accepted, not final: a hold, whose money is reserved, not moved; or a scheduled transfer before its time.
+	//
+	// A hold whose expire_time has come reserves nothing from that instant on, on itself and on its
+	// accounts, and cannot be captured. It stays INIT until a server settles it, within a second or
+	// so, as FAILED with the reason HOLD_EXPIRED. That is when its version grows, and its event.
 	Transfer_INIT Transfer_Status = 1
 	// The money moved.
 	Transfer_SUCCESS Transfer_Status = 2
@@ -126,7 +130,7 @@ const (
 	Transfer_BALANCE_CONDITION_FAILED Transfer_ErrorReason = 18
 	// The amount is above the payer's max_transfer_amount.
 	Transfer_TRANSFER_CAP_EXCEEDED Transfer_ErrorReason = 19
-	// The payer's balance less its holds would go below its floor.
+	// The payer's balance less its holds would go below its floor, or is not above that of a sweep.
 	Transfer_INSUFFICIENT_FUNDS Transfer_ErrorReason = 6
 	// The payee's balance plus what is held towards it would go above its max_balance.
 	Transfer_MAX_BALANCE_EXCEEDED Transfer_ErrorReason = 20
@@ -338,7 +342,8 @@ type Transfer struct {
 	ExecuteTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=execute_time,json=executeTime,proto3" json:"execute_time,omitempty"`
 	// When the transfer counts, where that is not create_time.
 	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
-	// Of a hold: what it still reserves. Zero once it is final.
+	// Of a hold: what it still reserves. Zero once it is final, and from expire_time on, by the
+	// database's clock. In an event: what was recorded with it.
 	HeldAmount *string `protobuf:"bytes,21,opt,name=held_amount,json=heldAmount,proto3,oneof" json:"held_amount,omitempty"`
 	// Of a hold: what was captured of it.
 	PostedAmount *string `protobuf:"bytes,22,opt,name=posted_amount,json=postedAmount,proto3,oneof" json:"posted_amount,omitempty"`
@@ -348,6 +353,8 @@ type Transfer struct {
 	RequestedAmount *string `protobuf:"bytes,24,opt,name=requested_amount,json=requestedAmount,proto3,oneof" json:"requested_amount,omitempty"`
 	// Of a refused transfer: the figures, such as `seen` and `allowed`, as in the error's details.
 	ErrorMetadata map[string]string `protobuf:"bytes,25,rep,name=error_metadata,json=errorMetadata,proto3" json:"error_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Of a sweep: the up_to_floor that was asked for. Unset: none was.
+	UpToFloor     *string `protobuf:"bytes,26,opt,name=up_to_floor,json=upToFloor,proto3,oneof" json:"up_to_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -557,6 +564,13 @@ func (x *Transfer) GetErrorMetadata() map[string]string {
 	return nil
 }
 
+func (x *Transfer) GetUpToFloor() string {
+	if x != nil && x.UpToFloor != nil {
+		return *x.UpToFloor
+	}
+	return ""
+}
+
 // What CreateTransfer takes, and each item of BatchCreateTransfers.
 type CreateTransferRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -589,7 +603,8 @@ type CreateTransferRequest struct {
 	// When the transfer counts in statements by effective time, not in the future. Unset: when it is made.
 	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
 	// Sweep: amount is an upper bound, and what moves is as much of it as the payer has available and the payee may still
-	// take. Nothing at all is a refusal.
+	// take. It brings what the payer has available down to zero, or to up_to_floor, or to the account's
+	// min_balance, if that is higher. Nothing at all is a refusal.
 	UpTo bool `protobuf:"varint,13,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
 	// Refuse unless the payer's account has this version.
 	ExpectedFromVersion *int64 `protobuf:"varint,14,opt,name=expected_from_version,json=expectedFromVersion,proto3,oneof" json:"expected_from_version,omitempty"`
@@ -604,7 +619,11 @@ type CreateTransferRequest struct {
 	// Refuse unless the payee's balance, before the transfer, is at most this.
 	ToBalanceAtMost *string `protobuf:"bytes,19,opt,name=to_balance_at_most,json=toBalanceAtMost,proto3,oneof" json:"to_balance_at_most,omitempty"`
 	// Answer what would happen, and change nothing. Not within a batch: see BatchCreateTransfersRequest.
-	ValidateOnly  bool `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// With up_to: how low the sweep may bring what the payer has available, with no more decimals than
+	// the currency has. Above zero it leaves something; below zero it draws on an agreed overdraft, as
+	// far as the account's min_balance. Default: 0.
+	UpToFloor     *string `protobuf:"bytes,21,opt,name=up_to_floor,json=upToFloor,proto3,oneof" json:"up_to_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +798,13 @@ func (x *CreateTransferRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *CreateTransferRequest) GetUpToFloor() string {
+	if x != nil && x.UpToFloor != nil {
+		return *x.UpToFloor
+	}
+	return ""
+}
+
 // What CreateTransfer answers.
 type CreateTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -904,7 +930,12 @@ func (x *BatchCreateTransfersRequest) GetValidateOnly() bool {
 type BatchCreateTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result for each transfer asked for, by index.
-	Results       []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	Results []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The results lack some fields, because with them the message would be larger than 4 MiB, which is
+	// what gRPC clients take by default. First reference and metadata are left out. If that is not
+	// enough, a transfer has only transfer_id, status and error_reason, and an error only its code and
+	// its message, shortened. GetTransfer has everything.
+	Abridged      bool `protobuf:"varint,2,opt,name=abridged,proto3" json:"abridged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -944,6 +975,13 @@ func (x *BatchCreateTransfersResponse) GetResults() []*TransferResult {
 		return x.Results
 	}
 	return nil
+}
+
+func (x *BatchCreateTransfersResponse) GetAbridged() bool {
+	if x != nil {
+		return x.Abridged
+	}
+	return false
 }
 
 // The result of one transfer of a batch.
@@ -1504,7 +1542,9 @@ func (x *ImportTransfersRequest) GetValidateOnly() bool {
 type ImportTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result for each transfer, by index.
-	Results       []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	Results []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The results lack some fields, as in BatchCreateTransfersResponse.
+	Abridged      bool `protobuf:"varint,2,opt,name=abridged,proto3" json:"abridged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1544,6 +1584,13 @@ func (x *ImportTransfersResponse) GetResults() []*TransferResult {
 		return x.Results
 	}
 	return nil
+}
+
+func (x *ImportTransfersResponse) GetAbridged() bool {
+	if x != nil {
+		return x.Abridged
+	}
+	return false
 }
 
 // What GetTransfer takes.
@@ -1647,7 +1694,7 @@ type ListTransfersRequest struct {
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only transfers from or to this account.
 	AccountId string `protobuf:"bytes,3,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Only transfers with this status.
+	// Only transfers with this status. Holds that have expired are INIT until they are settled.
 	Status Transfer_Status `protobuf:"varint,4,opt,name=status,proto3,enum=transfers.v1.Transfer_Status" json:"status,omitempty"`
 	// Only transfers in this currency.
 	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
@@ -1770,7 +1817,8 @@ type ListTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfers, newest first.
 	Transfers []*Transfer `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1824,7 +1872,7 @@ var File_transfers_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"\x1btransfers/v1/transfer.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18transfers/v1/rules.proto\"\x85\x11\n" +
+	"\x1btransfers/v1/transfer.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18transfers/v1/rules.proto\"\xba\x11\n" +
 	"\bTransfer\x12\x1f\n" +
 	"\vtransfer_id\x18\x01 \x01(\tR\n" +
 	"transferId\x12&\n" +
@@ -1857,7 +1905,8 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\rposted_amount\x18\x16 \x01(\tH\x04R\fpostedAmount\x88\x01\x01\x12,\n" +
 	"\x0freversed_amount\x18\x17 \x01(\tH\x05R\x0ereversedAmount\x88\x01\x01\x12.\n" +
 	"\x10requested_amount\x18\x18 \x01(\tH\x06R\x0frequestedAmount\x88\x01\x01\x12P\n" +
-	"\x0eerror_metadata\x18\x19 \x03(\v2).transfers.v1.Transfer.ErrorMetadataEntryR\rerrorMetadata\x1a;\n" +
+	"\x0eerror_metadata\x18\x19 \x03(\v2).transfers.v1.Transfer.ErrorMetadataEntryR\rerrorMetadata\x12#\n" +
+	"\vup_to_floor\x18\x1a \x01(\tH\aR\tupToFloor\x88\x01\x01\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
@@ -1911,12 +1960,13 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\f_held_amountB\x10\n" +
 	"\x0e_posted_amountB\x12\n" +
 	"\x10_reversed_amountB\x13\n" +
-	"\x11_requested_amount\"\x9b\v\n" +
+	"\x11_requested_amountB\x0e\n" +
+	"\f_up_to_floor\"\xab\f\n" +
 	"\x15CreateTransferRequest\x12R\n" +
 	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
-	"transferId\x123\n" +
-	"\x0ffrom_account_id\x18\x02 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\rfromAccountId\x12/\n" +
-	"\rto_account_id\x18\x03 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\vtoAccountId\x12,\n" +
+	"transferId\x12Y\n" +
+	"\x0ffrom_account_id\x18\x02 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\rfromAccountId\x12U\n" +
+	"\rto_account_id\x18\x03 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\vtoAccountId\x12,\n" +
 	"\x06amount\x18\x04 \x01(\tB\x14\xbaH\x11\xc8\x01\x01r\f\x88\xaaǱ\x02\x01\x90\xaaǱ\x02\x01R\x06amount\x12;\n" +
 	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12/\n" +
 	"\treference\x18\x06 \x01(\tB\x11\xbaH\x0e\xd8\x01\x01r\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x12r\n" +
@@ -1940,7 +1990,9 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x04R\x10toBalanceAtLeast\x88\x01\x01\x12?\n" +
 	"\x12to_balance_at_most\x18\x13 \x01(\tB\r\xbaH\n" +
 	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x05R\x0ftoBalanceAtMost\x88\x01\x01\x12#\n" +
-	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\x1a;\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\x122\n" +
+	"\vup_to_floor\x18\x15 \x01(\tB\r\xbaH\n" +
+	"r\b\x88\xaaǱ\x02\x01\x10\x01H\x06R\tupToFloor\x88\x01\x01\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x18\n" +
@@ -1949,7 +2001,8 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x16_from_balance_at_leastB\x17\n" +
 	"\x15_from_balance_at_mostB\x16\n" +
 	"\x14_to_balance_at_leastB\x15\n" +
-	"\x13_to_balance_at_most\"L\n" +
+	"\x13_to_balance_at_mostB\x0e\n" +
+	"\f_up_to_floor\"L\n" +
 	"\x16CreateTransferResponse\x122\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\xfd\x01\n" +
 	"\x1bBatchCreateTransfersRequest\x12S\n" +
@@ -1957,16 +2010,17 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12\x16\n" +
 	"\x06atomic\x18\x02 \x01(\bR\x06atomic\x12L\n" +
 	"\bgroup_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\agroupId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"V\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"r\n" +
 	"\x1cBatchCreateTransfersResponse\x126\n" +
-	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"\x98\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\x12\x1a\n" +
+	"\babridged\x18\x02 \x01(\bR\babridged\"\x98\x01\n" +
 	"\x0eTransferResult\x124\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferH\x00R\btransfer\x12*\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x1a\n" +
 	"\breplayed\x18\x03 \x01(\bR\breplayedB\b\n" +
-	"\x06result\"\xde\x03\n" +
-	"\x13PostTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x06result\"\x84\x04\n" +
+	"\x13PostTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x12P\n" +
 	"\n" +
 	"capture_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\tcaptureId\x12,\n" +
@@ -1981,15 +2035,15 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
 	"\x14PostTransferResponse\x122\n" +
 	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\x120\n" +
-	"\acapture\x18\x02 \x01(\v2\x16.transfers.v1.TransferR\acapture\"h\n" +
-	"\x13VoidTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\acapture\x18\x02 \x01(\v2\x16.transfers.v1.TransferR\acapture\"\x8e\x01\n" +
+	"\x13VoidTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"J\n" +
 	"\x14VoidTransferResponse\x122\n" +
-	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\xe6\x03\n" +
-	"\x16ReverseTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x8c\x04\n" +
+	"\x16ReverseTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\x12R\n" +
 	"\vreversal_id\x18\x02 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"reversalId\x12,\n" +
@@ -2007,30 +2061,31 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\x16ImportTransfersRequest\x12S\n" +
 	"\ttransfers\x18\x01 \x03(\v2#.transfers.v1.CreateTransferRequestB\x10\xbaH\r\x92\x01\n" +
 	"\b\x01\x10\x90N\"\x03\xd8\x01\x03R\ttransfers\x12#\n" +
-	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"Q\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"m\n" +
 	"\x17ImportTransfersResponse\x126\n" +
-	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\"B\n" +
-	"\x12GetTransferRequest\x12,\n" +
-	"\vtransfer_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\aresults\x18\x01 \x03(\v2\x1c.transfers.v1.TransferResultR\aresults\x12\x1a\n" +
+	"\babridged\x18\x02 \x01(\bR\babridged\"h\n" +
+	"\x12GetTransferRequest\x12R\n" +
+	"\vtransfer_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"transferId\"I\n" +
 	"\x13GetTransferResponse\x122\n" +
-	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x95\x04\n" +
+	"\btransfer\x18\x01 \x01(\v2\x16.transfers.v1.TransferR\btransfer\"\x87\x05\n" +
 	"\x14ListTransfersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12*\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\x12P\n" +
 	"\n" +
-	"account_id\x18\x03 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\taccountId\x12?\n" +
+	"account_id\x18\x03 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\taccountId\x12?\n" +
 	"\x06status\x18\x04 \x01(\x0e2\x1d.transfers.v1.Transfer.StatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12;\n" +
 	"\bcurrency\x18\x05 \x01(\tB\x1f\xbaH\x1c\xd8\x01\x01r\x172\x15^[A-Z][A-Z0-9]{2,11}$R\bcurrency\x12,\n" +
 	"\treference\x18\x06 \x01(\tB\x0e\xbaH\vr\t\xa0\xaaǱ\x02\x01\x18\xc8\x01R\treference\x129\n" +
 	"\n" +
 	"start_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12&\n" +
-	"\bgroup_id\x18\t \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\agroupId\x129\n" +
+	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12L\n" +
+	"\bgroup_id\x18\t \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\agroupId\x12_\n" +
 	"\x12parent_transfer_id\x18\n" +
-	" \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x10parentTransferId\"u\n" +
+	" \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x10parentTransferId\"u\n" +
 	"\x15ListTransfersResponse\x124\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x16.transfers.v1.TransferR\ttransfers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xac\t\n" +

@@ -685,7 +685,8 @@ type ListWebhookEndpointsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoints, newest first.
 	Endpoints []*WebhookEndpoint `protobuf:"bytes,1,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1143,7 +1144,8 @@ type ListWebhookDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deliveries, newest first.
 	Deliveries []*WebhookDelivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// Where the next page starts; empty on the last page.
+	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
+	// with more it would be larger than about 3 MiB.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1365,9 +1367,9 @@ const file_transfers_v1_webhook_proto_rawDesc = "" +
 	"\x06filter\x18\x04 \x01(\v2\x19.transfers.v1.EventFilterR\x06filter\"r\n" +
 	"\x1dCreateWebhookEndpointResponse\x129\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"I\n" +
-	"\x19GetWebhookEndpointRequest\x12,\n" +
-	"\vendpoint_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"o\n" +
+	"\x19GetWebhookEndpointRequest\x12R\n" +
+	"\vendpoint_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"endpointId\"W\n" +
 	"\x1aGetWebhookEndpointResponse\x129\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\"o\n" +
@@ -1378,9 +1380,9 @@ const file_transfers_v1_webhook_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\"\x83\x01\n" +
 	"\x1cListWebhookEndpointsResponse\x12;\n" +
 	"\tendpoints\x18\x01 \x03(\v2\x1d.transfers.v1.WebhookEndpointR\tendpoints\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x81\x02\n" +
-	"\x1cUpdateWebhookEndpointRequest\x12,\n" +
-	"\vendpoint_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa7\x02\n" +
+	"\x1cUpdateWebhookEndpointRequest\x12R\n" +
+	"\vendpoint_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"endpointId\x122\n" +
 	"\x03url\x18\x02 \x01(\tB \xbaH\x1d\xc8\x01\x01r\x18\xa0\xaaǱ\x02\x01(\x80\x102\n" +
 	"^https?://\x88\x01\x01R\x03url\x120\n" +
@@ -1388,21 +1390,21 @@ const file_transfers_v1_webhook_proto_rawDesc = "" +
 	"\x06filter\x18\x04 \x01(\v2\x19.transfers.v1.EventFilterR\x06filter\x12\x1a\n" +
 	"\bdisabled\x18\x05 \x01(\bR\bdisabled\"Z\n" +
 	"\x1dUpdateWebhookEndpointResponse\x129\n" +
-	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\"L\n" +
-	"\x1cDeleteWebhookEndpointRequest\x12,\n" +
-	"\vendpoint_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\"r\n" +
+	"\x1cDeleteWebhookEndpointRequest\x12R\n" +
+	"\vendpoint_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"endpointId\"Z\n" +
 	"\x1dDeleteWebhookEndpointResponse\x129\n" +
-	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\"\x90\x01\n" +
-	"\x1aRotateWebhookSecretRequest\x12,\n" +
-	"\vendpoint_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\"\xb6\x01\n" +
+	"\x1aRotateWebhookSecretRequest\x12R\n" +
+	"\vendpoint_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"endpointId\x12D\n" +
 	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x9a\x9e\x012\x00R\aoverlap\"p\n" +
 	"\x1bRotateWebhookSecretResponse\x129\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x1d.transfers.v1.WebhookEndpointR\bendpoint\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"\xe6\x01\n" +
-	"\x1cListWebhookDeliveriesRequest\x12,\n" +
-	"\vendpoint_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"\x8c\x02\n" +
+	"\x1cListWebhookDeliveriesRequest\x12R\n" +
+	"\vendpoint_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"endpointId\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -1413,9 +1415,9 @@ const file_transfers_v1_webhook_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x1d.transfers.v1.WebhookDeliveryR\n" +
 	"deliveries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc0\x01\n" +
-	"\x1dRedeliverWebhookEventsRequest\x12,\n" +
-	"\vendpoint_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe6\x01\n" +
+	"\x1dRedeliverWebhookEventsRequest\x12R\n" +
+	"\vendpoint_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\n" +
 	"endpointId\x127\n" +
 	"\ffirst_cursor\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f2\r^[0-9]{1,18}$R\vfirstCursor\x128\n" +
 	"\vlast_cursor\x18\x03 \x01(\tB\x17\xbaH\x14r\x122\x10^([0-9]{1,18})?$R\n" +

@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import styles from "./app.module.css";
+import { serverPath } from "./lib/base";
 import { Account } from "./pages/account";
 import { Accounts } from "./pages/accounts";
 import { Developers } from "./pages/developers";
@@ -64,7 +65,7 @@ function Sidebar() {
     <header className={styles.side} data-open={open}>
       <div className={styles.brand}>
         <Link href="/" className={styles.name}>
-          <img src="/favicon.svg" alt="" width="24" height="24" />
+          <img src={serverPath("/favicon.svg")} alt="" width="24" height="24" />
           Internal transfers
         </Link>
         <span className={styles.menuButton}>
@@ -89,7 +90,7 @@ function Sidebar() {
               {page.label}
             </NavLink>
           ))}
-          <a href="/docs" className={styles.link}>
+          <a href={serverPath("/docs")} className={styles.link}>
             <Icon name="docs" />
             API reference
           </a>

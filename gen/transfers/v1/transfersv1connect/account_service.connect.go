@@ -78,8 +78,8 @@ type AccountServiceClient interface {
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
-	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-	// there at the first page is skipped or repeated.
+	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+	// was set back; none that was there at the first page is skipped or repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
@@ -89,12 +89,17 @@ type AccountServiceClient interface {
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
 	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
 	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-	// moment later by the others. Accounts that do not exist are left out.
+	// moment later by the others. Accounts that do not exist are left out. When the answer would be larger
+	// than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
+	// reason ANSWER_TOO_LARGE: ask for fewer.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
 	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
 	// a position, the number of the account's entries that it takes into account; asked for again with that position and
 	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
 	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	//
+	// Until now means all that there is: when the database's clock was set back, the period goes on to
+	// the account's last change.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
 	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
 	StreamStatement(context.Context, *v1.StreamStatementRequest) (*connect.ServerStreamForClient[v1.StreamStatementResponse], error)
@@ -102,7 +107,13 @@ type AccountServiceClient interface {
 	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
 	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
 	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	// effective_time.
+	//
+	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
+	// what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
+	// at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
+	// reference that begins with a control character, | or %. White space, quotes and invisible
+	// characters in front do not count. Amounts are numbers, and stay as they are.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error)
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
@@ -296,8 +307,8 @@ type AccountServiceHandler interface {
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
-	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-	// there at the first page is skipped or repeated.
+	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+	// was set back; none that was there at the first page is skipped or repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
@@ -307,12 +318,17 @@ type AccountServiceHandler interface {
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
 	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
 	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-	// moment later by the others. Accounts that do not exist are left out.
+	// moment later by the others. Accounts that do not exist are left out. When the answer would be larger
+	// than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
+	// reason ANSWER_TOO_LARGE: ask for fewer.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
 	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
 	// a position, the number of the account's entries that it takes into account; asked for again with that position and
 	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
 	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	//
+	// Until now means all that there is: when the database's clock was set back, the period goes on to
+	// the account's last change.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
 	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
 	StreamStatement(context.Context, *v1.StreamStatementRequest, *connect.ServerStream[v1.StreamStatementResponse]) error
@@ -320,7 +336,13 @@ type AccountServiceHandler interface {
 	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
 	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
 	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-	// effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+	// effective_time.
+	//
+	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
+	// what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
+	// at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
+	// reference that begins with a control character, | or %. White space, quotes and invisible
+	// characters in front do not count. Amounts are numbers, and stay as they are.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error
 	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is

@@ -107,11 +107,16 @@ type TransferServiceClient interface {
 	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
 	// else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
 	// the given order, and statements by effective time show them where they belong.
+	//
+	// All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed, captured or executed
+	// another one, or which group it was of. So a reversal that comes in this way is none to this ledger: the transfer
+	// that it reversed can be reversed once more, in full. To copy a ledger of this service with all that it knows, use
+	// the commands `internaltransfers export` and `internaltransfers import`.
 	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-	// repeat it.
+	// repeat it; where the clock was set back, some of them appear on its later pages.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 
@@ -315,11 +320,16 @@ type TransferServiceHandler interface {
 	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
 	// else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
 	// the given order, and statements by effective time show them where they belong.
+	//
+	// All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed, captured or executed
+	// another one, or which group it was of. So a reversal that comes in this way is none to this ledger: the transfer
+	// that it reversed can be reversed once more, in full. To copy a ledger of this service with all that it knows, use
+	// the commands `internaltransfers export` and `internaltransfers import`.
 	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-	// repeat it.
+	// repeat it; where the clock was set back, some of them appear on its later pages.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 

@@ -1,4 +1,5 @@
 // Whether the server answers. Calls report to it; while the server is away it asks /healthcheck until it is back.
+import { serverPath } from "./base";
 
 type Listener = () => void;
 
@@ -49,7 +50,7 @@ class Connection {
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(async () => {
       try {
-        const response = await fetch("/healthcheck", { cache: "no-store" });
+        const response = await fetch(serverPath("/healthcheck"), { cache: "no-store" });
         if (response.ok) this.answered();
       } catch {
         // Still away.

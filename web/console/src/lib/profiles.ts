@@ -1,5 +1,6 @@
 // The names of accounts, for wherever an account is known by its id alone. They are read many at a time, and kept.
 import type { Profile } from "internaltransfers-client";
+import { describeError } from "./errors";
 import { clients } from "./rpc";
 
 /** The names that are kept. */
@@ -45,6 +46,17 @@ export function wantProfile(accountId: string): () => void {
   };
 }
 
+/** Reads profiles, in parts where they are too large for one answer. */
+async function load(accountIds: string[]): Promise<Profile[]> {
+  try {
+    return (await clients.accounts.getProfiles({ accountIds })).profiles;
+  } catch (error) {
+    if (accountIds.length === 1 || describeError(error).reason !== "ANSWER_TOO_LARGE") throw error;
+    const half = accountIds.length >> 1;
+    return [...(await load(accountIds.slice(0, half))), ...(await load(accountIds.slice(half)))];
+  }
+}
+
 async function read(): Promise<void> {
   timer = undefined;
   const accountIds = [...wanted.keys()].slice(0, pageMax);
@@ -52,7 +64,7 @@ async function read(): Promise<void> {
   for (const id of accountIds) wanted.delete(id);
   if (wanted.size > 0) timer = setTimeout(read, collectFor);
   try {
-    const { profiles } = await clients.accounts.getProfiles({ accountIds });
+    const profiles = await load(accountIds);
     const found = new Map(profiles.map((profile) => [profile.accountId, profile]));
     const now = Date.now();
     for (const id of accountIds) {

@@ -2,6 +2,7 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { QueryClient } from "@tanstack/react-query";
 import { createClientsOn } from "internaltransfers-client";
+import { serverAddress } from "./base";
 import { connection } from "./connection";
 import { isOffline, isTemporary } from "./errors";
 
@@ -20,7 +21,7 @@ const watchConnection: Interceptor = (next) => async (request) => {
 
 /** The server that the page came from, over Connect in JSON, which anyone can read in the browser's tools. */
 export const transport = createConnectTransport({
-  baseUrl: location.origin,
+  baseUrl: serverAddress,
   interceptors: [watchConnection],
 });
 

@@ -60,6 +60,28 @@ const hiddenMax = 10_000;
 /** How old a place may be and still be caught up from, in milliseconds. After more, what the page shows is read anew. */
 const placeMaxAge = 5 * 60_000;
 
+/** How long pages wait for a stream to begin before they show what they can read, in milliseconds. */
+export const streamPatience = 500;
+
+/** How often what a stream does not tell is read again, in milliseconds. */
+export const pollMs = 5_000;
+
+/** Whether a stream tells what happens. A page that nobody looks at need not know. */
+export function isFollowed({ phase }: StreamState): boolean {
+  return phase === "live" || phase === "paused";
+}
+
+/** Reads again and again while a stream does not tell what happens: it broke, or a proxy keeps it back. */
+export function usePolling(state: StreamState, read: () => void): void {
+  const followed = isFollowed(state);
+  const readNow = useEffectEvent(read);
+  useEffect(() => {
+    if (followed) return;
+    const timer = setInterval(() => connection.online && readNow(), pollMs);
+    return () => clearInterval(timer);
+  }, [followed]);
+}
+
 export interface UseStreamOptions<M extends StreamMessage> {
   /** What the stream is of; when it changes, another stream begins. */
   key: string;

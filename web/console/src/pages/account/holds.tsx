@@ -13,6 +13,7 @@ import { isZero } from "../../lib/money";
 import { AccountName } from "../../parts/account-name";
 import { CaptureDialog, ReleaseDialog } from "../../parts/hold-dialogs";
 import { Amount, Button, Card, type Column, kindName, Table, Time, tableState } from "../../ui";
+import { hasExpired } from "../transfer/offers";
 import styles from "./account.module.css";
 
 /** What is reserved or scheduled from and to an account, and what can be done with it. */
@@ -85,7 +86,7 @@ export function Holds({ account }: { account: Account }) {
       <Table
         label="Open holds and scheduled transfers"
         columns={columns}
-        rows={query.data?.pages.flatMap((page) => page.transfers)}
+        rows={query.data?.pages.flatMap((page) => page.transfers.filter((hold) => !hasExpired(hold)))}
         rowKey={(hold) => hold.transferId}
         empty="Nothing is reserved or scheduled."
         skeletonRows={2}

@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { keepPreviousData } from "@tanstack/react-query";
 import { type Account, AccountService, type Entry, ListEntriesRequest_Order } from "internaltransfers-client";
 import { Link } from "wouter";
+import { serverPath } from "../../lib/base";
 import { exactTime, fromDate } from "../../lib/time";
 import { AccountName } from "../../parts/account-name";
 import { Amount, Card, type Column, DownloadLink, Table, Time, tableState } from "../../ui";
@@ -84,7 +85,7 @@ function Download({ account, period }: { account: Account; period: Period }) {
     ...(period.end && { end_time: exactTime(period.end) }),
   });
   return (
-    <DownloadLink small href={`/api/v1/accounts/${account.accountId}/statement.csv?${query}`}>
+    <DownloadLink small href={serverPath(`/api/v1/accounts/${account.accountId}/statement.csv?${query}`)}>
       CSV
     </DownloadLink>
   );

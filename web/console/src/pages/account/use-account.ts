@@ -9,7 +9,7 @@ import {
 } from "internaltransfers-client";
 import { useCallback, useEffect, useRef } from "react";
 import { queryClient, transport } from "../../lib/rpc";
-import { useAccountTail } from "../../lib/stream";
+import { isFollowed, pollMs, useAccountTail, usePolling } from "../../lib/stream";
 import { readSummaryAnew } from "./summary";
 import { readBalanceAnew } from "./use-balance";
 
@@ -19,8 +19,6 @@ const drawMs = 200;
 const refreshMs = 1_000;
 /** How often sums and the balance over time, which take more to read, are read anew then. */
 const sumsMs = 3_000;
-/** How often everything is read anew while the account cannot be followed, in milliseconds. */
-const pollMs = 5_000;
 
 /** What the page lists about an account, and reads anew when the account changed. */
 const lists = [
@@ -80,26 +78,20 @@ export function useLiveAccount(accountId: string) {
     },
   });
   const { phase } = stream.state;
-  // A page that nobody looks at need not know.
-  const followed = phase === "live" || phase === "paused";
   const query = useQuery(
     AccountService.method.getAccount,
     { accountId },
     {
-      refetchInterval: followed ? false : pollMs,
+      refetchInterval: isFollowed(stream.state) ? false : pollMs,
       staleTime: pollMs,
       structuralSharing: (old, next) =>
         newer(old as GetAccountResponse | undefined, next as GetAccountResponse),
     },
   );
-  useEffect(() => {
-    if (followed) return;
-    const timer = setInterval(() => {
-      refreshLists();
-      refreshSums();
-    }, pollMs);
-    return () => clearInterval(timer);
-  }, [followed, refreshLists, refreshSums]);
+  usePolling(stream.state, () => {
+    refreshLists();
+    refreshSums();
+  });
   return { query, account: query.data?.account, phase };
 }
 

@@ -1,5 +1,6 @@
 import { ScalarType } from "@bufbuild/protobuf";
 import { useSearchParams } from "wouter";
+import { serverAddress, serverPath } from "../../lib/base";
 import {
   AccountField,
   Card,
@@ -46,7 +47,7 @@ export function Developers() {
         title="Developers"
         lead="Put a call together and copy it, in each of the ways there are to make it."
         actions={
-          <a href="/docs" className={styles.docs}>
+          <a href={serverPath("/docs")} className={styles.docs}>
             <Icon name="docs" />
             API reference
           </a>
@@ -77,16 +78,16 @@ export function Developers() {
           <Card title="Where things are">
             <Details
               items={[
-                ["Address", <IdText key="a" id={location.origin} full label="address" />],
+                ["Address", <IdText key="a" id={serverAddress} full label="address" />],
                 [
                   "Reference",
-                  <a key="r" href="/docs">
+                  <a key="r" href={serverPath("/docs")}>
                     /docs
                   </a>,
                 ],
                 [
                   "OpenAPI",
-                  <a key="o" href="/docs/openapi.json">
+                  <a key="o" href={serverPath("/docs/openapi.json")}>
                     /docs/openapi.json
                   </a>,
                 ],
@@ -102,12 +103,12 @@ export function Developers() {
               This ledger has nothing to fill in for {missing.map(({ label }) => label).join(" and ")} yet.
             </p>
           )}
-          <Sample title="curl, REST" text={curlREST(call, values, location.origin)}>
+          <Sample title="curl, REST" text={curlREST(call, values, serverAddress)}>
             This call has no REST route, because it is a stream. List events gives the same by page.
           </Sample>
-          <Sample title="curl, Connect" text={curlConnect(call, values, location.origin)} />
-          <Sample title="buf curl" text={bufCurl(call, values, location.origin)} />
-          <Sample title="TypeScript" text={typeScript(call, values, location.origin)} />
+          <Sample title="curl, Connect" text={curlConnect(call, values, serverAddress)} />
+          <Sample title="buf curl" text={bufCurl(call, values, serverAddress)} />
+          <Sample title="TypeScript" text={typeScript(call, values, serverAddress)} />
         </div>
       </div>
     </>

@@ -59,6 +59,9 @@ describe("a draft", () => {
     const now = requestOf({ ...draft, mode: "now" }, "12.50");
     expect([now.hold, now.holdTtl, now.executeTime]).toEqual([false, undefined, undefined]);
     expect(requestOf({ ...draft, ttlUnit: "never" }, "12.50").holdTtl).toBeUndefined();
+    expect(requestOf({ ...draft, upTo: true, floor: "\u22125" }, "12.50").upToFloor).toBe("-5");
+    expect(requestOf({ ...draft, upTo: true, floor: " " }, "12.50").upToFloor).toBeUndefined();
+    expect(requestOf({ ...draft, upTo: false, floor: "5" }, "12.50").upToFloor).toBeUndefined();
   });
 });
 
@@ -68,6 +71,10 @@ test.each([
   [{ mode: "hold", ttl: "x", ttlUnit: "never" }, undefined],
   [{ mode: "later", at: "" }, "execute_time"],
   [{ mode: "now", at: "", ttl: "" }, undefined],
+  [{ mode: "now", upTo: true, floor: "" }, undefined],
+  [{ mode: "now", upTo: true, floor: " \u221250.5 " }, undefined],
+  [{ mode: "now", upTo: true, floor: "much" }, "up_to_floor"],
+  [{ mode: "now", upTo: false, floor: "much" }, undefined],
   [{ metadata: [{ number: 0, key: "", value: "x" }] }, "metadata"],
 ] as [Partial<Draft>, string | undefined][])("%j", (patch, field) => {
   expect(Object.keys(draftProblems({ ...draft, ...patch }))).toEqual(field ? [field] : []);

@@ -21,6 +21,8 @@ export interface Draft {
   /** When to move it, as a field for local time has it. */
   at: string;
   upTo: boolean;
+  /** With upTo: what is left to the payer; empty: nothing. */
+  floor: string;
   reference: string;
   metadata: Pair[];
   /** It was sent: whether it happened is to be found out. */
@@ -36,6 +38,7 @@ const empty: Draft = {
   ttlUnit: "hours",
   at: "",
   upTo: false,
+  floor: "",
   reference: "",
   metadata: [],
   sent: false,
@@ -91,9 +94,15 @@ export function draftProblems(draft: Draft): Record<string, string> {
   }
   if (draft.mode === "later" && Number.isNaN(new Date(draft.at).getTime()))
     return { execute_time: "Choose a time." };
+  if (draft.upTo && !/^(-?[0-9]+(\.[0-9]+)?)?$/.test(floorOf(draft)))
+    return { up_to_floor: "Use a number such as 20 or -50.5, or nothing." };
   // The field itself says what is wrong.
   if (!pairsAreSound(draft.metadata)) return { metadata: "" };
   return {};
+}
+
+function floorOf(draft: Draft): string {
+  return draft.floor.trim().replace("\u2212", "-");
 }
 
 /** The call that a sound draft asks for, with its amount as it was checked. */
@@ -107,6 +116,7 @@ export function requestOf(draft: Draft, amount: string): CreateTransferRequest {
     upTo: draft.upTo,
     hold: draft.mode === "hold",
   };
+  if (draft.upTo && floorOf(draft) !== "") request.upToFloor = floorOf(draft);
   if (draft.mode === "hold" && draft.ttlUnit !== "never")
     request.holdTtl = durationFromMs(Number(draft.ttl) * unitMs[draft.ttlUnit]);
   if (draft.mode === "later") request.executeTime = timestampFromDate(new Date(draft.at));

@@ -155,6 +155,20 @@ export function TransferForm({
             checked={draft.upTo}
             onChange={(upTo) => change({ upTo })}
           />
+          {draft.upTo && (
+            <FieldRow>
+              <TextField
+                label="Down to"
+                optional
+                numeric
+                placeholder="0"
+                error={errors.up_to_floor}
+                hint="What the payer keeps of what is available. Below zero draws an agreed overdraft."
+                value={draft.floor}
+                onChange={(floor) => change({ floor })}
+              />
+            </FieldRow>
+          )}
           <FieldRow>
             <TextField
               label="Reference"

@@ -48,7 +48,10 @@ const units: { value: IntervalUnit; label: string }[] = [
   { value: "days", label: "days" },
 ];
 
-const monthdays = Array.from({ length: 31 }, (_, i) => ({ value: String(i + 1), label: String(i + 1) }));
+const monthdays = [
+  ...Array.from({ length: 31 }, (_, i) => ({ value: String(i + 1), label: String(i + 1) })),
+  { value: "L", label: "the last" },
+];
 
 /** The form of a new standing order. Its id is made once, so that trying again makes it once. */
 export function CreateSchedule({ onClose, onDone }: { onClose: () => void; onDone: (id: string) => void }) {
@@ -202,7 +205,7 @@ function When({
           label="Cron expression"
           mono
           placeholder="0 9 1 * *"
-          hint="Minute, hour, day of month, month, day of week."
+          hint="Minute, hour, day of month (L: the last, LW: the last Monday to Friday, 15W: the one nearest to the 15th), month, day of week (FRIL: the last Friday, FRI#2: the second)."
           error={errors.cron}
           value={draft.cron}
           onChange={(cron) => change({ cron })}

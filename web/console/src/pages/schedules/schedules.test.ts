@@ -9,12 +9,13 @@ import { recurrenceText } from "./words";
 const draft = { ...emptyDraft(), zone: "Europe/Berlin", time: "08:05", weekday: "3", monthday: "15" };
 
 test.each([
-  ["daily", "5 8 * * *", "Every day at 08:05"],
-  ["weekly", "5 8 * * 3", "Every Wednesday at 08:05"],
-  ["monthly", "5 8 15 * *", "On day 15 of each month at 08:05"],
-] as const)("%s is cron, and cron is words again", (repeat, cron, words) => {
-  expect(cronOf({ ...draft, repeat })).toBe(cron);
-  const { recurrence, timeZone } = requestOf({ ...draft, repeat }, "1.00");
+  ["daily", "5 8 * * *", "Every day at 08:05", "15"],
+  ["weekly", "5 8 * * 3", "Every Wednesday at 08:05", "15"],
+  ["monthly", "5 8 15 * *", "On day 15 of each month at 08:05", "15"],
+  ["monthly", "5 8 L * *", "On the last day of each month at 08:05", "L"],
+] as const)("%s is cron, and cron is words again", (repeat, cron, words, monthday) => {
+  expect(cronOf({ ...draft, repeat, monthday })).toBe(cron);
+  const { recurrence, timeZone } = requestOf({ ...draft, repeat, monthday }, "1.00");
   expect(recurrenceText(create(ScheduleSchema, { recurrence, timeZone }))).toBe(words);
 });
 
@@ -30,7 +31,15 @@ test.each([
 });
 
 test("cron that is no simple sentence stays as it is", () => {
-  for (const cron of ["*/15 8-18 * * 1-5", "0 8 1 JAN *", "0 8 1 * 1", "60 8 * * *"]) {
+  for (const cron of [
+    "*/15 8-18 * * 1-5",
+    "0 8 1 JAN *",
+    "0 8 1 * 1",
+    "60 8 * * *",
+    "0 8 L * 5",
+    "0 8 15W * *",
+    "0 8 * * 5L",
+  ]) {
     expect(recurrenceText(create(ScheduleSchema, { recurrence: { case: "cron", value: cron } }))).toBe(cron);
   }
 });

@@ -10,12 +10,13 @@ export function recurrenceText(schedule: Schedule): string {
   if (recurrence.case === "interval")
     return `Every ${formatSeconds(Number(recurrence.value.seconds)).replace(/^1 /, "")}`;
   if (recurrence.case !== "cron") return "";
-  const parts = /^([0-9]{1,2}) ([0-9]{1,2}) (\*|[0-9]{1,2}) \* (\*|[0-7])$/.exec(recurrence.value);
+  const parts = /^([0-9]{1,2}) ([0-9]{1,2}) (\*|L|[0-9]{1,2}) \* (\*|[0-7])$/.exec(recurrence.value);
   if (!parts) return recurrence.value;
   const [, minute = "", hour = "", day = "", weekday = ""] = parts;
   const restricted = day !== "*" && weekday !== "*";
   if (restricted || Number(minute) > 59 || Number(hour) > 23) return recurrence.value;
   const time = `${hour.padStart(2, "0")}:${minute.padStart(2, "0")}`;
+  if (day === "L") return `On the last day of each month at ${time}`;
   if (day !== "*") return `On day ${day} of each month at ${time}`;
   if (weekday !== "*") return `Every ${weekdays[Number(weekday) % 7]} at ${time}`;
   return `Every day at ${time}`;

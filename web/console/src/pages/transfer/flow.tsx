@@ -62,6 +62,7 @@ function Side({
 function Parts({ t }: { t: Transfer }) {
   const parts: [string, string][] = [];
   if (t.requestedAmount !== undefined) parts.push(["Asked for, at most", t.requestedAmount]);
+  if (t.upToFloor !== undefined) parts.push(["Down to", t.upToFloor]);
   if (t.postedAmount !== undefined) parts.push(["Captured", t.postedAmount]);
   if (t.heldAmount !== undefined) parts.push(["Still held", t.heldAmount]);
   if (t.reversedAmount !== undefined && !isZero(t.reversedAmount))

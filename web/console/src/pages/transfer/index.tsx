@@ -12,7 +12,7 @@ import { sentence } from "../../lib/errors";
 import { formatAmount, groupThousands } from "../../lib/money";
 import { explainTransfer } from "../../lib/reasons";
 import { queryClient } from "../../lib/rpc";
-import { useTransferTail } from "../../lib/stream";
+import { usePolling, useTransferTail } from "../../lib/stream";
 import { AccountName } from "../../parts/account-name";
 import { TailStatus } from "../../parts/tail-status";
 import { TransferState } from "../../parts/transfer-columns";
@@ -35,7 +35,7 @@ import { Act } from "./actions";
 import { Family } from "./family";
 import { Flow } from "./flow";
 import { History } from "./history";
-import { type Action, actionsOf } from "./offers";
+import { type Action, actionsOf, hasExpired } from "./offers";
 
 /** How often to look at a transfer that may end by itself, in milliseconds: that has no event of its children. */
 const pendingInterval = 3_000;
@@ -59,6 +59,7 @@ export function Transfer({ id }: { id: string }) {
       },
     },
   );
+  usePolling(state, () => void queryClient.invalidateQueries());
   const back = { href: "/transfers", label: "Transfers" };
   const t = query.data?.transfer;
   if (!t) {
@@ -153,6 +154,13 @@ function Outcome({ t }: { t: Message }) {
     );
   }
   if (t.status !== Transfer_Status.INIT) return null;
+  if (hasExpired(t)) {
+    return (
+      <Notice tone="neutral" title="The hold has expired">
+        <p>Nothing is reserved any more. What was captured before stays moved.</p>
+      </Notice>
+    );
+  }
   return (
     <Notice
       tone="info"

@@ -1,5 +1,5 @@
 import { type Transfer, Transfer_Kind, Transfer_Status } from "internaltransfers-client";
-import { compareDecimals, subtractDecimals } from "../../lib/money";
+import { compareDecimals, isZero, subtractDecimals } from "../../lib/money";
 
 /** What can be done about a transfer. */
 export type Action = "capture" | "void" | "reverse";
@@ -16,6 +16,7 @@ export function actionsOf(t: Transfer): Offer[] {
   if (t.status === Transfer_Status.INIT) {
     if (t.kind === Transfer_Kind.SCHEDULED)
       return [{ action: "void", label: "Cancel transfer", kind: "danger" }];
+    if (hasExpired(t)) return [];
     return [
       { action: "capture", label: "Capture", kind: "primary" },
       { action: "void", label: "Void", kind: "danger" },
@@ -24,6 +25,16 @@ export function actionsOf(t: Transfer): Offer[] {
   const moves = [Transfer_Kind.TRANSFER, Transfer_Kind.CAPTURE, Transfer_Kind.EXECUTION].includes(t.kind);
   if (t.status !== Transfer_Status.SUCCESS || !moves || compareDecimals(reversible(t), "0") <= 0) return [];
   return [{ action: "reverse", label: "Reverse", kind: "plain" }];
+}
+
+/** Whether a hold has expired that the ledger has not settled yet: it reserves nothing. */
+export function hasExpired(t: Transfer): boolean {
+  return (
+    t.kind === Transfer_Kind.HOLD &&
+    t.status === Transfer_Status.INIT &&
+    t.heldAmount !== undefined &&
+    isZero(t.heldAmount)
+  );
 }
 
 /** What is left to be moved back. */

@@ -36,6 +36,11 @@ describe("what can be done", () => {
     expect(actions(transfer(kind, status))).toEqual(expected);
   });
 
+  test("nothing, when a hold has expired", () => {
+    expect(actions(transfer(HOLD, INIT, { heldAmount: "0.01" }))).toEqual(["capture", "void"]);
+    expect(actions(transfer(HOLD, INIT, { heldAmount: "0.00" }))).toEqual([]);
+  });
+
   test("nothing, when all of it was moved back", () => {
     expect(actions(transfer(TRANSFER, SUCCESS, { reversedAmount: "49.99" }))).toEqual(["reverse"]);
     expect(actions(transfer(TRANSFER, SUCCESS, { reversedAmount: "50.00" }))).toEqual([]);

@@ -142,6 +142,27 @@ test("a second first page takes in what came meanwhile, too", async () => {
   }
 });
 
+test("refreshed, it shows what is new, and keeps what is there while it does not know", async () => {
+  const ledger = range(3, 1);
+  const l = make(ledger);
+  l.list.refresh(); // it has not begun
+  expect(l.reads).toBe(0);
+  await l.list.begin();
+  ledger.unshift(transfer(4));
+  l.list.refresh();
+  l.list.refresh(); // it is on its way
+  expect(l.ids).toEqual(names(3, 2, 1));
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(l.ids).toEqual(names(4, 3, 2, 1));
+  expect(l.reads).toBe(2);
+  // The stream begins after all: what it tells is merged into a page that is read anew.
+  const begun = l.list.begin();
+  l.list.take([created(transfer(5))]);
+  await begun;
+  expect(l.ids).toEqual(names(5, 4, 3, 2, 1));
+});
+
 test("draws once for many events, in order, with the last state of each", async () => {
   const l = make(range(2, 1));
   await l.list.begin();

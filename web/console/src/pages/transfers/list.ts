@@ -2,7 +2,7 @@
 // who listens that its snapshot is another.
 //
 // It has no gap between pages and stream: the stream says where it begins, then the first page is read, and the events
-// since then are merged in. It is bounded: while it is followed only the newest rows are kept, and while it is held
+// since then are merged in. A page that was read before, because the stream was late, is read again. It is bounded: while it is followed only the newest rows are kept, and while it is held
 // only the newest that came meanwhile. Rows that were let go are read again when somebody scrolls down to them.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { ConnectError } from "@connectrpc/connect";
@@ -109,6 +109,12 @@ export class TransferList {
       const older = this.snapshot.older === "loading" ? "some" : this.snapshot.older;
       this.set({ phase, older, error: ConnectError.from(error) });
     }
+  }
+
+  /** Reads the first page again, where that takes nothing away: for when there is no stream. */
+  refresh(): void {
+    if (this.snapshot.phase === "ready" && !this.beginning && this.snapshot.older !== "loading")
+      void this.begin();
   }
 
   /** Takes what the stream says. */

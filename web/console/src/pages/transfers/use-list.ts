@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useSyncExternalStore } from "react";
 import { clients } from "../../lib/rpc";
-import { type StreamState, useTransferTail } from "../../lib/stream";
+import { type StreamState, streamPatience, usePolling, useTransferTail } from "../../lib/stream";
 import { toDate } from "../../lib/time";
 import { type Filters, isFamily, listFilter, passes, watchFilter } from "./filters";
 import { type Snapshot, TransferList } from "./list";
@@ -29,11 +29,16 @@ export function useTransferList(filters: Filters, held: boolean): LiveList {
       list.take(message.events);
     },
   });
-  // The list is read when the stream has begun; where it goes on, or there is none, the list begins all the same.
-  const known = state.phase !== "connecting";
+  // The list is read when the stream has begun. Where it goes on, there is none, or a proxy keeps it
+  // back, the list begins all the same; it is read anew when the stream begins after all.
+  const connecting = state.phase === "connecting";
   useEffect(() => {
-    if (known) list.start();
-  }, [known, list]);
+    const timer = setTimeout(() => list.start(), connecting ? streamPatience : 0);
+    return () => clearTimeout(timer);
+  }, [connecting, list]);
+  usePolling(over ? { phase: "paused" } : state, () => {
+    if (!held) list.refresh();
+  });
   useEffect(() => list.hold(held), [held, list]);
   useEffect(() => () => list.close(), [list]);
   return {

@@ -44,7 +44,8 @@ export type Account = Message<"transfers.v1.Account"> & {
   balance: string;
 
   /**
-   * The balance less the holds on it: what a transfer may use, down to min_balance. Output only.
+   * The balance less the holds on it. A transfer may bring it down to min_balance; a sweep (up_to)
+   * only down to zero, or to the floor that it names. Output only.
    *
    * @generated from field: string available = 4;
    */
@@ -485,6 +486,9 @@ export type GetAccountRequest = Message<"transfers.v1.GetAccountRequest"> & {
    * The account as it was at this moment, not in the future: balance, held, incoming and available are of then, all
    * other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
    *
+   * When the database's clock was set back, moments up to the account's update_time are not in the
+   * future, and a moment within ten seconds of now means as it is now.
+   *
    * @generated from field: google.protobuf.Timestamp as_of = 2;
    */
   asOf?: Timestamp | undefined;
@@ -582,7 +586,8 @@ export type ListAccountsResponse = Message<"transfers.v1.ListAccountsResponse"> 
   accounts: Account[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -765,7 +770,8 @@ export type ListEntriesResponse = Message<"transfers.v1.ListEntriesResponse"> & 
   entries: Entry[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -891,7 +897,8 @@ export type GetStatementRequest = Message<"transfers.v1.GetStatementRequest"> & 
   startTime?: Timestamp | undefined;
 
   /**
-   * The end of the period, exclusive, not in the future. Default: now.
+   * The end of the period, exclusive, not in the future. Default: now, or right after the account's
+   * last change if the clock was set back since.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 3;
    */
@@ -954,7 +961,8 @@ export type GetStatementResponse = Message<"transfers.v1.GetStatementResponse"> 
   entries: Entry[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -1080,7 +1088,8 @@ export type StreamStatementRequest = Message<"transfers.v1.StreamStatementReques
   startTime?: Timestamp | undefined;
 
   /**
-   * The end of the period, exclusive, not in the future. Default: now.
+   * The end of the period, exclusive, not in the future. Default: now, or right after the account's
+   * last change if the clock was set back since.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 3;
    */
@@ -1187,7 +1196,8 @@ export type ExportStatementRequest = Message<"transfers.v1.ExportStatementReques
   startTime?: Timestamp | undefined;
 
   /**
-   * The end of the period, exclusive, not in the future. Default: now.
+   * The end of the period, exclusive, not in the future. Default: now, or right after the account's
+   * last change if the clock was set back since.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 3;
    */

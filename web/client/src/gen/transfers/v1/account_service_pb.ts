@@ -50,8 +50,8 @@ export const AccountService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page; none that was
-   * there at the first page is skipped or repeated.
+   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
+   * was set back; none that was there at the first page is skipped or repeated.
    *
    * @generated from rpc transfers.v1.AccountService.ListAccounts
    */
@@ -77,7 +77,9 @@ export const AccountService: GenService<{
   /**
    * Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
    * every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-   * moment later by the others. Accounts that do not exist are left out.
+   * moment later by the others. Accounts that do not exist are left out. When the answer would be larger
+   * than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
+   * reason ANSWER_TOO_LARGE: ask for fewer.
    *
    * @generated from rpc transfers.v1.AccountService.GetProfiles
    */
@@ -91,6 +93,9 @@ export const AccountService: GenService<{
    * a position, the number of the account's entries that it takes into account; asked for again with that position and
    * the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
    * reached is `invalid_argument`; an account that does not exist is `not_found`.
+   *
+   * Until now means all that there is: when the database's clock was set back, the period goes on to
+   * the account's last change.
    *
    * @generated from rpc transfers.v1.AccountService.GetStatement
    */
@@ -114,7 +119,13 @@ export const AccountService: GenService<{
    * has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
    * (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
    * ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-   * effective_time. A reference that a spreadsheet would take for a formula has an apostrophe before it.
+   * effective_time.
+   *
+   * In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
+   * what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
+   * at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
+   * reference that begins with a control character, | or %. White space, quotes and invisible
+   * characters in front do not count. Amounts are numbers, and stay as they are.
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    *
    * @generated from rpc transfers.v1.AccountService.ExportStatement

@@ -59,7 +59,9 @@ export type Event = Message<"transfers.v1.Event"> & {
   transfer?: Transfer | undefined;
 
   /**
-   * The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED.
+   * The account as it was right after the change. Set for ACCOUNT_CREATED and ACCOUNT_CHANGED. Its
+   * held and incoming follow from the events before: a hold that has expired counts until the event
+   * that ends it.
    *
    * @generated from field: transfers.v1.Account account = 5;
    */
@@ -381,7 +383,8 @@ export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE_
  */
 export type ListEventsResponse = Message<"transfers.v1.ListEventsResponse"> & {
   /**
-   * The events, oldest first. There may be fewer than page_size, even none, before the end is reached: see more.
+   * The events, oldest first. There may be fewer than page_size, even none, before the end is reached:
+   * see more. A page ends when it has about 3 MiB.
    *
    * @generated from field: repeated transfers.v1.Event events = 1;
    */

@@ -104,7 +104,8 @@ export type ListCurrenciesResponse = Message<"transfers.v1.ListCurrenciesRespons
   currencies: Currency[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -674,6 +675,9 @@ export const LedgerService: GenService<{
   /**
    * Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
    * called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
+   * The last step has now in it, or the newest transfer if the clock was set back since that was made.
+   * An answer larger than 4 MiB, of very many currencies, is `resource_exhausted` with the reason
+   * ANSWER_TOO_LARGE: ask for longer steps.
    *
    * @generated from rpc transfers.v1.LedgerService.GetActivity
    */

@@ -323,6 +323,12 @@ export type CreateScheduleRequest = Message<"transfers.v1.CreateScheduleRequest"
      * as *\/15, or several of these with commas. As in crontab, when both day fields are restricted (do not begin with a
      * star), a day counts that either of them names.
      *
+     * Days that depend on the month are, for day of month, L (the last day), L-3 (three days before
+     * it), 15W (the Monday to Friday nearest to the 15th, in the same month) and LW (the last Monday
+     * to Friday); for day of week, FRIL or 5L (the last Friday) and FRI#2 or 5#2 (the second one). A
+     * month without such a day, for L-30, 31W or FRI#5, has no occurrence. They stand alone or between
+     * commas, in no ranges and with no steps. So 0 0 L * * is each month's last midnight to begin.
+     *
      * It is about what clocks in time_zone show. A local time that they skip when they go forward, such as 02:30, counts
      * as the moment at which they do, 03:00. One that comes twice when they go back is the first of the two: the hour that
      * repeats itself has no occurrences. For equal distances there is interval.
@@ -484,7 +490,8 @@ export type ListSchedulesResponse = Message<"transfers.v1.ListSchedulesResponse"
   schedules: Schedule[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */

@@ -430,7 +430,8 @@ export type ListWebhookEndpointsResponse = Message<"transfers.v1.ListWebhookEndp
   endpoints: WebhookEndpoint[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -668,7 +669,8 @@ export type ListWebhookDeliveriesResponse = Message<"transfers.v1.ListWebhookDel
   deliveries: WebhookDelivery[];
 
   /**
-   * Where the next page starts; empty on the last page.
+   * Where the next page starts; empty on the last page. A page has fewer items than page_size when
+   * with more it would be larger than about 3 MiB.
    *
    * @generated from field: string next_page_token = 2;
    */

@@ -1,0 +1,46 @@
+package pgdb
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errURLForm does not say where the mistake is: the driver's errors have parts of the URL, and any
+// part may be the password.
+var errURLForm = errors.New("must be a valid postgres://user:password@host:port/database, with %40 for an @ in the password" +
+	" and so on, or valid keywords such as 'host=db user=app dbname=transfers'; its value is not shown, since a password may be in it")
+
+// CheckURL is an error when the URL of a database is malformed, whatever there is at it. Its text
+// goes on after the name of a setting, and has nothing of a password.
+func CheckURL(databaseURL string) error {
+	if _, err := pgxpool.ParseConfig(databaseURL); err == nil {
+		return nil
+	}
+	if name := wrongParameter(databaseURL); name != "" {
+		return fmt.Errorf("has a value for the parameter %s that is not possible", name)
+	}
+	return errURLForm
+}
+
+// wrongParameter finds the parameter of a URL without which it would be well-formed.
+func wrongParameter(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return ""
+	}
+	for name := range u.Query() {
+		rest := u.Query()
+		rest.Del(name)
+		without := *u
+		without.RawQuery = rest.Encode()
+		_, err := pgxpool.ParseConfig(without.String())
+		if err == nil && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == "" {
+			return name
+		}
+	}
+	return ""
+}

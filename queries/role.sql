@@ -1,0 +1,89 @@
+-- A role is who a session is for the database. docs/roles.sql says what each role of a ledger needs, and internal/pgdb
+-- verifies it. Nothing of the ledger is read here.
+
+-- RightsMissing reads which of these rights the session's role lacks, by their ordinals. A right to something that is not
+-- there, as in an older schema, is not lacking.
+-- name: RightsMissing :many
+SELECT r.ordinal::int AS ordinal
+FROM (SELECT unnest(@ordinals::int[]) AS ordinal,
+             unnest(@privileges::text[]) AS privilege,
+             unnest(@kinds::text[]) AS kind,
+             unnest(@objects::text[]) AS object,
+             unnest(@columns::text[]) AS column_name) AS r
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = @schema::text
+LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = r.object
+LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = r.column_name
+LEFT JOIN pg_catalog.pg_proc AS p ON p.pronamespace = n.oid AND p.proname = r.object
+WHERE NOT coalesce(CASE r.kind
+                       WHEN 'SCHEMA' THEN has_schema_privilege(n.oid, r.privilege)
+                       WHEN 'SEQUENCE' THEN has_sequence_privilege(c.oid, r.privilege)
+                       WHEN 'FUNCTION' THEN has_function_privilege(p.oid, r.privilege)
+                       WHEN 'COLUMN' THEN has_column_privilege(c.oid, a.attnum, r.privilege)
+                       ELSE has_table_privilege(c.oid, r.privilege)
+                   END, true)
+ORDER BY r.ordinal;
+
+-- RoleExcess reads the worst that the session's role is or may do and a server need not; empty: nothing. What a server
+-- needs are INSERT on some tables and UPDATE of some columns. It deletes nothing: it only asks about that right.
+-- @sqlc-vet-disable no-delete
+-- name: RoleExcess :one
+WITH relation AS (SELECT c.oid, c.relname, c.relowner
+                  FROM pg_catalog.pg_class AS c
+                  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                  WHERE n.nspname = @schema::text AND c.relkind = 'r'),
+     needed AS (SELECT unnest(@privileges::text[]) AS privilege,
+                       unnest(@objects::text[]) AS object,
+                       unnest(@columns::text[]) AS column_name)
+SELECT coalesce((
+    SELECT e.excess
+    FROM (SELECT 1 AS rank, 'is a superuser' AS excess
+          FROM pg_catalog.pg_roles AS s
+          WHERE s.rolname = current_user AND s.rolsuper
+          UNION ALL
+          SELECT 2, 'owns the table ' || o.relname
+          FROM relation AS o
+          WHERE pg_has_role(o.relowner, 'USAGE')
+          UNION ALL
+          SELECT 3, 'is a member of ' || g.rolname
+          FROM pg_catalog.pg_roles AS g
+          WHERE g.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files',
+                              'pg_write_all_data')
+            AND pg_has_role(g.oid, 'USAGE')
+          UNION ALL
+          SELECT 4, 'may make roles or databases, replicate, or bypass row security'
+          FROM pg_catalog.pg_roles AS r
+          WHERE r.rolname = current_user
+            AND (r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)
+          UNION ALL
+          SELECT 5, 'may CREATE in the schema'
+          FROM pg_catalog.pg_namespace AS n
+          WHERE n.nspname = @schema::text AND has_schema_privilege(n.oid, 'CREATE')
+          UNION ALL
+          SELECT 6, 'may ' || p.privilege || ' on ' || t.relname
+          FROM relation AS t,
+               (SELECT unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES', 'INSERT']) AS privilege) AS p
+          WHERE has_table_privilege(t.oid, p.privilege)
+            AND NOT EXISTS (SELECT FROM needed AS d WHERE d.object = t.relname AND d.privilege = p.privilege)
+          UNION ALL
+          SELECT 7, 'may UPDATE ' || u.relname || '.' || a.attname
+          FROM relation AS u
+          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = u.oid AND a.attnum > 0 AND NOT a.attisdropped
+          WHERE has_column_privilege(u.oid, a.attnum, 'UPDATE')
+            AND NOT EXISTS (SELECT FROM needed AS d
+                            WHERE d.object = u.relname AND d.privilege = 'UPDATE' AND d.column_name = a.attname)) AS e
+    ORDER BY e.rank, e.excess
+    LIMIT 1), '')::text AS excess;
+
+-- RoleMayMigrate reports whether the session's role may make the ledger in a schema, or change the one that is there.
+-- name: RoleMayMigrate :one
+SELECT (CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+             ELSE has_schema_privilege(n.oid, 'CREATE')
+        END
+        AND NOT EXISTS (SELECT
+                        FROM pg_catalog.pg_class AS c
+                        WHERE c.relnamespace = n.oid
+                          AND c.relkind = 'r'
+                          AND c.relname IN ('goose_db_version', 'currency', 'account', 'transfer', 'setting')
+                          AND NOT pg_has_role(c.relowner, 'USAGE')))::boolean AS may
+FROM (SELECT @schema::text AS name) AS s
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.name;

@@ -1,0 +1,84 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+
+	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/ledger"
+)
+
+const (
+	// answerBytesMax is the largest message that gRPC clients take unless they are told otherwise.
+	answerBytesMax = 4 << 20
+	// pageBytesMax is the size at which a page of a list ends. It is smaller, because the ledger
+	// estimates what its items take.
+	pageBytesMax = 3 << 20
+	// messageTextMax bounds the error messages of abridged results.
+	messageTextMax = 200
+)
+
+// pageOf is the page that a request asks for.
+func pageOf(req interface {
+	GetPageSize() int32
+	GetPageToken() string
+}) ledger.Page {
+	return ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
+}
+
+// limitAnswers refuses reads whose answer many clients could not take, with an error that says what to
+// do. Lists never come to that, because their pages end before. The answers of calls that change
+// something are never refused: the change has happened.
+func limitAnswers(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		res, err := next(ctx, req)
+		if err != nil || req.Spec().IdempotencyLevel != connect.IdempotencyNoSideEffects {
+			return res, err
+		}
+		message, ok := res.Any().(proto.Message)
+		if !ok || proto.Size(message) <= answerBytesMax {
+			return res, nil
+		}
+		return nil, newError(connect.CodeResourceExhausted, fmt.Errorf("the answer has %d bytes, and clients take at most %d: "+
+			"ask for fewer items, a shorter time or longer steps", proto.Size(message), answerBytesMax), info("ANSWER_TOO_LARGE", nil))
+	}
+}
+
+// abridge shortens the results of a batch until every client can take them, and reports whether it had
+// to. The transfers are made: a client whose limit refuses the answer would not know which.
+func abridge(results []*transfersv1.TransferResult) bool {
+	abridged := false
+	for _, shorten := range [...]func(*transfersv1.TransferResult){dropCallersData, keepOutcome} {
+		if proto.Size(&transfersv1.BatchCreateTransfersResponse{Results: results, Abridged: true}) <= answerBytesMax {
+			break
+		}
+		abridged = true
+		for _, result := range results {
+			shorten(result)
+		}
+	}
+	return abridged
+}
+
+// dropCallersData drops what the caller has just sent.
+func dropCallersData(result *transfersv1.TransferResult) {
+	if t := result.GetTransfer(); t != nil {
+		t.Reference, t.Metadata = "", nil
+	}
+}
+
+// keepOutcome drops all but what became of a transfer.
+func keepOutcome(result *transfersv1.TransferResult) {
+	switch r := result.Result.(type) {
+	case *transfersv1.TransferResult_Transfer:
+		r.Transfer = &transfersv1.Transfer{
+			TransferId: r.Transfer.GetTransferId(), Status: r.Transfer.GetStatus(), ErrorReason: r.Transfer.ErrorReason,
+		}
+	case *transfersv1.TransferResult_Error:
+		r.Error = &status.Status{Code: r.Error.GetCode(), Message: clip(r.Error.GetMessage(), messageTextMax)}
+	}
+}

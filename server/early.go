@@ -1,0 +1,149 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/net/netutil"
+)
+
+// earlyTimeout bounds each request that comes while we start.
+const earlyTimeout = 5 * time.Second
+
+// An EarlyListener is a listener that responds by itself while there is no Server yet, since a
+// database may be migrated for minutes: GET /healthcheck says that the process is alive, GET
+// /readycheck that it is not ready, and all calls are unavailable. From Ready on, all connections
+// are for who accepts them.
+type EarlyListener struct {
+	net.Listener
+
+	responder *http.Server
+	early     chan net.Conn // to responder
+	begun     chan struct{} // closed: Ready was called
+	begin     sync.Once
+	last      chan accepted // has what came meanwhile, then it is closed
+	closed    chan struct{}
+	close     sync.Once
+}
+
+// accepted is what Accept returned.
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// NewEarlyListener begins to respond, on so many connections at a time at most.
+func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Logger) *EarlyListener {
+	l := &EarlyListener{
+		Listener: listener, early: make(chan net.Conn), begun: make(chan struct{}), last: make(chan accepted, 1),
+		closed: make(chan struct{}),
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	l.responder = &http.Server{
+		Handler: http.HandlerFunc(respondEarly), Protocols: protocols, ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
+		MaxHeaderBytes: headerBytesMax, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	go l.accept()
+	// It ends with an error, that there are no more of these connections.
+	go func() { _ = l.responder.Serve(netutil.LimitListener(earlyConns{l}, connectionsMax)) }()
+	return l
+}
+
+func (l *EarlyListener) accept() {
+	defer close(l.last)
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			l.last <- accepted{nil, err} // who accepts next knows what to do about it
+			return
+		}
+		select {
+		case <-l.begun: // whichever of the two could go on
+			l.last <- accepted{conn, nil}
+			return
+		default:
+		}
+		select {
+		case l.early <- conn:
+		case <-l.begun:
+			l.last <- accepted{conn, nil}
+			return
+		case <-l.closed:
+			_ = conn.Close() // nobody will serve it
+			return
+		}
+	}
+}
+
+// Ready leaves the connections that come from now on to who accepts them. Those that came before
+// still get their responses.
+func (l *EarlyListener) Ready() {
+	l.begin.Do(func() {
+		close(l.begun)
+		// A Shutdown would cut off requests that were just read.
+		time.AfterFunc(2*earlyTimeout, func() { _ = l.responder.Close() })
+	})
+}
+
+// Accept implements net.Listener. It is for after Ready.
+func (l *EarlyListener) Accept() (net.Conn, error) {
+	if a, ok := <-l.last; ok {
+		return a.conn, a.err
+	}
+	return l.Listener.Accept()
+}
+
+// Close implements net.Listener.
+func (l *EarlyListener) Close() error {
+	err := l.Listener.Close()
+	l.close.Do(func() {
+		close(l.closed)
+		_ = l.responder.Close()
+	})
+	return err
+}
+
+// earlyConns is the listener of the responder.
+type earlyConns struct{ *EarlyListener }
+
+// Accept implements net.Listener.
+func (l earlyConns) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.early:
+		return conn, nil
+	case <-l.begun:
+	case <-l.closed:
+	}
+	return nil, net.ErrClosed
+}
+
+// Close implements net.Listener. The listener below belongs to others.
+func (l earlyConns) Close() error { return nil }
+
+var (
+	errStarting = newError(connect.CodeUnavailable, errors.New("the server is starting; repeat the call"),
+		info("STARTING", nil), retry(unavailableRetry))
+	earlyErrors = connect.NewErrorWriter()
+)
+
+func respondEarly(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Connection", "close") // the next call may be for the server proper; this ends HTTP/2 connections too
+	switch {
+	case r.URL.Path == "/healthcheck":
+		writeHealth(w, http.StatusOK, "ok", "")
+	case r.URL.Path == "/readycheck":
+		writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
+	case !strings.HasPrefix(r.URL.Path, "/api/") && earlyErrors.IsSupported(r):
+		_ = earlyErrors.Write(w, r, errStarting) // a client that is gone needs no response
+	default:
+		(&restError{status: http.StatusServiceUnavailable, err: errStarting}).write(w)
+	}
+}
