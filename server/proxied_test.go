@@ -24,6 +24,8 @@ import (
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
+
+	"internaltransfers/internal/pgtest"
 )
 
 // raw sends the bytes of a request as a proxy might write it, and returns the connection.
@@ -256,7 +258,7 @@ func TestStreamHeadersComeAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), f.database)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(f.database))
 	if err != nil {
 		t.Fatal(err)
 	}

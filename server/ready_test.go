@@ -56,7 +56,7 @@ func requireHealth(t *testing.T, f *fixture, write, read grpchealth.Status) {
 // connectTo opens a session of the test's own.
 func connectTo(t *testing.T, database string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), database)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(database))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestReadyWithoutRights(t *testing.T) {
 	role := "app_of_" + admin.Config().Database
 	execute(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'secret'")
 	t.Cleanup(func() {
-		conn, err := pgx.Connect(context.Background(), database)
+		conn, err := pgx.Connect(context.Background(), pgtest.Superuser(database))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -222,7 +222,8 @@ func grant(t *testing.T, owner, server, schema string) {
 	in := pgx.Identifier{schema}.Sanitize()
 	execute(t, conn, "GRANT USAGE ON SCHEMA "+in+" TO "+config.User,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+in+" TO "+config.User,
-		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA "+in+" TO "+config.User)
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA "+in+" TO "+config.User,
+		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "+in+" TO "+config.User)
 }
 
 // special are the values of settings which have no lowest or highest one, or for which that would only be slow, and what

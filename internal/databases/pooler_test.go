@@ -155,7 +155,7 @@ func await(t *testing.T, database, query string) {
 // connect is a superuser's session with no settings of ours, which ends with the test.
 func connect(t *testing.T, database string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), database)
+	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(database))
 	if err != nil {
 		t.Fatal(err)
 	}
