@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,4 +78,68 @@ func migrationsHash() (string, error) {
 		return "", fmt.Errorf("read the migrations: %w", err)
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
+}
+
+// copyTree copies a data directory, but for what is not of the cluster, and these parts of that. Files may go while it
+// runs.
+func copyTree(from, to string, without ...string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, name)
+		switch {
+		case name == ".":
+			return ownLike(target, from)
+		case entry.IsDir():
+			if err := os.Mkdir(target, 0o700); err != nil {
+				return err
+			}
+			if err := ownLike(target, path); err != nil {
+				return err
+			}
+			if left := strings.TrimPrefix(name, clusterDir+"/"); slices.Contains(without, left) {
+				return fs.SkipDir
+			}
+			return nil
+		case !entry.Type().IsRegular(), strings.HasPrefix(entry.Name(), "postmaster."),
+			filepath.Dir(name) == "." && name != "password":
+			return nil
+		}
+		return copyFile(path, target)
+	})
+}
+
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close(), ownLike(to, filepath.Dir(from)))
+}
+
+// ownLike gives a file to whoever owns another one.
+func ownLike(path, other string) error {
+	info, err := os.Stat(other)
+	if err != nil {
+		return err
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	return os.Chown(path, int(stat.Uid), int(stat.Gid))
 }

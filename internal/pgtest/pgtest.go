@@ -47,6 +47,14 @@ var shared struct {
 	err      error
 }
 
+// fresh is a migrated cluster of which servers of their own are copies: initdb and the migrations take
+// ten times as long as a copy.
+var fresh struct {
+	make sync.Once
+	dir  string
+	err  error
+}
+
 // databases counts the clones, for their names.
 var databases atomic.Int64
 
@@ -134,11 +142,33 @@ func newDatabase(t testing.TB, options string) string {
 // stands something between. It is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
 	t.Helper()
-	server := startServer(t, config(testDir(t)))
-	if err := migrate(t.Context(), server.URL(), server.RoleURL(localpg.Owner)); err != nil {
-		t.Fatalf("pgtest: %v", err)
+	fresh.make.Do(makeFresh)
+	if fresh.err != nil {
+		t.Fatalf("pgtest: %v", fresh.err)
 	}
-	return server
+	dir := testDir(t)
+	if err := copyTree(fresh.dir, dir); err != nil {
+		t.Fatalf("pgtest: copy a cluster: %v", err)
+	}
+	return startServer(t, config(dir))
+}
+
+// makeFresh makes the cluster that is copied.
+func makeFresh() {
+	fresh.err = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), startMax)
+		defer cancel()
+		var err error
+		if fresh.dir, err = newDir(); err != nil {
+			return err
+		}
+		server, err := localpg.Start(ctx, config(fresh.dir))
+		if err != nil {
+			return err
+		}
+		err = migrate(ctx, server.URL(), server.RoleURL(localpg.Owner))
+		return errors.Join(err, stop(server))
+	}()
 }
 
 // testDir makes the directory of a server that is deleted when the test ends.
@@ -253,14 +283,16 @@ func execute(ctx context.Context, statement string) (err error) {
 	return err
 }
 
-// stopShared stops the server of this process, if it was started, and deletes its data.
+// stopShared stops the server of this process, if it was started, and deletes what the tests share.
 func stopShared() error {
 	var err error
 	if shared.server != nil {
 		err = stop(shared.server)
 	}
-	if shared.dir != "" {
-		err = errors.Join(err, os.RemoveAll(shared.dir))
+	for _, dir := range []string{shared.dir, fresh.dir} {
+		if dir != "" {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	return err
 }

@@ -3,14 +3,9 @@ package pgtest
 import (
 	"context"
 	"errors"
-	"io"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -104,7 +99,7 @@ func backUp(ctx context.Context, primary *localpg.Server, dir, conninfo string) 
 	if _, err := conn.Exec(ctx, "SELECT pg_backup_start('standby', true)"); err != nil {
 		return err
 	}
-	if err := copyTree(primary.DataDir(), dir); err != nil {
+	if err := copyTree(primary.DataDir(), dir, notCopied...); err != nil {
 		return err
 	}
 	var label string
@@ -126,69 +121,6 @@ func backUp(ctx context.Context, primary *localpg.Server, dir, conninfo string) 
 		}
 	}
 	return nil
-}
-
-// copyTree copies what a standby needs of a data directory. Files may go while it runs.
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, name)
-		switch {
-		case name == ".":
-			return ownLike(target, from)
-		case entry.IsDir():
-			if err := os.Mkdir(target, 0o700); err != nil {
-				return err
-			}
-			if err := ownLike(target, path); err != nil {
-				return err
-			}
-			if left := strings.TrimPrefix(name, clusterDir+"/"); slices.Contains(notCopied, left) {
-				return fs.SkipDir
-			}
-			return nil
-		case !entry.Type().IsRegular(), strings.HasPrefix(entry.Name(), "postmaster."),
-			filepath.Dir(name) == "." && name != "password":
-			return nil
-		}
-		return copyFile(path, target)
-	})
-}
-
-func copyFile(from, to string) error {
-	source, err := os.Open(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(target, source)
-	return errors.Join(err, target.Close(), ownLike(to, filepath.Dir(from)))
-}
-
-// ownLike gives a file to whoever owns another one.
-func ownLike(path, other string) error {
-	info, err := os.Stat(other)
-	if err != nil {
-		return err
-	}
-	stat := info.Sys().(*syscall.Stat_t)
-	return os.Chown(path, int(stat.Uid), int(stat.Gid))
 }
 
 // query runs a statement in a session of its own, and reads one value if there is a place for it.
