@@ -238,17 +238,13 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 	return d.outcomes, commitError("write the ledger rows", err)
 }
 
-// recordNothing ends a batch that has no new transfers. What it says was done before is behind a barrier: whoever did it
-// may have been told nothing, because no standby had it.
+// recordNothing ends a batch that has no new transfers. What it says of earlier ones, that they are done above all, is
+// behind a barrier: whoever did them may have been told nothing, because no standby had them.
 func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *decision) error {
 	if len(d.targets) > 0 {
 		return commitError("end a batch of changes", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
 	}
-	if slices.ContainsFunc(d.outcomes, func(o Outcome) bool { return o.Replayed }) {
-		return l.barrier(ctx, conn, rollback)
-	}
-	_, err := conn.Exec(ctx, rollback)
-	return err
+	return l.barrier(ctx, conn, rollback)
 }
 
 // happened reports whether the batch with these outcomes, whose COMMIT was not answered, was committed: its rows are

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -127,11 +128,15 @@ func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pg
 		}
 		return commitError("commit", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
 	}()
-	if err != nil {
-		// What f found may be why it failed.
-		if passed := l.gate.pass(ctx); passed != nil {
-			return passed
-		}
+	if err == nil {
+		return nil
+	}
+	// What f found may be why it failed.
+	if passed := l.gate.pass(ctx); passed != nil {
+		return passed
+	}
+	if errors.Is(err, errWaitCancelled) {
+		return nil // it was committed, and now the standbys have it
 	}
 	return err
 }

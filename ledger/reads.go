@@ -2,8 +2,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -119,22 +117,12 @@ func (c *coalescer[V]) answer(reads []*read[V]) {
 	for _, r := range reads {
 		ids = append(ids, r.id)
 	}
-	values, err := c.fetchSafely(ctx, ids)
+	values, err := safely(ctx, func(ctx context.Context) (map[uuid.UUID]V, error) { return c.fetch(ctx, ids) })
 	for _, r := range reads {
 		r.value, r.found = values[r.id]
 		r.err = err
 		close(r.done)
 	}
-}
-
-// fetchSafely fetches, and makes a panic an error: it is a bug, but nobody above this goroutine could catch it.
-func (c *coalescer[V]) fetchSafely(ctx context.Context, ids []uuid.UUID) (values map[uuid.UUID]V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errBroken, p, debug.Stack())
-		}
-	}()
-	return c.fetch(ctx, ids)
 }
 
 // fetchAccounts reads accounts by id.

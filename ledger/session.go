@@ -90,8 +90,8 @@ func (l *Ledger) begin(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// noticed is called with what the server says beside its answers. Its function is what tells the warning: the text may be
-// translated, and the code is that of any warning.
+// noticed is called with each notice of the server. The warning is told by the function that it comes from: its text may
+// be translated, and its code is that of any warning.
 func (s *session) noticed(_ *pgconn.PgConn, n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
 		s.cancelled.Store(true)
