@@ -64,7 +64,8 @@ func counted(c archive.Checksums) string {
 	return fmt.Sprintf("%d accounts, %d transfers", rows["account"], rows["transfer"])
 }
 
-// isTerminal reports whether a person may sit at the other end. The null device looks like a terminal.
+// isTerminal reports whether a person may sit at the other end. The null device looks like a
+// terminal.
 func isTerminal(file *os.File) bool {
 	is, err := file.Stat()
 	if err != nil || is.Mode()&os.ModeCharDevice == 0 {

@@ -53,7 +53,8 @@ func TestExportAndImport(t *testing.T) {
 	}
 }
 
-// TestImportFindsDamage: what is broken in the ledger is printed, and the exit status tells a script.
+// TestImportFindsDamage: what is broken in the ledger is printed, and the exit status tells a
+// script.
 func TestImportFindsDamage(t *testing.T) {
 	original, duplicate := pgtest.NewDatabase(t), pgtest.NewDatabase(t)
 	execute(t, original, `UPDATE account SET balance = balance + 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`)
@@ -93,8 +94,8 @@ func TestExportAndImportAlone(t *testing.T) {
 	}
 }
 
-// TestInterruptedExport: an export that is told to stop leaves no file, and one whose reader is gone
-// fails.
+// TestInterruptedExport: an export that is told to stop leaves no file, and one whose reader is
+// gone fails.
 func TestInterruptedExport(t *testing.T) {
 	original := pgtest.NewDatabase(t)
 	r, w, err := os.Pipe()

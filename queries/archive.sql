@@ -1,9 +1,9 @@
--- What export and import ask the database for. The statements whose tables are only known at run time are in
--- internal/archive/statements.go.
+-- What export and import ask the database for. The statements whose tables are only known at run
+-- time are in internal/archive/statements.go.
 
--- ArchiveSettings pins, until the transaction ends, whatever changes how values are spelled or read, and the limits that
--- a transaction of hours would run into. row_security makes a policy that hides rows an error. transaction_timeout is
--- there from PostgreSQL 17 on.
+-- ArchiveSettings pins, until the transaction ends, whatever changes how values are spelled or read,
+-- and the limits that a transaction of hours would run into. row_security makes a policy that hides
+-- rows an error. transaction_timeout is there from PostgreSQL 17 on.
 -- name: ArchiveSettings :exec
 SELECT set_config(s.name, s.value, true)
 FROM (VALUES ('client_encoding', 'UTF8'),
@@ -55,3 +55,11 @@ FROM (SELECT unnest(@names::text[]) AS name) AS n
 JOIN pg_catalog.pg_index AS i ON i.indrelid = to_regclass(n.name)
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = i.indexrelid)
 ORDER BY i.indexrelid;
+
+-- ArchiveForeignKeys returns the foreign keys of the tables, and how they are made.
+-- name: ArchiveForeignKeys :many
+SELECT n.name::text AS table_name, c.conname::text AS constraint_name, pg_get_constraintdef(c.oid)::text AS definition
+FROM (SELECT unnest(@names::text[]) AS name) AS n
+JOIN pg_catalog.pg_constraint AS c ON c.conrelid = to_regclass(n.name)
+WHERE c.contype = 'f'
+ORDER BY c.oid;

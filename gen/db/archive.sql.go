@@ -59,6 +59,47 @@ func (q *Queries) ArchiveColumns(ctx context.Context, db DBTX, names []string) (
 	return items, nil
 }
 
+const archiveForeignKeys = `-- name: ArchiveForeignKeys :many
+SELECT n.name::text AS table_name, c.conname::text AS constraint_name, pg_get_constraintdef(c.oid)::text AS definition
+FROM (SELECT unnest($1::text[]) AS name) AS n
+JOIN pg_catalog.pg_constraint AS c ON c.conrelid = to_regclass(n.name)
+WHERE c.contype = 'f'
+ORDER BY c.oid
+`
+
+type ArchiveForeignKeysRow struct {
+	TableName      string
+	ConstraintName string
+	Definition     string
+}
+
+// ArchiveForeignKeys returns the foreign keys of the tables, and how they are made.
+//
+//	SELECT n.name::text AS table_name, c.conname::text AS constraint_name, pg_get_constraintdef(c.oid)::text AS definition
+//	FROM (SELECT unnest($1::text[]) AS name) AS n
+//	JOIN pg_catalog.pg_constraint AS c ON c.conrelid = to_regclass(n.name)
+//	WHERE c.contype = 'f'
+//	ORDER BY c.oid
+func (q *Queries) ArchiveForeignKeys(ctx context.Context, db DBTX, names []string) ([]ArchiveForeignKeysRow, error) {
+	rows, err := db.Query(ctx, archiveForeignKeys, names)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ArchiveForeignKeysRow{}
+	for rows.Next() {
+		var i ArchiveForeignKeysRow
+		if err := rows.Scan(&i.TableName, &i.ConstraintName, &i.Definition); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const archiveIndexes = `-- name: ArchiveIndexes :many
 SELECT i.indexrelid::regclass::text AS index_name, pg_get_indexdef(i.indexrelid)::text AS definition
 FROM (SELECT unnest($1::text[]) AS name) AS n
@@ -119,11 +160,11 @@ FROM (VALUES ('client_encoding', 'UTF8'),
 WHERE s.name <> 'transaction_timeout' OR current_setting('transaction_timeout', true) IS NOT NULL
 `
 
-// What export and import ask the database for. The statements whose tables are only known at run time are in
-// internal/archive/statements.go.
-// ArchiveSettings pins, until the transaction ends, whatever changes how values are spelled or read, and the limits that
-// a transaction of hours would run into. row_security makes a policy that hides rows an error. transaction_timeout is
-// there from PostgreSQL 17 on.
+// What export and import ask the database for. The statements whose tables are only known at run
+// time are in internal/archive/statements.go.
+// ArchiveSettings pins, until the transaction ends, whatever changes how values are spelled or read,
+// and the limits that a transaction of hours would run into. row_security makes a policy that hides
+// rows an error. transaction_timeout is there from PostgreSQL 17 on.
 //
 //	SELECT set_config(s.name, s.value, true)
 //	FROM (VALUES ('client_encoding', 'UTF8'),

@@ -1,8 +1,8 @@
 // Package archive copies a whole ledger to another database, through one file.
 //
-// Export writes one snapshot of all tables, in constant memory. Import loads it into an empty ledger
-// in one transaction, and commits only if all checksums and every invariant hold. The copy is the
-// same row by row, so whatever the service can be asked gets the same answer there.
+// Export writes one snapshot of all tables, in constant memory. Import loads it into an empty
+// ledger in one transaction, and commits only if all checksums and every invariant hold. The copy
+// is the same row by row, so whatever the service can be asked gets the same answer there.
 //
 // The file is a gzip'd tar archive, which common tools read. Its members, in this order:
 //
@@ -13,9 +13,9 @@
 //	…
 //	checksums.json        the rows, the bytes and the SHA-256 of each table, and of the manifest
 //
-// The parts of a table, put together, are PostgreSQL's own text format of COPY: a row a line, columns
-// separated by tabs, \N for NULL. Times are in UTC, to the microsecond; bytes are hexadecimal.
-// An archive without checksums.json is not complete.
+// The parts of a table, put together, are PostgreSQL's own text format of COPY: a row a line,
+// columns separated by tabs, \N for NULL. Times are in UTC, to the microsecond; bytes are
+// hexadecimal. An archive without checksums.json is not complete.
 package archive
 
 import (

@@ -16,9 +16,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestCopyOfEverything: a copy has the same rows, gives the same answers, is sound, exports the same
-// file, and goes on living as the original does. The original's workers, which the copy knows nothing
-// of, have made what was due.
+// TestCopyOfEverything: a copy has the same rows, gives the same answers, is sound, exports the
+// same file, and goes on living as the original does. The original's workers, which the copy knows
+// nothing of, have made what was due.
 func TestCopyOfEverything(t *testing.T) {
 	t.Parallel()
 	original, start, now := everything(t)
@@ -57,8 +57,8 @@ func TestCopyOfEverything(t *testing.T) {
 	requireSameFuture(t, start, now.Add(4*time.Second), duplicate, original)
 }
 
-// life is what happens to both. Each call is answered, and many are refused: what the original knows
-// the copy knows too.
+// life is what happens to both. Each call is answered, and many are refused: what the original
+// knows the copy knows too.
 const life = `
 # replays: the stored outcome; with other fields it is another call
 POST /api/v1/transfers {"transfer_id":"$t1","from_account_id":"$a","to_account_id":"$b","amount":"1.20","reference":"r1"}

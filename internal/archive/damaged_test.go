@@ -15,8 +15,8 @@ import (
 	"internaltransfers/internal/archive"
 )
 
-// TestDamagedFiles: a file that was cut off anywhere, of which any bit was lost, or that goes on after
-// its end is none.
+// TestDamagedFiles: a file that was cut off anywhere, of which any bit was lost, or that goes on
+// after its end is none.
 func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	file := sampleLedger(t).file

@@ -120,8 +120,8 @@ POST /api/v1/transfers {"transfer_id":"$t5","from_account_id":"$a","to_account_i
 PATCH /api/v1/accounts/$b {"display_name":"Robert","max_balance":100000}
 `
 
-// everything makes a ledger that has something of all that there is, and returns its database and the
-// time at which its clock stands, some seconds after start.
+// everything makes a ledger that has something of all that there is, and returns its database and
+// the time at which its clock stands, some seconds after start.
 func everything(t testing.TB) (url string, start, now time.Time) {
 	t.Helper()
 	url = newDatabase(t)
@@ -255,8 +255,8 @@ func occurrences(t testing.TB, l *ledger.Ledger, name string) int64 {
 	return schedule.OccurrenceCount
 }
 
-// requireEverything fails when something is not in the ledger, so that a test which copies it would say
-// little.
+// requireEverything fails when something is not in the ledger, so that a test which copies it would
+// say little.
 func requireEverything(t testing.TB, url string) {
 	t.Helper()
 	for query, want := range map[string]string{

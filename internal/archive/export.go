@@ -14,8 +14,9 @@ import (
 	"internaltransfers/migrations"
 )
 
-// Export writes the ledger as it is at one moment to w, while others work on it. It changes nothing,
-// needs no right but SELECT, and runs on a standby. With an error, what was written is no export.
+// Export writes the ledger as it is at one moment to w, while others work on it. It changes
+// nothing, needs no right but SELECT, and runs on a standby. With an error, what was written is no
+// export.
 func Export(ctx context.Context, w io.Writer, o Options) (Manifest, Checksums, error) {
 	e := exporter{options: o, out: newWriter(w)}
 	_, conn, err := o.open(ctx, pgdb.Proving)
@@ -124,8 +125,8 @@ func (e *exporter) table(ctx context.Context, tx pgx.Tx, t *table, columns []col
 	return e.out.end(tag.RowsAffected())
 }
 
-// columnsOf returns the columns of the ledger's tables by their names. A table that is not there has
-// none.
+// columnsOf returns the columns of the ledger's tables by their names. A table that is not there
+// has none.
 func columnsOf(ctx context.Context, conn db.DBTX) (map[string][]column, error) {
 	rows, err := db.New().ArchiveColumns(ctx, conn, namesOf(tables))
 	if err != nil {

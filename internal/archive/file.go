@@ -10,8 +10,8 @@ import (
 )
 
 // CreateFile makes the file path, which only its owner can read, and has write fill it. The file
-// appears when it is complete and on the disk. One that is there already is refused, at once and, for
-// one that was made meanwhile, at the end.
+// appears when it is complete and on the disk. One that is there already is refused, at once and,
+// for one that was made meanwhile, at the end.
 func CreateFile(path string, write func(io.Writer) error) (err error) {
 	if err := requireFree(path); err != nil {
 		return err
@@ -39,8 +39,8 @@ func CreateFile(path string, write func(io.Writer) error) (err error) {
 	return syncDir(dir)
 }
 
-// place gives a file its name, unless that is taken. A link, unlike a rename, replaces nothing; but not
-// every file system has links.
+// place gives a file its name, unless that is taken. A link, unlike a rename, replaces nothing; but
+// not every file system has links.
 func place(file, path string) error {
 	err := os.Link(file, path)
 	if err == nil || errors.Is(err, fs.ErrExist) {

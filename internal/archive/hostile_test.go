@@ -31,11 +31,18 @@ func newTarget(t testing.TB) *target {
 // state is all that an import could have changed.
 func (g *target) state(t testing.TB) string {
 	t.Helper()
-	conn := connect(t, g.url)
-	triggers := column(t, conn, `SELECT format('%s %s %s', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger ORDER BY 1`)
-	sequence := column(t, conn, `SELECT format('%s %s', last_value, is_called) FROM transfer_position_seq`)
-	indexes := column(t, conn, `SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1`)
-	return fmt.Sprint(contents(t, g.url), triggers, indexes, sequence)
+	sequence := texts(t, g.url, `SELECT format('%s %s', last_value, is_called) FROM transfer_position_seq`)
+	return fmt.Sprint(contents(t, g.url), schema(t, g.url), sequence)
+}
+
+// schema is what an import takes from the tables and gives back.
+func schema(t testing.TB, url string) string {
+	t.Helper()
+	return strings.Join(texts(t, url, `
+		SELECT format('%s %s %s', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema()
+		UNION ALL SELECT format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
+		ORDER BY 1`), "\n")
 }
 
 // requireRefused fails unless the import of a file fails and says why.
@@ -107,8 +114,12 @@ func TestHostileFiles(t *testing.T) {
 		target.requireRefused(t, olderStill(t, func(*content) {}), "give a new database")
 	})
 	target.requireUnchanged(t)
+	before := schema(t, target.url)
 	if err := tryImport(original.file, target.url, true); err != nil {
 		t.Errorf("the file itself: %v", err)
+	}
+	if after := schema(t, target.url); after != before {
+		t.Errorf("the schema was\n%s, and is\n%s", before, after)
 	}
 	requireSameRows(t, contents(t, target.url), original.rows)
 }
@@ -265,12 +276,16 @@ func TestForgedLedgers(t *testing.T) {
 			first, _, _ := strings.Cut(m.text, "\n")
 			m.text += first + "\n"
 		}, `duplicate key value violates unique constraint "transfer_pkey"`},
+		{"a position twice", func(c *content) {
+			_, second, _ := strings.Cut(c.at("transfer/000001.tsv").text, "\n")
+			value("transfer", "position")(strings.Split(second, "\t")[1])(c)
+		}, `could not create unique index "transfer_by_position"`},
 		{"an account lost", func(c *content) {
 			m := c.at("account/000001.tsv")
 			before, after, _ := strings.Cut(m.text, b)
 			_, after, _ = strings.Cut(after, "\n")
 			m.text = before[:strings.LastIndex(before, "\n")+1] + after
-		}, `table schedule: ERROR: insert or update on table "schedule" violates foreign key constraint "schedule_to_account_fkey"`},
+		}, `"schedule_to_account_fkey" (SQLSTATE 23503): Key (to_account_id)=(` + b + `) is not present in table "account"`},
 		{"a detail of no transfer", replace("transfer_detail/000001.tsv", id("h1"), id("nothing")), "transfer_detail_transfer_fkey"},
 		{"a refund forgotten", replace("transfer_detail/000001.tsv", "50\t\\N\t\\N\t\\N\t\\N\t\\N", "\\N\t\\N\t\\N\t\\N\t\\N\t\\N"), archive.ErrBroken.Error()},
 		{"a currency of no account", replace("currency/000001.tsv", "fcc612ef", "fcc612ee"), "currency_equity_account_fkey"},

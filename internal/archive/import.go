@@ -32,9 +32,9 @@ type Imported struct {
 	Webhooks  bool          // the file had webhook endpoints; without Options.Webhooks they were left out
 }
 
-// Import makes the ledger of a file that of the database, which has none or an empty one. It migrates
-// the database first, as its owner. Then it loads and proves everything in one transaction: with an
-// error nothing was loaded.
+// Import makes the ledger of a file that of the database, which has none or an empty one. It
+// migrates the database first, as its owner. Then it loads and proves everything in one
+// transaction: with an error nothing was loaded.
 //
 // A file of an older schema is loaded into that, and migrated and proved after the commit.
 func Import(ctx context.Context, r io.Reader, o Options, logger *slog.Logger) (Imported, error) {
@@ -101,7 +101,11 @@ func (i *importer) run(ctx context.Context, logger *slog.Logger) error {
 	if _, err := migrations.Up(ctx, sessions, database.Schema(), logger); err != nil {
 		return fmt.Errorf("the file of schema version %d was loaded, but not migrated: %w", version, err)
 	}
-	return i.transaction(ctx, conn, func(tx pgx.Tx) error { return i.prove(ctx, tx) })
+	err = i.transaction(ctx, conn, func(tx pgx.Tx) error { return i.prove(ctx, tx) })
+	if err != nil {
+		return fmt.Errorf("%w; it was loaded and migrated: drop this database", err)
+	}
+	return nil
 }
 
 func (i *importer) transaction(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
@@ -170,34 +174,42 @@ func (i *importer) load(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	i.result.Checksums = i.in.checksums
-	i.tell("make indexes, check references")
+	i.tell("make indexes, check foreign keys")
 	if err := execute(ctx, tx, "complete the tables", restore...); err != nil {
 		return err
 	}
 	return i.finish(ctx, tx, there, columns)
 }
 
-// strip takes from the tables what loads slowly or goes wrong, and returns the statements that give it
-// back. The triggers write history, which the file has, and refuse to take rows away. An index that is
-// made of all rows at once takes a fraction of the time.
+// strip takes from the tables what loads slowly or goes wrong, and returns the statements that give
+// it back. The triggers write history, which the file has, and refuse to take rows away. An index
+// that is made of all rows at once takes a fraction of the time. Foreign keys are checked by one
+// join instead of row by row, of which the server would keep a list in memory.
 func (i *importer) strip(ctx context.Context, tx pgx.Tx, there []string) (restore []string, err error) {
-	triggers, err := i.queries.ArchiveTriggers(ctx, tx, there)
+	keys, err := i.queries.ArchiveForeignKeys(ctx, tx, there)
 	if err != nil {
-		return nil, fmt.Errorf("read the triggers: %w", err)
+		return nil, fmt.Errorf("read the foreign keys: %w", err)
 	}
 	indexes, err := i.queries.ArchiveIndexes(ctx, tx, there)
 	if err != nil {
 		return nil, fmt.Errorf("read the indexes: %w", err)
 	}
-	restore = []string{constraintsImmediate} // a table that still has something to check cannot be altered
-	var before []string
-	for _, t := range triggers {
-		before = append(before, disableTrigger(t.TableName, t.TriggerName))
-		restore = append(restore, enableTrigger(t.TableName, t.TriggerName))
+	triggers, err := i.queries.ArchiveTriggers(ctx, tx, there)
+	if err != nil {
+		return nil, fmt.Errorf("read the triggers: %w", err)
 	}
+	var before []string
 	for _, x := range indexes {
 		before = append(before, dropIndex(x.IndexName))
 		restore = append(restore, x.Definition)
+	}
+	for _, k := range keys {
+		before = append(before, dropConstraint(k.TableName, k.ConstraintName))
+		restore = append(restore, addConstraint(k.TableName, k.ConstraintName, k.Definition))
+	}
+	for _, t := range triggers {
+		before = append(before, disableTrigger(t.TableName, t.TriggerName))
+		restore = append(restore, enableTrigger(t.TableName, t.TriggerName))
 	}
 	return restore, execute(ctx, tx, "prepare the tables", before...)
 }
@@ -230,7 +242,8 @@ func (i *importer) table(ctx context.Context, tx pgx.Tx, t *table, columns []col
 // copyPlace finds the place in the context of an error of COPY. What comes after it are values.
 var copyPlace = regexp.MustCompile(`COPY \w+(, line \d+(?:, column \w+)?)`)
 
-// refusedRow says which row the database refused. Rows of webhooks have secrets, which nobody is told.
+// refusedRow says which row the database refused. Rows of webhooks have secrets, which nobody is
+// told.
 func refusedRow(t *table, err error) error {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) {
@@ -288,10 +301,17 @@ func (i *importer) tell(text string) {
 	}
 }
 
-// execute runs statements in order.
+// execute runs statements in order. Its error names the key of a row that a unique index or a
+// foreign key refuses; no key is a secret.
 func execute(ctx context.Context, conn db.DBTX, what string, statements ...string) error {
 	for _, statement := range statements {
-		if _, err := conn.Exec(ctx, statement); err != nil {
+		_, err := conn.Exec(ctx, statement)
+		var refused *pgconn.PgError
+		switch {
+		case err == nil:
+		case errors.As(err, &refused) && (refused.Code == "23503" || refused.Code == "23505"):
+			return fmt.Errorf("%s: %w: %s", what, err, refused.Detail)
+		default:
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}

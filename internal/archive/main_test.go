@@ -109,7 +109,8 @@ func imported(t testing.TB, file []byte, webhooks bool) string {
 	return url
 }
 
-// openLedger opens the ledger of a database until close is called, at the latest when the test ends.
+// openLedger opens the ledger of a database until close is called, at the latest when the test
+// ends.
 func openLedger(t testing.TB, url string, workers int) (l *ledger.Ledger, closeIt func()) {
 	t.Helper()
 	l, err := ledger.Open(context.Background(), ledger.Config{

@@ -110,8 +110,8 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// matches reports how the tables of the manifest differ from those of the database, by name. Only those
-// of webhooks may be missing.
+// matches reports how the tables of the manifest differ from those of the database, by name. Only
+// those of webhooks may be missing.
 func (m *Manifest) matches(there map[string][]column) error {
 	given := make(map[string]bool, len(m.Tables))
 	for _, t := range m.Tables {

@@ -88,8 +88,8 @@ func (in *reader) json(name string) ([]byte, error) {
 	return text, nil
 }
 
-// end reads what comes after the tables. Then nothing may follow, and what was read must be what was
-// written.
+// end reads what comes after the tables. Then nothing may follow, and what was read must be what
+// was written.
 func (in *reader) end() error {
 	text, err := in.json(checksumsName)
 	if err != nil {

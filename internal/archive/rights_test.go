@@ -29,8 +29,8 @@ func login(t testing.TB, database string) (role, asRole string) {
 	return role, u.String()
 }
 
-// TestExportNeedsSelectOnly: a role that may read and nothing else, where nothing can be written, with
-// settings that spell values in other ways, gets the same file as the owner.
+// TestExportNeedsSelectOnly: a role that may read and nothing else, where nothing can be written,
+// with settings that spell values in other ways, gets the same file as the owner.
 func TestExportNeedsSelectOnly(t *testing.T) {
 	t.Parallel()
 	original := small(t)
@@ -102,8 +102,8 @@ func TestImportNeedsTheOwnerOnly(t *testing.T) {
 	}
 }
 
-// TestImportReplacesNothing: whatever a ledger has keeps an import away, before anything is written, a
-// migration included.
+// TestImportReplacesNothing: whatever a ledger has keeps an import away, before anything is
+// written, a migration included.
 func TestImportReplacesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -151,7 +151,8 @@ func TestImportReplacesNothing(t *testing.T) {
 	}
 }
 
-// TestImportWhileOthersWork: who uses the database keeps an import away, which does not wait for ever.
+// TestImportWhileOthersWork: who uses the database keeps an import away, which does not wait for
+// ever.
 func TestImportWhileOthersWork(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t)

@@ -76,7 +76,8 @@ func (a *api) run(script string) {
 			continue
 		}
 		status, answer := a.call(line)
-		// A refusal that is recorded is failed_precondition, which is 400, or aborted, which is 409.
+		// A refusal that is recorded is failed_precondition, which is 400, or aborted, which is
+		// 409.
 		if status != http.StatusOK && !strings.Contains(answer, `"domain":"transfers"`) {
 			a.t.Fatalf("%s: %s", line, answer)
 		}

@@ -13,8 +13,7 @@ import (
 const (
 	// setLockTimeout and the locks below are what a transaction begins with: neither takes the
 	// snapshot, so that the tables which the snapshot shows are as they stay.
-	setLockTimeout       = "SET LOCAL lock_timeout = '5s'"
-	constraintsImmediate = "SET CONSTRAINTS ALL IMMEDIATE"
+	setLockTimeout = "SET LOCAL lock_timeout = '5s'"
 
 	tableExists   = "SELECT to_regclass($1) IS NOT NULL"
 	schemaVersion = "SELECT coalesce(max(version_id), 0) FROM " + versionTable + " WHERE is_applied"
@@ -63,7 +62,8 @@ func anyBut(t *table, condition string) string {
 	return fmt.Sprintf("SELECT EXISTS (SELECT FROM %s WHERE (%s) IS NOT TRUE)", quoted(t.name), condition)
 }
 
-// firstWithMore asks for the first table that has a row which a new ledger has not; empty: there is none.
+// firstWithMore asks for the first table that has a row which a new ledger has not; empty: there is
+// none.
 func firstWithMore(there map[string][]column) string {
 	var cases strings.Builder
 	for i := range tables {
@@ -80,8 +80,8 @@ func firstWithMore(there map[string][]column) string {
 	return "SELECT CASE" + cases.String() + " ELSE '' END"
 }
 
-// readable is the condition of the rows that the service can read: what the table asks for, and times
-// in the years 1 to 9999. Empty: there is none.
+// readable is the condition of the rows that the service can read: what the table asks for, and
+// times in the years 1 to 9999. Empty: there is none.
 func readable(t *table, columns []column) string {
 	var conditions []string
 	if t.valid != "" {
@@ -105,6 +105,15 @@ func disableTrigger(table, trigger string) string {
 
 func enableTrigger(table, trigger string) string {
 	return fmt.Sprintf("ALTER TABLE %s ENABLE TRIGGER %s", quoted(table), quoted(trigger))
+}
+
+func dropConstraint(table, constraint string) string {
+	return fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoted(table), quoted(constraint))
+}
+
+// addConstraint makes a constraint by its definition as the database spells it.
+func addConstraint(table, constraint, definition string) string {
+	return fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", quoted(table), quoted(constraint), definition)
 }
 
 // dropIndex removes an index by the name as the database spells it.

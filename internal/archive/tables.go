@@ -7,11 +7,11 @@ type table struct {
 	name string
 	// order sorts its rows in the file. It is unique, so one ledger always makes the same file.
 	order string
-	// fresh is the condition of the rows that an empty ledger has too. Import replaces them. Empty: an
-	// empty ledger has none.
+	// fresh is the condition of the rows that an empty ledger has too. Import replaces them. Empty:
+	// an empty ledger has none.
 	fresh string
-	// copied is the condition of the rows that are copied. Where there is one, import leaves the others
-	// as they are. Empty: all are copied, and replace what is there.
+	// copied is the condition of the rows that are copied. Where there is one, import leaves the
+	// others as they are. Empty: all are copied, and replace what is there.
 	copied string
 	// valid is a condition of every row without which the service cannot work, and which no
 	// constraint of the table says. Empty: there is none.
@@ -26,8 +26,8 @@ const (
 	// rowBytesMax bounds what the database must keep of a row until it ends. The longest that the
 	// service writes has 50 pairs of metadata of 564 characters, of up to 7 bytes each.
 	rowBytesMax = 4 << 20
-	// checkpointBytesMax is for the one row that lists all transfers which were INIT, 37 bytes each.
-	// It is what PostgreSQL can keep in a value at most.
+	// checkpointBytesMax is for the one row that lists all transfers which were INIT, 37 bytes
+	// each. It is what PostgreSQL can keep in a value at most.
 	checkpointBytesMax = 1 << 30
 
 	texts     = `jsonb_typeof(metadata) = 'object' AND NOT jsonb_path_exists(metadata, '$.* ? (@.type() != "string")')`

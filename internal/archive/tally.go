@@ -29,8 +29,9 @@ func newTally(t *table, progress func(string)) *tally {
 	return &tally{table: t, hash: sha256.New(), progress: progress, began: now, told: now}
 }
 
-// add counts text. In the text format of COPY a line feed always ends a row: one in a value is spelled
-// \n. Rows that are within text are as long as text at most, which is far less than a row may be.
+// add counts text. In the text format of COPY a line feed always ends a row: one in a value is
+// spelled \n. Rows that are within text are as long as text at most, which is far less than a row
+// may be.
 func (t *tally) add(text []byte) error {
 	t.hash.Write(text)
 	t.bytes += int64(len(text))

@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// partBytesMax is the greatest size of a part. The size of a member comes before it in a tar archive,
-// and so a part is kept in memory until it is complete.
+// partBytesMax is the greatest size of a part. The size of a member comes before it in a tar
+// archive, and so a part is kept in memory until it is complete.
 const partBytesMax = 4 << 20
 
 // partName is the name of a part of a table; the first has the number 1.
