@@ -25,6 +25,13 @@
 // others go the long way: the accounts are locked and read, with whatever else the decision depends on (know.go); each
 // command is judged (judge.go) and has its effect (effect.go, lifecycle.go); and what was decided is written (fold.go).
 //
+// # Synchronous standbys
+//
+// Where PostgreSQL has synchronous standbys, what is said to be done or shown is on one of them. A COMMIT is never
+// cancelled, whoever has lost patience (session.go). What is found done already is behind a barrier, a commit that waits
+// for all before it. What is read passes a gate, which is closed while somebody may see what no standby has (gate.go,
+// readers.go).
+//
 // # Time
 //
 // The database's clock decides, for all servers: the function ledger_now of the schema. A hold that has expired is ended
