@@ -21,7 +21,8 @@ import (
 // long as the server's word takes to arrive.
 type gate struct {
 	barrier func(context.Context) error
-	timeout time.Duration // of one barrier
+	ending  context.Context // no barrier outlasts it
+	timeout time.Duration   // of one barrier
 	log     *slog.Logger
 
 	open atomic.Bool
@@ -94,7 +95,7 @@ func (g *gate) wait() *passage {
 
 // fly sets up the barrier, and opens the gate unless it was closed anew meanwhile.
 func (g *gate) fly(p *passage) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	ctx, cancel := context.WithTimeout(g.ending, g.timeout)
 	defer cancel()
 	_, p.err = safely(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.barrier(ctx) })
 	g.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -72,11 +71,11 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	writers    *pgxpool.Pool // for batches; a connection of it plans as the locking protocol needs
-	readers    *readers      // for everything else
-	gate       *gate         // that what readers read passes
-	closing    chan struct{} // closed, by close once, when COMMITs are waited for no longer
-	close      func()
+	writers    *pgxpool.Pool   // for batches; a connection of it plans as the locking protocol needs
+	readers    *readers        // for everything else
+	gate       *gate           // that what readers read passes
+	ending     context.Context // is over, by end, when no standby is waited for any longer
+	end        context.CancelFunc
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -97,9 +96,8 @@ type Ledger struct {
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
-	l.closing = make(chan struct{})
-	l.close = sync.OnceFunc(func() { close(l.closing) })
-	l.gate = &gate{barrier: l.confirm, timeout: config.BatchTimeout, log: l.log}
+	l.ending, l.end = context.WithCancel(context.Background())
+	l.gate = &gate{barrier: l.confirm, ending: l.ending, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
 	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
@@ -171,7 +169,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
-		l.close()
+		l.end()
 		l.writers.Close()
 		l.readers.pool.Close()
 		close(closed)

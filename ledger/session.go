@@ -170,7 +170,7 @@ func (s *session) watch(left <-chan struct{}) {
 		case <-left:
 			l.log.InfoContext(ctx, "a COMMIT that took long has ended", slog.Int64("pid", int64(s.backend.Pid)))
 			return
-		case <-l.closing:
+		case <-l.ending.Done():
 			missed = watchMisses // the backend goes on without us
 		case <-ticker.C:
 			if s.works() {
