@@ -74,7 +74,8 @@ func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report
 	defer pgdb.HangUp(conn)
 	p := proof{queries: db.New(), options: o, start: time.Now()}
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	if err := pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error { return p.prove(ctx, tx) }); err != nil {
+	err = database.Transaction(ctx, conn, snapshot, func(tx pgx.Tx) error { return p.prove(ctx, tx) })
+	if err != nil {
 		return Report{}, fmt.Errorf("check the ledger: %w", database.Explain(err))
 	}
 	return p.report, nil

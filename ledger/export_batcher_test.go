@@ -16,10 +16,10 @@ func (l *Ledger) Waiting() int {
 }
 
 // Writers answers the pool that batches are applied with, so that a test can look at its plans.
-func (l *Ledger) Writers() *pgxpool.Pool { return l.writers }
+func (l *Ledger) Writers() *pgxpool.Pool { return l.writers.Pool }
 
 // Readers answers the pool for everything else.
-func (l *Ledger) Readers() *pgxpool.Pool { return l.readers.pool }
+func (l *Ledger) Readers() *pgxpool.Pool { return l.readers.pool.Pool }
 
 // NewCommands makes commands of transfers, as Transfer does.
 func NewCommands(ps []TransferParams) ([]command, error) {

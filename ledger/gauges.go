@@ -85,7 +85,7 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
-	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.readers.pool, "write": g.ledger.writers} {
+	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.readers.pool.Pool, "write": g.ledger.writers.Pool} {
 		s := pool.Stat()
 		tell(gaugeConns, float64(s.AcquiredConns()), name, "acquired")
 		tell(gaugeConns, float64(s.IdleConns()), name, "idle")

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
@@ -71,7 +70,7 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	writers    *pgxpool.Pool   // for batches; a connection of it plans as the locking protocol needs
+	writers    *pgdb.Pool      // for batches; a connection of it plans as the locking protocol needs
 	readers    *readers        // for everything else
 	gate       *gate           // that what readers read passes
 	ending     context.Context // is over, by end, when no standby is waited for any longer

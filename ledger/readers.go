@@ -7,18 +7,19 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
+
+	"internaltransfers/internal/pgdb"
 )
 
 // readers are the connections for everything but batches. What is read by them passes the gate before anybody gets it, and
 // what is changed by them is committed as by a batch: nothing cancels a COMMIT, and it waits for the standbys.
 type readers struct {
-	pool    *pgxpool.Pool
+	pool    *pgdb.Pool
 	gate    *gate
 	changes chan struct{} // has an item for each change: some connections are for reading only, however many COMMITs wait
 }
 
-func newReaders(pool *pgxpool.Pool, gate *gate) *readers {
+func newReaders(pool *pgdb.Pool, gate *gate) *readers {
 	conns := pool.Config().MaxConns
 	return &readers{pool: pool, gate: gate, changes: make(chan struct{}, max(1, conns-conns/4))}
 }
@@ -52,13 +53,13 @@ func (r *readers) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 	}
 	defer giveBack()
 	return finish(ctx, sessionOf(conn), func(ctx context.Context) (pgconn.CommandTag, error) {
-		return conn.Exec(ctx, sql, args...)
+		return r.pool.ExecOwn(ctx, conn, sql, args...)
 	})
 }
 
 // Query reads rows. Their error says whether they have passed the gate.
 func (r *readers) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := r.pool.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads them, and their error
+	rows, err := r.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return rows, err
 	}
@@ -121,6 +122,9 @@ func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pg
 		tx, err := conn.BeginTx(ctx, options)
 		if err != nil {
 			return fmt.Errorf("begin: %w", err)
+		}
+		if err := l.database.RequireOwn(ctx, conn); err != nil {
+			return err
 		}
 		if err := f(tx); err != nil {
 			_ = tx.Rollback(ctx)

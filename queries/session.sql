@@ -37,6 +37,11 @@ ORDER BY s.name;
 -- name: SessionBackend :one
 SELECT pg_backend_pid()::int AS backend_pid;
 
+-- SessionGuard fails (division_by_zero) in another server process than the one meant, so that what follows it in the same
+-- transaction is not executed.
+-- name: SessionGuard :exec
+SELECT 1 / (pg_backend_pid() = @backend_pid::int)::int;
+
 -- SessionMark gives the session a mark that lasts as long as it does.
 -- name: SessionMark :exec
 SELECT set_config('internaltransfers.mark', @mark::text, false);

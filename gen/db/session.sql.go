@@ -251,6 +251,19 @@ func (q *Queries) SessionGet(ctx context.Context, db DBTX) (SessionGetRow, error
 	return i, err
 }
 
+const sessionGuard = `-- name: SessionGuard :exec
+SELECT 1 / (pg_backend_pid() = $1::int)::int
+`
+
+// SessionGuard fails (division_by_zero) in another server process than the one meant, so that what follows it in the same
+// transaction is not executed.
+//
+//	SELECT 1 / (pg_backend_pid() = $1::int)::int
+func (q *Queries) SessionGuard(ctx context.Context, db DBTX, backendPid int32) error {
+	_, err := db.Exec(ctx, sessionGuard, backendPid)
+	return err
+}
+
 const sessionMark = `-- name: SessionMark :exec
 SELECT set_config('internaltransfers.mark', $1::text, false)
 `

@@ -19,7 +19,7 @@ import (
 // export.
 func Export(ctx context.Context, w io.Writer, o Options) (Manifest, Checksums, error) {
 	e := exporter{options: o, out: newWriter(w)}
-	_, conn, err := o.open(ctx, pgdb.Proving)
+	database, conn, err := o.open(ctx, pgdb.Proving)
 	if err != nil {
 		return Manifest{}, Checksums{}, err
 	}
@@ -27,7 +27,7 @@ func Export(ctx context.Context, w io.Writer, o Options) (Manifest, Checksums, e
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = requireNewest(ctx, conn)
 	if err == nil {
-		err = pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error { return e.export(ctx, tx) })
+		err = database.Transaction(ctx, conn, snapshot, func(tx pgx.Tx) error { return e.export(ctx, tx) })
 	}
 	if err == nil {
 		err = e.out.close()

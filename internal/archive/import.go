@@ -51,10 +51,11 @@ func Import(ctx context.Context, r io.Reader, o Options, logger *slog.Logger) (I
 }
 
 type importer struct {
-	options Options
-	in      *reader
-	queries *db.Queries
-	result  Imported
+	options  Options
+	database *pgdb.Database
+	in       *reader
+	queries  *db.Queries
+	result   Imported
 }
 
 func (i *importer) run(ctx context.Context, logger *slog.Logger) error {
@@ -65,6 +66,7 @@ func (i *importer) run(ctx context.Context, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	i.database = database
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	version := i.in.manifest.SchemaVersion
 	// Before anything is written, by a migration for example.
@@ -109,7 +111,8 @@ func (i *importer) run(ctx context.Context, logger *slog.Logger) error {
 }
 
 func (i *importer) transaction(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, f)
+	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+	return i.database.Transaction(ctx, conn, options, f)
 }
 
 // requireEmpty fails unless the ledger has no more than any new one has.

@@ -78,7 +78,7 @@ func openBaseline(ctx context.Context, databaseURL string, callers int, p *popul
 		pool.Close()
 		return nil, fmt.Errorf("make the baseline's tables (a schema baseline must not be there): %w", err)
 	}
-	b := &baseline{pool, p}
+	b := &baseline{pool.Pool, p}
 	if err := b.connect(ctx); err != nil {
 		pool.Close()
 		return nil, err

@@ -37,59 +37,102 @@ func TestPgBouncerSessionMode(t *testing.T) {
 	r.require(t, want)
 }
 
-// TestPgBouncerSharedByLedgers: two ledgers of one database share a pooler, which goes over to transaction mode. Every backend has the
-// statements of both prepared, and the search_path of one. No transfer gets into the other ledger.
+// TestPgBouncerSharedByLedgers: two ledgers of one database, with the same ids, share a pooler, which goes over to transaction
+// mode. Every backend has the statements of both prepared, and the search_path of one. Nothing gets into the other ledger, and
+// nothing is read from it.
 func TestPgBouncerSharedByLedgers(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
 	pooler := pgtest.NewPgBouncer(t, nil, database)
-	schemas := []string{"first", "second"}
-	var done atomic.Bool
-	var running sync.WaitGroup
-	made, away := make(chan string, 1), make(chan string, 1)
-	for _, schema := range schemas {
+	s := &sharing{t: t, made: make(chan string, 1), away: make(chan string, 1)}
+	t.Cleanup(s.stop)
+	for _, schema := range []string{"first", "second"} {
 		migrate(t, database, schema)
-		l := open(t, configure(pooler.URL(t, database), schema))
-		n := newLife(t, l, "shared")
-		n.openAccounts()
-		for range 4 {
-			running.Go(func() {
-				for !done.Load() {
-					_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: n.ids[0], To: n.ids[1], Amount: penny, Reference: schema})
-					told := made
-					if errors.Is(err, ledger.ErrUnavailable) {
-						told = away
-					} else if err != nil {
-						t.Errorf("%s: %v", schema, err)
-					}
-					select {
-					case told <- schema:
-					default:
-					}
-				}
-			})
-		}
+		s.begin(open(t, configure(pooler.URL(t, database), schema)), schema)
 	}
-	stop := func() { done.Store(true); running.Wait() }
-	t.Cleanup(stop)
-	hear := func(told <-chan string) {
-		heard := make(map[string]int)
-		for heard["first"] < 20 || heard["second"] < 20 {
-			heard[<-told]++
-		}
-	}
-	hear(made)
+	s.hear(s.made)
 	pooler.Set(t, "pool_mode", "transaction")
-	hear(away)
+	s.hear(s.away)
 	pooler.Set(t, "pool_mode", "session")
-	hear(made)
-	stop()
+	s.hear(s.made)
+	s.stop()
 	var strays int
 	err := connect(t, database).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM first.transfer WHERE reference = 'second')
-		+ (SELECT count(*) FROM second.transfer WHERE reference = 'first')`).Scan(&strays)
+		+ (SELECT count(*) FROM second.transfer WHERE reference = 'first')
+		+ (SELECT count(*) FROM first.account_change WHERE image_url LIKE '%second')
+		+ (SELECT count(*) FROM second.account_change WHERE image_url LIKE '%first')`).Scan(&strays)
 	if err != nil || strays != 0 {
-		t.Errorf("%d transfers got into the other ledger, %v", strays, err)
+		t.Errorf("%d rows got into the other ledger, %v", strays, err)
 	}
+}
+
+// sharing is what callers of two ledgers do until they are stopped.
+type sharing struct {
+	t          *testing.T
+	done       atomic.Bool
+	running    sync.WaitGroup
+	made, away chan string // has the schema of a ledger whose call was good, or told that the database is away
+}
+
+// begin opens accounts, the same for each ledger, and begins to pay, to change and to read.
+func (s *sharing) begin(l *ledger.Ledger, schema string) {
+	n := newLife(s.t, l, "shared")
+	n.openAccounts()
+	n.do("name", func() error {
+		_, err := l.UpdateAccount(n.ctx, ledger.AccountChange{ID: n.ids[0], DisplayName: &schema})
+		return err
+	})
+	url := "https://example.com/" + schema
+	for _, call := range []func() error{
+		func() error {
+			_, _, err := l.Transfer(n.ctx, ledger.TransferParams{From: n.ids[0], To: n.ids[1], Amount: penny, Reference: schema})
+			return err
+		},
+		func() error {
+			_, err := l.UpdateAccount(n.ctx, ledger.AccountChange{ID: n.ids[0], ImageURL: &url})
+			return err
+		},
+		func() error {
+			found, _, err := l.ListAccounts(n.ctx, ledger.AccountFilter{Search: n.ids[0].String()[:8]}, ledger.Page{})
+			if err == nil && (len(found) != 1 || found[0].DisplayName != schema) {
+				s.t.Errorf("the ledger %s reads %+v", schema, found)
+			}
+			return err
+		},
+	} {
+		for range 2 {
+			s.running.Go(func() { s.repeat(call, schema) })
+		}
+	}
+}
+
+func (s *sharing) repeat(call func() error, schema string) {
+	for !s.done.Load() {
+		err := call()
+		told := s.made
+		if errors.Is(err, ledger.ErrUnavailable) {
+			told = s.away
+		} else if err != nil {
+			s.t.Errorf("%s: %v", schema, err)
+		}
+		select {
+		case told <- schema:
+		default:
+		}
+	}
+}
+
+// hear waits until both ledgers were told something often enough.
+func (s *sharing) hear(told <-chan string) {
+	heard := make(map[string]int)
+	for heard["first"] < 20 || heard["second"] < 20 {
+		heard[<-told]++
+	}
+}
+
+func (s *sharing) stop() {
+	s.done.Store(true)
+	s.running.Wait()
 }
 
 // liveBeside has eight callers live while something happens.

@@ -224,7 +224,7 @@ type Hooks struct {
 }
 
 // Pool opens a pool of at most size sessions for that use. It connects when sessions are needed.
-func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (*pgxpool.Pool, error) {
+func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (*Pool, error) {
 	config := d.config.Copy()
 	config.MaxConns = size
 	config.MinConns, config.MinIdleConns = min(config.MinConns, size), min(config.MinIdleConns, size)
@@ -236,14 +236,15 @@ func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (
 		}
 		return hooks.After(ctx, conn)
 	}
-	config.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
-		return d.isOwn(ctx, conn, use)
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
+		// Whatever a session was in before another one strayed is not known.
+		return sessionOf(conn).signs == d.pooler.signs.Load(), nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open a pool: %w", err)
 	}
-	return pool, nil
+	return &Pool{Pool: pool, database: d}, nil
 }
 
 // Connect makes one session of no pool for that use. The caller closes it.

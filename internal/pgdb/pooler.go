@@ -52,6 +52,7 @@ const (
 	stateUndefinedTable             = "42P01"
 	stateUndefinedFunction          = "42883"
 	stateProtocolViolation          = "08P01" // what poolers say of their own
+	stateDivisionByZero             = "22012" // what SessionGuard fails with
 	stateReadOnly                   = "25006"
 )
 
@@ -73,6 +74,7 @@ func sessionOf(conn *pgx.Conn) *session {
 
 // A pooler is what a Database knows of the one in between.
 type pooler struct {
+	met   atomic.Bool   // there is or was one
 	signs atomic.Uint64 // that a session was in a backend which is not its own
 
 	mu      sync.Mutex
@@ -112,23 +114,6 @@ func severity(err *pgconn.PgError) string {
 	return err.Severity
 }
 
-// isOwn reports whether a session may be given out: it is in its own backend, and none has strayed since it began. One that
-// may not be is to be closed. It asks only where there is a pooler. Batches ask later, when they are to be committed.
-func (d *Database) isOwn(ctx context.Context, conn *pgx.Conn, use Use) (bool, error) {
-	s := sessionOf(conn)
-	if s.signs != d.pooler.signs.Load() {
-		return false, nil
-	}
-	if !s.pooled || use == Writing {
-		return true, nil
-	}
-	err := d.RequireOwn(ctx, conn)
-	if _, ok := errors.AsType[*RefusedError](err); ok {
-		return false, err
-	}
-	return err == nil, nil // another one may do better
-}
-
 // RequireOwn fails when a session is not in its own backend. A transaction stays in one until its end, whatever a pooler
 // does. It asks only where there is one.
 func (d *Database) RequireOwn(ctx context.Context, conn *pgx.Conn) error {
@@ -136,16 +121,31 @@ func (d *Database) RequireOwn(ctx context.Context, conn *pgx.Conn) error {
 	if !s.pooled {
 		return nil
 	}
-	backend, err := db.New().SessionBackend(ctx, conn)
-	if err != nil {
-		return fmt.Errorf("look for the session's backend: %w", err)
+	return d.strayed(ctx, conn, db.New().SessionGuard(ctx, conn, s.backend))
+}
+
+// Transaction runs f in a transaction of a session that is in its own backend, and commits unless f
+// fails.
+func (d *Database) Transaction(
+	ctx context.Context, conn *pgx.Conn, options pgx.TxOptions, f func(pgx.Tx) error,
+) error {
+	return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if err := d.RequireOwn(ctx, conn); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+// strayed makes the error of SessionGuard what it means. That session is not used again, nor are those that began before.
+func (d *Database) strayed(ctx context.Context, conn *pgx.Conn, err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != stateDivisionByZero {
+		return err
 	}
-	if backend != s.backend {
-		d.pooler.signs.Add(1)
-		HangUp(conn)
-		return d.told.once(ctx, d.poolerRefusal())
-	}
-	return nil
+	d.pooler.signs.Add(1)
+	HangUp(conn)
+	return d.told.once(ctx, d.poolerRefusal())
 }
 
 // requireBackends fails unless sessions keep their backends, of which conn has one. It was tried already unless there was a
@@ -403,7 +403,6 @@ func (u unprepared) Exec(ctx context.Context, sql string, args ...any) (pgconn.C
 }
 
 func (u unprepared) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	//nolint:rowserrcheck // the caller reads them, and their error
 	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 }
 

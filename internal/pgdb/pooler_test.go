@@ -220,7 +220,7 @@ func withHost(t *testing.T, database, dir string) string {
 	return u.String()
 }
 
-func newPool(t *testing.T, d *pgdb.Database, size int32) *pgxpool.Pool {
+func newPool(t *testing.T, d *pgdb.Database, size int32) *pgdb.Pool {
 	t.Helper()
 	pool, err := d.Pool(t.Context(), pgdb.Reading, size, pgdb.Hooks{})
 	if err != nil {
@@ -231,7 +231,7 @@ func newPool(t *testing.T, d *pgdb.Database, size int32) *pgxpool.Pool {
 }
 
 // acquire takes n sessions at once, which end with the test, and returns the errors.
-func acquire(t *testing.T, pool *pgxpool.Pool, n int) (errs []error) {
+func acquire(t *testing.T, pool *pgdb.Pool, n int) (errs []error) {
 	t.Helper()
 	for range n {
 		conn, err := pool.Acquire(t.Context())
@@ -243,7 +243,7 @@ func acquire(t *testing.T, pool *pgxpool.Pool, n int) (errs []error) {
 	return errs
 }
 
-func acquireAll(t *testing.T, pool *pgxpool.Pool, n int) (conns []*pgxpool.Conn) {
+func acquireAll(t *testing.T, pool *pgdb.Pool, n int) (conns []*pgxpool.Conn) {
 	t.Helper()
 	for range n {
 		conn, err := pool.Acquire(t.Context())
@@ -257,7 +257,7 @@ func acquireAll(t *testing.T, pool *pgxpool.Pool, n int) (conns []*pgxpool.Conn)
 }
 
 // requireOwnBackends fails unless sessions of the pool have a backend each, with what was set.
-func requireOwnBackends(t *testing.T, pool *pgxpool.Pool) {
+func requireOwnBackends(t *testing.T, pool *pgdb.Pool) {
 	t.Helper()
 	seen := make(map[string]bool)
 	for _, conn := range acquireAll(t, pool, 2) {

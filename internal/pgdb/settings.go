@@ -128,6 +128,7 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 	row, err := queries.SessionSet(ctx, unprepared{conn}, set)
 	if err == nil && row.BackendPid != s.backend {
 		s.pooled, s.backend, set.BackendPid = true, row.BackendPid, row.BackendPid
+		d.pooler.met.Store(true)
 		if err := d.requireBackends(ctx, conn); err != nil {
 			return err
 		}
