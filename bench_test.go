@@ -17,7 +17,7 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := program(t, []string{"TMPDIR=" + temporary, "PG_BIN=" + os.Getenv("PG_BIN")},
-		"bench", "--accounts=20", "--callers=4", "--duration=100ms", "--warm-up=10ms")
+		"bench", "--accounts=20", "--callers=4", "--duration=1s", "--warm-up=10ms")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

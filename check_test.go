@@ -106,7 +106,7 @@ func TestCheckOfNothing(t *testing.T) {
 		t.Errorf("the data directory: %v, want that it is not there", err)
 	}
 	requireStatus(t, []string{"DATABASE_URL=postgres://u:p@127.0.0.1:1/x"}, 2, []string{"the ledger was not judged", "connect"}, "check")
-	requireStatus(t, []string{"DATABASE_URL=postgres://u:p@["}, 2, []string{"malformed"}, "check")
+	requireStatus(t, []string{"DATABASE_URL=postgres://u:p@["}, 2, []string{"must be a valid postgres://"}, "check")
 }
 
 // TestCheckIncrementally: a proof goes on from the last one of a server, which alone keeps what it found. It tells on

@@ -55,7 +55,9 @@ func TestLiveTail(t *testing.T) {
 // TestRestart: a page tells that the server is away, goes on by itself when it is back, and shows what happened meanwhile.
 func TestRestart(t *testing.T) {
 	c := newPair(t)
+	// While the server starts, it has its port and refuses calls.
 	c.expect("network: Failed to load resource: net::ERR_")
+	c.expect("responded with a status of 503")
 	c.open("/transfers")
 	c.says("Live")
 	c.pay(c.server, "1", "before")

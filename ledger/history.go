@@ -15,13 +15,19 @@ import (
 // aboutNow is how far a moment may be from the clock's time for it to mean now, where that matters.
 const aboutNow = 10 * time.Second
 
-// lastMoment is the end of an account's time: now, or when it last changed, if the clock was set back
-// since. What is there has happened, whatever the clock says.
-func lastMoment(r *db.Account, now time.Time) time.Time {
-	if r.UpdateTime.After(now) {
-		return r.UpdateTime
+// A present is the moment that a read of an account's history sees.
+type present struct {
+	now  time.Time // by the clock
+	last time.Time // when the account last changed: after now if the clock was set back since
+}
+
+// end is the end of an account's time: now, or when it last changed if that is later. What is there has
+// happened, whatever the clock says.
+func (p present) end() time.Time {
+	if p.last.After(p.now) {
+		return p.last
 	}
-	return now
+	return p.now
 }
 
 // GetAccountAt reads an account as it was at a moment: balance, held and incoming are of then, all else is of now. What
@@ -37,9 +43,9 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 	}
 	at = at.UTC().Truncate(time.Microsecond) // whatever happened until at happened until then
 	var account Account
-	err := l.atOneMoment(ctx, id, func(tx pgx.Tx, r *db.Account, now time.Time) error {
-		switch end := lastMoment(r, now); {
-		case end.After(now) && at.Sub(now).Abs() <= aboutNow:
+	err := l.atOneMoment(ctx, id, func(tx pgx.Tx, r *db.Account, p present) error {
+		switch end := p.end(); {
+		case end.After(p.now) && at.Sub(p.now).Abs() <= aboutNow:
 			at = end
 		case at.After(end):
 			return &InvalidError{Field: "as_of", Reason: "must not be in the future"}
@@ -56,7 +62,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 			return err
 		}
 		holds, err := l.queries.HoldsAt(ctx, tx, db.HoldsAtParams{
-			AccountID: uuid.NullUUID{UUID: id, Valid: true}, AsOf: at, Clock: now,
+			AccountID: uuid.NullUUID{UUID: id, Valid: true}, AsOf: at, Clock: p.now,
 		})
 		account.Held, account.Incoming = holds.Held, holds.Incoming
 		return err
@@ -64,10 +70,9 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 	return account, err
 }
 
-// atOneMoment runs a read of an account's history, given the account's row and the time, in a transaction that sees one
-// moment. The error is a NotFoundError when there is no such account.
+// atOneMoment runs a read of an account's history, given the account's row, in a transaction that sees one moment. The error is a NotFoundError when there is no such account.
 func (l *Ledger) atOneMoment(
-	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, now time.Time) error,
+	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, p present) error,
 ) error {
 	err := l.view(ctx, func(tx pgx.Tx) error {
 		rows, err := l.queries.AccountsGet(ctx, tx, []uuid.UUID{id})
@@ -81,7 +86,13 @@ func (l *Ledger) atOneMoment(
 		if err != nil {
 			return err
 		}
-		return read(tx, &rows[0].Account, now)
+		last, err := l.queries.LastEntryTime(ctx, tx, db.LastEntryTimeParams{
+			UpdateTime: rows[0].Account.UpdateTime, AccountID: id,
+		})
+		if err != nil {
+			return err
+		}
+		return read(tx, &rows[0].Account, present{now: now, last: last})
 	})
 	if err != nil {
 		return readError(ctx, "read an account's history", err)

@@ -143,6 +143,7 @@ func TestPoolerThatTellsNothing(t *testing.T) {
 	database := pgtest.NewDatabase(t)
 	admin := connect(t, database)
 	execute(t, admin, "CREATE SEQUENCE attempt")
+	execute(t, admin, "GRANT USAGE ON SEQUENCE attempt TO PUBLIC")
 	execute(t, admin, "ALTER FUNCTION profile_channel RENAME TO right_channel")
 	execute(t, admin, "CREATE FUNCTION profile_channel(regclass) RETURNS text LANGUAGE sql AS $$ SELECT 'no_' || nextval('attempt') $$")
 	counting := newCounting()

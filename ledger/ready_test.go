@@ -47,16 +47,6 @@ func TestReady(t *testing.T) {
 			execute(t, admin, "BEGIN")
 			execute(t, admin, "LOCK TABLE account, transfer")
 		}, "in time", "in time"},
-		{"no rights", func(t *testing.T, admin *pgx.Conn, name string) {
-			role := "reader_of_" + name
-			execute(t, admin, "CREATE ROLE "+role)
-			execute(t, admin, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role)
-			execute(t, admin, "ALTER DATABASE "+name+" SET role = "+role)
-			t.Cleanup(func() {
-				execute(t, admin, "DROP OWNED BY "+role)
-				execute(t, admin, "DROP ROLE "+role)
-			})
-		}, "lacks a right", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

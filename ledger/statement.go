@@ -123,10 +123,10 @@ func (f StatementFilter) normal() (StatementFilter, error) {
 // openStatement reads the head of a statement whose filter is in its normal form.
 func (l *Ledger) openStatement(ctx context.Context, f StatementFilter) (*StatementReader, error) {
 	h := Statement{AccountID: f.AccountID, Start: f.Start, End: f.End, Effective: f.Effective}
-	err := l.atOneMoment(ctx, f.AccountID, func(tx pgx.Tx, r *db.Account, now time.Time) error {
-		end := now
-		if !r.UpdateTime.Before(now) {
-			end = r.UpdateTime.Add(time.Microsecond) // which is exclusive
+	err := l.atOneMoment(ctx, f.AccountID, func(tx pgx.Tx, r *db.Account, p present) error {
+		end := p.now
+		if !p.last.Before(end) {
+			end = p.last.Add(time.Microsecond) // which is exclusive
 		}
 		switch {
 		case f.Start.After(end):

@@ -20,6 +20,23 @@ FROM ((SELECT f.from_sequence AS sequence, f.from_balance AS balance
 ORDER BY e.sequence DESC
 LIMIT 1;
 
+-- LastEntryTime is when the newest entry of an account was made, or update_time if that is later. The
+-- row's update_time may be some microseconds before its newest entry: each account of a batch has the
+-- time at which it was changed itself, and the batch's transfers have the latest of these.
+-- name: LastEntryTime :one
+SELECT greatest(
+    @update_time::timestamptz,
+    (SELECT f.create_time
+     FROM transfer AS f
+     WHERE f.from_account_id = @account_id AND f.from_sequence IS NOT NULL
+     ORDER BY f.create_time DESC, f.position DESC
+     LIMIT 1),
+    (SELECT t.create_time
+     FROM transfer AS t
+     WHERE t.to_account_id = @account_id AND t.to_sequence IS NOT NULL
+     ORDER BY t.create_time DESC, t.position DESC
+     LIMIT 1))::timestamptz AS last_time;
+
 -- HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it was made until it
 -- expired or became final, and reserved its amount less what had been captured by then. None has
 -- expired before the clock says so: it is behind the moment when it was set back.

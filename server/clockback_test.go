@@ -47,20 +47,23 @@ func TestClockSetBack(t *testing.T) {
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+json")
 	a, b := open(t, c, "1000"), open(t, c, "")
+	// Time passes between the changes of one batch's accounts.
+	f.setClock(t, "clock_timestamp() + interval '1 ms' * nextval('tick')", "CREATE SEQUENCE tick")
 	create(t, c, transferRequest(a, b, "80"))
+	create(t, c, transferRequest(b, a, "10"))
 	f.advanceClock(t, -time.Hour)
 	got := mustCall(t, c, "AccountService/GetAccount", &transfersv1.GetAccountRequest{
 		AccountId: a.GetAccountId(), AsOf: timestamppb.New(time.Now().Add(-time.Hour)),
 	}, &transfersv1.GetAccountResponse{}).GetAccount()
-	if got.GetBalance() != "920.00" {
+	if got.GetBalance() != "930.00" {
 		t.Errorf("as of now: %v", got)
 	}
 	req := &transfersv1.GetStatementRequest{AccountId: a.GetAccountId(), StartTime: a.GetCreateTime()}
 	statement := mustCall(t, c, "AccountService/GetStatement", req, &transfersv1.GetStatementResponse{})
-	if statement.GetStatement().GetClosingBalance() != "920.00" || len(statement.GetEntries()) != 2 {
+	if statement.GetStatement().GetClosingBalance() != "930.00" || len(statement.GetEntries()) != 3 {
 		t.Errorf("%v", statement)
 	}
-	if _, text := f.send(t, http.MethodGet, csvPath(req), ""); strings.Count(text, "\r\nentry,") != 2 {
+	if _, text := f.send(t, http.MethodGet, csvPath(req), ""); strings.Count(text, "\r\nentry,") != 3 {
 		t.Errorf("the file is %q", text)
 	}
 }

@@ -23,15 +23,24 @@ import (
 // advanceClock lets the database's clock be ahead of the real one.
 func (f *fixture) advanceClock(t *testing.T, by time.Duration) {
 	t.Helper()
+	f.setClock(t, fmt.Sprintf("clock_timestamp() + interval '%d microseconds'", by.Microseconds()))
+}
+
+// setClock makes the ledger's clock show an expression, after statements that this needs.
+func (f *fixture) setClock(t *testing.T, expression string, statements ...string) {
+	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(f.database))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	_, err = conn.Exec(t.Context(), fmt.Sprintf("CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql "+
-		"VOLATILE PARALLEL SAFE AS 'SELECT clock_timestamp() + interval ''%d microseconds'''", by.Microseconds()))
-	if err != nil {
-		t.Fatal(err)
+	// With the rights of its owner, so that it may use whatever the statements made.
+	statements = append(statements, "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql "+
+		"VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$ SELECT "+expression+" $$")
+	for _, statement := range statements {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

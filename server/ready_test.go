@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
@@ -125,25 +125,8 @@ func TestReadyWithoutRights(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	admin := connectTo(t, database)
-	role := "app_of_" + admin.Config().Database
-	execute(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'secret'")
-	t.Cleanup(func() {
-		conn, err := pgx.Connect(context.Background(), pgtest.Superuser(database))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(context.Background())
-		execute(t, conn, "DROP OWNED BY "+role)
-		execute(t, conn, "DROP ROLE "+role)
-	})
-	execute(t, admin, "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO "+role)
-	execute(t, admin, "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "+role)
-	u, err := url.Parse(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, "secret")
-	f := serve(t, server.Config{Ledger: openLedger(t, ledger.Config{DatabaseURL: u.String()})})
+	const role = localpg.Writer // its rights to this database alone are changed
+	f := serve(t, server.Config{Ledger: openLedger(t, ledger.Config{DatabaseURL: database})})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "10"), open(t, c, "")
 	f.awaitReadiness(t, "/readycheck", http.StatusOK, isReady)

@@ -381,6 +381,49 @@ func (q *Queries) HoldsAt(ctx context.Context, db DBTX, arg HoldsAtParams) (Hold
 	return i, err
 }
 
+const lastEntryTime = `-- name: LastEntryTime :one
+SELECT greatest(
+    $1::timestamptz,
+    (SELECT f.create_time
+     FROM transfer AS f
+     WHERE f.from_account_id = $2 AND f.from_sequence IS NOT NULL
+     ORDER BY f.create_time DESC, f.position DESC
+     LIMIT 1),
+    (SELECT t.create_time
+     FROM transfer AS t
+     WHERE t.to_account_id = $2 AND t.to_sequence IS NOT NULL
+     ORDER BY t.create_time DESC, t.position DESC
+     LIMIT 1))::timestamptz AS last_time
+`
+
+type LastEntryTimeParams struct {
+	UpdateTime time.Time
+	AccountID  uuid.UUID
+}
+
+// LastEntryTime is when the newest entry of an account was made, or update_time if that is later. The
+// row's update_time may be some microseconds before its newest entry: each account of a batch has the
+// time at which it was changed itself, and the batch's transfers have the latest of these.
+//
+//	SELECT greatest(
+//	    $1::timestamptz,
+//	    (SELECT f.create_time
+//	     FROM transfer AS f
+//	     WHERE f.from_account_id = $2 AND f.from_sequence IS NOT NULL
+//	     ORDER BY f.create_time DESC, f.position DESC
+//	     LIMIT 1),
+//	    (SELECT t.create_time
+//	     FROM transfer AS t
+//	     WHERE t.to_account_id = $2 AND t.to_sequence IS NOT NULL
+//	     ORDER BY t.create_time DESC, t.position DESC
+//	     LIMIT 1))::timestamptz AS last_time
+func (q *Queries) LastEntryTime(ctx context.Context, db DBTX, arg LastEntryTimeParams) (time.Time, error) {
+	row := db.QueryRow(ctx, lastEntryTime, arg.UpdateTime, arg.AccountID)
+	var last_time time.Time
+	err := row.Scan(&last_time)
+	return last_time, err
+}
+
 const totalsByCreateTime = `-- name: TotalsByCreateTime :one
 SELECT coalesce(sum(e.amount) FILTER (WHERE e.amount > 0), 0)::numeric AS credits,
        coalesce(-sum(e.amount) FILTER (WHERE e.amount < 0), 0)::numeric AS debits,

@@ -116,8 +116,8 @@ func newSite(t *testing.T, admin, name string, c map[string]string) *site {
 	s.owner, s.server = at(t, admin, name, owner, "secret"), at(t, admin, name, writer, "secret")
 	switch c["role"] {
 	case "superuser":
-		s.owner, s.server = in, in
-		owner = conn.Config().User
+		execute(t, conn, "ALTER ROLE "+owner+" SUPERUSER")
+		s.server = s.owner
 	case "owner":
 		s.server = s.owner
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
@@ -16,7 +17,7 @@ import (
 // it is switched back, the ledger goes on by itself, though sessions keep the default that they began with.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
-	for _, where := range []string{"ALTER DATABASE %", "ALTER ROLE CURRENT_USER IN DATABASE %"} {
+	for _, where := range []string{"ALTER DATABASE %", "ALTER ROLE " + localpg.Writer + " IN DATABASE %"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)

@@ -197,7 +197,7 @@ func TestProxyFails(t *testing.T) {
 		{"http://" + answer("SSH-2.0-OpenSSH\r\n"), "the proxy does not answer as one"},
 		{"http://" + answer("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)), "the proxy does not answer as one"},
 		{"http://" + answer(""), "the proxy does not answer as one"},
-		{"http://" + answer("HTTP/1.0 200 Connection established\r\n\r\n"), "EOF"}, // and then it hangs up
+		{"http://" + answer("HTTP/1.0 200 Connection established\r\n\r\n"), "the connection was closed before a response"}, // and then it hangs up
 	} {
 		failure := webhook.SendThrough(t.Context(), webhook.Through{Proxy: mustParse(t, c.proxy), AllowPrivate: true}, "http://example.com/")
 		if failure != c.fails {

@@ -136,6 +136,9 @@ func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *le
 	return request, nil
 }
 
+// idleClosed is the text of net/http's error when a server hangs up before it has a request.
+const idleClosed = "http: server closed idle connection"
+
 // failureText says why an attempt failed, in one short line that can be stored. It has no address but what the URL says.
 func failureText(err error) string {
 	var (
@@ -158,6 +161,8 @@ func failureText(err error) string {
 		return "the host is not known"
 	case errors.As(err, &dns):
 		return "the host's name could not be resolved"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err.Error() == idleClosed:
+		return "the connection was closed before a response"
 	case errors.As(err, &op) && op.Timeout():
 		return "there was no answer in time"
 	case errors.As(err, &op):
