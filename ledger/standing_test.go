@@ -156,7 +156,7 @@ func TestWorkerDies(t *testing.T) {
 		{"paused", ledger.CatchUpAll, 25, change(45, (*ledger.Ledger).PauseSchedule), ledger.SchedulePaused, -1, []int{0, 10, 20}},
 		{"deleted", ledger.CatchUpNone, 0, change(45, (*ledger.Ledger).DeleteSchedule), ledger.ScheduleDeleted, -1, []int{0}},
 	} {
-		for _, f := range []fault{{at: "SchedulesAdvance", do: cutBefore}, {at: "COMMIT", do: cutBefore}, {at: "COMMIT", do: cutAnswer}} {
+		for _, f := range []fault{{at: "SchedulesAdvance", do: cutBefore}, {at: "Barrier", do: cutBefore}, {at: "Barrier", do: cutAnswer}} {
 			t.Run(fmt.Sprint(c.name, " ", f.at, f.do), func(t *testing.T) {
 				t.Parallel()
 				y := newYard(t, ledger.Config{})

@@ -13,7 +13,9 @@ import (
 )
 
 // makeRoles makes the roles, and has whoever looks at the ledger by hand see its tables.
+// A start does not wait for a standby, which may be away.
 const makeRoles = `
+SET synchronous_commit = local;
 DO $$
 DECLARE
     role text;
