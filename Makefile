@@ -29,6 +29,8 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 
 # Settings of single runs, such as `make test RUN=TestHotAccount RACE=`.
 RACE := -race
+# Of one package, on a machine that is busy with others.
+TIMEOUT := 20m
 RUN :=
 PKG := ./...
 TESTFLAGS :=
@@ -62,11 +64,11 @@ build: ## Build the static binary bin/internaltransfers (VERSION=)
 
 .PHONY: test
 test: ## Run all tests with the race detector (RUN=, PKG=, RACE=, TESTFLAGS=)
-	$(GO) test $(RACE) $(if $(RUN),-run '$(RUN)') $(TESTFLAGS) $(PKG)
+	$(GO) test $(RACE) -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(TESTFLAGS) $(PKG)
 
 .PHONY: test-coverage
 test-coverage: ## Run all tests and print the coverage of each function
-	$(GO) test $(RACE) -coverprofile=coverage.out \
+	$(GO) test $(RACE) -timeout $(TIMEOUT) -coverprofile=coverage.out \
 		-coverpkg="$$($(GO) list ./... | grep -v /gen/ | paste -sd, -)" $(TESTFLAGS) $(PKG)
 	$(GO) tool cover -func=coverage.out
 
