@@ -254,8 +254,7 @@ func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *decision)
 func (l *Ledger) happened(ctx context.Context, conn *pgx.Conn, outcomes []Outcome) (bool, error) {
 	made := make(map[uuid.UUID]time.Time, len(outcomes))
 	for i := range outcomes {
-		// Only what was changed, not made, has a later version.
-		if o := &outcomes[i]; o.Err == nil && !o.Replayed && o.Transfer.Version == 1 {
+		if o := &outcomes[i]; o.isNew() {
 			made[o.Transfer.ID] = o.Transfer.CreateTime
 		}
 	}

@@ -83,11 +83,14 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 	return err
 }
 
+// isNew reports whether the account was opened by this very call.
+func (o *opening) isNew() bool { return o.err == nil && !o.replayed }
+
 // opened reports whether the batch of these openings, whose COMMIT was not answered, was committed, as happened does.
 func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening) (bool, error) {
 	for i := range openings {
 		o := &openings[i]
-		if o.err != nil || o.replayed {
+		if !o.isNew() {
 			continue
 		}
 		rows, err := l.queries.AccountsGet(ctx, conn, []uuid.UUID{o.params.ID})

@@ -60,16 +60,22 @@ func (l *Ledger) runBatch(calls []*call) {
 // settle applies commands and sets their outcomes. A command that makes the database fail is found by halving, so that
 // it never fails its neighbours.
 func (l *Ledger) settle(ctx context.Context, commands []command, outcomes []Outcome) {
-	var lost []Outcome // of the last attempt whose COMMIT was not answered
+	var lost [][]Outcome // of the attempts whose COMMIT had no response
 	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		if happened, err := l.happened(ctx, conn, lost); happened || err != nil {
-			copy(outcomes, lost)
-			return err
+		if len(lost) > 0 {
+			last := lost[len(lost)-1]
+			if happened, err := l.happened(ctx, conn, last); happened || err != nil {
+				copy(outcomes, last)
+				return err
+			}
 		}
 		got, err := l.applyBatch(ctx, conn, commands)
+		for _, attempt := range lost {
+			recognize(got, attempt)
+		}
 		if _, ok := errors.AsType[unansweredError](err); ok {
 			// It may still happen, so from now on every id may be known.
-			lost, commands = got, slices.Clone(commands)
+			lost, commands = append(lost, got), slices.Clone(commands)
 			for i := range commands {
 				commands[i].made = false
 			}
@@ -91,6 +97,16 @@ func (l *Ledger) settle(ctx context.Context, commands []command, outcomes []Outc
 	}
 }
 
+// recognize takes from outcomes that they are replays where they repeat what a lost attempt of this very
+// batch has made: its COMMIT arrived after it was looked for.
+func recognize(outcomes, lost []Outcome) {
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Replayed && lost[i].isNew() && o.Transfer.CreateTime.Equal(lost[i].Transfer.CreateTime) {
+			o.Replayed = false
+		}
+	}
+}
+
 // split answers where the commands can be cut in two without cutting a group, near the middle; 0: nowhere.
 func split(commands []command) int {
 	middle := len(commands) / 2
@@ -108,22 +124,38 @@ func split(commands []command) int {
 	return 0
 }
 
+// recognizeOpened is recognize for openings.
+func recognizeOpened(openings []*opening, lost []opening) {
+	for i, o := range openings {
+		if o.replayed && lost[i].isNew() && o.account.CreateTime.Equal(lost[i].account.CreateTime) {
+			o.replayed = false
+		}
+	}
+}
+
 // open opens accounts and sets what became of them. An opening that makes the database fail never fails its neighbours.
 func (l *Ledger) open(ctx context.Context, openings []*opening) {
-	var lost []opening // of the last attempt whose COMMIT was not answered
+	var lost [][]opening // of the attempts whose COMMIT had no response
 	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		if opened, err := l.opened(ctx, conn, lost); opened || err != nil {
-			for i := range lost {
-				*openings[i] = lost[i]
+		if len(lost) > 0 {
+			last := lost[len(lost)-1]
+			if opened, err := l.opened(ctx, conn, last); opened || err != nil {
+				for i := range last {
+					*openings[i] = last[i]
+				}
+				return err
 			}
-			return err
 		}
 		err := l.openBatch(ctx, conn, openings)
+		for _, attempt := range lost {
+			recognizeOpened(openings, attempt)
+		}
 		if _, ok := errors.AsType[unansweredError](err); ok {
-			lost = lost[:0]
+			var attempt []opening
 			for _, o := range openings {
-				lost = append(lost, *o)
+				attempt = append(attempt, *o)
 			}
+			lost = append(lost, attempt)
 		}
 		return err
 	})

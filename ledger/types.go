@@ -273,6 +273,9 @@ type Outcome struct {
 	Err      error
 }
 
+// isNew reports whether the command made the transfer. What was changed, not made, has a later version.
+func (o *Outcome) isNew() bool { return o.Err == nil && !o.Replayed && o.Transfer.Version == 1 }
+
 // An Entry is one side of a transfer that succeeded.
 type Entry struct {
 	AccountID    uuid.UUID

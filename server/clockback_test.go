@@ -48,7 +48,8 @@ func TestClockSetBack(t *testing.T) {
 	c := f.protocol(t, "connect+json")
 	a, b := open(t, c, "1000"), open(t, c, "")
 	// Time passes between the changes of one batch's accounts.
-	f.setClock(t, "clock_timestamp() + interval '1 ms' * nextval('tick')", "CREATE SEQUENCE tick")
+	f.setClock(t, "clock_timestamp() + interval '1 ms' * nextval('tick')", "CREATE SEQUENCE tick",
+		"GRANT USAGE ON SEQUENCE tick TO PUBLIC")
 	create(t, c, transferRequest(a, b, "80"))
 	create(t, c, transferRequest(b, a, "10"))
 	f.advanceClock(t, -time.Hour)

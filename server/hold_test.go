@@ -34,9 +34,8 @@ func (f *fixture) setClock(t *testing.T, expression string, statements ...string
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	// With the rights of its owner, so that it may use whatever the statements made.
 	statements = append(statements, "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql "+
-		"VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$ SELECT "+expression+" $$")
+		"VOLATILE PARALLEL SAFE AS $$ SELECT "+expression+" $$")
 	for _, statement := range statements {
 		if _, err := conn.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
