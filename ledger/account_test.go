@@ -35,6 +35,7 @@ func sameAccount(a, b *ledger.Account) bool {
 }
 
 func TestCreateAccountDefaults(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	a := openAccount(t, l, ledger.AccountParams{})
 	if a.ID.Version() != 7 {
@@ -54,6 +55,7 @@ func TestCreateAccountDefaults(t *testing.T) {
 }
 
 func TestCreateAccountRepeated(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ctx := context.Background()
 	params := ledger.AccountParams{
@@ -94,6 +96,7 @@ func TestCreateAccountRepeated(t *testing.T) {
 }
 
 func TestCreateAccountInvalid(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	for field, params := range map[string]ledger.AccountParams{
 		"currency":        {Currency: "\x00"},
@@ -116,6 +119,7 @@ func TestCreateAccountInvalid(t *testing.T) {
 
 // TestCreateAccountConcurrently: of many callers that open an account under one id, one opens it.
 func TestCreateAccountConcurrently(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{BatchMax: 3, BatchesInFlight: 4})
 	params := ledger.AccountParams{ID: uuid.New(), InitialBalance: amount("7")}
 	type answer struct {
@@ -151,6 +155,7 @@ func TestCreateAccountConcurrently(t *testing.T) {
 }
 
 func TestUpdateAccountFields(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	want := openAccount(t, l, ledger.AccountParams{
 		InitialBalance: amount("10"), DisplayName: "Ann", ImageURL: "u", Metadata: map[string]string{"k": "v"},
@@ -197,6 +202,7 @@ func TestUpdateAccountFields(t *testing.T) {
 }
 
 func TestUpdateAccountRefused(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("10")})
 	empty := openAccount(t, l, ledger.AccountParams{})
@@ -246,6 +252,7 @@ func TestUpdateAccountRefused(t *testing.T) {
 
 // TestUpdateAccountExpectedVersionConcurrently: of callers that expect the same version, one is served.
 func TestUpdateAccountExpectedVersionConcurrently(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	a := openAccount(t, l, ledger.AccountParams{})
 	const callers = 16

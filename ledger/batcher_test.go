@@ -117,6 +117,7 @@ func (c *caller) waits(t *testing.T) {
 }
 
 func TestBatcherKeepsOrderAndLimit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 4, 100)
 		alone := s.ask(1)
@@ -145,6 +146,7 @@ func TestBatcherKeepsOrderAndLimit(t *testing.T) {
 }
 
 func TestBatcherRefusesWhenFull(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 10, 5)
 		flying := s.ask(1)
@@ -181,6 +183,7 @@ func TestBatcherRefusesWhenFull(t *testing.T) {
 }
 
 func TestBatcherCallerGivesUp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 10, 100)
 		first := s.ask(1)
@@ -212,6 +215,7 @@ func TestBatcherCallerGivesUp(t *testing.T) {
 }
 
 func TestBatcherClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 1, 100)
 		flying := s.ask(1)
@@ -245,6 +249,7 @@ func TestBatcherClose(t *testing.T) {
 }
 
 func TestBatcherSeveralWorkers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(3, 4, 100)
 		var calls []*caller
@@ -273,6 +278,7 @@ func TestBatcherSeveralWorkers(t *testing.T) {
 
 // A batch begins beside one in flight when it is as large, or when besideMin wait; else it grows.
 func TestBatcherBatchBesideAnother(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(2, 100, 1000)
 		large, small := s.ask(3), s.ask(2)
@@ -302,6 +308,7 @@ func TestBatcherBatchBesideAnother(t *testing.T) {
 
 // Workers that are woken together share a flood; none of it is left lying.
 func TestBatcherFlood(t *testing.T) {
+	t.Parallel()
 	var running, most atomic.Int64
 	var mu sync.Mutex
 	applied := make(map[uuid.UUID]int)

@@ -140,6 +140,7 @@ var corruptions = []corruption{
 // TestCheckFindsCorruption: Check sees each way in which the rows can be wrong, and names where, whether it proves all or
 // goes on from the checkpoint.
 func TestCheckFindsCorruption(t *testing.T) {
+	t.Parallel()
 	p := newProven(t)
 	reported := map[string]bool{}
 	for _, c := range slices.Concat(corruptions, lifecycleCorruptions) {
@@ -192,6 +193,7 @@ func requireFound(t *testing.T, p *proven, report ledger.Report, want map[string
 
 // TestCheckCounts: only the first ten violations are spelled out, all are counted.
 func TestCheckCounts(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})

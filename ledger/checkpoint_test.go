@@ -21,6 +21,7 @@ import (
 // TestIncrementalTakesTheOldForGranted: what an incremental proof does not look at is what was final at the checkpoint,
 // and that only; a full one looks at it.
 func TestIncrementalTakesTheOldForGranted(t *testing.T) {
+	t.Parallel()
 	p := newProven(t)
 	for _, c := range []struct {
 		name, sql string
@@ -91,6 +92,7 @@ func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 // TestCheckpoint: a proof that succeeds is gone on from, and none that failed. A full proof that failed leaves nothing to
 // go on from.
 func TestCheckpoint(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
@@ -145,6 +147,7 @@ func TestCheckpoint(t *testing.T) {
 
 // TestCheckWithoutWriting: a proof stands also where no checkpoint can be kept.
 func TestCheckWithoutWriting(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openPrivate(t, url, ledger.Config{Logger: silent})
 	execute(t, connect(t, url), `ALTER TABLE checkpoint ADD CONSTRAINT nothing CHECK (snapshot_time IS NULL)`)
@@ -158,6 +161,7 @@ func TestCheckWithoutWriting(t *testing.T) {
 
 // TestCheckProgress: whoever asks hears of each step before it begins.
 func TestCheckProgress(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	for _, c := range []struct {
 		incremental bool
@@ -195,6 +199,7 @@ func TestCheckProgress(t *testing.T) {
 // TestIncrementalSeesLateCommits: a transfer that was decided before a checkpoint and committed after it is proved by the
 // next proof, though a newer one of other accounts is in the checkpoint.
 func TestIncrementalSeesLateCommits(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, wrong := range []string{"0", "1"} { // what the late transfer's running balance is off by
 		url := pgtest.NewDatabase(t)
@@ -289,6 +294,7 @@ func TestCheckAmidTransfers(t *testing.T) {
 // TestIncrementalIsFull: after random histories, an incremental proof finds what a full one finds: nothing, or what was
 // done to a row that is newer than the checkpoint.
 func TestIncrementalIsFull(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	l := openLedger(t, ledger.Config{DatabaseURL: url, Logger: silent})

@@ -55,6 +55,7 @@ func pay(t testing.TB, l *ledger.Ledger, p ledger.TransferParams) ledger.Transfe
 var one = decimal.NewFromInt(1)
 
 func TestComplaint_HotAccountsSerialise(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
 	ids := openAccounts(t, l, 41, 100)
@@ -88,6 +89,7 @@ func TestComplaint_HotAccountsSerialise(t *testing.T) {
 }
 
 func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
+	t.Parallel()
 	const queueMax, flooders, others, rounds = 100, 300, 49, 20
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url, BatchesInFlight: 1, BatchMax: 16, QueueMax: queueMax})
@@ -126,6 +128,7 @@ func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
 }
 
 func TestComplaint_OneGlobalLock(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url, BatchesInFlight: 2})
 	ids := openAccounts(t, l, 4, 10)
@@ -155,6 +158,7 @@ func TestComplaint_OneGlobalLock(t *testing.T) {
 }
 
 func TestComplaint_BalanceAndTransferRowNotInOneTransaction(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url, Logger: silent})
 	ids := openAccounts(t, l, 2, 10)
@@ -178,6 +182,7 @@ func TestComplaint_BalanceAndTransferRowNotInOneTransaction(t *testing.T) {
 }
 
 func TestComplaint_MoneyLostBetweenCacheAndDatabase(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	instances := []*ledger.Ledger{openLedger(t, ledger.Config{DatabaseURL: url}), openLedger(t, ledger.Config{DatabaseURL: url})}
 	ids := openAccounts(t, instances[0], 2, 10)
@@ -195,6 +200,7 @@ func TestComplaint_MoneyLostBetweenCacheAndDatabase(t *testing.T) {
 }
 
 func TestComplaint_Overspend(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	instances := []*ledger.Ledger{openLedger(t, ledger.Config{DatabaseURL: url}), openLedger(t, ledger.Config{DatabaseURL: url})}
 	ids := openAccounts(t, instances[0], 2, 10)
@@ -219,6 +225,7 @@ func TestComplaint_Overspend(t *testing.T) {
 }
 
 func TestComplaint_DoubleRefundOrCommit(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	quiet := ledger.Config{DatabaseURL: url, Logger: silent}
 	instances := []*ledger.Ledger{openLedger(t, quiet), openLedger(t, quiet)}
@@ -248,6 +255,7 @@ func TestComplaint_DoubleRefundOrCommit(t *testing.T) {
 }
 
 func TestComplaint_UnsafeIdempotency(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
 	ids := openAccounts(t, l, 2, 10)
@@ -271,6 +279,7 @@ func TestComplaint_UnsafeIdempotency(t *testing.T) {
 }
 
 func TestComplaint_Precision(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	from := openAccount(t, l, ledger.AccountParams{Currency: "ETH", InitialBalance: amount("0.3")})
 	to := openAccount(t, l, ledger.AccountParams{Currency: "ETH", InitialBalance: amount("12345678901234567890.000000000000000001")})
@@ -289,6 +298,7 @@ func TestComplaint_Precision(t *testing.T) {
 }
 
 func TestComplaint_Deadlocks(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	var log bytes.Buffer // the handler guards it
 	config := ledger.Config{DatabaseURL: url, Logger: slog.New(slog.NewTextHandler(&log, nil)), BatchesInFlight: 2, BatchMax: 1}
@@ -315,6 +325,7 @@ func TestComplaint_Deadlocks(t *testing.T) {
 }
 
 func TestComplaint_BusinessErrorsAnsweredAsFaults(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ids := openAccounts(t, l, 2, 10)
 	for _, c := range []struct {
@@ -336,6 +347,7 @@ func TestComplaint_BusinessErrorsAnsweredAsFaults(t *testing.T) {
 }
 
 func TestComplaint_EndlessRetriesWithoutDeadline(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
 	ids := openAccounts(t, l, 2, 10)
@@ -362,6 +374,7 @@ func TestComplaint_EndlessRetriesWithoutDeadline(t *testing.T) {
 }
 
 func TestComplaint_NoAccountLimits(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("10"), MinBalance: amount("5")})
 	b := openAccount(t, l, ledger.AccountParams{MinBalance: amount("-20")})
@@ -389,6 +402,7 @@ func TestComplaint_NoAccountLimits(t *testing.T) {
 }
 
 func TestComplaint_UnclearBatchSemantics(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ids := openAccounts(t, l, 3, 10)
 	chain := func() []ledger.TransferParams {
@@ -420,6 +434,7 @@ func TestComplaint_UnclearBatchSemantics(t *testing.T) {
 }
 
 func TestComplaint_NoResultingBalanceInTheAnswer(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ids := openAccounts(t, l, 2, 10)
 	for range 3 {
@@ -431,6 +446,7 @@ func TestComplaint_NoResultingBalanceInTheAnswer(t *testing.T) {
 }
 
 func TestComplaint_WeakListing(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ids := openAccounts(t, l, 3, 20)
 	var want []string // newest first
@@ -452,6 +468,7 @@ func TestComplaint_WeakListing(t *testing.T) {
 }
 
 func TestComplaint_RefusedAttemptsInvisible(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ids := openAccounts(t, l, 2, 10)
 	refused := pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(11), Reference: "rent"})

@@ -11,6 +11,7 @@ import (
 )
 
 func TestCronRefuses(t *testing.T) {
+	t.Parallel()
 	for text, says := range map[string]string{
 		"":                              "five fields",
 		"* * * *":                       "not 4",
@@ -82,6 +83,7 @@ func newRecurrence(t testing.TB, text, zone string) recurrence {
 }
 
 func TestCronNames(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ cron, after, want string }{
 		{"* * * * *", "2026-01-31T23:59:00Z", "2026-02-01T00:00Z 2026-02-01T00:01Z"},
 		{"*/20 * * * *", "2026-01-31T23:45:00Z", "2026-02-01T00:00Z 2026-02-01T00:20Z 2026-02-01T00:40Z 2026-02-01T01:00Z"},
@@ -120,6 +122,7 @@ func TestCronNames(t *testing.T) {
 // Clocks that go forward skip times, which then are the moment at which they go; clocks that go back show times twice,
 // of which the first counts.
 func TestCronWhereClocksChange(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ cron, zone, after, want string }{
 		// 02:00 to 03:00 on 29 March, 03:00 to 02:00 on 25 October.
 		{"30 2 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", "2026-03-28T02:30+01:00 2026-03-29T03:00+02:00 2026-03-30T02:30+02:00"},
@@ -177,6 +180,7 @@ func namedBySight(c *cron, zone *time.Location, begin, end time.Time) []time.Tim
 // A walk from one occurrence to the next meets just those that the clock shows, around changes of clocks too, and the
 // latest occurrence before any time is the one that the walk met last.
 func TestCronAtRandom(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -232,6 +236,7 @@ func TestCronAtRandom(t *testing.T) {
 
 // By interval, occurrences are counted from the start, also where a time.Duration does not reach.
 func TestInterval(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2, 1, 1, 0, 0, 0, 250_000, time.UTC)
 	r := recurrence{interval: 3*time.Second + 500*time.Microsecond, start: start, end: timeMax}
 	if first, ok := r.next(timeMin); !ok || !first.Equal(start) {
@@ -258,6 +263,7 @@ func TestInterval(t *testing.T) {
 }
 
 func TestZones(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT-14", "America/Port-au-Prince", "EST5EDT"} {
 		if zone, err := loadZone(name); err != nil || zone.String() != name {
 			t.Errorf("%s: %v, %v", name, zone, err)

@@ -82,6 +82,7 @@ func newPast(t *testing.T) *history {
 
 // TestAccountAt asks for every moment of a history.
 func TestAccountAt(t *testing.T) {
+	t.Parallel()
 	past := newPast(t)
 	l, a, b, at := past.l, past.a, past.b, past.at
 	moments := []struct {
@@ -122,6 +123,7 @@ func TestAccountAt(t *testing.T) {
 
 // TestAccountAtTheEdges: what is not of then is of now, and what lies outside of an account's past is an error.
 func TestAccountAtTheEdges(t *testing.T) {
+	t.Parallel()
 	past := newPast(t)
 	ctx, l, a, at := t.Context(), past.l, past.a, past.at
 	now, err := l.GetAccount(ctx, a)
@@ -149,6 +151,7 @@ func TestAccountAtTheEdges(t *testing.T) {
 
 // TestAccountAtIsWhatItWas lets random things happen, notes after each what the accounts are like, and asks again later.
 func TestAccountAtIsWhatItWas(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	clock.step(time.Minute)

@@ -143,6 +143,7 @@ var linearModel = porcupine.Model{
 // TestLinearizability: whatever callers do at the same time, each answer and each read is one that some serial order
 // of the calls gives, an order in which no call comes before one that was answered before it was made.
 func TestLinearizability(t *testing.T) {
+	t.Parallel()
 	// Small batches on several connections, so that batches run beside each other.
 	l := openLedger(t, ledger.Config{BatchesInFlight: 4, BatchMax: 4})
 	refused, replayed := 0, 0
@@ -314,6 +315,7 @@ func (r *linearRun) about(c linearCall) string {
 
 // TestLinearizabilityFindsBrokenHistories: the model above can tell; each of these histories is wrong in one way.
 func TestLinearizabilityFindsBrokenHistories(t *testing.T) {
+	t.Parallel()
 	pay := func(id, from, to, amount int) linearCall {
 		return linearCall{moves: []linearMove{{from: from, to: to, amount: amount, id: linearRepeated + id}}}
 	}

@@ -162,6 +162,7 @@ var pageSizes = []int32{1, 2, 3, 5, 8, 13, 1000}
 
 // TestListTransfers: every filter, and every combination of them, answers what a naive filter of all rows does.
 func TestListTransfers(t *testing.T) {
+	t.Parallel()
 	s := newListed(t)
 	n, found := 0, 0
 	for _, account := range []uuid.UUID{uuid.Nil, s.accounts[0], s.accounts[2], s.accounts[6], s.unlisted} {
@@ -207,6 +208,7 @@ func TestListTransfers(t *testing.T) {
 
 // TestListEntries: the entries of each account are its successful transfers, in both directions.
 func TestListEntries(t *testing.T) {
+	t.Parallel()
 	s := newListed(t)
 	for _, account := range s.accounts {
 		for _, r := range s.ranges() {
@@ -245,6 +247,7 @@ func TestListEntries(t *testing.T) {
 }
 
 func TestListAccounts(t *testing.T) {
+	t.Parallel()
 	s := newListed(t)
 	for i, status := range []ledger.AccountStatus{ledger.AccountFrozen, ledger.AccountFrozen, ledger.AccountClosed} {
 		id := openAccount(t, s.l, ledger.AccountParams{Currency: []string{"USD", "EUR", "JPY"}[i]}).ID
@@ -280,6 +283,7 @@ func TestListAccounts(t *testing.T) {
 }
 
 func TestCurrencies(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ctx := context.Background()
 	for _, c := range []struct {

@@ -27,6 +27,7 @@ func init() {
 // thousandths, one transfer at a time. Every answer must be the same, and at the end everything that can be read.
 // Each run has its own currencies and accounts. The spaces of ids and amounts are small, so that calls collide.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{BatchMax: 8})
 	runs := 0
 	seen := map[string]int{} // answers to transfers, by their first word

@@ -17,6 +17,7 @@ import (
 // TestPagesWhileRowsArrive: a reader who pages through a list while transfers go on skips none of the rows that were
 // there when it began, and sees none twice.
 func TestPagesWhileRowsArrive(t *testing.T) {
+	t.Parallel()
 	s := newListed(t)
 	ctx := context.Background()
 	payer, payee := s.accounts[0], s.accounts[2] // equity has no floor: none is refused
@@ -144,6 +145,7 @@ func (s *listed) statement(f ledger.StatementFilter) func(ledger.Page) ([]string
 
 // TestPageTokens: a token is good for its own list and filter, on any instance, and for nothing else.
 func TestPageTokens(t *testing.T) {
+	t.Parallel()
 	s := newListed(t)
 	start := s.rows[len(s.rows)-1].created
 	lists := map[string]func(ledger.Page) ([]string, string, error){
@@ -194,6 +196,7 @@ func TestPageTokens(t *testing.T) {
 
 // TestListsRefuse: what cannot be listed is refused as the caller's mistake, whatever else the call says.
 func TestListsRefuse(t *testing.T) {
+	t.Parallel()
 	s := newListed(t)
 	late := time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 	early := time.Date(0, 12, 31, 23, 59, 59, 0, time.UTC)

@@ -33,6 +33,7 @@ import (
 // such account), "init FROM_BALANCE TO_BALANCE", "conflict" or "invalid FIELD". Each answer must also be what GetTransfer
 // reads, and a replay what was answered first.
 func TestPosting(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})

@@ -15,6 +15,7 @@ import (
 
 // TestReadsSeeAnsweredWrites: reads that share a set read never see less than what was answered before they began.
 func TestReadsSeeAnsweredWrites(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	payer, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: decimal.New(1000, 0)})
 	if err != nil {
@@ -63,6 +64,7 @@ func payAndRead(ctx context.Context, l *ledger.Ledger, from, to uuid.UUID, want 
 
 // TestReadsTellTheirMisses: in one set read, those who ask for what is not there are told, and nobody else.
 func TestReadsTellTheirMisses(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	account, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{})
 	if err != nil {

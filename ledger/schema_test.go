@@ -270,6 +270,7 @@ func newCorruptible(t *testing.T, url string, l *ledger.Ledger) *corruptible {
 // TestSchemaRefusesHandTypedSQL: the database keeps the rules by itself, and each constraint is the one that refuses
 // something.
 func TestSchemaRefusesHandTypedSQL(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	c := newCorruptible(t, url, openLedger(t, ledger.Config{DatabaseURL: url}))
 	refused := map[string]bool{}
@@ -295,6 +296,7 @@ func TestSchemaRefusesHandTypedSQL(t *testing.T) {
 
 // TestConstraintsAreNamed: the service tells errors apart by the names of constraints, so none is Postgres's choice.
 func TestConstraintsAreNamed(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("../migrations/*.sql")
 	if err != nil {
 		t.Fatal(err)

@@ -96,6 +96,7 @@ func (s *bench) drain() {
 
 // A flood on one account, as payer and as payee, gets half of the queue; the others get the other half, and their turn.
 func TestBatcherFloodOnOneAccount(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 4, 12)
 		flying := s.ask(1)
@@ -131,6 +132,7 @@ func TestBatcherFloodOnOneAccount(t *testing.T) {
 
 // What counts is how often a call names the account, not how large it is.
 func TestBatcherCountsCommandsNotCalls(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 20, 12)
 		flying := s.ask(1)
@@ -159,6 +161,7 @@ func TestBatcherCountsCommandsNotCalls(t *testing.T) {
 
 // A call of more than half of the queue is taken when nothing of its account waits: else it would be refused for ever.
 func TestBatcherTakesLargeCallOfIdleAccount(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 1, 8)
 		flying, hot := s.ask(1), uuid.New()
@@ -182,6 +185,7 @@ func TestBatcherTakesLargeCallOfIdleAccount(t *testing.T) {
 // The default queue has room for the benchmark's callers on one hot account, all of them at once: 1,024 with a transfer
 // each, or 16 with batches of 1,000.
 func TestBatcherDefaultQueueFitsTheBenchmark(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ callers, size int }{{1024, 1}, {16, 1000}} {
 		synctest.Test(t, func(t *testing.T) {
 			config := Config{}.withDefaults()
@@ -198,6 +202,7 @@ func TestBatcherDefaultQueueFitsTheBenchmark(t *testing.T) {
 
 // What a flood of many accounts has grown is let go when nothing waits any more.
 func TestBatcherLetsGoOfShares(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 1, 10*sharesKept)
 		flying := s.ask(1)
@@ -220,6 +225,7 @@ func TestBatcherLetsGoOfShares(t *testing.T) {
 
 // Later parts of a call that was let in are not refused, but count; openings are nobody's.
 func TestBatcherSharesOfPartsAndOpenings(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 100, 8)
 		flying, hot := s.ask(1), uuid.New()
@@ -247,6 +253,7 @@ func TestBatcherSharesOfPartsAndOpenings(t *testing.T) {
 
 // Whoever gave up counts until its turn would have come, as in the queue, and no longer.
 func TestBatcherSharesOfWhoGaveUp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 2, 8)
 		flying, hot := s.ask(1), uuid.New()
@@ -272,6 +279,7 @@ func TestBatcherSharesOfWhoGaveUp(t *testing.T) {
 
 // What is queued when the batcher is closed is counted down like the rest; what comes then is not counted.
 func TestBatcherSharesAfterClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBench(1, 1, 8)
 		flying, hot := s.ask(1), uuid.New()
@@ -302,6 +310,7 @@ func TestBatcherSharesAfterClose(t *testing.T) {
 // In whatever order calls come, give up and are taken, the shares are those of what is queued, and a call is refused
 // exactly when the queue has no room for it or an account, of which something waits already, would have more than half.
 func TestBatcherSharesAtRandom(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -116,6 +116,7 @@ func (h *history) pay(t testing.TB, sum int64, effective time.Time) {
 }
 
 func TestStatement(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
@@ -180,6 +181,7 @@ func TestStatement(t *testing.T) {
 }
 
 func TestStatementInvalid(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
@@ -274,6 +276,7 @@ func naiveStatement(all []ledger.Entry, f ledger.StatementFilter) (s ledger.Stat
 // TestStatementsAddUp: over random histories, statements of any period, position and basis are what a naive one is, read
 // at once or in pages. Times are whole seconds, of which there are few, so that many entries have the same.
 func TestStatementsAddUp(t *testing.T) {
+	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	l := openLedger(t, ledger.Config{DatabaseURL: url})
@@ -338,6 +341,7 @@ func TestStatementsAddUp(t *testing.T) {
 // TestStatementsOfImports: by effective time, a statement of few entries that count when they were made among many that
 // do not is the naive one, from whichever end its pages begin.
 func TestStatementsOfImports(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
@@ -390,6 +394,7 @@ func TestStatementsOfImports(t *testing.T) {
 // TestStatementsStayTheSame reads statements while transfers go on, backdated ones among them: each is the same when it
 // is read again at its position, and adds up.
 func TestStatementsStayTheSame(t *testing.T) {
+	t.Parallel()
 	l := openLedger(t, ledger.Config{})
 	ids := openAccounts(t, l, 4, 1000)
 	start := time.Now().Add(-time.Hour)

@@ -15,6 +15,7 @@ import (
 
 // TestAdmin: the metrics tell what happened, profiles are there, and neither is on the port that callers reach.
 func TestAdmin(t *testing.T) {
+	t.Parallel()
 	registry := prometheus.NewRegistry()
 	l := openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t), Metrics: registry})
 	f := serve(t, server.Config{Ledger: l, Metrics: registry})

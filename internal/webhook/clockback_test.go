@@ -13,6 +13,7 @@ import (
 // TestRetryAfterClockSetBack: what is to be tried again in some seconds is so by the clock as it is,
 // also when that was set back by an hour since. So is what waited behind it.
 func TestRetryAfterClockSetBack(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	var up atomic.Bool
@@ -44,6 +45,7 @@ func TestRetryAfterClockSetBack(t *testing.T) {
 // TestLeaseAfterClockSetBack: the endpoint of one that died is taken over when its lease would have
 // ended, not an hour later because the clock was set back.
 func TestLeaseAfterClockSetBack(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)

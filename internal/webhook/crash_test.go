@@ -19,6 +19,7 @@ import (
 // TestKilled: who dies leaves messages that the next one repeats, once the lease is over: one that was not answered, though
 // later ones of other accounts were, and one that was answered before the cursor was written. Nothing is left out.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	for _, answered := range []bool{false, true} {
 		r := newRig(t)
 		a, b, c, d := r.account(), r.account(), r.account(), r.account()
@@ -82,6 +83,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 
 // TestLeaseLost: who lost its lease without knowing records nothing, and stops.
 func TestLeaseLost(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	release := make(chan struct{})
@@ -119,6 +121,7 @@ func TestLeaseLost(t *testing.T) {
 // same every event is received, and along each account they come in order: none is first received before an earlier one
 // was answered with success.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	const accounts, transfers = 6, 200
 	r := newRig(t)
 	var ids []uuid.UUID

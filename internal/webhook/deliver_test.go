@@ -16,6 +16,7 @@ import (
 
 // TestDeliver: what happens after an endpoint was made is posted, signed, in order along the account, and leaves no row.
 func TestDeliver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	r.pay(a, b) // before
@@ -51,6 +52,7 @@ func TestDeliver(t *testing.T) {
 
 // TestFilter: only what passes is posted, and the cursor passes the rest.
 func TestFilter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
@@ -72,6 +74,7 @@ func TestFilter(t *testing.T) {
 
 // TestRotation: while the overlap lasts messages are signed with both secrets, then with the new one.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
@@ -111,6 +114,7 @@ func TestRotation(t *testing.T) {
 
 // TestSlowReceiver: an endpoint that does not answer holds up no other.
 func TestSlowReceiver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	release := make(chan struct{})
@@ -137,6 +141,7 @@ func TestSlowReceiver(t *testing.T) {
 
 // TestAbreast: events that share no account are posted side by side.
 func TestAbreast(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c, d := r.account(), r.account(), r.account(), r.account()
 	release := make(chan struct{})
@@ -161,6 +166,7 @@ func TestAbreast(t *testing.T) {
 
 // TestDisabled: events wait until the endpoint is enabled, and none comes after it was deleted.
 func TestDisabled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
@@ -204,6 +210,7 @@ func TestDisabled(t *testing.T) {
 
 // TestGone: an endpoint that answers 410 is disabled. What it did not take is kept.
 func TestGone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, status(http.StatusGone))
@@ -219,6 +226,7 @@ func TestGone(t *testing.T) {
 
 // TestAnswers: an answer without end is not read to its end, and a redirect is not followed.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	elsewhere := receive(t, nil)
@@ -254,6 +262,7 @@ func TestAnswers(t *testing.T) {
 
 // TestClose: what is under way is waited for, and the next one goes on behind it.
 func TestClose(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	release := make(chan struct{})

@@ -51,6 +51,7 @@ func (r *rig) looking() (looked func()) {
 // TestRetries: a message that fails is repeated when the contract says, within a tenth, and then dead. By hand it gets all
 // its attempts anew.
 func TestRetries(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	var up atomic.Bool
@@ -137,6 +138,7 @@ func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message s
 
 // TestHeldUp: an event that fails holds up the later ones of its accounts, and theirs, without an attempt, and no others.
 func TestHeldUp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c, d, x, y := r.account(), r.account(), r.account(), r.account(), r.account(), r.account()
 	var down atomic.Bool
@@ -198,6 +200,7 @@ func TestHeldUp(t *testing.T) {
 // TestRedeliver: a range is delivered again in order along the account, what does not pass the filter is not, and what is
 // no event is refused.
 func TestRedeliver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
@@ -263,6 +266,7 @@ func ptr[T any](v T) *T { return &v }
 
 // TestRedeliverMuch: one call takes 1,000, and says where to go on.
 func TestRedeliverMuch(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
@@ -302,6 +306,7 @@ func TestRedeliverMuch(t *testing.T) {
 
 // TestTooMuchPending: when too much is pending, the endpoint takes no more events until some of it is through.
 func TestTooMuchPending(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
