@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,7 +30,7 @@ func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []comm
 			return nil, err
 		}
 		if d != nil {
-			return l.record(ctx, conn, d.commands, &d.decision, d.at)
+			return l.record(ctx, conn, d.commands, &d.decision, nil, d.at)
 		}
 		tx.before = beginAgain
 	}
@@ -49,19 +48,21 @@ func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []comm
 	if err := l.scale(ctx, conn, &d); err != nil {
 		return nil, err
 	}
-	if err := l.applyDecision(ctx, conn, &d, k.now); err != nil {
+	positions, err := l.applyDecision(ctx, conn, &d, k.now)
+	if err != nil {
 		return nil, err
 	}
-	return l.record(ctx, conn, commands, &d, k.now)
+	return l.record(ctx, conn, commands, &d, positions, k.now)
 }
 
 // endDue ends the expired holds that are known, and nothing else, in a commit of its own.
 func (l *Ledger) endDue(ctx context.Context, conn *pgx.Conn, k *knowledge) error {
 	d := decide(nil, k)
-	if err := l.applyDecision(ctx, conn, &d, k.now); err != nil {
+	positions, err := l.applyDecision(ctx, conn, &d, k.now)
+	if err != nil {
 		return err
 	}
-	_, err := l.record(ctx, conn, nil, &d, k.now)
+	_, err = l.record(ctx, conn, nil, &d, positions, k.now)
 	return err
 }
 
@@ -139,22 +140,25 @@ func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *decision) error {
 }
 
 // applyDecision changes the accounts, whose rows are locked, and the transfers that the commands are about, as decided.
-func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) error {
+// positions are those of the rows to be written, among these changes; nil: they are the next.
+func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) (
+	positions []int64, err error,
+) {
 	settlement := d.settlement()
 	if settlement.DecidedAt = at; len(settlement.AccountIDs) > 0 {
 		rows, err := l.queries.AccountsSettle(ctx, conn, settlement)
 		if err != nil {
-			return fmt.Errorf("apply the decision: %w", err)
+			return nil, fmt.Errorf("apply the decision: %w", err)
 		}
 		if len(rows) != len(settlement.AccountIDs) {
-			return fmt.Errorf("%w: %d of %d locked accounts took their change", errBroken, len(rows),
+			return nil, fmt.Errorf("%w: %d of %d locked accounts took their change", errBroken, len(rows),
 				len(settlement.AccountIDs))
 		}
 		for i := range rows {
 			r := &rows[i]
 			if s := d.accounts[r.AccountID]; !r.Balance.Equal(s.balance) || !r.Held.Equal(s.held) ||
 				!r.Incoming.Equal(s.incoming) || r.EntryCount != s.entries {
-				return fmt.Errorf("%w: account %s has %s, %s held, %s incoming and %d entries, decided were %s, %s, %s and %d",
+				return nil, fmt.Errorf("%w: account %s has %s, %s held, %s incoming and %d entries, decided were %s, %s, %s and %d",
 					errBroken, r.AccountID, r.Balance, r.Held, r.Incoming, r.EntryCount, s.balance, s.held, s.incoming,
 					s.entries)
 			}
@@ -164,51 +168,54 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision,
 }
 
 // changeTransfers changes the transfers that the commands are about, whose accounts' rows are locked, as decided.
-func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) error {
+func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) (
+	positions []int64, err error,
+) {
 	if len(d.changes) == 0 {
-		return nil
+		return nil, nil
 	}
 	events := d.changeEvents(at)
 	if err := l.queries.TransferChangesBegin(ctx, conn, events.TransferIDs); err != nil {
-		return fmt.Errorf("keep transfers as they were: %w", err)
+		return nil, fmt.Errorf("keep transfers as they were: %w", err)
 	}
 	c := d.transferChanges()
 	if c.rows.DecidedAt = at; len(c.rows.TransferIDs) > 0 {
 		ids, err := l.queries.TransfersAdvance(ctx, conn, c.rows)
 		if err != nil {
-			return fmt.Errorf("advance the transfers: %w", err)
+			return nil, fmt.Errorf("advance the transfers: %w", err)
 		}
 		if len(ids) != len(c.rows.TransferIDs) {
-			return fmt.Errorf("%w: %d of %d pending transfers took their change", errBroken, len(ids), len(c.rows.TransferIDs))
+			return nil, fmt.Errorf("%w: %d of %d pending transfers took their change", errBroken, len(ids), len(c.rows.TransferIDs))
 		}
 	}
 	if len(c.details.TransferIDs) > 0 {
 		if err := l.queries.TransferDetailsAdvance(ctx, conn, c.details); err != nil {
-			return fmt.Errorf("advance the details of transfers: %w", err)
+			return nil, fmt.Errorf("advance the details of transfers: %w", err)
 		}
 	}
 	if len(c.reversed.TransferIDs) > 0 {
 		if err := l.queries.TransfersReversed(ctx, conn, c.reversed); err != nil {
-			return fmt.Errorf("note reversals: %w", err)
+			return nil, fmt.Errorf("note reversals: %w", err)
 		}
 	}
-	positions, err := l.queries.PositionsDraw(ctx, conn, make([]int32, len(d.changes)+len(d.recorded)))
+	drawn, err := l.queries.PositionsDraw(ctx, conn, make([]int32, len(d.changes)+len(d.recorded)))
 	if err != nil {
-		return fmt.Errorf("draw positions: %w", err)
+		return nil, fmt.Errorf("draw positions: %w", err)
 	}
-	events.Positions = d.place(positions)
+	positions, events.Positions = d.place(drawn)
 	if err := l.queries.TransferChangesInsert(ctx, conn, events); err != nil {
-		return fmt.Errorf("keep transfers as they are: %w", err)
+		return nil, fmt.Errorf("keep transfers as they are: %w", err)
 	}
-	return nil
+	return positions, nil
 }
 
 // record writes the ledger rows and commits, unless a pooler has put the transaction into somebody else's session.
-func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command, d *decision, decidedAt time.Time) (
-	[]Outcome, error,
-) {
-	for _, i := range d.recorded {
-		t := &d.outcomes[i].Transfer
+// positions are those of the rows that applyDecision has placed; nil: none were.
+func (l *Ledger) record(
+	ctx context.Context, conn *pgx.Conn, commands []command, d *decision, positions []int64, decidedAt time.Time,
+) ([]Outcome, error) {
+	for _, r := range d.recorded {
+		t := &d.outcomes[r.command].Transfer
 		t.CreateTime, t.UpdateTime = decidedAt, decidedAt
 	}
 	for i := range d.outcomes {
@@ -223,8 +230,8 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 	if len(d.recorded) == 0 {
 		return d.outcomes, l.recordNothing(ctx, conn, d)
 	}
-	if len(d.groups.GroupIDs) > 0 {
-		if err := l.queries.GroupsInsert(ctx, conn, d.groups); err != nil {
+	if len(d.groups) > 0 {
+		if err := l.queries.GroupsInsert(ctx, conn, d.groupRows()); err != nil {
 			return nil, fmt.Errorf("write the groups: %w", err)
 		}
 	}
@@ -233,8 +240,8 @@ func (l *Ledger) record(ctx context.Context, conn *pgx.Conn, commands []command,
 			return nil, fmt.Errorf("write the details of transfers: %w", err)
 		}
 	}
-	d.rows.CreateTime = decidedAt
-	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, d.rows)
+	rows := d.transferRows(commands, positions, decidedAt)
+	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, rows)
 	return d.outcomes, commitError("write the ledger rows", err)
 }
 
@@ -343,13 +350,4 @@ func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.Accoun
 		return time.Time{}, false, fmt.Errorf("advance the accounts: %w", err)
 	}
 	return at, true, nil
-}
-
-// inGroup names the field of an invalid command by its place in the group.
-func inGroup(err error, index int) error {
-	var invalid *InvalidError
-	if errors.As(err, &invalid) {
-		return &InvalidError{Field: fmt.Sprintf("transfers[%d].%s", index, invalid.Field), Reason: invalid.Reason}
-	}
-	return err
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
 )
@@ -60,25 +59,6 @@ func currencyOf(r *db.Currency) Currency {
 	return Currency{
 		Code: r.Code, Scale: int32(r.Scale), EquityAccountID: r.EquityAccountID, CreateTime: r.CreateTime,
 	}
-}
-
-// checkPrecision answers an InvalidError of field when amount has more decimals than the currency. Nothing is rounded.
-func (c *Currency) checkPrecision(field string, amount decimal.Decimal) error {
-	if -amount.Exponent() <= c.Scale || amount.Equal(amount.Truncate(c.Scale)) {
-		return nil
-	}
-	return &InvalidError{
-		Field:  field,
-		Reason: fmt.Sprintf("%s has more decimals than the %d of %s", amount, c.Scale, c.Code),
-	}
-}
-
-// checkAmount answers an InvalidError of field for an amount that nothing in the currency can have.
-func (c *Currency) checkAmount(field string, amount decimal.Decimal) error {
-	if err := checkSize(field, amount); err != nil {
-		return err
-	}
-	return c.checkPrecision(field, amount)
 }
 
 var currencyCode = regexp.MustCompile(`^[A-Z][A-Z0-9]{2,11}$`)

@@ -155,12 +155,6 @@ func metadataSize(metadata map[string]string) int {
 	return size
 }
 
-// Times that stand for no bound; every row lies between them.
-var (
-	timeMin = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	timeMax = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
-)
-
 // bounds answers a time range with both ends, in UTC and in whole microseconds as the database keeps them. Both are rounded up: a
 // row is at or after a moment just when it is at or after the next microsecond.
 func bounds(start, end time.Time) (time.Time, time.Time, error) {

@@ -7,8 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
-
-	"internaltransfers/gen/db"
 )
 
 // A verb is what a command asks for.
@@ -87,6 +85,13 @@ func (s *state) copied() state {
 	return c
 }
 
+// A storedTransfer is a transfer with what it was asked for with, beyond what it became, which a repeated call must match.
+type storedTransfer struct {
+	Transfer
+	asked       string // currency
+	fingerprint []byte // nil: of a plain transfer
+}
+
 // A knowledge is what a decision is made from.
 type knowledge struct {
 	clock    time.Time            // the database's; zero on the short way, which decides nothing that depends on it
@@ -102,11 +107,23 @@ type knowledge struct {
 type decision struct {
 	outcomes []Outcome // by index of commands
 	accounts map[uuid.UUID]*state
-	rows     db.TransfersInsertParams // the ledger rows to write, in order
-	recorded []int                    // the index of the command of each row
-	targets  map[uuid.UUID]*target    // transfers that commands are about
-	changes  []change                 // of these, in order
-	groups   db.GroupsInsertParams    // groups that were decided
+	recorded []recorded            // the ledger rows to write, in order
+	targets  map[uuid.UUID]*target // transfers that commands are about
+	changes  []change              // of these, in order
+	groups   []group               // that were decided
+}
+
+// A recorded command has a ledger row: the transfer of its outcome.
+type recorded struct {
+	command      int   // its index
+	fromSequence int64 // of the payer's entry; 0: there is none
+	toSequence   int64 // of the payee's
+}
+
+// A group is one that was decided in the batch.
+type group struct {
+	id   uuid.UUID
+	size int
 }
 
 // A target is a transfer that commands are about, as decided so far.
@@ -140,8 +157,7 @@ func decide(commands []command, k *knowledge) decision {
 		decision: decision{
 			outcomes: make([]Outcome, len(commands)),
 			accounts: k.accounts,
-			rows:     newRows(len(commands)),
-			recorded: make([]int, 0, len(commands)),
+			recorded: make([]recorded, 0, len(commands)),
 		},
 		clock:    k.clock,
 		now:      k.now,
@@ -267,8 +283,7 @@ func (d *decider) keepGroup(begin, end int) {
 	}
 	id := d.commands[begin].groupID
 	d.sizes[id] = end - begin
-	d.groups.GroupIDs = append(d.groups.GroupIDs, id)
-	d.groups.Sizes = append(d.groups.Sizes, int32(end-begin))
+	d.groups = append(d.groups, group{id, end - begin})
 }
 
 // replayGroup answers a group that was decided before. One of which only some ids are known is another group, and so are a

@@ -148,19 +148,16 @@ func (d *decider) record(i int, t *Transfer) {
 	if t.Status != TransferSuccess {
 		fromSequence, toSequence = 0, 0
 	}
-	c := &d.commands[i]
 	d.outcomes[i] = Outcome{Transfer: *t}
 	d.earlier[t.ID] = i
-	d.recorded = append(d.recorded, i)
-	appendRow(&d.rows, t, c.Currency, fromSequence, toSequence)
+	d.recorded = append(d.recorded, recorded{i, fromSequence, toSequence})
 }
 
 // truncate takes back the rows from n on.
 func (d *decider) truncate(n int) {
-	for _, i := range d.recorded[n:] {
-		delete(d.earlier, d.commands[i].ID)
-		d.outcomes[i] = Outcome{}
+	for _, r := range d.recorded[n:] {
+		delete(d.earlier, d.commands[r.command].ID)
+		d.outcomes[r.command] = Outcome{}
 	}
 	d.recorded = d.recorded[:n]
-	truncateRows(&d.rows, n)
 }

@@ -11,39 +11,6 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A fold is what a batch does to one account.
-type fold struct {
-	delta  decimal.Decimal
-	debits decimal.Decimal // what must be there for it
-	moves  int64
-}
-
-type folded map[uuid.UUID]*fold
-
-// foldAll answers what plain commands would do together if each succeeded, with the worst case as debits.
-func foldAll(commands []command) folded {
-	f := make(folded, 2*len(commands))
-	for i := range commands {
-		c := &commands[i]
-		from, to := f.at(c.From), f.at(c.To)
-		from.delta = from.delta.Sub(c.Amount)
-		from.debits = from.debits.Add(c.Amount)
-		from.moves++
-		to.delta = to.delta.Add(c.Amount)
-		to.moves++
-	}
-	return f
-}
-
-func (f folded) at(id uuid.UUID) *fold {
-	a := f[id]
-	if a == nil {
-		a = &fold{}
-		f[id] = a
-	}
-	return a
-}
-
 // params answers the fold as rows in the order of ids, the order in which rows are locked.
 func (f folded) params() db.AccountsApplyParams {
 	n := len(f)
@@ -144,24 +111,34 @@ func (d *decision) changeEvents(at time.Time) db.TransferChangesInsertParams {
 	return p
 }
 
-// place gives positions, which grow, to the batch's rows and answers those of its changes, in order of decision.
-func (d *decision) place(positions []int64) (changes []int64) {
-	for row := 0; row <= len(d.recorded); row++ {
+// place divides positions, which grow, among the batch's rows and its changes, in order of decision.
+func (d *decision) place(positions []int64) (rows, changes []int64) {
+	rows = make([]int64, len(d.recorded))
+	for row := 0; row <= len(rows); row++ {
 		for len(changes) < len(d.changes) && d.changes[len(changes)].after <= row {
 			changes = append(changes, positions[row+len(changes)])
 		}
-		if row < len(d.recorded) {
-			d.rows.Positions[row] = positions[row+len(changes)]
+		if row < len(rows) {
+			rows[row] = positions[row+len(changes)]
 		}
 	}
-	return changes
+	return rows, changes
+}
+
+// groupRows are the groups of a decision.
+func (d *decision) groupRows() db.GroupsInsertParams {
+	var p db.GroupsInsertParams
+	for _, g := range d.groups {
+		p.GroupIDs, p.Sizes = append(p.GroupIDs, g.id), append(p.Sizes, int32(g.size))
+	}
+	return p
 }
 
 // details answers what else there is of the recorded transfers.
 func (d *decision) details(commands []command) db.TransferDetailsInsertParams {
 	var p db.TransferDetailsInsertParams
-	for _, i := range d.recorded {
-		t := &d.outcomes[i].Transfer
+	for _, r := range d.recorded {
+		t := &d.outcomes[r.command].Transfer
 		x := t.Detail
 		if x == nil {
 			continue
@@ -182,7 +159,7 @@ func (d *decision) details(commands []command) db.TransferDetailsInsertParams {
 		p.EffectiveTimes = append(p.EffectiveTimes, orZero(x.EffectiveTime))
 		p.AskedAmounts = append(p.AskedAmounts, nullText(x.Asked))
 		p.UpToFloors = append(p.UpToFloors, nullText(x.Floor))
-		p.RequestFingerprints = append(p.RequestFingerprints, commands[i].fingerprint)
+		p.RequestFingerprints = append(p.RequestFingerprints, commands[r.command].fingerprint)
 		p.Refusals = append(p.Refusals, encodeFigures(x.Refusal))
 	}
 	return p

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,16 +34,16 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.ReadConns = orDefault(c.ReadConns, 8)
-	c.BatchesInFlight = orDefault(c.BatchesInFlight, 2)
-	c.BatchMax = orDefault(c.BatchMax, 1000)
-	c.QueueMax = orDefault(c.QueueMax, 32_768)
-	c.BatchTimeout = orDefault(c.BatchTimeout, 10*time.Second)
-	c.WorkerBatch = min(orDefault(c.WorkerBatch, 100), madeMax)
-	c.WorkerInterval = orDefault(c.WorkerInterval, time.Second)
-	c.FollowersMax = orDefault(c.FollowersMax, 4096)
-	c.Heartbeat = orDefault(c.Heartbeat, 10*time.Second)
-	c.Logger = orDefault(c.Logger, slog.Default())
+	c.ReadConns = cmp.Or(c.ReadConns, 8)
+	c.BatchesInFlight = cmp.Or(c.BatchesInFlight, 2)
+	c.BatchMax = cmp.Or(c.BatchMax, 1000)
+	c.QueueMax = cmp.Or(c.QueueMax, 32_768)
+	c.BatchTimeout = cmp.Or(c.BatchTimeout, 10*time.Second)
+	c.WorkerBatch = min(cmp.Or(c.WorkerBatch, 100), madeMax)
+	c.WorkerInterval = cmp.Or(c.WorkerInterval, time.Second)
+	c.FollowersMax = cmp.Or(c.FollowersMax, 4096)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 10*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
 
@@ -53,14 +54,6 @@ func (c Config) sessions() int {
 		n++
 	}
 	return n
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called concurrently. Several

@@ -79,7 +79,7 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 			o.account.UpdateTime = d.at
 		}
 	}
-	_, err = l.record(ctx, conn, d.commands, &d.decision, d.at)
+	_, err = l.record(ctx, conn, d.commands, &d.decision, nil, d.at)
 	return err
 }
 

@@ -11,13 +11,6 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A storedTransfer is a transfer with what it was asked for with, beyond what it became, which a repeated call must match.
-type storedTransfer struct {
-	Transfer
-	asked       string // currency
-	fingerprint []byte // nil: of a plain transfer
-}
-
 // transferOf converts a row. scale is that of the row's currency.
 func transferOf(r *db.TransferFull, scale int32) (Transfer, error) {
 	t := Transfer{
@@ -102,10 +95,16 @@ func decodeMetadata(b json.RawMessage) (map[string]string, error) {
 	return m, nil
 }
 
-// newRows makes room for n ledger rows.
-func newRows(n int) db.TransfersInsertParams {
-	return db.TransfersInsertParams{
-		Positions:       make([]int64, 0, n),
+// transferRows are the ledger rows of a decision. positions has one for each; nil: the next ones. All
+// columns grow together: Postgres pads unequal arrays with NULL.
+func (d *decision) transferRows(commands []command, positions []int64, createTime time.Time) db.TransfersInsertParams {
+	n := len(d.recorded)
+	if positions == nil {
+		positions = make([]int64, n)
+	}
+	p := db.TransfersInsertParams{
+		CreateTime:      createTime,
+		Positions:       positions,
 		TransferIDs:     make([]uuid.UUID, 0, n),
 		FromAccountIDs:  make([]uuid.UUID, 0, n),
 		ToAccountIDs:    make([]uuid.UUID, 0, n),
@@ -121,44 +120,24 @@ func newRows(n int) db.TransfersInsertParams {
 		ReferenceTexts:  make([]string, 0, n),
 		Metadata:        make([]json.RawMessage, 0, n),
 	}
-}
-
-// appendRow adds the row of t. All columns grow together: Postgres pads unequal arrays with NULL.
-func appendRow(p *db.TransfersInsertParams, t *Transfer, asked string, fromSequence, toSequence int64) {
-	p.Positions = append(p.Positions, 0) // the next
-	p.TransferIDs = append(p.TransferIDs, t.ID)
-	p.FromAccountIDs = append(p.FromAccountIDs, t.From)
-	p.ToAccountIDs = append(p.ToAccountIDs, t.To)
-	p.Amounts = append(p.Amounts, t.Amount)
-	p.Currencies = append(p.Currencies, t.Currency)
-	p.AskedCurrencies = append(p.AskedCurrencies, asked)
-	p.Statuses = append(p.Statuses, string(t.Status))
-	p.ErrorReasons = append(p.ErrorReasons, string(t.Reason))
-	p.FromBalances = append(p.FromBalances, nullText(t.FromBalance))
-	p.ToBalances = append(p.ToBalances, nullText(t.ToBalance))
-	p.FromSequences = append(p.FromSequences, fromSequence)
-	p.ToSequences = append(p.ToSequences, toSequence)
-	p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
-	p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
-}
-
-// truncateRows keeps the first n rows.
-func truncateRows(p *db.TransfersInsertParams, n int) {
-	p.Positions = p.Positions[:n]
-	p.TransferIDs = p.TransferIDs[:n]
-	p.FromAccountIDs = p.FromAccountIDs[:n]
-	p.ToAccountIDs = p.ToAccountIDs[:n]
-	p.Amounts = p.Amounts[:n]
-	p.Currencies = p.Currencies[:n]
-	p.AskedCurrencies = p.AskedCurrencies[:n]
-	p.Statuses = p.Statuses[:n]
-	p.ErrorReasons = p.ErrorReasons[:n]
-	p.FromBalances = p.FromBalances[:n]
-	p.ToBalances = p.ToBalances[:n]
-	p.FromSequences = p.FromSequences[:n]
-	p.ToSequences = p.ToSequences[:n]
-	p.ReferenceTexts = p.ReferenceTexts[:n]
-	p.Metadata = p.Metadata[:n]
+	for _, r := range d.recorded {
+		t := &d.outcomes[r.command].Transfer
+		p.TransferIDs = append(p.TransferIDs, t.ID)
+		p.FromAccountIDs = append(p.FromAccountIDs, t.From)
+		p.ToAccountIDs = append(p.ToAccountIDs, t.To)
+		p.Amounts = append(p.Amounts, t.Amount)
+		p.Currencies = append(p.Currencies, t.Currency)
+		p.AskedCurrencies = append(p.AskedCurrencies, commands[r.command].Currency)
+		p.Statuses = append(p.Statuses, string(t.Status))
+		p.ErrorReasons = append(p.ErrorReasons, string(t.Reason))
+		p.FromBalances = append(p.FromBalances, nullText(t.FromBalance))
+		p.ToBalances = append(p.ToBalances, nullText(t.ToBalance))
+		p.FromSequences = append(p.FromSequences, r.fromSequence)
+		p.ToSequences = append(p.ToSequences, r.toSequence)
+		p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
+		p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
+	}
+	return p
 }
 
 func nullText(d decimal.NullDecimal) string {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,8 +105,8 @@ func (p *ScheduleParams) check() (recurrence, error) {
 	if p.ID == uuid.Nil {
 		p.ID = uuid.Must(uuid.NewV7())
 	}
-	p.Reference = orDefault(p.Reference, p.ID.String())
-	p.CatchUp = orDefault(p.CatchUp, CatchUpAll)
+	p.Reference = cmp.Or(p.Reference, p.ID.String())
+	p.CatchUp = cmp.Or(p.CatchUp, CatchUpAll)
 	switch p.CatchUp {
 	case CatchUpAll, CatchUpLatest, CatchUpNone:
 	default:
@@ -137,7 +138,7 @@ func (p *ScheduleParams) check() (recurrence, error) {
 
 // recurrence reads when the occurrences are.
 func (p *ScheduleParams) recurrence() (recurrence, error) {
-	r := recurrence{interval: p.Interval, start: p.Start, end: orDefault(p.End, timeMax)}
+	r := recurrence{interval: p.Interval, start: p.Start, end: cmp.Or(p.End, timeMax)}
 	var err error
 	switch {
 	case p.Cron != "" && p.Interval != 0:
@@ -233,7 +234,7 @@ func (l *Ledger) newStanding(ctx context.Context, tx pgx.Tx, p *ScheduleParams, 
 	}
 	s := &standing{times: times, Schedule: Schedule{
 		ID: p.ID, From: p.From, To: p.To, Amount: p.Amount, Currency: currency.Code, Scale: currency.Scale, Cron: p.Cron,
-		TimeZone: p.TimeZone, Interval: p.Interval, Start: orDefault(p.Start, now), MaxCount: p.MaxCount,
+		TimeZone: p.TimeZone, Interval: p.Interval, Start: cmp.Or(p.Start, now), MaxCount: p.MaxCount,
 		CatchUp: p.CatchUp, Reference: p.Reference, Metadata: p.Metadata, CreateTime: now, UpdateTime: now, Version: 1,
 	}}
 	s.times.start = s.Start

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -93,7 +94,7 @@ func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page)
 	if err != nil {
 		return Statement{}, nil, "", err
 	}
-	entries, err := r.read(ctx, orDefault(page.Size, statementPageDefault), page.Bytes)
+	entries, err := r.read(ctx, cmp.Or(page.Size, statementPageDefault), page.Bytes)
 	if err != nil {
 		return Statement{}, nil, "", err
 	}

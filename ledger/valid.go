@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
@@ -11,6 +12,12 @@ import (
 const (
 	digitsMax   = 38 // before the point
 	decimalsMax = 18 // the largest scale
+)
+
+// Times that stand for no bound; every row lies between them.
+var (
+	timeMin = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	timeMax = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 )
 
 // checkText answers an InvalidError for a text that Postgres cannot store.
@@ -43,4 +50,23 @@ func checkSize(field string, d decimal.Decimal) error {
 			"must have at most %d digits before the point and %d after it", digitsMax, decimalsMax)}
 	}
 	return nil
+}
+
+// checkPrecision answers an InvalidError of field when amount has more decimals than the currency. Nothing is rounded.
+func (c *Currency) checkPrecision(field string, amount decimal.Decimal) error {
+	if -amount.Exponent() <= c.Scale || amount.Equal(amount.Truncate(c.Scale)) {
+		return nil
+	}
+	return &InvalidError{
+		Field:  field,
+		Reason: fmt.Sprintf("%s has more decimals than the %d of %s", amount, c.Scale, c.Code),
+	}
+}
+
+// checkAmount answers an InvalidError of field for an amount that nothing in the currency can have.
+func (c *Currency) checkAmount(field string, amount decimal.Decimal) error {
+	if err := checkSize(field, amount); err != nil {
+		return err
+	}
+	return c.checkPrecision(field, amount)
 }
