@@ -134,7 +134,7 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 		}
 		accounts = append(accounts, a)
 	}
-	accounts, next := cut(accounts, limit, page, (*Account).size, func(last *Account) string {
+	accounts, next := cut(accounts, limit, page, accountSize, func(last *Account) string {
 		return l.tokens.token("accounts", f, place{Time: last.CreateTime, ID: last.ID})
 	})
 	return accounts, next, nil

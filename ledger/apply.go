@@ -87,7 +87,7 @@ type dated struct {
 // assume takes the money for all commands at once. It answers nil when that cannot be done.
 func (l *Ledger) assume(ctx context.Context, tx pipe, commands []command) (*dated, error) {
 	folded := foldAll(commands)
-	params := folded.params()
+	params := applyParams(folded)
 	params.KnownIDs = chosenIDs(commands)
 	rows, err := l.queries.AccountsApply(ctx, tx, params)
 	if err != nil {
@@ -144,7 +144,7 @@ func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *decision) error {
 func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *decision, at time.Time) (
 	positions []int64, err error,
 ) {
-	settlement := d.settlement()
+	settlement := lockedParams(d)
 	if settlement.DecidedAt = at; len(settlement.AccountIDs) > 0 {
 		rows, err := l.queries.AccountsSettle(ctx, conn, settlement)
 		if err != nil {
@@ -174,11 +174,11 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decisio
 	if len(d.changes) == 0 {
 		return nil, nil
 	}
-	events := d.changeEvents(at)
+	events := changeParams(d, at)
 	if err := l.queries.TransferChangesBegin(ctx, conn, events.TransferIDs); err != nil {
 		return nil, fmt.Errorf("keep transfers as they were: %w", err)
 	}
-	c := d.transferChanges()
+	c := transferUpdates(d)
 	if c.rows.DecidedAt = at; len(c.rows.TransferIDs) > 0 {
 		ids, err := l.queries.TransfersAdvance(ctx, conn, c.rows)
 		if err != nil {
@@ -202,7 +202,7 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *decisio
 	if err != nil {
 		return nil, fmt.Errorf("draw positions: %w", err)
 	}
-	positions, events.Positions = d.place(drawn)
+	positions, events.Positions = dividePositions(d, drawn)
 	if err := l.queries.TransferChangesInsert(ctx, conn, events); err != nil {
 		return nil, fmt.Errorf("keep transfers as they are: %w", err)
 	}
@@ -231,16 +231,16 @@ func (l *Ledger) record(
 		return d.outcomes, l.recordNothing(ctx, conn, d)
 	}
 	if len(d.groups) > 0 {
-		if err := l.queries.GroupsInsert(ctx, conn, d.groupRows()); err != nil {
+		if err := l.queries.GroupsInsert(ctx, conn, groupParams(d)); err != nil {
 			return nil, fmt.Errorf("write the groups: %w", err)
 		}
 	}
-	if details := d.details(commands); len(details.TransferIDs) > 0 {
+	if details := detailParams(d, commands); len(details.TransferIDs) > 0 {
 		if err := l.queries.TransferDetailsInsert(ctx, conn, details); err != nil {
 			return nil, fmt.Errorf("write the details of transfers: %w", err)
 		}
 	}
-	rows := d.transferRows(commands, positions, decidedAt)
+	rows := rowParams(d, commands, positions, decidedAt)
 	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, rows)
 	return d.outcomes, commitError("write the ledger rows", err)
 }

@@ -238,11 +238,3 @@ func (s shares) subtract(commands []command) {
 		}
 	}
 }
-
-// sides are the two accounts, as far as they are known: a command about another transfer learns them from that, later.
-func (c *command) sides() []uuid.UUID {
-	if c.From == uuid.Nil {
-		return nil
-	}
-	return []uuid.UUID{c.From, c.To}
-}

@@ -130,8 +130,8 @@ func transferSize(r *db.TransferFull) int {
 	return transferBytes + len(r.Reference) + len(r.Metadata) + len(r.Refusal)
 }
 
-// size is about how many bytes an account takes when it is sent.
-func (a *Account) size() int {
+// accountSize is about how many bytes an account takes when it is sent.
+func accountSize(a *Account) int {
 	size := accountBytes + len(a.DisplayName) + len(a.ImageURL) + metadataSize(a.Metadata)
 	for _, block := range []*Block{a.Policy.DebitBlock, a.Policy.CreditBlock} {
 		if block != nil {

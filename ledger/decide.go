@@ -50,6 +50,14 @@ func (c *command) groupNamed() uuid.UUID {
 	return c.groupID
 }
 
+// sides are the two accounts, as far as they are known: a command about another transfer learns them from that, later.
+func (c *command) sides() []uuid.UUID {
+	if c.From == uuid.Nil {
+		return nil
+	}
+	return []uuid.UUID{c.From, c.To}
+}
+
 // A state is what a decision knows of an account: first as it was before the batch, then as decided so far. The short way
 // knows neither incoming nor version, and only meets accounts with no ceiling and no policy.
 type state struct {

@@ -56,7 +56,7 @@ func BenchmarkFold(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			batch := commands()
 			for b.Loop() {
-				foldAll(batch).params()
+				applyParams(foldAll(batch))
 			}
 			reportPerCommand(b, len(batch))
 		})

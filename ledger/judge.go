@@ -202,3 +202,6 @@ func (o *TransferOptions) invalidAt(clock, now time.Time) error {
 	}
 	return nil
 }
+
+// counts reports whether what the verb pays counts for rolling limits.
+func (v verb) counts() bool { return v == verbMove || v == verbHold || v == verbSettle }

@@ -282,9 +282,6 @@ func (l *Ledger) learnUsage(ctx context.Context, conn db.DBTX, k *knowledge, com
 	return nil
 }
 
-// counts reports whether what the verb pays counts for rolling limits.
-func (v verb) counts() bool { return v == verbMove || v == verbHold || v == verbSettle }
-
 // preview answers what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []command) ([]Outcome, error) {
 	var outcomes []Outcome

@@ -85,15 +85,15 @@ func (m *metrics) batchDone(start time.Time, openings int, outcomes []Outcome) {
 	m.batchSize.Observe(float64(openings + len(outcomes)))
 	counts := make(map[string]int, 4)
 	for i := range outcomes {
-		counts[outcomes[i].label()]++
+		counts[labelOf(&outcomes[i])]++
 	}
 	for label, n := range counts {
 		m.outcomes.WithLabelValues(label).Add(float64(n))
 	}
 }
 
-// label names the outcome as metrics do.
-func (o *Outcome) label() string {
+// labelOf names the outcome as metrics do.
+func labelOf(o *Outcome) string {
 	switch {
 	case o.Err != nil:
 		return "ERROR"

@@ -240,7 +240,7 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*d
 	if len(commands) == 0 {
 		return nil, nil
 	}
-	rows, err := l.queries.AccountsApply(ctx, conn, payers.params())
+	rows, err := l.queries.AccountsApply(ctx, conn, applyParams(payers))
 	if err != nil {
 		return nil, fmt.Errorf("take opening balances from equity: %w", err)
 	}

@@ -147,7 +147,7 @@ func (w *worker) settle(ctx context.Context, c *claim) (later, err error) {
 	}
 	for i := range c.transfers {
 		o := &outcomes[i]
-		w.ledger.metrics.settled.WithLabelValues(c.transfers[i].Kind, o.label()).Inc()
+		w.ledger.metrics.settled.WithLabelValues(c.transfers[i].Kind, labelOf(o)).Inc()
 		if o.Err != nil {
 			later = errors.Join(later, w.failed(ctx, c.transfers[i].TransferID, o.Err))
 		} else if !o.Replayed {
@@ -167,7 +167,7 @@ func (w *worker) settle(ctx context.Context, c *claim) (later, err error) {
 func (w *worker) count(ctx context.Context, c *claim, order claimedOrder, outcomes []Outcome) error {
 	for i := range outcomes {
 		o := &outcomes[i]
-		w.ledger.metrics.settled.WithLabelValues(kindOccurrence, o.label()).Inc()
+		w.ledger.metrics.settled.WithLabelValues(kindOccurrence, labelOf(o)).Inc()
 		var conflict *ConflictError
 		if errors.As(o.Err, &conflict) {
 			// Somebody has made another transfer under the id. It will never be free, and the order goes on.

@@ -95,51 +95,6 @@ func decodeMetadata(b json.RawMessage) (map[string]string, error) {
 	return m, nil
 }
 
-// transferRows are the ledger rows of a decision. positions has one for each; nil: the next ones. All
-// columns grow together: Postgres pads unequal arrays with NULL.
-func (d *decision) transferRows(commands []command, positions []int64, createTime time.Time) db.TransfersInsertParams {
-	n := len(d.recorded)
-	if positions == nil {
-		positions = make([]int64, n)
-	}
-	p := db.TransfersInsertParams{
-		CreateTime:      createTime,
-		Positions:       positions,
-		TransferIDs:     make([]uuid.UUID, 0, n),
-		FromAccountIDs:  make([]uuid.UUID, 0, n),
-		ToAccountIDs:    make([]uuid.UUID, 0, n),
-		Amounts:         make([]decimal.Decimal, 0, n),
-		Currencies:      make([]string, 0, n),
-		AskedCurrencies: make([]string, 0, n),
-		Statuses:        make([]string, 0, n),
-		ErrorReasons:    make([]string, 0, n),
-		FromBalances:    make([]string, 0, n),
-		ToBalances:      make([]string, 0, n),
-		FromSequences:   make([]int64, 0, n),
-		ToSequences:     make([]int64, 0, n),
-		ReferenceTexts:  make([]string, 0, n),
-		Metadata:        make([]json.RawMessage, 0, n),
-	}
-	for _, r := range d.recorded {
-		t := &d.outcomes[r.command].Transfer
-		p.TransferIDs = append(p.TransferIDs, t.ID)
-		p.FromAccountIDs = append(p.FromAccountIDs, t.From)
-		p.ToAccountIDs = append(p.ToAccountIDs, t.To)
-		p.Amounts = append(p.Amounts, t.Amount)
-		p.Currencies = append(p.Currencies, t.Currency)
-		p.AskedCurrencies = append(p.AskedCurrencies, commands[r.command].Currency)
-		p.Statuses = append(p.Statuses, string(t.Status))
-		p.ErrorReasons = append(p.ErrorReasons, string(t.Reason))
-		p.FromBalances = append(p.FromBalances, nullText(t.FromBalance))
-		p.ToBalances = append(p.ToBalances, nullText(t.ToBalance))
-		p.FromSequences = append(p.FromSequences, r.fromSequence)
-		p.ToSequences = append(p.ToSequences, r.toSequence)
-		p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
-		p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
-	}
-	return p
-}
-
 func nullText(d decimal.NullDecimal) string {
 	if !d.Valid {
 		return ""

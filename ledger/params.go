@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// params answers the fold as rows in the order of ids, the order in which rows are locked.
-func (f folded) params() db.AccountsApplyParams {
+// applyParams is the net change as rows in the order of ids, the order in which rows are locked.
+func applyParams(f folded) db.AccountsApplyParams {
 	n := len(f)
 	p := db.AccountsApplyParams{
 		AccountIDs: slices.SortedFunc(maps.Keys(f), compareIDs),
@@ -30,8 +31,8 @@ func (f folded) params() db.AccountsApplyParams {
 	return p
 }
 
-// settlement answers what the decision changes of locked accounts, in the order of ids.
-func (d *decision) settlement() db.AccountsSettleParams {
+// lockedParams is what the decision changes of locked accounts, in the order of ids.
+func lockedParams(d *decision) db.AccountsSettleParams {
 	var p db.AccountsSettleParams
 	for _, id := range slices.SortedFunc(maps.Keys(d.accounts), compareIDs) {
 		s := d.accounts[id]
@@ -55,15 +56,15 @@ func (d *decision) settlement() db.AccountsSettleParams {
 	return p
 }
 
-// A transferChanges is what a decision changes of transfers that were there before.
-type transferChanges struct {
+// transferParams is what a decision changes of transfers that were there before.
+type transferParams struct {
 	rows     db.TransfersAdvanceParams       // of those that were INIT
 	details  db.TransferDetailsAdvanceParams // of those that have details
 	reversed db.TransfersReversedParams      // of those that have none yet
 }
 
-func (d *decision) transferChanges() transferChanges {
-	var c transferChanges
+func transferUpdates(d *decision) transferParams {
+	var c transferParams
 	for _, id := range slices.SortedFunc(maps.Keys(d.targets), compareIDs) {
 		t := d.targets[id]
 		if !t.changed {
@@ -91,8 +92,8 @@ func (d *decision) transferChanges() transferChanges {
 	return c
 }
 
-// changeEvents answers the changes of transfers as they are kept, in order of decision, but for their positions.
-func (d *decision) changeEvents(at time.Time) db.TransferChangesInsertParams {
+// changeParams is the changes of transfers as they are kept, in order of decision, but for their positions.
+func changeParams(d *decision, at time.Time) db.TransferChangesInsertParams {
 	p := db.TransferChangesInsertParams{DecidedAt: at}
 	for i := range d.changes {
 		t := &d.changes[i].Transfer
@@ -111,8 +112,8 @@ func (d *decision) changeEvents(at time.Time) db.TransferChangesInsertParams {
 	return p
 }
 
-// place divides positions, which grow, among the batch's rows and its changes, in order of decision.
-func (d *decision) place(positions []int64) (rows, changes []int64) {
+// dividePositions divides positions, which grow, among the batch's rows and its changes, in order of decision.
+func dividePositions(d *decision, positions []int64) (rows, changes []int64) {
 	rows = make([]int64, len(d.recorded))
 	for row := 0; row <= len(rows); row++ {
 		for len(changes) < len(d.changes) && d.changes[len(changes)].after <= row {
@@ -125,8 +126,8 @@ func (d *decision) place(positions []int64) (rows, changes []int64) {
 	return rows, changes
 }
 
-// groupRows are the groups of a decision.
-func (d *decision) groupRows() db.GroupsInsertParams {
+// groupParams is the groups of a decision.
+func groupParams(d *decision) db.GroupsInsertParams {
 	var p db.GroupsInsertParams
 	for _, g := range d.groups {
 		p.GroupIDs, p.Sizes = append(p.GroupIDs, g.id), append(p.Sizes, int32(g.size))
@@ -134,8 +135,8 @@ func (d *decision) groupRows() db.GroupsInsertParams {
 	return p
 }
 
-// details answers what else there is of the recorded transfers.
-func (d *decision) details(commands []command) db.TransferDetailsInsertParams {
+// detailParams is what else there is of the recorded transfers.
+func detailParams(d *decision, commands []command) db.TransferDetailsInsertParams {
 	var p db.TransferDetailsInsertParams
 	for _, r := range d.recorded {
 		t := &d.outcomes[r.command].Transfer
@@ -161,6 +162,51 @@ func (d *decision) details(commands []command) db.TransferDetailsInsertParams {
 		p.UpToFloors = append(p.UpToFloors, nullText(x.Floor))
 		p.RequestFingerprints = append(p.RequestFingerprints, commands[r.command].fingerprint)
 		p.Refusals = append(p.Refusals, encodeFigures(x.Refusal))
+	}
+	return p
+}
+
+// rowParams is the ledger rows of a decision. positions has one for each; nil: the next ones. All
+// columns grow together: Postgres pads unequal arrays with NULL.
+func rowParams(d *decision, commands []command, positions []int64, createTime time.Time) db.TransfersInsertParams {
+	n := len(d.recorded)
+	if positions == nil {
+		positions = make([]int64, n)
+	}
+	p := db.TransfersInsertParams{
+		CreateTime:      createTime,
+		Positions:       positions,
+		TransferIDs:     make([]uuid.UUID, 0, n),
+		FromAccountIDs:  make([]uuid.UUID, 0, n),
+		ToAccountIDs:    make([]uuid.UUID, 0, n),
+		Amounts:         make([]decimal.Decimal, 0, n),
+		Currencies:      make([]string, 0, n),
+		AskedCurrencies: make([]string, 0, n),
+		Statuses:        make([]string, 0, n),
+		ErrorReasons:    make([]string, 0, n),
+		FromBalances:    make([]string, 0, n),
+		ToBalances:      make([]string, 0, n),
+		FromSequences:   make([]int64, 0, n),
+		ToSequences:     make([]int64, 0, n),
+		ReferenceTexts:  make([]string, 0, n),
+		Metadata:        make([]json.RawMessage, 0, n),
+	}
+	for _, r := range d.recorded {
+		t := &d.outcomes[r.command].Transfer
+		p.TransferIDs = append(p.TransferIDs, t.ID)
+		p.FromAccountIDs = append(p.FromAccountIDs, t.From)
+		p.ToAccountIDs = append(p.ToAccountIDs, t.To)
+		p.Amounts = append(p.Amounts, t.Amount)
+		p.Currencies = append(p.Currencies, t.Currency)
+		p.AskedCurrencies = append(p.AskedCurrencies, commands[r.command].Currency)
+		p.Statuses = append(p.Statuses, string(t.Status))
+		p.ErrorReasons = append(p.ErrorReasons, string(t.Reason))
+		p.FromBalances = append(p.FromBalances, nullText(t.FromBalance))
+		p.ToBalances = append(p.ToBalances, nullText(t.ToBalance))
+		p.FromSequences = append(p.FromSequences, r.fromSequence)
+		p.ToSequences = append(p.ToSequences, r.toSequence)
+		p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
+		p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
 	}
 	return p
 }
