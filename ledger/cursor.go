@@ -174,10 +174,3 @@ func bounds(start, end time.Time) (time.Time, time.Time, error) {
 	}
 	return ceilMicrosecond(start.UTC()), ceilMicrosecond(end.UTC()), nil
 }
-
-func ceilMicrosecond(t time.Time) time.Time {
-	if floor := t.Truncate(time.Microsecond); !floor.Equal(t) {
-		return floor.Add(time.Microsecond)
-	}
-	return t
-}

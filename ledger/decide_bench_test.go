@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -50,13 +48,13 @@ func reportPerCommand(b *testing.B, commands int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(commands), "ns/command")
 }
 
-// BenchmarkFold adds up what the commands do to each account, and sorts it.
+// BenchmarkFold adds up what the commands do to each account.
 func BenchmarkFold(b *testing.B) {
 	for name, commands := range benchCommands {
 		b.Run(name, func(b *testing.B) {
 			batch := commands()
 			for b.Loop() {
-				applyParams(foldAll(batch))
+				foldAll(batch)
 			}
 			reportPerCommand(b, len(batch))
 		})
@@ -81,31 +79,6 @@ func BenchmarkDecide(b *testing.B) {
 					b.Errorf("a command was refused: %+v", d.outcomes[0])
 				}
 				reportPerCommand(b, len(batch))
-			})
-		}
-	}
-}
-
-// BenchmarkQueue lets calls into the queue and takes them as one batch, without a goroutine to wake.
-func BenchmarkQueue(b *testing.B) {
-	for name, commands := range benchCommands {
-		for _, size := range []int{1, benchBatchSize} {
-			b.Run(fmt.Sprintf("%s/call=%d", name, size), func(b *testing.B) {
-				queue := newBatcher(nil, 0, benchBatchSize, 4*benchBatchSize)
-				var calls []*call
-				for batch := commands(); len(batch) > 0; batch = batch[size:] {
-					calls = append(calls, &call{ctx: context.Background(), commands: batch[:size]})
-				}
-				for b.Loop() {
-					for _, c := range calls {
-						if err := queue.enqueue(c); err != nil {
-							b.Fatal(err)
-						}
-					}
-					_, taken, _ := queue.take()
-					queue.ended(taken)
-				}
-				reportPerCommand(b, benchBatchSize)
 			})
 		}
 	}

@@ -70,3 +70,10 @@ func (c *Currency) checkAmount(field string, amount decimal.Decimal) error {
 	}
 	return c.checkPrecision(field, amount)
 }
+
+func ceilMicrosecond(t time.Time) time.Time {
+	if floor := t.Truncate(time.Microsecond); !floor.Equal(t) {
+		return floor.Add(time.Microsecond)
+	}
+	return t
+}
