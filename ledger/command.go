@@ -189,5 +189,36 @@ func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose str
 	return c, checkNewAmount(c.Amount)
 }
 
+// newPost makes the command that captures a hold.
+func newPost(p PostParams) (command, error) {
+	c, err := about(verbPost, p.HoldID, p.ID, p.Amount, purposePost)
+	if err == nil {
+		err = checkTexts(p.Reference, p.Metadata)
+	}
+	c.final, c.Reference, c.Metadata = p.Final, p.Reference, p.Metadata
+	c.fingerprint = hashed([]any{purposePost, p.HoldID, c.all, p.Final || c.all})
+	return c, err
+}
+
+// newReverse makes the command that moves money of a transfer back.
+func newReverse(p ReverseParams) (command, error) {
+	c, err := about(verbReverse, p.TransferID, p.ID, p.Amount, purposeReverse)
+	if err == nil {
+		err = checkTexts(p.Reference, p.Metadata)
+	}
+	c.force, c.Reference, c.Metadata = p.Force, p.Reference, p.Metadata
+	// A success that anyone may ask for again without an id is the same with and without force.
+	c.fingerprint = hashed([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
+	return c, err
+}
+
+// newVoid makes the command that ends a hold or cancels a scheduled transfer.
+func newVoid(id uuid.UUID) (command, error) {
+	if id == uuid.Nil {
+		return command{}, &InvalidError{Field: "transfer_id", Reason: notNil}
+	}
+	return command{verb: verbVoid, target: id, made: true}, nil
+}
+
 // newSettle makes the command that does what is due of a pending transfer.
 func newSettle(id uuid.UUID) command { return command{verb: verbSettle, target: id, made: true} }

@@ -246,31 +246,20 @@ func unwrap[R ~struct{ TransferFull db.TransferFull }](rows []R, err error) ([]d
 // Post captures a hold: it moves money that the hold reserved. It answers the capture, a transfer of its own, and the hold
 // as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer HoldID.
 func (l *Ledger) Post(ctx context.Context, p PostParams) (capture, hold Transfer, replayed bool, err error) {
-	c, err := about(verbPost, p.HoldID, p.ID, p.Amount, purposePost)
-	if err == nil {
-		err = checkTexts(p.Reference, p.Metadata)
-	}
+	c, err := newPost(p)
 	if err != nil {
 		return Transfer{}, Transfer{}, false, err
 	}
-	c.final, c.Reference, c.Metadata = p.Final, p.Reference, p.Metadata
-	c.fingerprint = hashed([]any{purposePost, p.HoldID, c.all, p.Final || c.all})
 	return l.child(ctx, c, p.DryRun)
 }
 
 // Reverse moves money of a transfer that succeeded back. It answers the reversal, a transfer of its own, and the transfer
 // as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer TransferID.
 func (l *Ledger) Reverse(ctx context.Context, p ReverseParams) (reversal, reversed Transfer, replayed bool, err error) {
-	c, err := about(verbReverse, p.TransferID, p.ID, p.Amount, purposeReverse)
-	if err == nil {
-		err = checkTexts(p.Reference, p.Metadata)
-	}
+	c, err := newReverse(p)
 	if err != nil {
 		return Transfer{}, Transfer{}, false, err
 	}
-	c.force, c.Reference, c.Metadata = p.Force, p.Reference, p.Metadata
-	// A success that anyone may ask for again without an id is the same with and without force.
-	c.fingerprint = hashed([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
 	return l.child(ctx, c, p.DryRun)
 }
 
@@ -287,9 +276,10 @@ func (l *Ledger) child(ctx context.Context, c command, dryRun bool) (child, pare
 // before is answered again, replayed. The error is a RefusedError when it is not pending, and a NotFoundError when there
 // is none.
 func (l *Ledger) Void(ctx context.Context, id uuid.UUID, dryRun bool) (t Transfer, replayed bool, err error) {
-	if id == uuid.Nil {
-		return Transfer{}, false, &InvalidError{Field: "transfer_id", Reason: notNil}
+	c, err := newVoid(id)
+	if err != nil {
+		return Transfer{}, false, err
 	}
-	o, err := l.one(ctx, command{verb: verbVoid, target: id, made: true}, dryRun)
+	o, err := l.one(ctx, c, dryRun)
 	return o.Transfer, o.Replayed, err
 }
