@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -166,24 +165,28 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 		if err != nil {
 			return err
 		}
+		if account, err = accountOf(r, currency.Scale); err != nil {
+			return err
+		}
 		released := func() {
-			r.Held, r.Incoming = r.Held.Sub(row.ExpiredHeld), r.Incoming.Sub(row.ExpiredIncoming)
+			account.Held = account.Held.Sub(row.ExpiredHeld)
+			account.Incoming = account.Incoming.Sub(row.ExpiredIncoming)
 		}
 		if change.DryRun {
 			released() // as settleExpired would have done
 		}
-		if err := change.apply(r, currency); err != nil {
+		if err := change.apply(&account, r.IsEquity, currency); err != nil {
 			return err
 		}
 		if change.DryRun {
-			r.Version++
-		} else if err := l.updateAccount(ctx, tx, r); err != nil {
-			return err
-		} else {
-			released() // what settleExpired left
+			account.Version++
+			return nil
 		}
-		account, err = accountOf(r, currency.Scale)
-		return err
+		if err := l.updateAccount(ctx, tx, &account); err != nil {
+			return err
+		}
+		released() // what settleExpired left
+		return nil
 	})
 	if !change.DryRun {
 		// After an error too: the change may have been committed.
@@ -196,13 +199,13 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change AccountChange) (Accou
 	return account, nil
 }
 
-// updateAccount writes what is not money of a row whose lock is held.
-func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, r *db.Account) error {
+// updateAccount writes what is not money of an account whose row lock is held.
+func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, a *Account) error {
 	updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
-		AccountID: r.AccountID, DisplayName: r.DisplayName, ImageURL: r.ImageURL, Metadata: r.Metadata,
-		MinBalance: r.MinBalance, MaxBalance: r.MaxBalance, Policy: r.Policy, Status: r.Status,
+		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: encodeMetadata(a.Metadata),
+		MinBalance: a.MinBalance, MaxBalance: a.MaxBalance, Policy: a.Policy.encode(), Status: string(a.Status),
 	})
-	r.Version, r.UpdateTime = updated.Version, updated.UpdateTime
+	a.Version, a.UpdateTime = updated.Version, updated.UpdateTime
 	return err
 }
 
@@ -237,122 +240,4 @@ func updateError(ctx context.Context, err error) error {
 		return err
 	}
 	return readError(ctx, "update an account", err)
-}
-
-// check answers an InvalidError for values that no account can have.
-func (c *AccountChange) check() error {
-	if c.DisplayName != nil {
-		if err := checkText("account.display_name", *c.DisplayName); err != nil {
-			return err
-		}
-	}
-	if c.ImageURL != nil {
-		if err := checkText("account.image_url", *c.ImageURL); err != nil {
-			return err
-		}
-	}
-	if c.Status != nil {
-		switch *c.Status {
-		case AccountOpen, AccountFrozen, AccountClosed:
-		default:
-			return &InvalidError{Field: "account.status", Reason: "must be OPEN, FROZEN or CLOSED"}
-		}
-	}
-	return checkMetadata(c.Metadata)
-}
-
-// apply makes the change on a row whose lock is held.
-func (c *AccountChange) apply(r *db.Account, currency Currency) error {
-	if AccountStatus(r.Status) == AccountClosed {
-		return &StateError{ID: c.ID, Reason: "ACCOUNT_CLOSED", Detail: "it is closed, for ever"}
-	}
-	if c.DisplayName != nil {
-		r.DisplayName = *c.DisplayName
-	}
-	if c.ImageURL != nil {
-		r.ImageURL = *c.ImageURL
-	}
-	if c.Metadata != nil {
-		r.Metadata = encodeMetadata(c.Metadata)
-	}
-	if (c.MinBalance != nil || c.Status != nil || c.bounds()) && r.IsEquity {
-		return &StateError{
-			ID: c.ID, Reason: "EQUITY_ACCOUNT", Detail: "an equity account keeps its status and has no floor and no policy",
-		}
-	}
-	if err := c.applyPolicy(r, currency); err != nil {
-		return err
-	}
-	available := r.Balance.Sub(r.Held)
-	if c.MinBalance != nil {
-		if err := currency.checkAmount("account.min_balance", *c.MinBalance); err != nil {
-			return err
-		}
-		if available.LessThan(*c.MinBalance) {
-			return &StateError{ID: c.ID, Reason: "INSUFFICIENT_FUNDS", Detail: fmt.Sprintf(
-				"%s is available, less than the new floor %s", available.StringFixed(currency.Scale),
-				c.MinBalance.StringFixed(currency.Scale))}
-		}
-		r.MinBalance = decimal.NewNullDecimal(*c.MinBalance)
-	}
-	if c.Status != nil {
-		if *c.Status == AccountClosed && (!r.Balance.IsZero() || !r.Held.IsZero() || !r.Incoming.IsZero()) {
-			return &StateError{ID: c.ID, Reason: "ACCOUNT_NOT_EMPTY", Detail: fmt.Sprintf(
-				"only an empty account can be closed; balance %s, held %s, incoming %s",
-				r.Balance.StringFixed(currency.Scale), r.Held.StringFixed(currency.Scale),
-				r.Incoming.StringFixed(currency.Scale))}
-		}
-		r.Status = string(*c.Status)
-	}
-	return nil
-}
-
-// bounds reports whether the ceiling or the policy is to change.
-func (c *AccountChange) bounds() bool {
-	return c.MaxBalance != nil || c.MaxTransfer != nil || c.DebitBlock != nil || c.CreditBlock != nil || c.Limits != nil
-}
-
-// applyPolicy changes the ceiling and the policy of a row whose lock is held.
-func (c *AccountChange) applyPolicy(r *db.Account, currency Currency) error {
-	if !c.bounds() {
-		return nil
-	}
-	if c.MaxBalance != nil {
-		if err := currency.checkAmount("account.max_balance", c.MaxBalance.Decimal); err != nil {
-			return err
-		}
-		if total := r.Balance.Add(r.Incoming); c.MaxBalance.Valid && total.GreaterThan(c.MaxBalance.Decimal) {
-			return &StateError{ID: c.ID, Reason: "MAX_BALANCE_EXCEEDED", Detail: fmt.Sprintf(
-				"balance and incoming are %s, more than the new ceiling %s", total.StringFixed(currency.Scale),
-				c.MaxBalance.Decimal.StringFixed(currency.Scale))}
-		}
-		r.MaxBalance = *c.MaxBalance
-	}
-	policy, err := decodePolicy(r.Policy)
-	if err != nil {
-		return err
-	}
-	if policy == nil {
-		policy = &Policy{}
-	}
-	if c.MaxTransfer != nil {
-		policy.MaxTransfer = nil
-		if c.MaxTransfer.Valid {
-			policy.MaxTransfer = &c.MaxTransfer.Decimal
-		}
-	}
-	if c.DebitBlock != nil {
-		policy.DebitBlock = c.DebitBlock.Block
-	}
-	if c.CreditBlock != nil {
-		policy.CreditBlock = c.CreditBlock.Block
-	}
-	if c.Limits != nil {
-		policy.Limits = *c.Limits
-	}
-	if err := policy.check("account.", currency); err != nil {
-		return err
-	}
-	r.Policy = policy.encode()
-	return nil
 }
