@@ -27,15 +27,15 @@ type AccountChange struct {
 // An OptionalBlock is a block or, empty, the end of one.
 type OptionalBlock struct{ *Block }
 
-// check answers an InvalidError for values that no account can have.
-func (c *AccountChange) check() error {
+// Check answers an InvalidError for values that no account can have.
+func (c *AccountChange) Check() error {
 	if c.DisplayName != nil {
-		if err := checkText("account.display_name", *c.DisplayName); err != nil {
+		if err := CheckText("account.display_name", *c.DisplayName); err != nil {
 			return err
 		}
 	}
 	if c.ImageURL != nil {
-		if err := checkText("account.image_url", *c.ImageURL); err != nil {
+		if err := CheckText("account.image_url", *c.ImageURL); err != nil {
 			return err
 		}
 	}
@@ -46,12 +46,12 @@ func (c *AccountChange) check() error {
 			return &InvalidError{Field: "account.status", Reason: "must be OPEN, FROZEN or CLOSED"}
 		}
 	}
-	return checkMetadata(c.Metadata)
+	return CheckMetadata(c.Metadata)
 }
 
-// apply makes the change on an account of the currency. equity says that it is the currency's equity account. A
+// Apply makes the change on an account of the currency. equity says that it is the currency's equity account. A
 // StateError says what the account's state does not allow.
-func (c *AccountChange) apply(a *Account, equity bool, currency Currency) error {
+func (c *AccountChange) Apply(a *Account, equity bool, currency Currency) error {
 	if a.Status == AccountClosed {
 		return &StateError{ID: c.ID, Reason: "ACCOUNT_CLOSED", Detail: "it is closed, for ever"}
 	}
@@ -76,7 +76,7 @@ func (c *AccountChange) apply(a *Account, equity bool, currency Currency) error 
 	}
 	available := a.Balance.Sub(a.Held)
 	if c.MinBalance != nil {
-		if err := currency.checkAmount("account.min_balance", *c.MinBalance); err != nil {
+		if err := currency.CheckAmount("account.min_balance", *c.MinBalance); err != nil {
 			return err
 		}
 		if available.LessThan(*c.MinBalance) {
@@ -109,7 +109,7 @@ func (c *AccountChange) applyPolicy(a *Account, currency Currency) error {
 		return nil
 	}
 	if c.MaxBalance != nil {
-		if err := currency.checkAmount("account.max_balance", c.MaxBalance.Decimal); err != nil {
+		if err := currency.CheckAmount("account.max_balance", c.MaxBalance.Decimal); err != nil {
 			return err
 		}
 		if total := a.Balance.Add(a.Incoming); c.MaxBalance.Valid && total.GreaterThan(c.MaxBalance.Decimal) {
@@ -135,7 +135,7 @@ func (c *AccountChange) applyPolicy(a *Account, currency Currency) error {
 	if c.Limits != nil {
 		policy.Limits = *c.Limits
 	}
-	if err := policy.check("account.", currency); err != nil {
+	if err := policy.Check("account.", currency); err != nil {
 		return err
 	}
 	a.Policy = policy

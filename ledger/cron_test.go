@@ -59,10 +59,10 @@ func requireNoCron(t *testing.T, text, says string) {
 }
 
 // occurrences are the first n after a time.
-func occurrences(r recurrence, after time.Time, n int) []string {
+func occurrences(r Recurrence, after time.Time, n int) []string {
 	var times []string
 	for len(times) < n {
-		next, ok := r.next(after)
+		next, ok := r.Next(after)
 		if !ok {
 			return append(times, "end")
 		}
@@ -72,10 +72,10 @@ func occurrences(r recurrence, after time.Time, n int) []string {
 	return times
 }
 
-func newRecurrence(t testing.TB, text, zone string) recurrence {
+func newRecurrence(t testing.TB, text, zone string) Recurrence {
 	t.Helper()
-	p := ScheduleParams{Cron: text, TimeZone: zone, Start: timeMin}
-	r, err := p.recurrence()
+	p := ScheduleParams{Cron: text, TimeZone: zone, Start: TimeMin}
+	r, err := p.Recurrence()
 	if err != nil {
 		t.Fatalf("%s in %s: %v", text, zone, err)
 	}
@@ -215,7 +215,7 @@ func TestCronAtRandom(t *testing.T) {
 		want := namedBySight(rec.cron, rec.zone, begin, end)
 		met += len(want)
 		var got []time.Time
-		for next, ok := rec.next(begin); ok && next.Before(end); next, ok = rec.next(next) {
+		for next, ok := rec.Next(begin); ok && next.Before(end); next, ok = rec.Next(next) {
 			got = append(got, next)
 		}
 		if !slices.EqualFunc(got, want, time.Time.Equal) {
@@ -224,7 +224,7 @@ func TestCronAtRandom(t *testing.T) {
 		if len(got) > 0 {
 			i := r.IntN(len(got))
 			until := got[i].Add(time.Duration(r.IntN(60)) * time.Second)
-			if latest := rec.latest(got[r.IntN(i+1)], until); !latest.Equal(got[i]) {
+			if latest := rec.Latest(got[r.IntN(i+1)], until); !latest.Equal(got[i]) {
 				t.Fatalf("%s in %s: the latest until %s is %s, want %s", strings.Join(text, " "), rec.zone, until, latest, got[i])
 			}
 		}
@@ -238,26 +238,26 @@ func TestCronAtRandom(t *testing.T) {
 func TestInterval(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2, 1, 1, 0, 0, 0, 250_000, time.UTC)
-	r := recurrence{interval: 3*time.Second + 500*time.Microsecond, start: start, end: timeMax}
-	if first, ok := r.next(timeMin); !ok || !first.Equal(start) {
+	r := Recurrence{interval: 3*time.Second + 500*time.Microsecond, Start: start, end: TimeMax}
+	if first, ok := r.Next(TimeMin); !ok || !first.Equal(start) {
 		t.Errorf("the first is %s, %v", first, ok)
 	}
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	next, ok := r.next(now)
+	next, ok := r.Next(now)
 	if since := next.UnixMicro() - start.UnixMicro(); !ok || !next.After(now) || next.Sub(now) > r.interval || since%r.interval.Microseconds() != 0 {
 		t.Errorf("after %s comes %s, %v", now, next, ok)
 	}
-	if after, _ := r.next(next); after.Sub(next) != r.interval {
+	if after, _ := r.Next(next); after.Sub(next) != r.interval {
 		t.Errorf("after %s comes %s", next, after)
 	}
-	if latest := r.latest(start, next.Add(-1)); !latest.Equal(next.Add(-r.interval)) {
+	if latest := r.Latest(start, next.Add(-1)); !latest.Equal(next.Add(-r.interval)) {
 		t.Errorf("before %s comes %s", next, latest)
 	}
-	if latest := r.latest(start, next); !latest.Equal(next) {
+	if latest := r.Latest(start, next); !latest.Equal(next) {
 		t.Errorf("the latest until %s is %s", next, latest)
 	}
 	r.end = next
-	if _, ok := r.next(now); ok {
+	if _, ok := r.Next(now); ok {
 		t.Error("there is one at the end")
 	}
 }

@@ -215,7 +215,7 @@ func TestCronDaysAtRandom(t *testing.T) {
 				return slices.ContainsFunc(rules, func(rule dayRule) bool { return slices.Contains(rule.days(month), day) })
 			})
 			var got []time.Time
-			for next, ok := rec.next(at); ok && next.Before(end); next, ok = rec.next(at) {
+			for next, ok := rec.Next(at); ok && next.Before(end); next, ok = rec.Next(at) {
 				got, at = append(got, next), next
 			}
 			if !slices.Equal(got, want) {

@@ -11,16 +11,16 @@ import (
 const benchBatchSize = 1000
 
 // benchCommands are a batch's worth of transfers, between two accounts each, or all from one.
-var benchCommands = map[string]func() []command{
-	"uniform": func() []command { return newBenchCommands(func() uuid.UUID { return uuid.New() }) },
-	"hot": func() []command {
+var benchCommands = map[string]func() []Command{
+	"uniform": func() []Command { return newBenchCommands(func() uuid.UUID { return uuid.New() }) },
+	"hot": func() []Command {
 		hot := uuid.New()
 		return newBenchCommands(func() uuid.UUID { return hot })
 	},
 }
 
-func newBenchCommands(payer func() uuid.UUID) []command {
-	commands := make([]command, benchBatchSize)
+func newBenchCommands(payer func() uuid.UUID) []Command {
+	commands := make([]Command, benchBatchSize)
 	for i := range commands {
 		commands[i].TransferParams = TransferParams{
 			ID: uuid.Must(uuid.NewV7()), From: payer(), To: uuid.New(), Amount: decimal.New(int64(1+i%100), -2),
@@ -30,14 +30,14 @@ func newBenchCommands(payer func() uuid.UUID) []command {
 }
 
 // benchStates are the commands' accounts, which never run dry.
-func benchStates(commands []command) map[uuid.UUID]*state {
-	states := make(map[uuid.UUID]*state)
+func benchStates(commands []Command) map[uuid.UUID]*AccountState {
+	states := make(map[uuid.UUID]*AccountState)
 	for i := range commands {
-		for _, id := range commands[i].sides() {
+		for _, id := range commands[i].Sides() {
 			balance := decimal.New(1, 12)
-			states[id] = &state{
-				currency: Currency{Code: "USD", Scale: 2}, status: AccountOpen, balance: balance,
-				floor: decimal.NewNullDecimal(decimal.Zero),
+			states[id] = &AccountState{
+				Currency: Currency{Code: "USD", Scale: 2}, Status: AccountOpen, Balance: balance,
+				Floor: decimal.NewNullDecimal(decimal.Zero),
 			}
 		}
 	}
@@ -54,7 +54,7 @@ func BenchmarkFold(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			batch := commands()
 			for b.Loop() {
-				foldAll(batch)
+				NetOf(batch)
 			}
 			reportPerCommand(b, len(batch))
 		})
@@ -68,15 +68,15 @@ func BenchmarkDecide(b *testing.B) {
 			b.Run(name+"/"+kind, func(b *testing.B) {
 				batch := commands()
 				for i := range batch {
-					batch[i].group = group
+					batch[i].Group = group
 				}
 				states := benchStates(batch)
-				var d decision
+				var d Decision
 				for b.Loop() {
-					d = decide(batch, &knowledge{accounts: states})
+					d = Decide(batch, &Snapshot{Accounts: states})
 				}
-				if !d.allMove() {
-					b.Errorf("a command was refused: %+v", d.outcomes[0])
+				if !d.AllMove() {
+					b.Errorf("a command was refused: %+v", d.Outcomes[0])
 				}
 				reportPerCommand(b, len(batch))
 			})

@@ -102,8 +102,8 @@ func (e *OverloadedError) Error() string {
 	return fmt.Sprintf("there are too many %s; retry in %s", cmp.Or(e.What, "transfers waiting"), e.RetryAfter)
 }
 
-// inGroup names the field of an invalid command by its place in the group.
-func inGroup(err error, index int) error {
+// InGroup names the field of an invalid command by its place in the group.
+func InGroup(err error, index int) error {
 	var invalid *InvalidError
 	if errors.As(err, &invalid) {
 		return &InvalidError{Field: fmt.Sprintf("transfers[%d].%s", index, invalid.Field), Reason: invalid.Reason}

@@ -42,7 +42,7 @@ func FuzzAmount(f *testing.F) {
 		currency := Currency{Code: "TST", Scale: int32(scale % 19)}
 		unit := new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(currency.Scale)), nil))
 		whole := new(big.Rat).Mul(exact, unit).IsInt()
-		if err := currency.checkPrecision("amount", d); (err == nil) != whole {
+		if err := currency.CheckPrecision("amount", d); (err == nil) != whole {
 			t.Errorf("%q with %d decimals: %v, but a whole number of units is %t", text, currency.Scale, err, whole)
 		}
 	})
@@ -63,9 +63,9 @@ func FuzzDecide(f *testing.F) {
 		accounts := n.states()
 		for _, s := range accounts {
 			before := *s
-			s.before = &before
+			s.Before = &before
 		}
-		d := decide(n.commands, &knowledge{accounts: accounts})
+		d := Decide(n.commands, &Snapshot{Accounts: accounts})
 		n.execute()
 		total, sum := decimal.Zero, decimal.Zero
 		for i, id := range naiveIDs {
@@ -73,14 +73,14 @@ func FuzzDecide(f *testing.F) {
 			if s == nil {
 				continue
 			}
-			if !s.balance.Equal(decimal.NewFromInt(n.balances[i])) || s.entries != n.entries[i] {
-				t.Errorf("account %d: %s after %d entries, want %d after %d", i, s.balance, s.entries, n.balances[i], n.entries[i])
+			if !s.Balance.Equal(decimal.NewFromInt(n.balances[i])) || s.Entries != n.entries[i] {
+				t.Errorf("account %d: %s after %d entries, want %d after %d", i, s.Balance, s.Entries, n.balances[i], n.entries[i])
 			}
-			total = total.Add(s.balance.Sub(s.before.balance))
+			total = total.Add(s.Balance.Sub(s.Before.Balance))
 		}
 		recorded := 0
-		for i := range d.outcomes {
-			o := &d.outcomes[i]
+		for i := range d.Outcomes {
+			o := &d.Outcomes[i]
 			got := naiveAnswer{reason: o.Transfer.Reason, replayed: o.Replayed, conflict: o.Err != nil}
 			if got != n.answers[i] {
 				t.Errorf("command %d %+v: got %+v, want %+v", i, n.commands[i], got, n.answers[i])
@@ -89,11 +89,11 @@ func FuzzDecide(f *testing.F) {
 				recorded++
 			}
 		}
-		if len(d.recorded) != recorded {
-			t.Errorf("%d rows, want %d", len(d.recorded), recorded)
+		if len(d.Recorded) != recorded {
+			t.Errorf("%d rows, want %d", len(d.Recorded), recorded)
 		}
-		for _, f := range foldAll(n.commands) {
-			sum = sum.Add(f.delta)
+		for _, f := range NetOf(n.commands) {
+			sum = sum.Add(f.Delta)
 		}
 		if !total.IsZero() || !sum.IsZero() {
 			t.Errorf("money came from nowhere: balances changed by %s, folds sum to %s", total, sum)

@@ -5,34 +5,34 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// A fold is what a batch does to one account.
-type fold struct {
-	delta  decimal.Decimal
-	debits decimal.Decimal // what must be there for it
-	moves  int64
+// A NetChange is what a batch does to one account.
+type NetChange struct {
+	Delta  decimal.Decimal
+	Debits decimal.Decimal // what must be there for it
+	Moves  int64
 }
 
-type folded map[uuid.UUID]*fold
+type NetChanges map[uuid.UUID]*NetChange
 
-// foldAll answers what plain commands would do together if each succeeded, with the worst case as debits.
-func foldAll(commands []command) folded {
-	f := make(folded, 2*len(commands))
+// NetOf answers what plain commands would do together if each succeeded, with the worst case as debits.
+func NetOf(commands []Command) NetChanges {
+	f := make(NetChanges, 2*len(commands))
 	for i := range commands {
 		c := &commands[i]
-		from, to := f.at(c.From), f.at(c.To)
-		from.delta = from.delta.Sub(c.Amount)
-		from.debits = from.debits.Add(c.Amount)
-		from.moves++
-		to.delta = to.delta.Add(c.Amount)
-		to.moves++
+		from, to := f.At(c.From), f.At(c.To)
+		from.Delta = from.Delta.Sub(c.Amount)
+		from.Debits = from.Debits.Add(c.Amount)
+		from.Moves++
+		to.Delta = to.Delta.Add(c.Amount)
+		to.Moves++
 	}
 	return f
 }
 
-func (f folded) at(id uuid.UUID) *fold {
+func (f NetChanges) At(id uuid.UUID) *NetChange {
 	a := f[id]
 	if a == nil {
-		a = &fold{}
+		a = &NetChange{}
 		f[id] = a
 	}
 	return a

@@ -76,10 +76,10 @@ type ScheduleParams struct {
 	DryRun    bool // answer what would happen, and change nothing
 }
 
-// check answers an InvalidError for what can never be a standing order, and fills in what was left out. The recurrence
+// Check answers an InvalidError for what can never be a standing order, and fills in what was left out. The recurrence
 // has no start yet when none is given.
-func (p *ScheduleParams) check() (recurrence, error) {
-	var r recurrence
+func (p *ScheduleParams) Check() (Recurrence, error) {
+	var r Recurrence
 	if err := checkAccounts(p.From, p.To); err != nil {
 		return r, err
 	}
@@ -109,8 +109,8 @@ func (p *ScheduleParams) check() (recurrence, error) {
 		if t.time.IsZero() {
 			continue
 		}
-		*t.time = ceilMicrosecond(t.time.UTC()) // as they are stored
-		if t.time.Before(timeMin) || t.time.After(timeMax) {
+		*t.time = CeilMicrosecond(t.time.UTC()) // as they are stored
+		if t.time.Before(TimeMin) || t.time.After(TimeMax) {
 			return r, &InvalidError{Field: t.field, Reason: "must be in the years 1 to 9999"}
 		}
 	}
@@ -120,12 +120,12 @@ func (p *ScheduleParams) check() (recurrence, error) {
 	if p.Cron != "" && p.TimeZone == "" {
 		p.TimeZone = "UTC"
 	}
-	return p.recurrence()
+	return p.Recurrence()
 }
 
-// recurrence reads when the occurrences are.
-func (p *ScheduleParams) recurrence() (recurrence, error) {
-	r := recurrence{interval: p.Interval, start: p.Start, end: cmp.Or(p.End, timeMax)}
+// Recurrence reads when the occurrences are.
+func (p *ScheduleParams) Recurrence() (Recurrence, error) {
+	r := Recurrence{interval: p.Interval, Start: p.Start, end: cmp.Or(p.End, TimeMax)}
 	var err error
 	switch {
 	case p.Cron != "" && p.Interval != 0:
@@ -146,14 +146,14 @@ func (p *ScheduleParams) recurrence() (recurrence, error) {
 	return r, nil
 }
 
-// fingerprint hashes what was asked for in one spelling, so that a repeated call can be told from another one.
-func (p *ScheduleParams) fingerprint() []byte {
+// Fingerprint hashes what was asked for in one spelling, so that a repeated call can be told from another one.
+func (p *ScheduleParams) Fingerprint() []byte {
 	metadata := p.Metadata
 	if metadata == nil {
 		metadata = map[string]string{}
 	}
-	return hashed([]any{
-		p.From, p.To, spelled(decimal.NewNullDecimal(p.Amount)), p.Cron, p.Interval, p.TimeZone, p.Start, p.End,
+	return FingerprintOf([]any{
+		p.From, p.To, CanonicalAmount(decimal.NewNullDecimal(p.Amount)), p.Cron, p.Interval, p.TimeZone, p.Start, p.End,
 		p.MaxCount, p.CatchUp, p.Reference, metadata,
 	})
 }

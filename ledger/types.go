@@ -204,7 +204,7 @@ type TransferDetail struct {
 	Open          decimal.NullDecimal // what a HOLD still reserves, zero when it has expired and of a SCHEDULED; not valid: it is final
 	Posted        decimal.NullDecimal // what was captured of a HOLD
 	Reversed      decimal.NullDecimal // not valid: nothing
-	Asked         decimal.NullDecimal // the upper bound that was asked for
+	Requested     decimal.NullDecimal // the upper bound that was asked for
 	Floor         decimal.NullDecimal // and how low it may bring the payer; not valid: to zero
 	Refusal       map[string]string   // why it was refused, in figures
 }
@@ -217,8 +217,8 @@ func (t *Transfer) Kind() TransferKind {
 	return t.Detail.Kind
 }
 
-// group is the group that the transfer is of; uuid.Nil: none.
-func (t *Transfer) group() uuid.UUID {
+// Group is the group that the transfer is of; uuid.Nil: none.
+func (t *Transfer) Group() uuid.UUID {
 	if t.Detail == nil {
 		return uuid.Nil
 	}
@@ -252,8 +252,8 @@ type Outcome struct {
 	Err      error
 }
 
-// isNew reports whether the command made the transfer. What was changed, not made, has a later version.
-func (o *Outcome) isNew() bool { return o.Err == nil && !o.Replayed && o.Transfer.Version == 1 }
+// IsNew reports whether the command made the transfer. What was changed, not made, has a later version.
+func (o *Outcome) IsNew() bool { return o.Err == nil && !o.Replayed && o.Transfer.Version == 1 }
 
 // An Entry is one side of a transfer that succeeded.
 type Entry struct {

@@ -20,7 +20,7 @@ import (
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -316,7 +316,7 @@ func TestDeadlineExceeded(t *testing.T) {
 func TestUnavailableAndOverloaded(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewServer(t)
-	l, err := ledger.Open(t.Context(), ledger.Config{
+	l, err := postgres.Open(t.Context(), postgres.Config{
 		DatabaseURL: database.URL(), BatchesInFlight: 1, BatchMax: 1, QueueMax: 1, BatchTimeout: time.Minute,
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -376,7 +376,7 @@ func TestUnavailableAndOverloaded(t *testing.T) {
 	}
 	_, failed := grpc.call(t.Context(), "TransferService/CreateTransfer", transferRequest(a, b, "1"), &transfersv1.CreateTransferResponse{})
 	requireInfo(t, failed, connect.CodeUnavailable, "SHUTTING_DOWN")
-	openLedger(t, ledger.Config{DatabaseURL: database.URL()})
+	openLedger(t, postgres.Config{DatabaseURL: database.URL()})
 }
 
 // requireUnknownOutcome lets a deadline pass while a transfer is tried in vain, by each header that gives one. The answer
@@ -398,7 +398,7 @@ func requireUnknownOutcome(t *testing.T, f *fixture, from, to *transfersv1.Accou
 // TestInternalErrorsSayNothing has handlers panic, in a ledger that was never opened.
 func TestInternalErrorsSayNothing(t *testing.T) {
 	t.Parallel()
-	f := serve(t, server.Config{Ledger: new(ledger.Ledger)})
+	f := serve(t, server.Config{Ledger: new(postgres.Ledger)})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		header, failed := c.call(t.Context(), "AccountService/GetAccount", &transfersv1.GetAccountRequest{AccountId: uuid.NewString()}, &transfersv1.GetAccountResponse{})
 		requireInfo(t, failed, connect.CodeInternal, "INTERNAL")

@@ -12,7 +12,7 @@ import (
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -22,7 +22,7 @@ func TestGetProfiles(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"read": 0, "cached": 10} {
 		t.Run(name, func(t *testing.T) {
-			l := openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t), ProfileCache: size})
+			l := openLedger(t, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), ProfileCache: size})
 			f := serve(t, server.Config{Ledger: l})
 			eachProtocol(t, f, func(t *testing.T, c client) {
 				first := mustCall(t, c, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{

@@ -16,7 +16,7 @@ import (
 
 	"connectrpc.com/grpcreflect"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // TestServeFinishesCallsInFlight ends a server while calls are in its handlers, over HTTP/1.1 and HTTP/2.
@@ -116,7 +116,7 @@ func TestServeGivesUpOnCallsThatNeverEnd(t *testing.T) {
 
 func newTestServer(t *testing.T, config Config) *Server {
 	t.Helper()
-	config.Ledger = new(ledger.Ledger)
+	config.Ledger = new(postgres.Ledger)
 	s, err := New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -227,8 +227,8 @@ func TestReflectionListsTheServices(t *testing.T) {
 func TestNewRefusesBadConfig(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]Config{
-		"no ledger": {}, "time": {Ledger: new(ledger.Ledger), RequestTimeout: -1}, "proof": {Ledger: new(ledger.Ledger), CheckTimeout: -1}, "size": {Ledger: new(ledger.Ledger), MaxRequestBytes: -1},
-		"connections": {Ledger: new(ledger.Ledger), MaxConnections: -1}, "drain": {Ledger: new(ledger.Ledger), DrainTimeout: -1},
+		"no ledger": {}, "time": {Ledger: new(postgres.Ledger), RequestTimeout: -1}, "proof": {Ledger: new(postgres.Ledger), CheckTimeout: -1}, "size": {Ledger: new(postgres.Ledger), MaxRequestBytes: -1},
+		"connections": {Ledger: new(postgres.Ledger), MaxConnections: -1}, "drain": {Ledger: new(postgres.Ledger), DrainTimeout: -1},
 	} {
 		if _, err := New(config); err == nil {
 			t.Errorf("%s: no error", name)

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -124,7 +124,7 @@ func redeliver(t *testing.T, c client, f *fixture, a *transfersv1.Account, id st
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Type == ledger.AccountCreated && e.Account.ID.String() == a.GetAccountId() {
+		if e.Type == postgres.AccountCreated && e.Account.ID.String() == a.GetAccountId() {
 			cursor = strconv.FormatInt(e.Position, 10)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
-	"internaltransfers/ledger"
 )
 
 // A connectProxy takes CONNECT, and connects to where leads says instead of where it was asked to.
@@ -86,7 +86,7 @@ func TestProxy(t *testing.T) {
 	a, b := r.account(), r.account()
 	proxy := newConnectProxy(t, false, func(target string) string { return target })
 	to := receive(t, nil)
-	r.endpoint(to, ledger.EventFilter{})
+	r.endpoint(to, postgres.EventFilter{})
 	config := r.config()
 	config.Proxy = mustParse(t, strings.Replace(proxy.URL, "://", "://user:p%40ss@", 1))
 	r.deliver(config)
