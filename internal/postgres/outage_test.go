@@ -305,19 +305,6 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// openPrivate opens a ledger on a server that is gone before the test's clean-up can ask it.
-func openPrivate(t testing.TB, database string, config postgres.Config) *postgres.Ledger {
-	t.Helper()
-	config.DatabaseURL = database
-	l := must(postgres.Open(context.Background(), config))
-	t.Cleanup(func() {
-		if err := l.Close(context.Background()); err != nil {
-			t.Errorf("close the ledger: %v", err)
-		}
-	})
-	return l
-}
-
 // A crasher is one caller of TestKill: it repeats each transfer until it is answered, and keeps what it was answered.
 type crasher struct {
 	outcomes []ledger.Outcome
