@@ -121,7 +121,6 @@ func TestLeaseLost(t *testing.T) {
 // same every event is received, and along each account they come in order: none is first received before an earlier one
 // was answered with success.
 func TestChaos(t *testing.T) {
-	t.Parallel()
 	const accounts, transfers = 6, 200
 	r := newRig(t)
 	var ids []uuid.UUID
