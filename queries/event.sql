@@ -48,7 +48,7 @@ ORDER BY f.transfer_id
 ON CONFLICT (position) DO NOTHING;
 
 -- TransferChangesInsert keeps what they are like after each change. Empty texts stand for NULL.
--- name: TransferChangesInsert :exec
+-- name: TransferChangesInsert :execrows
 INSERT INTO transfer_change (position, transfer_id, change_time, status, error_reason, from_balance, to_balance, version,
                              update_time, open_amount, posted_amount, reversed_amount, refusal)
 SELECT n.position, n.transfer_id, @decided_at, n.status, nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric,

@@ -23,6 +23,17 @@ WHERE NOT coalesce(CASE r.kind
                    END, true)
 ORDER BY r.ordinal;
 
+-- RowSecurityTables reads the tables of a schema of which policies hide rows from the session's role.
+-- name: RowSecurityTables :many
+SELECT c.relname::text AS name
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema::text
+  AND c.relkind = 'r'
+  AND row_security_active(c.oid)
+ORDER BY c.relname
+LIMIT 100;
+
 -- RoleExcess reads the worst that the session's role is or may do and a server need not; empty: nothing. What a server
 -- needs are INSERT on some tables and UPDATE of some columns. It deletes nothing: it only asks about that right.
 -- @sqlc-vet-disable no-delete

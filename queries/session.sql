@@ -87,9 +87,14 @@ WITH nothing AS (
 )
 UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n);
 
--- ReadProbe reads next to nothing.
+-- ReadProbe reads next to nothing, and fails where a read of these tables would.
 -- name: ReadProbe :one
-SELECT EXISTS (SELECT FROM account)::boolean AS something;
+SELECT (EXISTS (SELECT FROM account)
+        OR EXISTS (SELECT FROM transfer)
+        OR EXISTS (SELECT FROM transfer_detail)
+        OR EXISTS (SELECT FROM transfer_change)
+        OR EXISTS (SELECT FROM currency)
+        OR EXISTS (SELECT FROM schedule))::boolean AS something;
 
 -- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
 -- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.

@@ -547,7 +547,7 @@ func (q *Queries) TransferChangesBegin(ctx context.Context, db DBTX, transferIds
 	return err
 }
 
-const transferChangesInsert = `-- name: TransferChangesInsert :exec
+const transferChangesInsert = `-- name: TransferChangesInsert :execrows
 INSERT INTO transfer_change (position, transfer_id, change_time, status, error_reason, from_balance, to_balance, version,
                              update_time, open_amount, posted_amount, reversed_amount, refusal)
 SELECT n.position, n.transfer_id, $1, n.status, nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric,
@@ -602,8 +602,8 @@ type TransferChangesInsertParams struct {
 //	             unnest($11::text[]) AS posted_amount,
 //	             unnest($12::text[]) AS reversed_amount,
 //	             unnest($13::text[]) AS refusal) AS n
-func (q *Queries) TransferChangesInsert(ctx context.Context, db DBTX, arg TransferChangesInsertParams) error {
-	_, err := db.Exec(ctx, transferChangesInsert,
+func (q *Queries) TransferChangesInsert(ctx context.Context, db DBTX, arg TransferChangesInsertParams) (int64, error) {
+	result, err := db.Exec(ctx, transferChangesInsert,
 		arg.DecidedAt,
 		arg.Positions,
 		arg.TransferIDs,
@@ -618,5 +618,8 @@ func (q *Queries) TransferChangesInsert(ctx context.Context, db DBTX, arg Transf
 		arg.ReversedAmounts,
 		arg.Refusals,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

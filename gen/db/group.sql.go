@@ -46,7 +46,7 @@ func (q *Queries) GroupsGet(ctx context.Context, db DBTX, groupIds []uuid.UUID) 
 	return items, nil
 }
 
-const groupsInsert = `-- name: GroupsInsert :exec
+const groupsInsert = `-- name: GroupsInsert :execrows
 INSERT INTO transfer_group (group_id, size)
 SELECT n.group_id, n.size
 FROM (SELECT unnest($1::uuid[]) AS group_id, unnest($2::int[]) AS size) AS n
@@ -64,7 +64,10 @@ type GroupsInsertParams struct {
 //	SELECT n.group_id, n.size
 //	FROM (SELECT unnest($1::uuid[]) AS group_id, unnest($2::int[]) AS size) AS n
 //	ORDER BY n.group_id
-func (q *Queries) GroupsInsert(ctx context.Context, db DBTX, arg GroupsInsertParams) error {
-	_, err := db.Exec(ctx, groupsInsert, arg.GroupIDs, arg.Sizes)
-	return err
+func (q *Queries) GroupsInsert(ctx context.Context, db DBTX, arg GroupsInsertParams) (int64, error) {
+	result, err := db.Exec(ctx, groupsInsert, arg.GroupIDs, arg.Sizes)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

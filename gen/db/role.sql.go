@@ -241,3 +241,44 @@ func (q *Queries) RoleMayMigrate(ctx context.Context, db DBTX, schema string) (b
 	err := row.Scan(&may)
 	return may, err
 }
+
+const rowSecurityTables = `-- name: RowSecurityTables :many
+SELECT c.relname::text AS name
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text
+  AND c.relkind = 'r'
+  AND row_security_active(c.oid)
+ORDER BY c.relname
+LIMIT 100
+`
+
+// RowSecurityTables reads the tables of a schema of which policies hide rows from the session's role.
+//
+//	SELECT c.relname::text AS name
+//	FROM pg_catalog.pg_class AS c
+//	JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+//	WHERE n.nspname = $1::text
+//	  AND c.relkind = 'r'
+//	  AND row_security_active(c.oid)
+//	ORDER BY c.relname
+//	LIMIT 100
+func (q *Queries) RowSecurityTables(ctx context.Context, db DBTX, schema string) ([]string, error) {
+	rows, err := db.Query(ctx, rowSecurityTables, schema)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

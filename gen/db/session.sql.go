@@ -120,12 +120,22 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) (int32, error) {
 }
 
 const readProbe = `-- name: ReadProbe :one
-SELECT EXISTS (SELECT FROM account)::boolean AS something
+SELECT (EXISTS (SELECT FROM account)
+        OR EXISTS (SELECT FROM transfer)
+        OR EXISTS (SELECT FROM transfer_detail)
+        OR EXISTS (SELECT FROM transfer_change)
+        OR EXISTS (SELECT FROM currency)
+        OR EXISTS (SELECT FROM schedule))::boolean AS something
 `
 
-// ReadProbe reads next to nothing.
+// ReadProbe reads next to nothing, and fails where a read of these tables would.
 //
-//	SELECT EXISTS (SELECT FROM account)::boolean AS something
+//	SELECT (EXISTS (SELECT FROM account)
+//	        OR EXISTS (SELECT FROM transfer)
+//	        OR EXISTS (SELECT FROM transfer_detail)
+//	        OR EXISTS (SELECT FROM transfer_change)
+//	        OR EXISTS (SELECT FROM currency)
+//	        OR EXISTS (SELECT FROM schedule))::boolean AS something
 func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {
 	row := db.QueryRow(ctx, readProbe)
 	var something bool

@@ -134,7 +134,7 @@ func (q *Queries) TransferDetailsAdvance(ctx context.Context, db DBTX, arg Trans
 	return err
 }
 
-const transferDetailsInsert = `-- name: TransferDetailsInsert :exec
+const transferDetailsInsert = `-- name: TransferDetailsInsert :execrows
 INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
                              parent_id, group_id, effective_time, asked_amount, up_to_floor, request_fingerprint,
                              refusal)
@@ -203,8 +203,8 @@ type TransferDetailsInsertParams struct {
 //	             unnest($13::bytea[]) AS request_fingerprint,
 //	             unnest($14::text[]) AS refusal) AS n
 //	ORDER BY n.transfer_id
-func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg TransferDetailsInsertParams) error {
-	_, err := db.Exec(ctx, transferDetailsInsert,
+func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg TransferDetailsInsertParams) (int64, error) {
+	result, err := db.Exec(ctx, transferDetailsInsert,
 		arg.TransferIDs,
 		arg.Kinds,
 		arg.FromAccounts,
@@ -220,7 +220,10 @@ func (q *Queries) TransferDetailsInsert(ctx context.Context, db DBTX, arg Transf
 		arg.RequestFingerprints,
 		arg.Refusals,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const transferList = `-- name: TransferList :many
@@ -870,6 +873,7 @@ func (q *Queries) TransfersGet(ctx context.Context, db DBTX, transferIds []uuid.
 }
 
 const transfersInsert = `-- name: TransfersInsert :exec
+WITH inserted AS (
 INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
                       deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
                       update_time, reference, metadata)
@@ -877,12 +881,12 @@ OVERRIDING SYSTEM VALUE
 SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
        n.status = 'INIT',
        nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
-       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
+       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $2, $2, n.reference, n.metadata
 FROM (SELECT CASE WHEN r.place = 0 THEN nextval('transfer_position_seq') ELSE r.place END AS position,
              r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status,
              r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
-      FROM (SELECT unnest($2::bigint[]) AS place,
-                   unnest($3::uuid[]) AS transfer_id,
+      FROM (SELECT unnest($3::bigint[]) AS place,
+                   unnest($1::uuid[]) AS transfer_id,
                    unnest($4::uuid[]) AS from_account_id,
                    unnest($5::uuid[]) AS to_account_id,
                    unnest($6::numeric[]) AS amount,
@@ -897,12 +901,15 @@ FROM (SELECT CASE WHEN r.place = 0 THEN nextval('transfer_position_seq') ELSE r.
                    unnest($15::text[]) AS reference,
                    unnest($16::jsonb[]) AS metadata) AS r) AS n
 ORDER BY n.transfer_id
+RETURNING 1)
+SELECT 1 / (count(*) = cardinality($1::uuid[]))::integer
+FROM inserted
 `
 
 type TransfersInsertParams struct {
+	TransferIDs     []uuid.UUID
 	CreateTime      time.Time
 	Positions       []int64
-	TransferIDs     []uuid.UUID
 	FromAccountIDs  []uuid.UUID
 	ToAccountIDs    []uuid.UUID
 	Amounts         []decimal.Decimal
@@ -923,6 +930,10 @@ type TransfersInsertParams struct {
 // want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL; a zero
 // position stands for the next.
 //
+// It fails (division_by_zero) unless every row was inserted: somebody's trigger or rule may drop rows, whose money has
+// moved already. The COMMIT travels with this statement, so that it is too late to count the rows afterwards.
+//
+//	WITH inserted AS (
 //	INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
 //	                      deferred, error_reason, from_balance, to_balance, from_sequence, to_sequence, create_time,
 //	                      update_time, reference, metadata)
@@ -930,12 +941,12 @@ type TransfersInsertParams struct {
 //	SELECT n.transfer_id, n.position, n.from_account_id, n.to_account_id, n.amount, n.currency, n.asked_currency, n.status,
 //	       n.status = 'INIT',
 //	       nullif(n.error_reason, ''), nullif(n.from_balance, '')::numeric, nullif(n.to_balance, '')::numeric,
-//	       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $1, $1, n.reference, n.metadata
+//	       nullif(n.from_sequence, 0), nullif(n.to_sequence, 0), $2, $2, n.reference, n.metadata
 //	FROM (SELECT CASE WHEN r.place = 0 THEN nextval('transfer_position_seq') ELSE r.place END AS position,
 //	             r.transfer_id, r.from_account_id, r.to_account_id, r.amount, r.currency, r.asked_currency, r.status,
 //	             r.error_reason, r.from_balance, r.to_balance, r.from_sequence, r.to_sequence, r.reference, r.metadata
-//	      FROM (SELECT unnest($2::bigint[]) AS place,
-//	                   unnest($3::uuid[]) AS transfer_id,
+//	      FROM (SELECT unnest($3::bigint[]) AS place,
+//	                   unnest($1::uuid[]) AS transfer_id,
 //	                   unnest($4::uuid[]) AS from_account_id,
 //	                   unnest($5::uuid[]) AS to_account_id,
 //	                   unnest($6::numeric[]) AS amount,
@@ -950,11 +961,14 @@ type TransfersInsertParams struct {
 //	                   unnest($15::text[]) AS reference,
 //	                   unnest($16::jsonb[]) AS metadata) AS r) AS n
 //	ORDER BY n.transfer_id
+//	RETURNING 1)
+//	SELECT 1 / (count(*) = cardinality($1::uuid[]))::integer
+//	FROM inserted
 func (q *Queries) TransfersInsert(ctx context.Context, db DBTX, arg TransfersInsertParams) error {
 	_, err := db.Exec(ctx, transfersInsert,
+		arg.TransferIDs,
 		arg.CreateTime,
 		arg.Positions,
-		arg.TransferIDs,
 		arg.FromAccountIDs,
 		arg.ToAccountIDs,
 		arg.Amounts,

@@ -103,6 +103,25 @@ func (r *right) in(schema string) string {
 	return privilege + " ON " + object
 }
 
+// verifyRowSecurity refuses a ledger of which policies hide rows: its statements would fail.
+func (d *Database) verifyRowSecurity(ctx context.Context, conn *pgx.Conn) error {
+	tables, err := db.New().RowSecurityTables(ctx, conn, d.schema)
+	if err != nil {
+		return fmt.Errorf("look for row-level security: %w", err)
+	}
+	if len(tables) == 0 {
+		return nil
+	}
+	found := fmt.Sprintf("row-level security hides rows of the table %s from role %s", tables[0], d.facts.Role)
+	if len(tables) > 1 {
+		found += fmt.Sprintf(", and of %d other tables", len(tables)-1)
+	}
+	return &RefusedError{
+		Found: found, Wanted: "a ledger whose every row the role sees",
+		Fix: "Run: ALTER TABLE " + pgx.Identifier{d.schema, tables[0]}.Sanitize() + " DISABLE ROW LEVEL SECURITY",
+	}
+}
+
 // verifyRights refuses a role that may not do what the use wants, and notes what else it may do than a server does.
 func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	rights, serves := anyRights, d.use == Reading || d.use == Writing
@@ -126,6 +145,9 @@ func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	ordinals, err := queries.RightsMissing(ctx, conn, missing)
 	if err != nil {
 		return fmt.Errorf("look at the rights of the role: %w", err)
+	}
+	if err := d.verifyRowSecurity(ctx, conn); err != nil {
+		return err
 	}
 	if len(ordinals) > 0 {
 		first := &rights[ordinals[0]]

@@ -204,8 +204,9 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *ledger.
 		return nil, fmt.Errorf("draw positions: %w", err)
 	}
 	positions, events.Positions = dividePositions(d, drawn)
-	if err := l.queries.TransferChangesInsert(ctx, conn, events); err != nil {
-		return nil, fmt.Errorf("keep transfers as they are: %w", err)
+	written, err := l.queries.TransferChangesInsert(ctx, conn, events)
+	if err := allWritten("changes of transfers", written, len(events.TransferIDs), err); err != nil {
+		return nil, err
 	}
 	return positions, nil
 }
@@ -232,18 +233,31 @@ func (l *Ledger) record(
 		return d.Outcomes, l.recordNothing(ctx, conn, d)
 	}
 	if len(d.Groups) > 0 {
-		if err := l.queries.GroupsInsert(ctx, conn, groupParams(d)); err != nil {
-			return nil, fmt.Errorf("write the groups: %w", err)
+		rows, err := l.queries.GroupsInsert(ctx, conn, groupParams(d))
+		if err := allWritten("groups", rows, len(d.Groups), err); err != nil {
+			return nil, err
 		}
 	}
 	if details := detailParams(d, commands); len(details.TransferIDs) > 0 {
-		if err := l.queries.TransferDetailsInsert(ctx, conn, details); err != nil {
-			return nil, fmt.Errorf("write the details of transfers: %w", err)
+		rows, err := l.queries.TransferDetailsInsert(ctx, conn, details)
+		if err := allWritten("details of transfers", rows, len(details.TransferIDs), err); err != nil {
+			return nil, err
 		}
 	}
 	rows := rowParams(d, commands, positions, decidedAt)
 	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, rows)
 	return d.Outcomes, commitError("write the ledger rows", err)
+}
+
+// allWritten fails unless an INSERT has written as many rows as it was given.
+func allWritten(what string, rows int64, want int, err error) error {
+	if err != nil {
+		return fmt.Errorf("write the %s: %w", what, err)
+	}
+	if rows != int64(want) {
+		return fmt.Errorf("%w: %d of %d %s", errNotWritten, rows, want, what)
+	}
+	return nil
 }
 
 // recordNothing ends a batch that has no new transfers. What it says of earlier ones, that they are done above all, is

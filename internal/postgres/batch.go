@@ -93,6 +93,9 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 		l.applyCommands(ctx, commands[middle:], outcomes[middle:])
 		return
 	}
+	if hindered(err) {
+		err = unavailable(err)
+	}
 	for i := range outcomes {
 		outcomes[i] = ledger.Outcome{Transfer: ledger.Transfer{ID: commands[i].ID}, Err: err}
 	}
@@ -166,6 +169,9 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 		l.open(ctx, openings[:len(openings)/2])
 		l.open(ctx, openings[len(openings)/2:])
 	default:
+		if hindered(err) {
+			err = unavailable(err)
+		}
 		for _, o := range openings {
 			o.err = err
 		}

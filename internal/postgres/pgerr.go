@@ -21,6 +21,9 @@ const (
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateDivisionByZero       = "22012" // what a statement fails with that counts its own rows
+	stateRaised               = "P0001" // by somebody's trigger
+	stateNotSupported         = "0A000" // a rule on a statement that counts its own rows
 	stateNoRight              = "42501" // the role lacks a right: an operator must mend it, and the call may be repeated then
 )
 
@@ -78,17 +81,33 @@ func away(err error) bool {
 		pgdb.IsStray(pg)
 }
 
+// errNotWritten: the database has dropped rows that it was told to insert.
+var errNotWritten = errors.New("not all rows were written")
+
+// hindered reports whether something in the database that is not the ledger's, a trigger or a rule, keeps a statement from
+// what it must do. It may hinder one transfer and not its neighbours.
+func hindered(err error) bool {
+	var pg *pgconn.PgError
+	return errors.Is(err, errNotWritten) ||
+		errors.As(err, &pg) && (pg.Code == stateRaised || pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
+}
+
 // refused reports whether the database became another one than it was at the start.
 func refused(err error) bool {
 	_, ok := errors.AsType[*pgdb.RefusedError](err)
 	return ok
 }
 
+const reasonHindered = "a trigger or a rule in it that is not the ledger's keeps this from being written"
+
 // awayReasons say what is wrong with the database, by SQLSTATE or its class, the first that fits.
 var awayReasons = []struct{ code, reason string }{
 	{stateReadOnly, "it is read-only"},
 	{stateNoRight, "its role lacks a right that the ledger needs"},
 	{stateLockNotAvailable, "somebody else keeps rows locked"},
+	{stateRaised, reasonHindered},
+	{stateDivisionByZero, reasonHindered},
+	{stateNotSupported, reasonHindered},
 	{"26000", "a connection pooler mixes up its sessions"},
 	{"42P05", "a connection pooler mixes up its sessions"},
 	{"42P01", "the ledger's tables are not where they were"},
@@ -114,6 +133,8 @@ func unavailable(err error) error {
 	var network net.Error
 	var connect *pgconn.ConnectError
 	switch {
+	case errors.Is(err, errNotWritten):
+		e.Reason = reasonHindered
 	case refused(err):
 		e.Reason = "it is not as the ledger needs it; the server's log says more"
 	case errors.As(err, &pg):
@@ -168,7 +189,7 @@ func readError(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if away(err) {
+	if away(err) || hindered(err) {
 		return unavailable(fmt.Errorf("%s: %w", what, err))
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -1,0 +1,177 @@
+package postgres_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
+	"internaltransfers/ledger"
+)
+
+// requireHindered fails unless the database was to blame, in words that say for what.
+func requireHindered(t testing.TB, what string, err error, words string) {
+	t.Helper()
+	if !errors.Is(err, ledger.ErrUnavailable) || !strings.Contains(err.Error(), words) {
+		t.Errorf("%s: %v, want ErrUnavailable that says %q", what, err, words)
+	}
+}
+
+// Somebody's trigger or rule drops rows, or raises an error. What it hinders has not happened, and its neighbours have.
+// Once it is gone, the same call happens once.
+func TestForeignTriggers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, make, undo string }{
+		{"drops the row", `CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF new.amount = 7 THEN RETURN NULL; END IF; RETURN new; END $$;
+			CREATE TRIGGER meddle BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION meddle()`,
+			"DROP TRIGGER meddle ON transfer"},
+		{"raises", `CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF new.amount = 7 THEN RAISE 'audit says no'; END IF; RETURN new; END $$;
+			CREATE TRIGGER meddle AFTER INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION meddle()`,
+			"DROP TRIGGER meddle ON transfer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
+			ids := openAccounts(t, l, 2, 100)
+			pay := func(id uuid.UUID, amount int64) error {
+				_, _, err := l.Transfer(t.Context(), ledger.TransferParams{
+					ID: id, From: ids[0], To: ids[1], Amount: decimal.NewFromInt(amount),
+				})
+				return err
+			}
+			admin := connect(t, database)
+			execute(t, admin, c.make)
+			id := uuid.New()
+			var neighbours sync.WaitGroup
+			for range 20 {
+				neighbours.Go(func() {
+					if err := pay(uuid.New(), 1); err != nil {
+						t.Errorf("a neighbour: %v", err)
+					}
+				})
+			}
+			for range 3 {
+				requireHindered(t, "the hindered one", pay(id, 7), "a trigger or a rule in it")
+			}
+			neighbours.Wait()
+			hold := ledger.TransferParams{
+				From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7), Options: &ledger.TransferOptions{Hold: true},
+			}
+			_, _, err := l.Transfer(t.Context(), hold)
+			requireHindered(t, "a hold", err, "a trigger or a rule in it")
+			_, _, err = l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: decimal.NewFromInt(7)})
+			requireHindered(t, "an opening", err, "a trigger or a rule in it")
+			requireBalance(t, l, ids[0], 80)
+			execute(t, admin, c.undo)
+			for range 2 {
+				if err := pay(id, 7); err != nil {
+					t.Errorf("without it: %v", err)
+				}
+			}
+			requireBalance(t, l, ids[0], 73)
+		})
+	}
+}
+
+// A rule in place of an INSERT is noticed wherever rows are written.
+func TestForeignRules(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"transfer", "transfer_detail", "transfer_change", "transfer_group"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
+			ids := openAccounts(t, l, 2, 100)
+			p := ledger.TransferParams{
+				From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7), Options: &ledger.TransferOptions{Hold: true},
+			}
+			held, _, err := l.Transfer(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin := connect(t, database)
+			execute(t, admin, "CREATE RULE meddle AS ON INSERT TO "+table+" DO INSTEAD NOTHING")
+			switch table {
+			case "transfer", "transfer_detail":
+				_, _, err = l.Transfer(t.Context(), p)
+			case "transfer_change":
+				_, _, err = l.Void(t.Context(), held.ID, false)
+			default:
+				plain := ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
+				var outcomes []ledger.Outcome
+				outcomes, err = l.TransferBatch(t.Context(), []ledger.TransferParams{plain, plain}, ledger.BatchOptions{Atomic: true})
+				if err == nil {
+					err = outcomes[0].Err
+				}
+			}
+			requireHindered(t, table, err, "a trigger or a rule in it")
+			execute(t, admin, "DROP RULE meddle ON "+table)
+			requireBalance(t, l, ids[0], 100)
+		})
+	}
+}
+
+// With row-level security a role may not see rows that are there. Nothing is then said not to be found, and nothing is
+// recorded for want of an account; the ledger is not ready, and is not opened anew.
+func TestRowLevelSecurity(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"account", "transfer", "currency"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
+			ids := openAccounts(t, l, 2, 100)
+			p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
+			done, _, err := l.Transfer(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin := connect(t, database)
+			execute(t, admin, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY")
+			const words = "lacks a right"
+			_, _, err = l.ListCurrencies(t.Context(), postgres.Page{})
+			if table == "currency" {
+				requireHindered(t, "the currencies", err, words)
+			} else {
+				_, _, err = l.Transfer(t.Context(), p)
+				requireHindered(t, "a replay", err, words)
+				p.ID = uuid.New()
+				_, _, err = l.Transfer(t.Context(), p)
+				requireHindered(t, "a transfer", err, words)
+				if table == "account" {
+					_, err = l.GetAccount(t.Context(), ids[0])
+					requireHindered(t, "a read", err, words)
+				} else if _, err = l.GetTransfer(t.Context(), done.ID); err != nil { // a view of the owner's, who sees all
+					t.Errorf("a read: %v", err)
+				}
+				requireHindered(t, "ready to write", l.ReadyToWrite(t.Context()), words)
+			}
+			requireHindered(t, "ready to read", l.ReadyToRead(t.Context()), words)
+			for _, url := range []string{database, pgtest.Reader(database)} {
+				use := pgdb.Reading
+				if url != database {
+					use = pgdb.Proving
+				}
+				_, err := pgdb.Open(t.Context(), pgdb.Target{URL: url}, use)
+				refused, ok := errors.AsType[*pgdb.RefusedError](err)
+				if !ok || !strings.Contains(refused.Error(), "row-level security hides rows of the table "+table) {
+					t.Errorf("opened as %s: %v", url, err)
+				}
+			}
+			execute(t, admin, "ALTER TABLE "+table+" DISABLE ROW LEVEL SECURITY")
+			requireAvailable(t, func() error { return l.ReadyToWrite(t.Context()) })
+			if _, replayed, err := l.Transfer(t.Context(), p); err != nil || replayed != (table == "currency") {
+				t.Errorf("afterwards: replayed %t, %v", replayed, err)
+			}
+		})
+	}
+}
