@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md instead of comparing it")
+var update = flag.Bool("update", false, "write what is generated into documents, instead of comparing it")
 
 const configurationFile = "docs/configuration.md"
 
@@ -130,6 +131,71 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 	if string(got) != want {
 		t.Errorf("%s is not what the program's options are: run make generate", configurationFile)
+	}
+}
+
+const (
+	contributingFile = "CONTRIBUTING.md"
+	packagesBegin    = "<!-- Generated: make generate. -->\n```text\n"
+	packagesEnd      = "```\n<!-- End of what is generated. -->"
+)
+
+// TestPackagesAreDocumented compares the packages in CONTRIBUTING.md with what imports what.
+func TestPackagesAreDocumented(t *testing.T) {
+	imports := map[string][]string{}
+	for _, f := range goFiles(t) {
+		if f.test {
+			continue
+		}
+		name := strings.Replace(f.dir, ".", "main", 1)
+		for _, spec := range f.ast.Imports {
+			if to, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module); ours && !slices.Contains(imports[name], to) {
+				imports[name] = append(imports[name], to)
+			}
+		}
+	}
+	var depth func(name string) int // of what a package imports
+	depth = func(name string) (n int) {
+		for _, to := range imports[name] {
+			n = max(n, depth(to)+1)
+		}
+		return n
+	}
+	names := slices.SortedFunc(maps.Keys(imports), func(a, b string) int {
+		return cmp.Or(-cmp.Compare(depth(a), depth(b)), cmp.Compare(a, b))
+	})
+	var graph strings.Builder
+	for _, name := range names {
+		slices.SortFunc(imports[name], func(a, b string) int {
+			return cmp.Or(-cmp.Compare(depth(a), depth(b)), cmp.Compare(a, b))
+		})
+		line := fmt.Sprintf("%-17s ->", name)
+		for _, to := range imports[name] {
+			if utf8.RuneCountInString(line+" "+to) > proseColumnsMax {
+				fmt.Fprintln(&graph, line)
+				line = strings.Repeat(" ", 20)
+			}
+			line += " " + to
+		}
+		fmt.Fprintln(&graph, line)
+	}
+	content, err := os.ReadFile(contributingFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(content), packagesBegin)
+	documented, after, ended := strings.Cut(rest, packagesEnd)
+	if !found || !ended {
+		t.Fatalf("%s has no place for the packages", contributingFile)
+	}
+	if *update {
+		documented = graph.String()
+		if err := os.WriteFile(contributingFile, []byte(before+packagesBegin+documented+packagesEnd+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if documented != graph.String() {
+		t.Errorf("%s does not show what imports what: run make generate", contributingFile)
 	}
 }
 
