@@ -9,7 +9,7 @@ import (
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 type checkCommand struct {
@@ -50,7 +50,7 @@ func (c *checkCommand) check(ctx context.Context, target pgdb.Target) error {
 	if err := database.RequireCurrent(ctx); err != nil {
 		return err
 	}
-	report, err := ledger.Check(ctx, database, ledger.CheckOptions{Incremental: c.Incremental, Progress: func(p ledger.Progress) {
+	report, err := postgres.Check(ctx, database, postgres.CheckOptions{Incremental: c.Incremental, Progress: func(p postgres.Progress) {
 		fmt.Fprintf(os.Stderr, "%6.1fs  %2d/%d  %s\n", p.Elapsed.Seconds(), p.Step, p.Steps, p.Name)
 	}})
 	if err != nil {

@@ -147,7 +147,13 @@ func TestPackagesAreDocumented(t *testing.T) {
 		if f.test {
 			continue
 		}
-		name := strings.Replace(f.dir, ".", "main", 1)
+		name := f.dir
+		if name == "." {
+			name = "main"
+		}
+		if _, known := imports[name]; !known {
+			imports[name] = nil // it has a line, also without imports
+		}
 		for _, spec := range f.ast.Imports {
 			if to, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module); ours && !slices.Contains(imports[name], to) {
 				imports[name] = append(imports[name], to)
@@ -170,6 +176,9 @@ func TestPackagesAreDocumented(t *testing.T) {
 			return cmp.Or(-cmp.Compare(depth(a), depth(b)), cmp.Compare(a, b))
 		})
 		line := fmt.Sprintf("%-17s ->", name)
+		if len(imports[name]) == 0 {
+			line += " (none of ours)"
+		}
 		for _, to := range imports[name] {
 			if utf8.RuneCountInString(line+" "+to) > proseColumnsMax {
 				fmt.Fprintln(&graph, line)

@@ -14,8 +14,8 @@ import (
 
 	"internaltransfers/internal/demo"
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
-	"internaltransfers/ledger"
 	"internaltransfers/server"
 )
 
@@ -51,7 +51,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		l, err := ledger.Open(ctx, ledger.Config{
+		l, err := postgres.Open(ctx, postgres.Config{
 			DatabaseURL: target.URL, Schema: target.Schema, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
 			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
 			WorkerInterval: c.WorkerInterval, ProfileCache: c.ProfileCache, FollowersMax: c.WatchersMax, Logger: logger, Metrics: registry,
@@ -123,7 +123,7 @@ func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, regi
 // fillDemo makes the database a demo, or refuses one that has other data, before there are workers that would change it.
 func fillDemo(ctx context.Context, target pgdb.Target, logger *slog.Logger) error {
 	logger.WarnContext(ctx, "this is a DEMO: its accounts and transfers are made up")
-	l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: target.URL, Schema: target.Schema, Logger: logger})
+	l, err := postgres.Open(ctx, postgres.Config{DatabaseURL: target.URL, Schema: target.Schema, Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func fillDemo(ctx context.Context, target pgdb.Target, logger *slog.Logger) erro
 }
 
 // moveDemo keeps a demo moving until stop is called.
-func moveDemo(ctx context.Context, l *ledger.Ledger, logger *slog.Logger) (stop func(), err error) {
+func moveDemo(ctx context.Context, l *postgres.Ledger, logger *slog.Logger) (stop func(), err error) {
 	economy, err := demo.Open(ctx, demo.Config{Ledger: l, Logger: logger})
 	if err != nil {
 		return func() {}, err
@@ -150,7 +150,7 @@ func moveDemo(ctx context.Context, l *ledger.Ledger, logger *slog.Logger) (stop 
 }
 
 func (c *serveCommand) serve(
-	ctx context.Context, l *ledger.Ledger, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
+	ctx context.Context, l *postgres.Ledger, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
 ) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,

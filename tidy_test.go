@@ -16,43 +16,69 @@ import (
 
 const module = "internaltransfers/"
 
-// importRules says for each directory which of our packages and which libraries its code must not import, its tests
-// included where tests is set. They are what keeps the layers apart: ledger knows no HTTP, server knows no SQL.
-var importRules = []struct {
+// A room is a directory of Go code, with which of our packages and which libraries it must not import, its tests
+// included where tests is set. They keep the layers apart, and all arrows in one direction: see CONTRIBUTING.md.
+type room struct {
 	dir       string
 	forbidden []string // import path prefixes
 	tests     bool
-}{
+}
+
+// outside is what the law does not know: storage, network, time's passing and other goroutines.
+var outside = []string{
+	module + "gen", module + "internal", module + "server", module + "migrations", "github.com/jackc/pgx", "database/sql",
+	"connectrpc.com/", "google.golang.org/", "net", "context", "sync", "os", "log",
+}
+
+var rooms = []room{
 	{".", []string{module + "gen/db", "github.com/jackc/pgx"}, false},
-	{"ledger", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
+	{"ledger", outside, true},
+	{"internal/postgres", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"server", []string{module + "gen/db", module + "migrations", "github.com/jackc/pgx", "database/sql"}, false},
 	{"internal/webhook", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/demo", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},
-	{"web", []string{module}, true},
-	{"migrations", []string{module}, true},
+	{"internal/bench", []string{module + "gen/db"}, false},
+	{"internal/databases", []string{module + "server", module + "gen"}, true},
 	{"internal/localpg", []string{module}, false},
-	{"internal/pgdb", []string{module + "ledger", module + "server", module + "gen/transfers"}, true},
-	{"internal/pgtest", []string{module + "ledger", module + "server", module + "gen"}, true},
+	{"internal/pgdb", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen/transfers"}, true},
+	{"internal/pgtest", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen"}, true},
+	{"browser", []string{module + "gen/db", "github.com/jackc/pgx"}, true},
+	{"docs", []string{module}, true},
+	{"migrations", []string{module}, true},
+	{"web", []string{module}, true},
 }
 
-func TestImportRules(t *testing.T) {
+// TestRooms: every directory of Go code has its rule, and keeps it.
+func TestRooms(t *testing.T) {
+	rules := make(map[string]room)
+	for _, r := range rooms {
+		rules[r.dir] = r
+	}
+	seen := make(map[string]bool)
 	for _, f := range goFiles(t) {
-		for _, rule := range importRules {
-			if f.dir != rule.dir || (f.test && !rule.tests) {
-				continue
+		rule, ok := rules[f.dir]
+		if seen[f.dir] = true; !ok {
+			t.Errorf("%s: the directory has no rule", f.path)
+		}
+		if f.test && !rule.tests {
+			continue
+		}
+		for _, spec := range f.ast.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, spec := range f.ast.Imports {
-				path, err := strconv.Unquote(spec.Path.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, prefix := range rule.forbidden {
-					if strings.HasPrefix(path, prefix) {
-						t.Errorf("%s imports %s, which %s must not", f.path, path, rule.dir)
-					}
+			for _, prefix := range rule.forbidden {
+				if path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/") {
+					t.Errorf("%s imports %s, which %s must not", f.path, path, rule.dir)
 				}
 			}
+		}
+	}
+	for dir := range rules {
+		if !seen[dir] {
+			t.Errorf("%s has a rule, and no Go code", dir)
 		}
 	}
 }
@@ -63,10 +89,13 @@ var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREAT
 // builtSQL is the one file of SQL in Go: statements about tables that are only known at run time, which sqlc cannot check.
 const builtSQL = "internal/archive/statements.go"
 
+// madeOfSQL are the directories about other databases than the service's, or about how to set one up.
+var madeOfSQL = []string{"internal/bench", "internal/localpg", "internal/pgtest", "migrations"}
+
 // TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the schema.
 func TestSQLLivesInQueries(t *testing.T) {
 	for _, f := range goFiles(t) {
-		if f.test || f.path == builtSQL || !slices.Contains([]string{".", "ledger", "server", "internal/archive", "internal/pgdb"}, f.dir) {
+		if f.test || f.path == builtSQL || slices.Contains(madeOfSQL, f.dir) {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {
@@ -96,6 +125,8 @@ var forbiddenCalls = []struct {
 	{"t", "SkipNow", func(f goFile) bool { return f.test }, "a test that is skipped proves nothing"},
 	{"os", "Getenv", func(f goFile) bool { return !f.test && f.dir != "." && f.dir != "internal/pgtest" }, "only main reads the environment"},
 	{"os", "LookupEnv", func(f goFile) bool { return !f.test && f.dir != "." }, "only main reads the environment"},
+	{"time", "Now", func(f goFile) bool { return f.dir == "ledger" }, "the law has no clock: it is told the time"},
+	{"time", "Since", func(f goFile) bool { return f.dir == "ledger" }, "the law has no clock: it is told the time"},
 	{"decimal", "NewFromFloat", func(f goFile) bool { return true }, "money is never a float"},
 }
 

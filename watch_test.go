@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	watchers         = 50
-	watchedTransfers = 10_000
+	watchers         = 20
+	watchedTransfers = 2_000
 )
 
 // TestWatchersMissNothing: two processes make transfers, and each is killed and started again in between, while watchers

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"time"
@@ -16,12 +15,12 @@ const notNil = "must be a UUID, and not the nil one"
 // holdTTLMax is the longest that a hold lasts by its TTL: 100 years.
 const holdTTLMax = 100 * 365.25 * 24 * time.Hour
 
-// newCommand checks the parameters and gives them an id.
-func newCommand(p TransferParams) (command, error) {
-	c := command{TransferParams: p}
+// NewCommand checks the parameters and gives them an id.
+func NewCommand(p TransferParams) (Command, error) {
+	c := Command{TransferParams: p}
 	c.Options = nil
 	if c.ID == uuid.Nil {
-		c.ID, c.made = uuid.Must(uuid.NewV7()), true
+		c.ID, c.Made = uuid.Must(uuid.NewV7()), true
 	}
 	if err := checkAccounts(c.From, c.To); err != nil {
 		return c, err
@@ -29,7 +28,7 @@ func newCommand(p TransferParams) (command, error) {
 	if err := checkNewAmount(c.Amount); err != nil {
 		return c, err
 	}
-	if err := checkText("currency", c.Currency); err != nil {
+	if err := CheckText("currency", c.Currency); err != nil {
 		return c, err
 	}
 	if err := checkTexts(c.Reference, c.Metadata); err != nil {
@@ -66,14 +65,14 @@ func checkNewAmount(amount decimal.Decimal) error {
 }
 
 func checkTexts(reference string, metadata map[string]string) error {
-	if err := checkText("reference", reference); err != nil {
+	if err := CheckText("reference", reference); err != nil {
 		return err
 	}
-	return checkMetadata(metadata)
+	return CheckMetadata(metadata)
 }
 
 // setOptions checks what only some transfers are asked for with, and says what the command does.
-func (c *command) setOptions(o TransferOptions) error {
+func (c *Command) setOptions(o TransferOptions) error {
 	o.DryRun = false
 	for _, t := range [...]struct {
 		field string
@@ -123,12 +122,12 @@ func (c *command) setOptions(o TransferOptions) error {
 	}
 	switch {
 	case o.Hold:
-		c.verb = verbHold
+		c.Verb = verbHold
 	case !o.ExecuteTime.IsZero():
-		c.verb = verbSchedule
+		c.Verb = verbSchedule
 	}
 	if o != (TransferOptions{}) {
-		c.Options, c.fingerprint = &o, o.fingerprint()
+		c.Options, c.Fingerprint = &o, o.fingerprint()
 	}
 	return nil
 }
@@ -143,24 +142,24 @@ func (o *TransferOptions) conditional() bool {
 func (o *TransferOptions) fingerprint() []byte {
 	fields := []any{
 		o.Hold, o.ExpireTime, o.HoldTTL, o.ExecuteTime, o.EffectiveTime, o.UpTo, o.FromVersion, o.ToVersion,
-		spelled(o.FromAtLeast), spelled(o.FromAtMost), spelled(o.ToAtLeast), spelled(o.ToAtMost),
+		CanonicalAmount(o.FromAtLeast), CanonicalAmount(o.FromAtMost), CanonicalAmount(o.ToAtLeast), CanonicalAmount(o.ToAtMost),
 	}
 	if o.UpToFloor.Valid {
 		// Transfers without one are as they were hashed before there was any.
-		fields = append(fields, spelled(o.UpToFloor))
+		fields = append(fields, CanonicalAmount(o.UpToFloor))
 	}
-	return hashed(fields)
+	return FingerprintOf(fields)
 }
 
-// spelled is the one text of all spellings of an amount; empty: there is none.
-func spelled(d decimal.NullDecimal) string {
+// CanonicalAmount is the one text of all spellings of an amount; empty: there is none.
+func CanonicalAmount(d decimal.NullDecimal) string {
 	if !d.Valid {
 		return ""
 	}
 	return d.Decimal.String() // without trailing zeros
 }
 
-func hashed(fields []any) []byte {
+func FingerprintOf(fields []any) []byte {
 	b, err := json.Marshal(fields)
 	if err != nil {
 		panic(err) // texts, numbers and times always encode
@@ -170,8 +169,8 @@ func hashed(fields []any) []byte {
 }
 
 // about makes a command that makes a new transfer of another.
-func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose string) (command, error) {
-	c := command{verb: v, target: target, all: !amount.Valid}
+func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose string) (Command, error) {
+	c := Command{Verb: v, Target: target, all: !amount.Valid}
 	if target == uuid.Nil {
 		return c, &InvalidError{Field: "transfer_id", Reason: notNil}
 	}
@@ -179,67 +178,49 @@ func about(v verb, target, id uuid.UUID, amount decimal.NullDecimal, purpose str
 	case id != uuid.Nil:
 		c.ID = id
 	case c.all:
-		c.ID = derivedID(target, purpose)
+		c.ID = DerivedID(target, purpose)
 	default:
-		c.ID, c.made = uuid.Must(uuid.NewV7()), true
+		c.ID, c.Made = uuid.Must(uuid.NewV7()), true
 	}
-	c.derived = c.all && c.ID == derivedID(target, purpose)
+	c.derived = c.all && c.ID == DerivedID(target, purpose)
 	if c.all {
 		return c, nil
 	}
 	return c, checkNewAmount(c.Amount)
 }
 
-// Post captures a hold: it moves money that the hold reserved. It answers the capture, a transfer of its own, and the hold
-// as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer HoldID.
-func (l *Ledger) Post(ctx context.Context, p PostParams) (capture, hold Transfer, replayed bool, err error) {
+// NewPost makes the command that captures a hold.
+func NewPost(p PostParams) (Command, error) {
 	c, err := about(verbPost, p.HoldID, p.ID, p.Amount, purposePost)
 	if err == nil {
 		err = checkTexts(p.Reference, p.Metadata)
 	}
-	if err != nil {
-		return Transfer{}, Transfer{}, false, err
-	}
 	c.final, c.Reference, c.Metadata = p.Final, p.Reference, p.Metadata
-	c.fingerprint = hashed([]any{purposePost, p.HoldID, c.all, p.Final || c.all})
-	return l.child(ctx, c, p.DryRun)
+	c.Fingerprint = FingerprintOf([]any{purposePost, p.HoldID, c.all, p.Final || c.all})
+	return c, err
 }
 
-// Reverse moves money of a transfer that succeeded back. It answers the reversal, a transfer of its own, and the transfer
-// as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer TransferID.
-func (l *Ledger) Reverse(ctx context.Context, p ReverseParams) (reversal, reversed Transfer, replayed bool, err error) {
+// NewReverse makes the command that moves money of a transfer back.
+func NewReverse(p ReverseParams) (Command, error) {
 	c, err := about(verbReverse, p.TransferID, p.ID, p.Amount, purposeReverse)
 	if err == nil {
 		err = checkTexts(p.Reference, p.Metadata)
 	}
-	if err != nil {
-		return Transfer{}, Transfer{}, false, err
-	}
 	c.force, c.Reference, c.Metadata = p.Force, p.Reference, p.Metadata
 	// A success that anyone may ask for again without an id is the same with and without force.
-	c.fingerprint = hashed([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
-	return l.child(ctx, c, p.DryRun)
+	c.Fingerprint = FingerprintOf([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
+	return c, err
 }
 
-// child applies a command that makes a new transfer of another.
-func (l *Ledger) child(ctx context.Context, c command, dryRun bool) (child, parent Transfer, replayed bool, err error) {
-	o, err := l.one(ctx, c, dryRun)
-	if o.Parent != nil {
-		parent = *o.Parent
-	}
-	return o.Transfer, parent, o.Replayed, err
-}
-
-// Void ends a hold, which releases what it still reserves, or cancels a scheduled transfer. A transfer that was voided
-// before is answered again, replayed. The error is a RefusedError when it is not pending, and a NotFoundError when there
-// is none.
-func (l *Ledger) Void(ctx context.Context, id uuid.UUID, dryRun bool) (t Transfer, replayed bool, err error) {
+// NewVoid makes the command that ends a hold or cancels a scheduled transfer.
+func NewVoid(id uuid.UUID) (Command, error) {
 	if id == uuid.Nil {
-		return Transfer{}, false, &InvalidError{Field: "transfer_id", Reason: notNil}
+		return Command{}, &InvalidError{Field: "transfer_id", Reason: notNil}
 	}
-	o, err := l.one(ctx, command{verb: verbVoid, target: id, made: true}, dryRun)
-	return o.Transfer, o.Replayed, err
+	return Command{Verb: verbVoid, Target: id, Made: true}, nil
 }
 
-// newSettle makes the command that does what is due of a pending transfer.
-func newSettle(id uuid.UUID) command { return command{verb: verbSettle, target: id, made: true} }
+// NewExecuteDue makes the command that does what is due of a pending transfer.
+func NewExecuteDue(id uuid.UUID) Command {
+	return Command{Verb: verbExecuteDue, Target: id, Made: true}
+}

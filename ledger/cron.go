@@ -208,7 +208,7 @@ const cronYears = 400
 // are the figures of a clock on a wall, in no zone, which time.UTC stands for.
 func (c *cron) after(wall time.Time) time.Time {
 	t := wall.Truncate(time.Minute).Add(time.Minute)
-	for last := min(t.Year()+cronYears, timeMax.Year()); t.Year() <= last; {
+	for last := min(t.Year()+cronYears, TimeMax.Year()); t.Year() <= last; {
 		switch year, month, day := t.Date(); {
 		case c.months>>month&1 == 0:
 			t = time.Date(year, month+1, 1, 0, 0, 0, 0, time.UTC)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestCronRefuses(t *testing.T) {
+	t.Parallel()
 	for text, says := range map[string]string{
 		"":                              "five fields",
 		"* * * *":                       "not 4",
@@ -58,10 +59,10 @@ func requireNoCron(t *testing.T, text, says string) {
 }
 
 // occurrences are the first n after a time.
-func occurrences(r recurrence, after time.Time, n int) []string {
+func occurrences(r Recurrence, after time.Time, n int) []string {
 	var times []string
 	for len(times) < n {
-		next, ok := r.next(after)
+		next, ok := r.Next(after)
 		if !ok {
 			return append(times, "end")
 		}
@@ -71,10 +72,10 @@ func occurrences(r recurrence, after time.Time, n int) []string {
 	return times
 }
 
-func newRecurrence(t testing.TB, text, zone string) recurrence {
+func newRecurrence(t testing.TB, text, zone string) Recurrence {
 	t.Helper()
-	p := ScheduleParams{Cron: text, TimeZone: zone, Start: timeMin}
-	r, err := p.recurrence()
+	p := ScheduleParams{Cron: text, TimeZone: zone, Start: TimeMin}
+	r, err := p.Recurrence()
 	if err != nil {
 		t.Fatalf("%s in %s: %v", text, zone, err)
 	}
@@ -82,6 +83,7 @@ func newRecurrence(t testing.TB, text, zone string) recurrence {
 }
 
 func TestCronNames(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ cron, after, want string }{
 		{"* * * * *", "2026-01-31T23:59:00Z", "2026-02-01T00:00Z 2026-02-01T00:01Z"},
 		{"*/20 * * * *", "2026-01-31T23:45:00Z", "2026-02-01T00:00Z 2026-02-01T00:20Z 2026-02-01T00:40Z 2026-02-01T01:00Z"},
@@ -120,6 +122,7 @@ func TestCronNames(t *testing.T) {
 // Clocks that go forward skip times, which then are the moment at which they go; clocks that go back show times twice,
 // of which the first counts.
 func TestCronWhereClocksChange(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ cron, zone, after, want string }{
 		// 02:00 to 03:00 on 29 March, 03:00 to 02:00 on 25 October.
 		{"30 2 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", "2026-03-28T02:30+01:00 2026-03-29T03:00+02:00 2026-03-30T02:30+02:00"},
@@ -177,6 +180,7 @@ func namedBySight(c *cron, zone *time.Location, begin, end time.Time) []time.Tim
 // A walk from one occurrence to the next meets just those that the clock shows, around changes of clocks too, and the
 // latest occurrence before any time is the one that the walk met last.
 func TestCronAtRandom(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -211,7 +215,7 @@ func TestCronAtRandom(t *testing.T) {
 		want := namedBySight(rec.cron, rec.zone, begin, end)
 		met += len(want)
 		var got []time.Time
-		for next, ok := rec.next(begin); ok && next.Before(end); next, ok = rec.next(next) {
+		for next, ok := rec.Next(begin); ok && next.Before(end); next, ok = rec.Next(next) {
 			got = append(got, next)
 		}
 		if !slices.EqualFunc(got, want, time.Time.Equal) {
@@ -220,7 +224,7 @@ func TestCronAtRandom(t *testing.T) {
 		if len(got) > 0 {
 			i := r.IntN(len(got))
 			until := got[i].Add(time.Duration(r.IntN(60)) * time.Second)
-			if latest := rec.latest(got[r.IntN(i+1)], until); !latest.Equal(got[i]) {
+			if latest := rec.Latest(got[r.IntN(i+1)], until); !latest.Equal(got[i]) {
 				t.Fatalf("%s in %s: the latest until %s is %s, want %s", strings.Join(text, " "), rec.zone, until, latest, got[i])
 			}
 		}
@@ -232,32 +236,34 @@ func TestCronAtRandom(t *testing.T) {
 
 // By interval, occurrences are counted from the start, also where a time.Duration does not reach.
 func TestInterval(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2, 1, 1, 0, 0, 0, 250_000, time.UTC)
-	r := recurrence{interval: 3*time.Second + 500*time.Microsecond, start: start, end: timeMax}
-	if first, ok := r.next(timeMin); !ok || !first.Equal(start) {
+	r := Recurrence{interval: 3*time.Second + 500*time.Microsecond, Start: start, end: TimeMax}
+	if first, ok := r.Next(TimeMin); !ok || !first.Equal(start) {
 		t.Errorf("the first is %s, %v", first, ok)
 	}
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	next, ok := r.next(now)
+	next, ok := r.Next(now)
 	if since := next.UnixMicro() - start.UnixMicro(); !ok || !next.After(now) || next.Sub(now) > r.interval || since%r.interval.Microseconds() != 0 {
 		t.Errorf("after %s comes %s, %v", now, next, ok)
 	}
-	if after, _ := r.next(next); after.Sub(next) != r.interval {
+	if after, _ := r.Next(next); after.Sub(next) != r.interval {
 		t.Errorf("after %s comes %s", next, after)
 	}
-	if latest := r.latest(start, next.Add(-1)); !latest.Equal(next.Add(-r.interval)) {
+	if latest := r.Latest(start, next.Add(-1)); !latest.Equal(next.Add(-r.interval)) {
 		t.Errorf("before %s comes %s", next, latest)
 	}
-	if latest := r.latest(start, next); !latest.Equal(next) {
+	if latest := r.Latest(start, next); !latest.Equal(next) {
 		t.Errorf("the latest until %s is %s", next, latest)
 	}
 	r.end = next
-	if _, ok := r.next(now); ok {
+	if _, ok := r.Next(now); ok {
 		t.Error("there is one at the end")
 	}
 }
 
 func TestZones(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT-14", "America/Port-au-Prince", "EST5EDT"} {
 		if zone, err := loadZone(name); err != nil || zone.String() != name {
 			t.Errorf("%s: %v, %v", name, zone, err)

@@ -7,162 +7,186 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
-
-	"internaltransfers/gen/db"
 )
 
 // A verb is what a command asks for.
 type verb int
 
 const (
-	verbMove     verb = iota // a plain transfer, now
-	verbHold                 // reserve money
-	verbSchedule             // move money at a later time
-	verbPost                 // capture a hold
-	verbVoid                 // end a hold, or cancel a scheduled transfer
-	verbReverse              // move money of a transfer back
-	verbSettle               // do what is due: end an expired hold, execute a scheduled transfer
+	verbMove       verb = iota // a plain transfer, now
+	verbHold                   // reserve money
+	verbSchedule               // move money at a later time
+	verbPost                   // capture a hold
+	verbVoid                   // end a hold, or cancel a scheduled transfer
+	verbReverse                // move money of a transfer back
+	verbExecuteDue             // do what is due: end an expired hold, execute a scheduled transfer
 )
 
-// A command is one transfer to decide, valid in itself. One that is about another transfer, its target, gets its
+// A Command is one transfer to decide, valid in itself. One that is about another transfer, its target, gets its
 // accounts from that.
-type command struct {
+type Command struct {
 	TransferParams
-	verb        verb
-	made        bool // the id was made by this server, for this command: no stored transfer has it
-	group       int  // commands with the same number, one after another, happen all or none; 0: stands alone
-	groupID     uuid.UUID
-	groupMade   bool      // the group's id was made by this server, for this group
-	target      uuid.UUID // of verbPost, verbVoid, verbReverse, verbSettle
+	Verb        verb
+	Made        bool // the id was made by this server, for this command: no stored transfer has it
+	Group       int  // commands with the same number, one after another, happen all or none; 0: stands alone
+	GroupID     uuid.UUID
+	GroupMade   bool      // the group's id was made by this server, for this group
+	Target      uuid.UUID // of verbPost, verbVoid, verbReverse, verbExecuteDue
 	all         bool      // of verbPost, verbReverse: whatever is left, whatever Amount is
 	final       bool      // of verbPost: release what is left
 	force       bool      // of verbReverse: the payer's floor does not count
 	derived     bool      // the id follows from the target's: only a success has it
-	fingerprint []byte    // of what the fields of a plain transfer do not say; nil: nothing
+	Fingerprint []byte    // of what the fields of a plain transfer do not say; nil: nothing
 }
 
-// plain reports whether nothing but a transfer, now, is asked for.
-func (c *command) plain() bool { return c.verb == verbMove && c.Options == nil }
+// Plain reports whether nothing but a transfer, now, is asked for.
+func (c *Command) Plain() bool { return c.Verb == verbMove && c.Options == nil }
 
-// groupNamed is the id that the caller has chosen for the command's group; uuid.Nil: none.
-func (c *command) groupNamed() uuid.UUID {
-	if c.groupMade {
+// GroupNamed is the id that the caller has chosen for the command's group; uuid.Nil: none.
+func (c *Command) GroupNamed() uuid.UUID {
+	if c.GroupMade {
 		return uuid.Nil
 	}
-	return c.groupID
+	return c.GroupID
 }
 
-// A state is what a decision knows of an account: first as it was before the batch, then as decided so far. The short way
+// Sides are the two accounts, as far as they are known: a command about another transfer learns them from that, later.
+func (c *Command) Sides() []uuid.UUID {
+	if c.From == uuid.Nil {
+		return nil
+	}
+	return []uuid.UUID{c.From, c.To}
+}
+
+// A AccountState is what a decision knows of an account: first as it was before the batch, then as decided so far. The short way
 // knows neither incoming nor version, and only meets accounts with no ceiling and no policy.
-type state struct {
-	currency Currency
-	status   AccountStatus
-	balance  decimal.Decimal
-	held     decimal.Decimal
-	incoming decimal.Decimal
-	floor    decimal.NullDecimal
-	ceiling  decimal.NullDecimal
-	policy   *Policy // nil: none
-	usage    []usage // by index of the policy's limits
-	entries  int64
-	version  int64
+type AccountState struct {
+	Currency Currency
+	Status   AccountStatus
+	Balance  decimal.Decimal
+	Held     decimal.Decimal
+	Incoming decimal.Decimal
+	Floor    decimal.NullDecimal
+	Ceiling  decimal.NullDecimal
+	Policy   *Policy // nil: none
+	Usage    []Usage // by index of the policy's limits
+	Entries  int64
+	Version  int64
 
-	before  *state // before the batch; nil on the short way
-	moves   int64  // decided so far
-	changes int64  // of the version, decided so far: moves and whatever else
+	Before  *AccountState // before the batch; nil on the short way
+	Moves   int64         // decided so far
+	Changes int64         // of the version, decided so far: moves and whatever else
 }
 
-// A usage is what an account has paid within the window of a limit.
-type usage struct {
-	amount decimal.Decimal
-	count  int64
+// A Usage is what an account has paid within the window of a limit.
+type Usage struct {
+	Amount decimal.Decimal
+	Count  int64
 }
 
-func (s *state) available() decimal.Decimal { return s.balance.Sub(s.held) }
+func (s *AccountState) Available() decimal.Decimal { return s.Balance.Sub(s.Held) }
 
 // copied is the state as it is now, whatever is decided later.
-func (s *state) copied() state {
+func (s *AccountState) copied() AccountState {
 	c := *s
-	c.usage = append([]usage(nil), s.usage...)
+	c.Usage = append([]Usage(nil), s.Usage...)
 	return c
 }
 
-// A knowledge is what a decision is made from.
-type knowledge struct {
-	clock    time.Time            // the database's; zero on the short way, which decides nothing that depends on it
-	now      time.Time            // when it is decided: the clock, or the last change of an account if that is later
-	accounts map[uuid.UUID]*state // every account that exists among those named; changed by the decision
-	stored   []storedTransfer     // every transfer that was there before under an id or as a target
-	groups   map[uuid.UUID]int    // the sizes of the groups that commands name and stored transfers are of
-	due      []uuid.UUID          // holds among stored that have expired, on any of the accounts
-	moreDue  bool                 // there are more of these: nothing can be decided yet but to end them
+// A StoredTransfer is a transfer with what it was asked for with, beyond what it became, which a repeated call must match.
+type StoredTransfer struct {
+	Transfer
+	RequestedCurrency string // currency
+	Fingerprint       []byte // nil: of a plain transfer
 }
 
-// A decision is the outcome of a batch, exactly as if its commands had been executed one after another.
-type decision struct {
-	outcomes []Outcome // by index of commands
-	accounts map[uuid.UUID]*state
-	rows     db.TransfersInsertParams // the ledger rows to write, in order
-	recorded []int                    // the index of the command of each row
-	targets  map[uuid.UUID]*target    // transfers that commands are about
-	changes  []change                 // of these, in order
-	groups   db.GroupsInsertParams    // groups that were decided
+// A Snapshot is what a decision is made from.
+type Snapshot struct {
+	Clock    time.Time                   // the database's; zero on the short way, which decides nothing that depends on it
+	Now      time.Time                   // when it is decided: the clock, or the last change of an account if that is later
+	Accounts map[uuid.UUID]*AccountState // every account that exists among those named; changed by the decision
+	Stored   []StoredTransfer            // every transfer that was there before under an id or as a target
+	Groups   map[uuid.UUID]int           // the sizes of the groups that commands name and stored transfers are of
+	Due      []uuid.UUID                 // holds among stored that have expired, on any of the accounts
+	MoreDue  bool                        // there are more of these: nothing can be decided yet but to end them
+}
+
+// A Decision is the outcome of a batch, exactly as if its commands had been executed one after another.
+type Decision struct {
+	Outcomes []Outcome // by index of commands
+	Accounts map[uuid.UUID]*AccountState
+	Recorded []recorded            // the ledger rows to write, in order
+	Targets  map[uuid.UUID]*target // transfers that commands are about
+	Changes  []change              // of these, in order
+	Groups   []group               // that were decided
+}
+
+// A recorded command has a ledger row: the transfer of its outcome.
+type recorded struct {
+	Command      int   // its index
+	FromSequence int64 // of the payer's entry; 0: there is none
+	ToSequence   int64 // of the payee's
+}
+
+// A group is one that was decided in the batch.
+type group struct {
+	Id   uuid.UUID
+	Size int
 }
 
 // A target is a transfer that commands are about, as decided so far.
 type target struct {
 	Transfer
-	plain    bool // it had no details before
-	changed  bool // its details, at least
-	advanced bool // also its row, which was INIT before
+	Plain    bool // it had no details before
+	Changed  bool // its details, at least
+	Advanced bool // also its row, which was INIT before
 }
 
 // A change is a target as it was right after one of its changes.
 type change struct {
 	Transfer
-	after int // how many of the batch's rows came before it
+	After int // how many of the batch's rows came before it
 }
 
 // A decider walks through a batch. It is the only place where an outcome is made.
 type decider struct {
-	decision
+	Decision
 	clock    time.Time // what is due, blocked, in the future or within a window goes by it
 	now      time.Time // what is recorded has it
-	commands []command
-	stored   map[uuid.UUID]*storedTransfer // transfers that were there before, by id
+	commands []Command
+	stored   map[uuid.UUID]*StoredTransfer // transfers that were there before, by id
 	earlier  map[uuid.UUID]int             // commands of this batch whose outcome is on record, by id
 	sizes    map[uuid.UUID]int             // of groups that are known, or were decided in this batch
 }
 
-// decide decides the commands in order.
-func decide(commands []command, k *knowledge) decision {
+// Decide decides the commands in order.
+func Decide(commands []Command, k *Snapshot) Decision {
 	d := decider{
-		decision: decision{
-			outcomes: make([]Outcome, len(commands)),
-			accounts: k.accounts,
-			rows:     newRows(len(commands)),
-			recorded: make([]int, 0, len(commands)),
+		Decision: Decision{
+			Outcomes: make([]Outcome, len(commands)),
+			Accounts: k.Accounts,
+			Recorded: make([]recorded, 0, len(commands)),
 		},
-		clock:    k.clock,
-		now:      k.now,
+		clock:    k.Clock,
+		now:      k.Now,
 		commands: commands,
 		earlier:  make(map[uuid.UUID]int, len(commands)),
-		sizes:    k.groups,
+		sizes:    k.Groups,
 	}
-	if len(k.stored) > 0 {
-		d.stored = make(map[uuid.UUID]*storedTransfer, len(k.stored))
-		d.targets = make(map[uuid.UUID]*target)
-		for i := range k.stored {
-			d.stored[k.stored[i].ID] = &k.stored[i]
+	if len(k.Stored) > 0 {
+		d.stored = make(map[uuid.UUID]*StoredTransfer, len(k.Stored))
+		d.Targets = make(map[uuid.UUID]*target)
+		for i := range k.Stored {
+			d.stored[k.Stored[i].ID] = &k.Stored[i]
 		}
 	}
-	for _, id := range k.due {
+	for _, id := range k.Due {
 		d.end(d.targetOf(id), &refusal{reason: HoldExpired})
 	}
 	for i := 0; i < len(commands); {
 		end := i + 1
-		if g := commands[i].group; g != 0 {
-			for end < len(commands) && commands[end].group == g {
+		if g := commands[i].Group; g != 0 {
+			for end < len(commands) && commands[end].Group == g {
 				end++
 			}
 			d.decideGroup(i, end)
@@ -171,33 +195,33 @@ func decide(commands []command, k *knowledge) decision {
 		}
 		i = end
 	}
-	return d.decision
+	return d.Decision
 }
 
 // decideOne decides a command that stands alone.
 func (d *decider) decideOne(i int) {
 	c := &d.commands[i]
-	switch c.verb {
+	switch c.Verb {
 	case verbVoid:
 		d.void(i)
 		return
-	case verbSettle:
-		d.settle(i)
+	case verbExecuteDue:
+		d.executeDue(i)
 		return
 	default:
 	}
 	if d.replay(i) {
 		return
 	}
-	if c.verb == verbPost || c.verb == verbReverse {
-		d.follow(i)
+	if c.Verb == verbPost || c.Verb == verbReverse {
+		d.decideChild(i)
 		return
 	}
 	if err := d.invalid(c); err != nil {
-		d.outcomes[i].Err = err
+		d.Outcomes[i].Err = err
 		return
 	}
-	if amount, refused := d.judge(c); refused != nil {
+	if amount, refused := d.check(c); refused != nil {
 		d.refuse(i, refused)
 	} else {
 		d.effect(i, amount)
@@ -212,29 +236,29 @@ func (d *decider) decideGroup(begin, end int) {
 	for i := begin; i < end; i++ {
 		if err := d.invalid(&d.commands[i]); err != nil {
 			for j := begin; j < end; j++ {
-				d.outcomes[j] = Outcome{Err: inGroup(err, i-begin)}
+				d.Outcomes[j] = Outcome{Err: InGroup(err, i-begin)}
 			}
 			return
 		}
 	}
 	d.keepGroup(begin, end)
-	before := make(map[uuid.UUID]state)
+	before := make(map[uuid.UUID]AccountState)
 	for i := begin; i < end; i++ {
 		for _, id := range [...]uuid.UUID{d.commands[i].From, d.commands[i].To} {
-			if s := d.accounts[id]; s != nil {
+			if s := d.Accounts[id]; s != nil {
 				before[id] = s.copied()
 			}
 		}
 	}
-	rows := len(d.recorded)
+	rows := len(d.Recorded)
 	for i := begin; i < end; i++ {
-		amount, refused := d.judge(&d.commands[i])
+		amount, refused := d.check(&d.commands[i])
 		if refused == nil {
 			d.effect(i, amount)
 			continue
 		}
 		for id, s := range before {
-			*d.accounts[id] = s
+			*d.Accounts[id] = s
 		}
 		d.truncate(rows)
 		for j := begin; j < end; j++ {
@@ -250,12 +274,12 @@ func (d *decider) decideGroup(begin, end int) {
 
 // groupTaken answers a new group whose id is another one's, and reports whether it is.
 func (d *decider) groupTaken(begin, end int) bool {
-	id := d.commands[begin].groupID
+	id := d.commands[begin].GroupID
 	if _, taken := d.sizes[id]; !taken {
 		return false
 	}
 	for i := begin; i < end; i++ {
-		d.outcomes[i] = Outcome{Err: &ConflictError{Kind: "group", ID: id.String()}}
+		d.Outcomes[i] = Outcome{Err: &ConflictError{Kind: "group", ID: id.String()}}
 	}
 	return true
 }
@@ -265,10 +289,9 @@ func (d *decider) keepGroup(begin, end int) {
 	if d.sizes == nil {
 		d.sizes = make(map[uuid.UUID]int)
 	}
-	id := d.commands[begin].groupID
+	id := d.commands[begin].GroupID
 	d.sizes[id] = end - begin
-	d.groups.GroupIDs = append(d.groups.GroupIDs, id)
-	d.groups.Sizes = append(d.groups.Sizes, int32(end-begin))
+	d.Groups = append(d.Groups, group{id, end - begin})
 }
 
 // replayGroup answers a group that was decided before. One of which only some ids are known is another group, and so are a
@@ -286,22 +309,22 @@ func (d *decider) replayGroup(begin, end int) bool {
 	var conflict error
 	group := uuid.Nil
 	for i := begin; i < end && conflict == nil; i++ {
-		o := &d.outcomes[i]
+		o := &d.Outcomes[i]
 		if o.Err == nil && !o.Replayed {
 			continue // not known
 		}
 		if group == uuid.Nil {
-			group = o.Transfer.group()
+			group = o.Transfer.Group()
 		}
-		named := d.commands[i].groupNamed()
-		if o.Err != nil || group == uuid.Nil || o.Transfer.group() != group || d.sizes[group] != end-begin ||
+		named := d.commands[i].GroupNamed()
+		if o.Err != nil || group == uuid.Nil || o.Transfer.Group() != group || d.sizes[group] != end-begin ||
 			known < end-begin || (named != uuid.Nil && named != group) {
 			conflict = &ConflictError{Kind: "transfer", ID: d.commands[i].ID.String()}
 		}
 	}
 	if conflict != nil {
 		for i := begin; i < end; i++ {
-			d.outcomes[i] = Outcome{Err: conflict}
+			d.Outcomes[i] = Outcome{Err: conflict}
 		}
 	}
 	return true
@@ -311,66 +334,66 @@ func (d *decider) replayGroup(begin, end int) bool {
 func (d *decider) replay(i int) bool {
 	c := &d.commands[i]
 	if s, ok := d.stored[c.ID]; ok {
-		d.outcomes[i] = c.repeat(s)
+		d.Outcomes[i] = c.repeat(s)
 	} else if j, ok := d.earlier[c.ID]; ok {
-		d.outcomes[i] = c.repeat(&storedTransfer{
-			d.outcomes[j].Transfer, d.commands[j].Currency, d.commands[j].fingerprint,
+		d.Outcomes[i] = c.repeat(&StoredTransfer{
+			d.Outcomes[j].Transfer, d.commands[j].Currency, d.commands[j].Fingerprint,
 		})
 	} else {
 		return false
 	}
-	if o := &d.outcomes[i]; o.Err == nil && c.target != uuid.Nil {
-		parent := d.targetOf(c.target).snapshot()
+	if o := &d.Outcomes[i]; o.Err == nil && c.Target != uuid.Nil {
+		parent := d.targetOf(c.Target).snapshot()
 		o.Parent = &parent
 	}
 	return true
 }
 
 // repeat answers a command whose id is that of s: with s again when it asks for just the same, else with a conflict.
-func (c *command) repeat(s *storedTransfer) Outcome {
+func (c *Command) repeat(s *StoredTransfer) Outcome {
 	amount := s.Amount
-	if s.Detail != nil && s.Detail.Asked.Valid {
-		amount = s.Detail.Asked.Decimal
+	if s.Detail != nil && s.Detail.Requested.Valid {
+		amount = s.Detail.Requested.Decimal
 	}
-	if c.From == s.From && c.To == s.To && (c.all || c.Amount.Equal(amount)) && c.Currency == s.asked &&
+	if c.From == s.From && c.To == s.To && (c.all || c.Amount.Equal(amount)) && c.Currency == s.RequestedCurrency &&
 		c.Reference == s.Reference && maps.Equal(c.Metadata, s.Metadata) &&
-		bytes.Equal(c.fingerprint, s.fingerprint) {
+		bytes.Equal(c.Fingerprint, s.Fingerprint) {
 		return Outcome{Transfer: s.Transfer, Replayed: true}
 	}
 	return Outcome{Err: &ConflictError{Kind: "transfer", ID: c.ID.String()}}
 }
 
 // invalid says that the command can never be executed, whatever the balances: then it is not recorded.
-func (d *decider) invalid(c *command) error {
+func (d *decider) invalid(c *Command) error {
 	if err := c.Options.invalidAt(d.clock, d.now); err != nil {
 		return err
 	}
-	from, to := d.accounts[c.From], d.accounts[c.To]
+	from, to := d.Accounts[c.From], d.Accounts[c.To]
 	if from == nil || to == nil || c.mismatches(from, to) {
 		return nil // which is a refusal
 	}
 	if c.Options != nil && c.Options.UpToFloor.Valid {
-		if err := from.currency.checkPrecision("up_to_floor", c.Options.UpToFloor.Decimal); err != nil {
+		if err := from.Currency.CheckPrecision("up_to_floor", c.Options.UpToFloor.Decimal); err != nil {
 			return err
 		}
 	}
-	return from.currency.checkPrecision("amount", c.Amount)
+	return from.Currency.CheckPrecision("amount", c.Amount)
 }
 
 // mismatches reports whether the accounts, or the currency asked for, differ.
-func (c *command) mismatches(from, to *state) bool {
-	return from.currency.Code != to.currency.Code || (c.Currency != "" && c.Currency != from.currency.Code)
+func (c *Command) mismatches(from, to *AccountState) bool {
+	return from.Currency.Code != to.Currency.Code || (c.Currency != "" && c.Currency != from.Currency.Code)
 }
 
-// allMove reports whether every command is a success, as the conditional UPDATE assumed.
-func (d *decision) allMove() bool {
-	for i := range d.outcomes {
-		if o := &d.outcomes[i]; o.Err != nil || o.Replayed || o.Transfer.Status != TransferSuccess {
+// AllMove reports whether every command is a success, as the conditional UPDATE assumed.
+func (d *Decision) AllMove() bool {
+	for i := range d.Outcomes {
+		if o := &d.Outcomes[i]; o.Err != nil || o.Replayed || o.Transfer.Status != TransferSuccess {
 			return false
 		}
 	}
 	return true
 }
 
-// compareIDs orders ids as Postgres does: by their bytes.
-func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+// CompareIDs orders ids as Postgres does: by their bytes.
+func CompareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -13,16 +11,16 @@ import (
 const benchBatchSize = 1000
 
 // benchCommands are a batch's worth of transfers, between two accounts each, or all from one.
-var benchCommands = map[string]func() []command{
-	"uniform": func() []command { return newBenchCommands(func() uuid.UUID { return uuid.New() }) },
-	"hot": func() []command {
+var benchCommands = map[string]func() []Command{
+	"uniform": func() []Command { return newBenchCommands(func() uuid.UUID { return uuid.New() }) },
+	"hot": func() []Command {
 		hot := uuid.New()
 		return newBenchCommands(func() uuid.UUID { return hot })
 	},
 }
 
-func newBenchCommands(payer func() uuid.UUID) []command {
-	commands := make([]command, benchBatchSize)
+func newBenchCommands(payer func() uuid.UUID) []Command {
+	commands := make([]Command, benchBatchSize)
 	for i := range commands {
 		commands[i].TransferParams = TransferParams{
 			ID: uuid.Must(uuid.NewV7()), From: payer(), To: uuid.New(), Amount: decimal.New(int64(1+i%100), -2),
@@ -32,14 +30,14 @@ func newBenchCommands(payer func() uuid.UUID) []command {
 }
 
 // benchStates are the commands' accounts, which never run dry.
-func benchStates(commands []command) map[uuid.UUID]*state {
-	states := make(map[uuid.UUID]*state)
+func benchStates(commands []Command) map[uuid.UUID]*AccountState {
+	states := make(map[uuid.UUID]*AccountState)
 	for i := range commands {
-		for _, id := range commands[i].sides() {
+		for _, id := range commands[i].Sides() {
 			balance := decimal.New(1, 12)
-			states[id] = &state{
-				currency: Currency{Code: "USD", Scale: 2}, status: AccountOpen, balance: balance,
-				floor: decimal.NewNullDecimal(decimal.Zero),
+			states[id] = &AccountState{
+				Currency: Currency{Code: "USD", Scale: 2}, Status: AccountOpen, Balance: balance,
+				Floor: decimal.NewNullDecimal(decimal.Zero),
 			}
 		}
 	}
@@ -50,13 +48,13 @@ func reportPerCommand(b *testing.B, commands int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(commands), "ns/command")
 }
 
-// BenchmarkFold adds up what the commands do to each account, and sorts it.
+// BenchmarkFold adds up what the commands do to each account.
 func BenchmarkFold(b *testing.B) {
 	for name, commands := range benchCommands {
 		b.Run(name, func(b *testing.B) {
 			batch := commands()
 			for b.Loop() {
-				foldAll(batch).params()
+				NetOf(batch)
 			}
 			reportPerCommand(b, len(batch))
 		})
@@ -70,42 +68,17 @@ func BenchmarkDecide(b *testing.B) {
 			b.Run(name+"/"+kind, func(b *testing.B) {
 				batch := commands()
 				for i := range batch {
-					batch[i].group = group
+					batch[i].Group = group
 				}
 				states := benchStates(batch)
-				var d decision
+				var d Decision
 				for b.Loop() {
-					d = decide(batch, &knowledge{accounts: states})
+					d = Decide(batch, &Snapshot{Accounts: states})
 				}
-				if !d.allMove() {
-					b.Errorf("a command was refused: %+v", d.outcomes[0])
+				if !d.AllMove() {
+					b.Errorf("a command was refused: %+v", d.Outcomes[0])
 				}
 				reportPerCommand(b, len(batch))
-			})
-		}
-	}
-}
-
-// BenchmarkQueue lets calls into the queue and takes them as one batch, without a goroutine to wake.
-func BenchmarkQueue(b *testing.B) {
-	for name, commands := range benchCommands {
-		for _, size := range []int{1, benchBatchSize} {
-			b.Run(fmt.Sprintf("%s/call=%d", name, size), func(b *testing.B) {
-				queue := newBatcher(nil, 0, benchBatchSize, 4*benchBatchSize)
-				var calls []*call
-				for batch := commands(); len(batch) > 0; batch = batch[size:] {
-					calls = append(calls, &call{ctx: context.Background(), commands: batch[:size]})
-				}
-				for b.Loop() {
-					for _, c := range calls {
-						if err := queue.enqueue(c); err != nil {
-							b.Fatal(err)
-						}
-					}
-					_, taken, _ := queue.take()
-					queue.ended(taken)
-				}
-				reportPerCommand(b, benchBatchSize)
 			})
 		}
 	}

@@ -1,40 +1,28 @@
-// Package ledger moves money between accounts: nothing is lost, created, overdrawn or applied twice, at any
-// concurrency, through any fault. It knows Postgres; it knows neither HTTP nor protobuf.
+// Package ledger is the law of the ledger: what accounts and transfers are, what a command may do, and what becomes of
+// it. It is pure. It knows no database, no network, no clock and no goroutine; Decide takes everything that a decision
+// depends on as a Snapshot, and returns a Decision.
 //
 // # The states of a transfer
 //
 //	INIT ──► SUCCESS   a plain transfer's money moved; a hold was posted; a scheduled transfer was executed
 //	  └────► FAILED    refused, voided or expired, with its reason; no money moved by it
 //
-// A plain transfer is born in one of the two final states, in the commit that decides it. Refused transfers are rows
-// too. The transfer's id is its idempotency key, for ever.
+// A plain transfer is made in one of the two final states. Refused transfers are recorded too. The transfer's id is its
+// idempotency key, for ever.
 //
-// A hold and a scheduled transfer are born INIT. They never move money themselves: captures and executions do, transfers
-// of their own that name them as their parent. So a row of a transfer that moved money never changes, and an account's
+// A hold and a scheduled transfer begin as INIT. They never move money themselves: captures and executions do, transfers
+// of their own that name them as their parent. So the row of a transfer that moved money never changes, and an account's
 // entries are in the order in which they were made.
 //
-// # The way of a transfer
+// # How a batch is decided
 //
-// Transfer (transfer.go) queues a command (command.go) and waits; a worker of the batcher (batcher.go) takes whatever has
-// queued while the last batch committed; applyBatch (apply.go) takes the money with one conditional UPDATE
-// (queries/account.sql), decides each transfer in order (decide.go), writes the ledger rows and commits; the worker then
-// wakes each caller with its own outcome. A single call is a batch of one, through the same code. Opening accounts
-// (open.go) goes the same way.
-//
-// That is the short way, for batches of plain transfers between accounts without policies, of which all succeed. All
-// others go the long way: the accounts are locked and read, with whatever else the decision depends on (know.go); each
-// command is judged (judge.go) and has its effect (effect.go, lifecycle.go); and what was decided is written (fold.go).
-//
-// # Synchronous standbys
-//
-// Where PostgreSQL has synchronous standbys, what is said to be done or shown is on one of them. A COMMIT is never
-// cancelled, whoever has lost patience (session.go). What is found done already is behind a barrier, a commit that waits
-// for all before it. What is read passes a gate, which is closed while somebody may see what no standby has (gate.go,
-// readers.go).
+// A Command is one thing that a caller asks for, valid in itself (command.go). Decide takes a batch of them and decides
+// each in order, exactly as if it were alone (decide.go): may it be done (rules.go), what does it do to its accounts
+// (effect.go), and what does it do to the transfer that it is about (lifecycle.go). NetOf says what a batch of plain
+// transfers does to each account if all of them succeed (net.go).
 //
 // # Time
 //
-// The database's clock decides, for all servers: the function ledger_now of the schema. A hold that has expired is ended
-// by the first decision about one of its accounts, before anything else is decided, whether or not a worker has run; and
-// reading an account leaves it out.
+// The law is told the time. A hold that has expired is ended by the first decision about one of its accounts, before
+// anything else is decided. No movement is older than one before it on the same account, even if the clock was set back.
 package ledger

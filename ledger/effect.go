@@ -10,14 +10,14 @@ import (
 // effect executes a command that was judged, with the amount that it may have, and records it.
 func (d *decider) effect(i int, amount decimal.Decimal) {
 	c := &d.commands[i]
-	from, to := d.accounts[c.From], d.accounts[c.To]
+	from, to := d.Accounts[c.From], d.Accounts[c.To]
 	t := d.newTransfer(c)
 	t.Amount, t.Status = amount, TransferSuccess
-	switch c.verb {
+	switch c.Verb {
 	case verbHold:
-		from.held, to.incoming = from.held.Add(amount), to.incoming.Add(amount)
-		from.changes++
-		to.changes++
+		from.Held, to.Incoming = from.Held.Add(amount), to.Incoming.Add(amount)
+		from.Changes++
+		to.Changes++
 		from.count(amount)
 		t.Status = TransferInit
 		t.Detail.Open = decimal.NewNullDecimal(amount)
@@ -27,7 +27,7 @@ func (d *decider) effect(i int, amount decimal.Decimal) {
 		t.Detail.Open = decimal.NewNullDecimal(decimal.Zero)
 		t.Detail.DueTime = c.Options.due(d.clock)
 	case verbPost:
-		from.held, to.incoming = from.held.Sub(amount), to.incoming.Sub(amount)
+		from.Held, to.Incoming = from.Held.Sub(amount), to.Incoming.Sub(amount)
 		move(amount, from, to)
 	case verbReverse:
 		move(amount, from, to)
@@ -39,21 +39,21 @@ func (d *decider) effect(i int, amount decimal.Decimal) {
 }
 
 // move takes the amount from one account and gives it to the other, an entry of each.
-func move(amount decimal.Decimal, from, to *state) {
-	from.balance = from.balance.Sub(amount)
-	to.balance = to.balance.Add(amount)
-	for _, s := range [...]*state{from, to} {
-		s.entries++
-		s.moves++
-		s.changes++
+func move(amount decimal.Decimal, from, to *AccountState) {
+	from.Balance = from.Balance.Sub(amount)
+	to.Balance = to.Balance.Add(amount)
+	for _, s := range [...]*AccountState{from, to} {
+		s.Entries++
+		s.Moves++
+		s.Changes++
 	}
 }
 
 // count adds a payment to the usage of each limit.
-func (s *state) count(amount decimal.Decimal) {
-	for i := range s.usage {
-		s.usage[i].amount = s.usage[i].amount.Add(amount)
-		s.usage[i].count++
+func (s *AccountState) count(amount decimal.Decimal) {
+	for i := range s.Usage {
+		s.Usage[i].Amount = s.Usage[i].Amount.Add(amount)
+		s.Usage[i].Count++
 	}
 }
 
@@ -73,27 +73,27 @@ func (d *decider) refuse(i int, r *refusal) {
 }
 
 // newTransfer is the record of a command, but for what becomes of it.
-func (d *decider) newTransfer(c *command) Transfer {
+func (d *decider) newTransfer(c *Command) Transfer {
 	t := Transfer{
 		ID: c.ID, From: c.From, To: c.To, Amount: c.Amount, Currency: c.Currency, Reference: c.Reference,
 		Metadata: c.Metadata, Version: 1, CreateTime: d.now, UpdateTime: d.now,
 	}
 	// The currency is the payer's; a refused transfer has that of whichever account there is, or what was asked for.
-	if from, to := d.accounts[c.From], d.accounts[c.To]; from != nil {
-		t.Currency, t.Scale = from.currency.Code, from.currency.Scale
+	if from, to := d.Accounts[c.From], d.Accounts[c.To]; from != nil {
+		t.Currency, t.Scale = from.Currency.Code, from.Currency.Scale
 	} else if to != nil {
-		t.Currency, t.Scale = to.currency.Code, to.currency.Scale
+		t.Currency, t.Scale = to.Currency.Code, to.Currency.Scale
 	}
-	if c.plain() && c.groupID == uuid.Nil {
+	if c.Plain() && c.GroupID == uuid.Nil {
 		return t
 	}
-	t.Detail = &TransferDetail{Kind: c.verb.kind(), ParentID: c.target, GroupID: c.groupID}
+	t.Detail = &TransferDetail{Kind: c.Verb.kind(), ParentID: c.Target, GroupID: c.GroupID}
 	if t.Detail.Kind == KindHold {
 		t.Detail.Posted = decimal.NewNullDecimal(decimal.Zero)
 	}
 	if o := c.Options; o != nil {
 		if o.UpTo {
-			t.Detail.Asked, t.Detail.Floor = decimal.NewNullDecimal(c.Amount), o.UpToFloor
+			t.Detail.Requested, t.Detail.Floor = decimal.NewNullDecimal(c.Amount), o.UpToFloor
 		}
 		if !o.EffectiveTime.IsZero() {
 			t.Detail.EffectiveTime = &o.EffectiveTime
@@ -113,7 +113,7 @@ func (v verb) kind() TransferKind {
 		return KindCapture
 	case verbReverse:
 		return KindReversal
-	case verbSettle:
+	case verbExecuteDue:
 		return KindExecution
 	default:
 		return KindTransfer
@@ -139,28 +139,25 @@ func (o *TransferOptions) due(clock time.Time) *time.Time {
 // record adds the ledger row of a command that was decided, with the balances as they are after it.
 func (d *decider) record(i int, t *Transfer) {
 	var fromSequence, toSequence int64
-	if from := d.accounts[t.From]; from != nil {
-		t.FromBalance, fromSequence = decimal.NewNullDecimal(from.balance), from.entries
+	if from := d.Accounts[t.From]; from != nil {
+		t.FromBalance, fromSequence = decimal.NewNullDecimal(from.Balance), from.Entries
 	}
-	if to := d.accounts[t.To]; to != nil {
-		t.ToBalance, toSequence = decimal.NewNullDecimal(to.balance), to.entries
+	if to := d.Accounts[t.To]; to != nil {
+		t.ToBalance, toSequence = decimal.NewNullDecimal(to.Balance), to.Entries
 	}
 	if t.Status != TransferSuccess {
 		fromSequence, toSequence = 0, 0
 	}
-	c := &d.commands[i]
-	d.outcomes[i] = Outcome{Transfer: *t}
+	d.Outcomes[i] = Outcome{Transfer: *t}
 	d.earlier[t.ID] = i
-	d.recorded = append(d.recorded, i)
-	appendRow(&d.rows, t, c.Currency, fromSequence, toSequence)
+	d.Recorded = append(d.Recorded, recorded{i, fromSequence, toSequence})
 }
 
 // truncate takes back the rows from n on.
 func (d *decider) truncate(n int) {
-	for _, i := range d.recorded[n:] {
-		delete(d.earlier, d.commands[i].ID)
-		d.outcomes[i] = Outcome{}
+	for _, r := range d.Recorded[n:] {
+		delete(d.earlier, d.commands[r.Command].ID)
+		d.Outcomes[r.Command] = Outcome{}
 	}
-	d.recorded = d.recorded[:n]
-	truncateRows(&d.rows, n)
+	d.Recorded = d.Recorded[:n]
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -87,7 +88,7 @@ type StateError struct {
 }
 
 func (e *StateError) Error() string {
-	return fmt.Sprintf("%s %s: %s", orDefault(e.Kind, "account"), e.ID, e.Detail)
+	return fmt.Sprintf("%s %s: %s", cmp.Or(e.Kind, "account"), e.ID, e.Detail)
 }
 
 // An OverloadedError says that there are too many followers, or that the queue is full, or half full of transfers of one account that the call names. Nothing
@@ -98,5 +99,14 @@ type OverloadedError struct {
 }
 
 func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("there are too many %s; retry in %s", orDefault(e.What, "transfers waiting"), e.RetryAfter)
+	return fmt.Sprintf("there are too many %s; retry in %s", cmp.Or(e.What, "transfers waiting"), e.RetryAfter)
+}
+
+// InGroup names the field of an invalid command by its place in the group.
+func InGroup(err error, index int) error {
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		return &InvalidError{Field: fmt.Sprintf("transfers[%d].%s", index, invalid.Field), Reason: invalid.Reason}
+	}
+	return err
 }

@@ -15,8 +15,8 @@ func (e *RefusedError) Error() string {
 	return "transfer " + e.Transfer.ID.String() + ": " + string(e.Reason)
 }
 
-// derivedID is the id of the one transfer that is made of another for some purpose, however often it is asked for.
-func derivedID(of uuid.UUID, purpose string) uuid.UUID { return uuid.NewSHA1(of, []byte(purpose)) }
+// DerivedID is the id of the one transfer that is made of another for some purpose, however often it is asked for.
+func DerivedID(of uuid.UUID, purpose string) uuid.UUID { return uuid.NewSHA1(of, []byte(purpose)) }
 
 // The purposes of derived ids.
 const (
@@ -24,18 +24,18 @@ const (
 	purposeReverse = "reverse"
 )
 
-// aim gives a command that is about another transfer what follows from that.
-func (c *command) aim(t *Transfer) {
+// Aim gives a command that is about another transfer what follows from that.
+func (c *Command) Aim(t *Transfer) {
 	c.From, c.To = t.From, t.To
-	if c.verb == verbReverse {
+	if c.Verb == verbReverse {
 		c.From, c.To = t.To, t.From
 	}
 	if c.Reference == "" {
 		c.Reference = t.Reference
 	}
-	if c.verb == verbSettle {
+	if c.Verb == verbExecuteDue {
 		c.ID, c.Amount, c.Metadata = uuid.Must(uuid.NewV7()), t.Amount, t.Metadata
-		if asked := t.Detail; asked != nil && asked.Asked.Valid {
+		if asked := t.Detail; asked != nil && asked.Requested.Valid {
 			c.Options = &TransferOptions{UpTo: true, UpToFloor: asked.Floor}
 		}
 	}
@@ -43,58 +43,58 @@ func (c *command) aim(t *Transfer) {
 
 // targetOf answers a transfer that commands are about, as decided so far; nil: there is none.
 func (d *decider) targetOf(id uuid.UUID) *target {
-	if t := d.targets[id]; t != nil {
+	if t := d.Targets[id]; t != nil {
 		return t
 	}
 	s := d.stored[id]
 	if s == nil {
 		return nil
 	}
-	t := &target{Transfer: s.snapshot(), plain: s.Detail == nil}
-	d.targets[id] = t
+	t := &target{Transfer: s.snapshot(), Plain: s.Detail == nil}
+	d.Targets[id] = t
 	return t
 }
 
 // aimed answers the target of a command; nil: there is none, or it came into being after the command's accounts were
 // locked, so that it comes after the command.
-func (d *decider) aimed(c *command) *target {
+func (d *decider) aimed(c *Command) *target {
 	if c.From == uuid.Nil {
 		return nil
 	}
-	return d.targetOf(c.target)
+	return d.targetOf(c.Target)
 }
 
-// follow decides a command that makes a new transfer of another: a capture or a reversal.
-func (d *decider) follow(i int) {
+// decideChild decides a command that makes a new transfer of another: a capture or a reversal.
+func (d *decider) decideChild(i int) {
 	c := &d.commands[i]
 	t := d.aimed(c)
 	if t == nil {
-		d.outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: c.target}
+		d.Outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: c.Target}
 		return
 	}
-	left, r := t.left(c.verb)
+	left, r := t.left(c.Verb)
 	switch {
 	case c.all && r == nil:
 		c.Amount = left
 	case c.all:
 		c.Amount = t.Amount
 	default:
-		if s := d.accounts[c.From]; s != nil {
-			if err := s.currency.checkPrecision("amount", c.Amount); err != nil {
-				d.outcomes[i].Err = err
+		if s := d.Accounts[c.From]; s != nil {
+			if err := s.Currency.CheckPrecision("amount", c.Amount); err != nil {
+				d.Outcomes[i].Err = err
 				return
 			}
 		}
 		if r == nil && c.Amount.GreaterThan(left) {
-			r = &refusal{HoldAmountExceeded, d.accounts[c.From].seenAllowed(c.Amount, left)}
-			if c.verb == verbReverse {
+			r = &refusal{HoldAmountExceeded, d.Accounts[c.From].seenAllowed(c.Amount, left)}
+			if c.Verb == verbReverse {
 				r.reason = AlreadyReversed
 			}
 		}
 	}
 	amount := c.Amount
 	if r == nil {
-		amount, r = d.judge(c)
+		amount, r = d.check(c)
 	}
 	if r != nil {
 		d.refuse(i, r)
@@ -103,7 +103,7 @@ func (d *decider) follow(i int) {
 		d.take(t, c, amount)
 	}
 	parent := t.snapshot()
-	d.outcomes[i].Parent = &parent
+	d.Outcomes[i].Parent = &parent
 }
 
 // left is how much of the target can still be captured or reversed, or why nothing.
@@ -151,9 +151,9 @@ func (t *target) pending(kinds ...TransferKind) ErrorReason {
 }
 
 // take notes on the target that amount of it was captured or reversed.
-func (d *decider) take(t *target, c *command, amount decimal.Decimal) {
+func (d *decider) take(t *target, c *Command, amount decimal.Decimal) {
 	detail := t.detail()
-	if c.verb == verbReverse {
+	if c.Verb == verbReverse {
 		detail.Reversed = decimal.NewNullDecimal(detail.Reversed.Decimal.Add(amount))
 		d.note(t)
 		return
@@ -170,15 +170,15 @@ func (d *decider) take(t *target, c *command, amount decimal.Decimal) {
 // release gives back what a hold still reserves.
 func (d *decider) release(t *target) {
 	open := t.Detail.Open.Decimal
-	from, to := d.accounts[t.From], d.accounts[t.To]
-	from.held, to.incoming = from.held.Sub(open), to.incoming.Sub(open)
-	for i := range from.usage {
-		if !t.CreateTime.After(d.clock.Add(-from.policy.Limits[i].Window)) {
+	from, to := d.Accounts[t.From], d.Accounts[t.To]
+	from.Held, to.Incoming = from.Held.Sub(open), to.Incoming.Sub(open)
+	for i := range from.Usage {
+		if !t.CreateTime.After(d.clock.Add(-from.Policy.Limits[i].Window)) {
 			continue
 		}
-		from.usage[i].amount = from.usage[i].amount.Sub(open)
+		from.Usage[i].Amount = from.Usage[i].Amount.Sub(open)
 		if t.Detail.Posted.Decimal.IsZero() {
-			from.usage[i].count--
+			from.Usage[i].Count--
 		}
 	}
 	t.Detail.Open = decimal.NullDecimal{}
@@ -186,27 +186,27 @@ func (d *decider) release(t *target) {
 
 // note notes a change of the target, after what was recorded so far.
 func (d *decider) note(t *target) {
-	t.changed = true
-	d.changes = append(d.changes, change{t.snapshot(), len(d.recorded)})
+	t.Changed = true
+	d.Changes = append(d.Changes, change{t.snapshot(), len(d.Recorded)})
 }
 
 // advance notes a change of a transfer that was INIT before it.
 func (d *decider) advance(t *target) {
-	t.advanced = true
+	t.Advanced = true
 	t.Version++
 	if d.now.After(t.UpdateTime) {
 		t.UpdateTime = d.now
 	}
-	t.FromBalance = decimal.NewNullDecimal(d.accounts[t.From].balance)
-	t.ToBalance = decimal.NewNullDecimal(d.accounts[t.To].balance)
+	t.FromBalance = decimal.NewNullDecimal(d.Accounts[t.From].Balance)
+	t.ToBalance = decimal.NewNullDecimal(d.Accounts[t.To].Balance)
 	d.note(t)
 }
 
 // end makes a pending transfer final without moving money.
 func (d *decider) end(t *target, r *refusal) {
 	if t.Kind() == KindHold {
-		d.accounts[t.From].changes++
-		d.accounts[t.To].changes++
+		d.Accounts[t.From].Changes++
+		d.Accounts[t.To].Changes++
 		d.release(t)
 	}
 	t.Detail.Open = decimal.NullDecimal{}
@@ -218,42 +218,42 @@ func (d *decider) end(t *target, r *refusal) {
 func (d *decider) void(i int) {
 	t := d.aimed(&d.commands[i])
 	if t == nil {
-		d.outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: d.commands[i].target}
+		d.Outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: d.commands[i].Target}
 		return
 	}
 	switch reason := t.pending(KindHold, KindScheduled); reason {
 	case "":
 		d.end(t, &refusal{reason: Voided})
-		d.outcomes[i].Transfer = t.snapshot()
+		d.Outcomes[i].Transfer = t.snapshot()
 	case AlreadyVoided:
-		d.outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: true}
+		d.Outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: true}
 	default:
-		d.outcomes[i].Err = &RefusedError{Transfer: t.snapshot(), Reason: reason}
+		d.Outcomes[i].Err = &RefusedError{Transfer: t.snapshot(), Reason: reason}
 	}
 }
 
-// settle does what is due of a pending transfer. When nothing is (any more), the outcome is a replay.
-func (d *decider) settle(i int) {
+// executeDue does what is due of a pending transfer. When nothing is (any more), the outcome is a replay.
+func (d *decider) executeDue(i int) {
 	c := &d.commands[i]
 	t := d.aimed(c)
 	if t == nil {
-		d.outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: c.target}
+		d.Outcomes[i].Err = &NotFoundError{Kind: "transfer", ID: c.Target}
 		return
 	}
 	// A hold that is due has been ended before the first command.
 	if t.Status != TransferInit || t.Kind() != KindScheduled || d.clock.Before(*t.Detail.DueTime) {
-		d.outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: !t.changed}
+		d.Outcomes[i] = Outcome{Transfer: t.snapshot(), Replayed: !t.Changed}
 		return
 	}
-	amount, r := d.judge(c)
+	amount, r := d.check(c)
 	if r != nil {
 		d.end(t, r)
-		d.outcomes[i].Transfer = t.snapshot()
+		d.Outcomes[i].Transfer = t.snapshot()
 		return
 	}
 	d.effect(i, amount)
 	t.Status, t.Detail.Open = TransferSuccess, decimal.NullDecimal{}
 	d.advance(t)
 	parent := t.snapshot()
-	d.outcomes[i].Parent = &parent
+	d.Outcomes[i].Parent = &parent
 }

@@ -12,7 +12,7 @@ var naiveIDs = []uuid.UUID{{1}, {2}, {3}, {4}}
 type naive struct {
 	balances, floors, entries [3]int64
 	frozen                    [3]bool
-	commands                  []command
+	commands                  []Command
 	answers                   []naiveAnswer
 	decided                   map[uuid.UUID]int // the command that was decided under an id
 }
@@ -45,7 +45,7 @@ func newNaive(data []byte) *naive {
 	for len(data) > 2 {
 		route, amount, id := next(), next(), next()
 		from := route % 4
-		c := command{TransferParams: TransferParams{
+		c := Command{TransferParams: TransferParams{
 			ID: uuid.UUID{15: byte(id % 16)}, From: naiveIDs[from], To: naiveIDs[(from+1+route/4%3)%4],
 			Amount: decimal.NewFromInt(int64(1 + amount%20)),
 		}}
@@ -55,7 +55,7 @@ func newNaive(data []byte) *naive {
 				clear(inGroup)
 			}
 			inGroup[c.ID] = true
-			c.group, c.groupID, c.groupMade = group, uuid.UUID{0: 9, 15: byte(group), 14: byte(group >> 8)}, true
+			c.Group, c.GroupID, c.GroupMade = group, uuid.UUID{0: 9, 15: byte(group), 14: byte(group >> 8)}, true
 		} else {
 			clear(inGroup)
 		}
@@ -65,16 +65,16 @@ func newNaive(data []byte) *naive {
 	return n
 }
 
-func (n *naive) states() map[uuid.UUID]*state {
-	states := map[uuid.UUID]*state{}
+func (n *naive) states() map[uuid.UUID]*AccountState {
+	states := map[uuid.UUID]*AccountState{}
 	for i := range n.balances {
 		balance := decimal.NewFromInt(n.balances[i])
-		states[naiveIDs[i]] = &state{
-			currency: Currency{Code: "TST"}, status: AccountOpen, balance: balance,
-			floor: decimal.NewNullDecimal(decimal.NewFromInt(n.floors[i])),
+		states[naiveIDs[i]] = &AccountState{
+			Currency: Currency{Code: "TST"}, Status: AccountOpen, Balance: balance,
+			Floor: decimal.NewNullDecimal(decimal.NewFromInt(n.floors[i])),
 		}
 		if n.frozen[i] {
-			states[naiveIDs[i]].status = AccountFrozen
+			states[naiveIDs[i]].Status = AccountFrozen
 		}
 	}
 	return states
@@ -83,7 +83,7 @@ func (n *naive) states() map[uuid.UUID]*state {
 func (n *naive) execute() {
 	for i := 0; i < len(n.commands); {
 		end := i + 1
-		for n.commands[i].group != 0 && end < len(n.commands) && n.commands[end].group == n.commands[i].group {
+		for n.commands[i].Group != 0 && end < len(n.commands) && n.commands[end].Group == n.commands[i].Group {
 			end++
 		}
 		n.group(i, end)
@@ -98,10 +98,10 @@ func (n *naive) group(begin, end int) {
 		if j, ok := n.decided[n.commands[i].ID]; ok {
 			a, b := n.commands[i], n.commands[j]
 			if known++; known == 1 {
-				earlier = b.group
+				earlier = b.Group
 			}
 			same = same && a.From == b.From && a.To == b.To && a.Amount.Equal(b.Amount) &&
-				(a.group == 0 || (b.group != 0 && b.group == earlier && n.size(b.group) == end-begin))
+				(a.Group == 0 || (b.Group != 0 && b.Group == earlier && n.size(b.Group) == end-begin))
 		}
 	}
 	if known > 0 {
@@ -135,14 +135,14 @@ func (n *naive) group(begin, end int) {
 // size is how many commands a group has.
 func (n *naive) size(group int) (size int) {
 	for i := range n.commands {
-		if n.commands[i].group == group {
+		if n.commands[i].Group == group {
 			size++
 		}
 	}
 	return size
 }
 
-func (n *naive) move(c *command) ErrorReason {
+func (n *naive) move(c *Command) ErrorReason {
 	from, to := int(c.From[0])-1, int(c.To[0])-1
 	amount := c.Amount.IntPart()
 	switch {

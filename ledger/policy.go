@@ -40,14 +40,14 @@ type Limit struct {
 	MaxCount  *int64           `json:"max_count,omitempty"`  // nil: any
 }
 
-// empty reports whether the policy forbids nothing.
-func (p *Policy) empty() bool {
+// Empty reports whether the policy forbids nothing.
+func (p *Policy) Empty() bool {
 	return p.MaxTransfer == nil && p.DebitBlock == nil && p.CreditBlock == nil && len(p.Limits) == 0
 }
 
-// encode answers the policy as it is stored; nil: there is none.
-func (p *Policy) encode() json.RawMessage {
-	if p.empty() {
+// Encode answers the policy as it is stored; nil: there is none.
+func (p *Policy) Encode() json.RawMessage {
+	if p.Empty() {
 		return nil
 	}
 	b, err := json.Marshal(p)
@@ -57,8 +57,8 @@ func (p *Policy) encode() json.RawMessage {
 	return b
 }
 
-// decodePolicy reads a stored policy; nil when there is none.
-func decodePolicy(b json.RawMessage) (*Policy, error) {
+// DecodePolicy reads a stored policy; nil when there is none.
+func DecodePolicy(b json.RawMessage) (*Policy, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
@@ -69,11 +69,11 @@ func decodePolicy(b json.RawMessage) (*Policy, error) {
 	return p, nil
 }
 
-// check answers an InvalidError for a policy that no account of the currency can have. prefix comes before the names of
+// Check answers an InvalidError for a policy that no account of the currency can have. prefix comes before the names of
 // its fields.
-func (p *Policy) check(prefix string, currency Currency) error {
+func (p *Policy) Check(prefix string, currency Currency) error {
 	if p.MaxTransfer != nil {
-		if err := currency.checkAmount(prefix+"max_transfer_amount", *p.MaxTransfer); err != nil {
+		if err := currency.CheckAmount(prefix+"max_transfer_amount", *p.MaxTransfer); err != nil {
 			return err
 		}
 		if !p.MaxTransfer.IsPositive() {
@@ -91,7 +91,7 @@ func (p *Policy) check(prefix string, currency Currency) error {
 		if b.block == nil {
 			continue
 		}
-		if err := checkText(prefix+b.field, b.block.Reason); err != nil {
+		if err := CheckText(prefix+b.field, b.block.Reason); err != nil {
 			return err
 		}
 		if end := b.block.End; end != nil && (end.UTC().Year() < 1 || end.UTC().Year() > 9999) {
@@ -125,5 +125,5 @@ func (l *Limit) check(prefix string, currency Currency) error {
 	case l.MaxAmount.IsNegative():
 		return &InvalidError{Field: prefix + "max_amount", Reason: "must not be negative"}
 	}
-	return currency.checkAmount(prefix+"max_amount", *l.MaxAmount)
+	return currency.CheckAmount(prefix+"max_amount", *l.MaxAmount)
 }

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// missedAfter is how late an occurrence is missed, as catch-up policies understand it.
-const missedAfter = time.Minute
+// MissedAfter is how late an occurrence is missed, as catch-up policies understand it.
+const MissedAfter = time.Minute
 
-// A recurrence is when something happens again and again: by a cron expression in a zone, or in equal distances. Its
+// A Recurrence is when something happens again and again: by a cron expression in a zone, or in equal distances. Its
 // times are whole microseconds, at least a second apart.
-type recurrence struct {
+type Recurrence struct {
 	cron     *cron          // nil: by interval
 	zone     *time.Location // of cron
 	interval time.Duration  // 1 s to 100 years
-	start    time.Time      // no occurrence is before it; by interval the first is at it
+	Start    time.Time      // no occurrence is before it; by interval the first is at it
 	end      time.Time      // exclusive; timeMax: none
 }
 
-// next answers the first occurrence after a time; false: there is none.
-func (r *recurrence) next(after time.Time) (time.Time, bool) {
-	if after.Before(r.start) {
-		after = r.start.Add(-time.Microsecond)
+// Next answers the first occurrence after a time; false: there is none.
+func (r *Recurrence) Next(after time.Time) (time.Time, bool) {
+	if after.Before(r.Start) {
+		after = r.Start.Add(-time.Microsecond)
 	}
 	var t time.Time
 	if r.cron == nil {
@@ -34,18 +34,18 @@ func (r *recurrence) next(after time.Time) (time.Time, bool) {
 
 // every is the first occurrence after a time by interval. It reckons in microseconds since 1970: a time.Duration spans no
 // more than 292 years.
-func (r *recurrence) every(after time.Time) time.Time {
-	if after.Before(r.start) {
-		return r.start
+func (r *Recurrence) every(after time.Time) time.Time {
+	if after.Before(r.Start) {
+		return r.Start
 	}
-	start, step := r.start.UnixMicro(), r.interval.Microseconds()
+	start, step := r.Start.UnixMicro(), r.interval.Microseconds()
 	n := (after.UnixMicro()-start)/step + 1
 	return time.UnixMicro(start + n*step).UTC()
 }
 
 // named is the first occurrence after a time by the cron expression. A time of the wall that the zone's clocks skip is
 // the moment at which they do. One that comes twice is the first of the two.
-func (r *recurrence) named(after time.Time) time.Time {
+func (r *Recurrence) named(after time.Time) time.Time {
 	local := after.In(r.zone)
 	year, month, day := local.Date()
 	hour, minute, second := local.Clock()
@@ -88,12 +88,12 @@ func unzoned(t time.Time) time.Time {
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// latest answers the last occurrence that is not after until. from is one of them.
-func (r *recurrence) latest(from, until time.Time) time.Time {
+// Latest answers the last occurrence that is not after until. from is one of them.
+func (r *Recurrence) Latest(from, until time.Time) time.Time {
 	// None of those is after beyond.
 	for beyond := until; beyond.Sub(from) >= time.Second; {
 		middle := from.Add(beyond.Sub(from) / 2)
-		if t, ok := r.next(middle); ok && !t.After(until) {
+		if t, ok := r.Next(middle); ok && !t.After(until) {
 			from = t
 		} else {
 			beyond = middle

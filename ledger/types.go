@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -116,26 +115,6 @@ type AccountParams struct {
 	DryRun         bool // answer what would happen, and change nothing
 }
 
-// AccountChange names what UpdateAccount changes; what is nil stays.
-type AccountChange struct {
-	ID              uuid.UUID
-	DisplayName     *string
-	ImageURL        *string
-	Metadata        map[string]string // nil: unchanged; empty: cleared
-	MinBalance      *decimal.Decimal
-	MaxBalance      *decimal.NullDecimal // not valid: none from now on
-	MaxTransfer     *decimal.NullDecimal // likewise
-	DebitBlock      *OptionalBlock
-	CreditBlock     *OptionalBlock
-	Limits          *[]Limit // empty: none from now on
-	Status          *AccountStatus
-	ExpectedVersion *int64 // nil: any
-	DryRun          bool   // answer what would happen, and change nothing
-}
-
-// An OptionalBlock is a block or, empty, the end of one.
-type OptionalBlock struct{ *Block }
-
 // TransferParams is what a transfer is asked for with.
 type TransferParams struct {
 	ID        uuid.UUID // the idempotency key; uuid.Nil: a version 7 id is made
@@ -225,7 +204,7 @@ type TransferDetail struct {
 	Open          decimal.NullDecimal // what a HOLD still reserves, zero when it has expired and of a SCHEDULED; not valid: it is final
 	Posted        decimal.NullDecimal // what was captured of a HOLD
 	Reversed      decimal.NullDecimal // not valid: nothing
-	Asked         decimal.NullDecimal // the upper bound that was asked for
+	Requested     decimal.NullDecimal // the upper bound that was asked for
 	Floor         decimal.NullDecimal // and how low it may bring the payer; not valid: to zero
 	Refusal       map[string]string   // why it was refused, in figures
 }
@@ -238,8 +217,8 @@ func (t *Transfer) Kind() TransferKind {
 	return t.Detail.Kind
 }
 
-// group is the group that the transfer is of; uuid.Nil: none.
-func (t *Transfer) group() uuid.UUID {
+// Group is the group that the transfer is of; uuid.Nil: none.
+func (t *Transfer) Group() uuid.UUID {
 	if t.Detail == nil {
 		return uuid.Nil
 	}
@@ -273,8 +252,8 @@ type Outcome struct {
 	Err      error
 }
 
-// isNew reports whether the command made the transfer. What was changed, not made, has a later version.
-func (o *Outcome) isNew() bool { return o.Err == nil && !o.Replayed && o.Transfer.Version == 1 }
+// IsNew reports whether the command made the transfer. What was changed, not made, has a later version.
+func (o *Outcome) IsNew() bool { return o.Err == nil && !o.Replayed && o.Transfer.Version == 1 }
 
 // An Entry is one side of a transfer that succeeded.
 type Entry struct {
@@ -289,73 +268,4 @@ type Entry struct {
 	Reference    string
 	CreateTime   time.Time
 	Effective    *time.Time // when it counts; nil: CreateTime
-}
-
-// A Page says which part of a list is wanted.
-type Page struct {
-	Size  int32  // 1 to 1,000; 0: 50
-	Token string // of the page before; empty: the first page
-	// Bytes is about how many bytes the items of the page may take when they are sent. The first item
-	// is on the page whatever it takes. 0: any number.
-	Bytes int
-}
-
-// AccountFilter narrows ListAccounts; zero fields match everything.
-type AccountFilter struct {
-	Currency string
-	Status   AccountStatus
-	// Search is words that words of the name begin with, in any order and case, or what the id begins with, at least 4
-	// digits of it.
-	Search string `json:",omitempty"`
-}
-
-// TransferFilter narrows ListTransfers; zero fields match everything.
-type TransferFilter struct {
-	AccountID uuid.UUID // as payer or payee
-	Status    TransferStatus
-	Currency  string
-	Reference string
-	Start     time.Time // inclusive
-	End       time.Time // exclusive
-	GroupID   uuid.UUID // alone or with Status
-	ParentID  uuid.UUID // likewise
-}
-
-// EntryFilter chooses the entries of ListEntries.
-type EntryFilter struct {
-	AccountID   uuid.UUID
-	OldestFirst bool
-	Start       time.Time // inclusive; zero: from the beginning
-	End         time.Time // exclusive; zero: to the end
-}
-
-// A Report is what Check found.
-type Report struct {
-	Time           time.Time // of the snapshot, by the database's clock
-	CheckpointTime time.Time // of the snapshot that an incremental proof went on from; zero: it proved everything
-	Invariants     []Invariant
-}
-
-// OK reports whether every invariant holds.
-func (r *Report) OK() bool {
-	for i := range r.Invariants {
-		if r.Invariants[i].ViolationCount > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// An Invariant is a sentence that is true of every ledger, and what was found.
-type Invariant struct {
-	Name           string
-	Description    string
-	Examined       int64    // rows
-	ViolationCount int64    // rows that break it
-	Violations     []string // the first of them, at most 10
-}
-
-// String is one line with the invariant's figures.
-func (i *Invariant) String() string {
-	return fmt.Sprintf("%s: %d examined, %d violations %v", i.Name, i.Examined, i.ViolationCount, i.Violations)
 }

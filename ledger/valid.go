@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
@@ -13,21 +14,27 @@ const (
 	decimalsMax = 18 // the largest scale
 )
 
-// checkText answers an InvalidError for a text that Postgres cannot store.
-func checkText(field, text string) error {
+// Times that stand for no bound; every row lies between them.
+var (
+	TimeMin = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	TimeMax = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+)
+
+// CheckText answers an InvalidError for a text that Postgres cannot store.
+func CheckText(field, text string) error {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return &InvalidError{Field: field, Reason: "must be valid UTF-8 without NUL"}
 	}
 	return nil
 }
 
-// checkMetadata does the same for the keys and values of metadata.
-func checkMetadata(m map[string]string) error {
+// CheckMetadata does the same for the keys and values of metadata.
+func CheckMetadata(m map[string]string) error {
 	for k, v := range m {
-		if err := checkText("metadata", k); err != nil {
+		if err := CheckText("metadata", k); err != nil {
 			return err
 		}
-		if err := checkText("metadata", v); err != nil {
+		if err := CheckText("metadata", v); err != nil {
 			return err
 		}
 	}
@@ -43,4 +50,30 @@ func checkSize(field string, d decimal.Decimal) error {
 			"must have at most %d digits before the point and %d after it", digitsMax, decimalsMax)}
 	}
 	return nil
+}
+
+// CheckPrecision answers an InvalidError of field when amount has more decimals than the currency. Nothing is rounded.
+func (c *Currency) CheckPrecision(field string, amount decimal.Decimal) error {
+	if -amount.Exponent() <= c.Scale || amount.Equal(amount.Truncate(c.Scale)) {
+		return nil
+	}
+	return &InvalidError{
+		Field:  field,
+		Reason: fmt.Sprintf("%s has more decimals than the %d of %s", amount, c.Scale, c.Code),
+	}
+}
+
+// CheckAmount answers an InvalidError of field for an amount that nothing in the currency can have.
+func (c *Currency) CheckAmount(field string, amount decimal.Decimal) error {
+	if err := checkSize(field, amount); err != nil {
+		return err
+	}
+	return c.CheckPrecision(field, amount)
+}
+
+func CeilMicrosecond(t time.Time) time.Time {
+	if floor := t.Truncate(time.Microsecond); !floor.Equal(t) {
+		return floor.Add(time.Microsecond)
+	}
+	return t
 }

@@ -6,12 +6,13 @@ import (
 	"github.com/shopspring/decimal"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
 // An accountService answers transfers.v1.AccountService.
 type accountService struct {
-	ledger  *ledger.Ledger
+	ledger  *postgres.Ledger
 	watches context.Context
 }
 
@@ -80,7 +81,7 @@ func (s *accountService) GetAccount(
 func (s *accountService) ListAccounts(
 	ctx context.Context, req *transfersv1.ListAccountsRequest,
 ) (*transfersv1.ListAccountsResponse, error) {
-	filter := ledger.AccountFilter{Currency: req.GetCurrency(), Search: req.GetSearch()}
+	filter := postgres.AccountFilter{Currency: req.GetCurrency(), Search: req.GetSearch()}
 	if req.GetStatus() != transfersv1.Account_STATUS_UNSPECIFIED {
 		filter.Status = ledger.AccountStatus(req.GetStatus().String())
 	}
@@ -241,7 +242,7 @@ func (s *accountService) ListEntries(
 	if err != nil {
 		return nil, err
 	}
-	entries, token, err := s.ledger.ListEntries(ctx, ledger.EntryFilter{
+	entries, token, err := s.ledger.ListEntries(ctx, postgres.EntryFilter{
 		AccountID:   id,
 		OldestFirst: req.GetOrder() == transfersv1.ListEntriesRequest_OLDEST_FIRST,
 		Start:       start,

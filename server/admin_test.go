@@ -9,14 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
 // TestAdmin: the metrics tell what happened, profiles are there, and neither is on the port that callers reach.
 func TestAdmin(t *testing.T) {
+	t.Parallel()
 	registry := prometheus.NewRegistry()
-	l := openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t), Metrics: registry})
+	l := openLedger(t, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), Metrics: registry})
 	f := serve(t, server.Config{Ledger: l, Metrics: registry})
 	_, account := f.send(t, http.MethodPost, "/api/v1/accounts", `{"account_id": "12359cc6-6ea6-41a6-9c52-79734acbf191", "initial_balance": 5}`)
 	if !strings.Contains(account, `"balance":"5.00"`) {

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 const (
@@ -26,8 +26,8 @@ const (
 func pageOf(req interface {
 	GetPageSize() int32
 	GetPageToken() string
-}) ledger.Page {
-	return ledger.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
+}) postgres.Page {
+	return postgres.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
 }
 
 // limitAnswers refuses reads whose answer many clients could not take, with an error that says what to

@@ -18,6 +18,7 @@ import (
 
 // TestCurl makes the calls of the README exactly as they are written there.
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	post := func(path, body string) map[string]any {
 		t.Helper()
@@ -65,6 +66,7 @@ func requireEqual(t *testing.T, got, want proto.Message) {
 }
 
 func TestCreateAccount(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		req := &transfersv1.CreateAccountRequest{
@@ -95,6 +97,7 @@ func TestCreateAccount(t *testing.T) {
 }
 
 func TestListAccounts(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	currencies := []string{"AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III"}
 	eachProtocol(t, f, func(t *testing.T, c client) {
@@ -130,6 +133,7 @@ func TestListAccounts(t *testing.T) {
 }
 
 func TestUpdateAccount(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		account := open(t, c, "10")
@@ -161,6 +165,7 @@ func TestUpdateAccount(t *testing.T) {
 }
 
 func TestPatchTakesNumbersAndBothSpellings(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	account := open(t, f.protocol(t, "rest"), "10")
 	for _, query := range []string{"?update_mask=min_balance,display_name&expected_version=", "?updateMask=minBalance,displayName&expectedVersion="} {
@@ -181,6 +186,7 @@ func TestPatchTakesNumbersAndBothSpellings(t *testing.T) {
 }
 
 func TestCreateTransfer(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		from, to := open(t, c, "100"), open(t, c, "")
@@ -228,6 +234,7 @@ func TestCreateTransfer(t *testing.T) {
 }
 
 func TestLedgerMethods(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		req := &transfersv1.CreateCurrencyRequest{Code: "PTS", Scale: 18}
@@ -258,6 +265,7 @@ func TestLedgerMethods(t *testing.T) {
 
 // TestConnectGET reads over a plain GET, which caches understand.
 func TestConnectGET(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	account := open(t, f.protocol(t, "grpc"), "1")
 	message := url.QueryEscape(`{"accountId":"` + account.GetAccountId() + `"}`)
@@ -268,6 +276,7 @@ func TestConnectGET(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	for _, path := range []string{"/healthcheck", "/readycheck"} {
 		if res, text := f.send(t, http.MethodGet, path, ""); res.StatusCode != http.StatusOK || strings.TrimSpace(text) != `{"status":"ok"}` {
@@ -284,6 +293,7 @@ func TestHealth(t *testing.T) {
 
 // TestLargestBatch sends as many transfers as one call takes, in JSON, within the default limit of a body.
 func TestLargestBatch(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "rest")
 	a, b := open(t, c, "10000"), open(t, c, "")

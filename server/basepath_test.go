@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -122,7 +122,7 @@ func browse(t *testing.T, address string) string {
 func TestRedirectsStayUnderThePath(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(server.Config{
-		Ledger: new(ledger.Ledger), BasePath: "/money/ledger", Logger: slog.New(slog.DiscardHandler),
+		Ledger: new(postgres.Ledger), BasePath: "/money/ledger", Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestBasePathIsChecked(t *testing.T) {
 		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "/ledger") {
 			t.Errorf("%q: %v", path, err)
 		}
-		if _, err := server.New(server.Config{Ledger: new(ledger.Ledger), BasePath: path}); (err == nil) != ok {
+		if _, err := server.New(server.Config{Ledger: new(postgres.Ledger), BasePath: path}); (err == nil) != ok {
 			t.Errorf("New with %q: %v", path, err)
 		}
 	}

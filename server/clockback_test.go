@@ -16,6 +16,7 @@ import (
 // TestExpiredHoldIsShownAsSuch: account, hold and list agree that a hold has expired before anything
 // has settled it.
 func TestExpiredHoldIsShownAsSuch(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		f.advanceClock(t, 0)
@@ -44,6 +45,7 @@ func TestExpiredHoldIsShownAsSuch(t *testing.T) {
 // TestClockSetBack: as of now, and in the default statement, there is what there is, whatever the
 // database's clock says.
 func TestClockSetBack(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+json")
 	a, b := open(t, c, "1000"), open(t, c, "")

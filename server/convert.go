@@ -155,7 +155,7 @@ func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale in
 	message.GroupId = idText(d.GroupID)
 	message.EffectiveTime = optionalTime(d.EffectiveTime)
 	message.ReversedAmount = optionalAmount(d.Reversed, scale)
-	message.RequestedAmount = optionalAmount(d.Asked, scale)
+	message.RequestedAmount = optionalAmount(d.Requested, scale)
 	message.UpToFloor = optionalAmount(d.Floor, scale)
 	switch d.Kind {
 	case ledger.KindHold:

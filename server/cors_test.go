@@ -23,6 +23,7 @@ func preflight(s *Server, origin, headers string) http.Header {
 // TestPreflights: browsers are let send what clients of Connect, gRPC-Web, REST and OpenTelemetry send, and nothing else
 // that the operator did not name.
 func TestPreflights(t *testing.T) {
+	t.Parallel()
 	const origin = "https://app.test"
 	s := newTestServer(t, Config{
 		AllowedOrigins: []string{origin}, AllowedHeaders: []string{"X-Tenant"}, Logger: slog.New(slog.DiscardHandler),
@@ -55,6 +56,7 @@ func TestPreflights(t *testing.T) {
 
 // TestExposedHeaders: scripts of an allowed origin see what answers say beside their bodies.
 func TestExposedHeaders(t *testing.T) {
+	t.Parallel()
 	s := newTestServer(t, Config{AllowedOrigins: []string{"https://app.test"}, Logger: slog.New(slog.DiscardHandler)})
 	r := httptest.NewRequest(http.MethodGet, "/healthcheck", nil)
 	r.Header.Set("Origin", "https://app.test")
@@ -71,6 +73,7 @@ func TestExposedHeaders(t *testing.T) {
 }
 
 func TestAllowedHeadersMustBeNames(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"", "*", "x tenant", "x:y", "x\r\ny"} {
 		if _, err := New(Config{Ledger: newTestServer(t, Config{}).ledger, AllowedHeaders: []string{name}}); err == nil {
 			t.Errorf("%q is taken for the name of a header", name)

@@ -14,6 +14,7 @@ import (
 const digits38 = "12345678901234567890123456789012345678"
 
 func TestQuoteDecimals(t *testing.T) {
+	t.Parallel()
 	transfer := planOf((&transfersv1.CreateTransferRequest{}).ProtoReflect().Descriptor())
 	batch := planOf((&transfersv1.BatchCreateTransfersRequest{}).ProtoReflect().Descriptor())
 	account := planOf((&transfersv1.CreateAccountRequest{}).ProtoReflect().Descriptor())
@@ -68,6 +69,7 @@ func TestQuoteDecimals(t *testing.T) {
 }
 
 func TestUnmarshalJSONNamesTheField(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		message proto.Message
 		in      string
@@ -102,6 +104,7 @@ func TestUnmarshalJSONNamesTheField(t *testing.T) {
 }
 
 func TestMarshalJSON(t *testing.T) {
+	t.Parallel()
 	base := []byte("before ")
 	got, err := marshalJSON(base, &transfersv1.ListAccountsResponse{Accounts: []*transfersv1.Account{{AccountId: "a b", DisplayName: "<é>"}}})
 	want := `before {"accounts":[{"accountId":"a b","currency":"","balance":"","available":"","held":"","incoming":"",` +

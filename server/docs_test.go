@@ -19,6 +19,7 @@ import (
 
 // The page of the API reference, its description and the viewer are ours, and a strict policy lets nothing else in.
 func TestDocsAreServed(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	for path, contentType := range map[string]string{
 		"/docs": "text/html; charset=utf-8", "/docs/": "text/html; charset=utf-8", "/docs/docs.js": "text/javascript; charset=utf-8",
@@ -101,6 +102,7 @@ func (f *fixture) openAPI(t *testing.T) (*openAPI, string) {
 
 // Every REST route is described, and nothing else is; every reference leads somewhere; no other host is named.
 func TestDocsDescribeTheRoutes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	api, text := f.openAPI(t)
 	if !strings.HasPrefix(api.OpenAPI, "3.1.") || api.Info.Title == "" || api.Info.Version == "" ||
@@ -189,6 +191,7 @@ func annotatedRoutes() []string {
 
 // What the routes answer is what is described, errors too.
 func TestDocsDescribeTheAnswers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	api, _ := f.openAPI(t)
 	a, b := "12359cc6-6ea6-41a6-9c52-79734acbf191", "12359cc6-6ea6-41a6-9c52-79734acbf192"

@@ -19,6 +19,7 @@ import (
 )
 
 func TestConnectError(t *testing.T) {
+	t.Parallel()
 	id := uuid.MustParse("12359cc6-6ea6-41a6-9c52-79734acbf191")
 	driver := errors.New("FATAL: password of postgres://secret")
 	cases := []struct {
@@ -84,6 +85,7 @@ func TestConnectError(t *testing.T) {
 
 // TestErrorsFitIntoHeaders: gRPC sends an error in headers, and nginx takes 4 KiB of them by default.
 func TestErrorsFitIntoHeaders(t *testing.T) {
+	t.Parallel()
 	const headersMax, others = 4 << 10, 300 // others: the type, the date, the request's id and so on
 	many := func(n int, field, reason string) error {
 		invalid := &invalidError{}
@@ -127,6 +129,7 @@ func TestErrorsFitIntoHeaders(t *testing.T) {
 }
 
 func TestClip(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{"abc": "abc", "abcd": "abcd", "abcde": "abcd…", "abcé": "abc…", "\xff": "\ufffd"} {
 		if got := clip(in, 4); got != want {
 			t.Errorf("clip(%q) = %q, want %q", in, got, want)
@@ -135,6 +138,7 @@ func TestClip(t *testing.T) {
 }
 
 func TestAmountText(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		in    string
 		scale int32
@@ -150,6 +154,7 @@ func TestAmountText(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
+	t.Parallel()
 	for given, kept := range map[string]bool{
 		"": false, "a": true, "order 7/ü": false, "order 7~": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a\x7f": false, "a\tb": false,
 	} {

@@ -20,7 +20,7 @@ import (
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -150,6 +150,7 @@ func invalidRequests(a, b *transfersv1.Account) []invalidRequest {
 }
 
 func TestInvalidArgument(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	a, b := open(t, f.protocol(t, "grpc"), "10"), open(t, f.protocol(t, "grpc"), "")
 	before := f.counts(t)
@@ -182,6 +183,7 @@ func answerTo(method string) proto.Message {
 }
 
 func TestRefusedTransfers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		rich, poor := open(t, c, "100"), open(t, c, "")
@@ -235,6 +237,7 @@ func TestRefusedTransfers(t *testing.T) {
 }
 
 func TestReadConflictAndStateErrors(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		fail := func(method string, req proto.Message) *connect.Error {
@@ -295,6 +298,7 @@ func (p inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestDeadlineExceeded(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{RequestTimeout: time.Nanosecond})
 	f.http1 = &http.Client{Transport: inProcess{f.server}}
 	f.http2 = f.http1
@@ -310,8 +314,9 @@ func TestDeadlineExceeded(t *testing.T) {
 // TestUnavailableAndOverloaded takes the database away: reads are refused, one transfer is tried in vain, one waits, and
 // more find the queue full.
 func TestUnavailableAndOverloaded(t *testing.T) {
+	t.Parallel()
 	database := pgtest.NewServer(t)
-	l, err := ledger.Open(t.Context(), ledger.Config{
+	l, err := postgres.Open(t.Context(), postgres.Config{
 		DatabaseURL: database.URL(), BatchesInFlight: 1, BatchMax: 1, QueueMax: 1, BatchTimeout: time.Minute,
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -371,7 +376,7 @@ func TestUnavailableAndOverloaded(t *testing.T) {
 	}
 	_, failed := grpc.call(t.Context(), "TransferService/CreateTransfer", transferRequest(a, b, "1"), &transfersv1.CreateTransferResponse{})
 	requireInfo(t, failed, connect.CodeUnavailable, "SHUTTING_DOWN")
-	openLedger(t, ledger.Config{DatabaseURL: database.URL()})
+	openLedger(t, postgres.Config{DatabaseURL: database.URL()})
 }
 
 // requireUnknownOutcome lets a deadline pass while a transfer is tried in vain, by each header that gives one. The answer
@@ -392,7 +397,8 @@ func requireUnknownOutcome(t *testing.T, f *fixture, from, to *transfersv1.Accou
 
 // TestInternalErrorsSayNothing has handlers panic, in a ledger that was never opened.
 func TestInternalErrorsSayNothing(t *testing.T) {
-	f := serve(t, server.Config{Ledger: new(ledger.Ledger)})
+	t.Parallel()
+	f := serve(t, server.Config{Ledger: new(postgres.Ledger)})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		header, failed := c.call(t.Context(), "AccountService/GetAccount", &transfersv1.GetAccountRequest{AccountId: uuid.NewString()}, &transfersv1.GetAccountResponse{})
 		requireInfo(t, failed, connect.CodeInternal, "INTERNAL")

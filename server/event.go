@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -27,8 +28,8 @@ const (
 func (s *ledgerService) WatchTransfers(
 	ctx context.Context, req *transfersv1.WatchTransfersRequest, stream *connect.ServerStream[transfersv1.WatchTransfersResponse],
 ) error {
-	filter := &ledger.EventFilter{
-		Types:     []ledger.EventType{ledger.TransferCreated, ledger.TransferChanged},
+	filter := &postgres.EventFilter{
+		Types:     []postgres.EventType{postgres.TransferCreated, postgres.TransferChanged},
 		Reference: req.GetReference(), Currencies: listOf(req.GetCurrency()),
 	}
 	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
@@ -91,7 +92,7 @@ func (s *accountService) WatchAccount(
 	if err := send(nil, cursorText(after)); err != nil {
 		return err
 	}
-	return watch(ctx, s.watches, s.ledger, after, &ledger.EventFilter{AccountIDs: []uuid.UUID{id}},
+	return watch(ctx, s.watches, s.ledger, after, &postgres.EventFilter{AccountIDs: []uuid.UUID{id}},
 		func(events []*transfersv1.Event, cursor string) error {
 			if len(events) == 0 {
 				return stream.Send(&transfersv1.WatchAccountResponse{Cursor: cursor})
@@ -101,7 +102,7 @@ func (s *accountService) WatchAccount(
 }
 
 // watchFrom answers the position that a stream begins behind. Without a cursor that is where the events are now.
-func watchFrom(ctx context.Context, l *ledger.Ledger, after string) (int64, error) {
+func watchFrom(ctx context.Context, l *postgres.Ledger, after string) (int64, error) {
 	if after != "" {
 		return parseCursor("after", after)
 	}
@@ -112,7 +113,7 @@ func watchFrom(ctx context.Context, l *ledger.Ledger, after string) (int64, erro
 
 // watch sends events until the client goes or the server drains. It never ends without an error.
 func watch(
-	ctx, watches context.Context, l *ledger.Ledger, after int64, filter *ledger.EventFilter,
+	ctx, watches context.Context, l *postgres.Ledger, after int64, filter *postgres.EventFilter,
 	send func(events []*transfersv1.Event, cursor string) error,
 ) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -131,7 +132,7 @@ func watch(
 			<-told // the connection is ours only until we return
 		}
 	}()
-	err := l.Follow(ctx, after, filter, func(events []*ledger.Event, position int64) error {
+	err := l.Follow(ctx, after, filter, func(events []*postgres.Event, position int64) error {
 		if len(events) == 0 {
 			return send(nil, cursorText(position))
 		}
@@ -156,7 +157,7 @@ func watch(
 
 // fill converts the first of the events, up to a number and to the one with which they reach a size. It
 // returns them and the other events.
-func fill(events []*ledger.Event, most, bytes int) (message []*transfersv1.Event, rest []*ledger.Event) {
+func fill(events []*postgres.Event, most, bytes int) (message []*transfersv1.Event, rest []*postgres.Event) {
 	message = make([]*transfersv1.Event, 0, min(len(events), most))
 	for size := 0; len(events) > 0 && len(message) < most && size < bytes; events = events[1:] {
 		event := eventToProto(events[0])
@@ -193,9 +194,9 @@ func (s *ledgerService) ListEvents(
 		}
 		page.events, page.next, page.more, err = s.ledger.TransferEvents(ctx, transfer, after, size)
 	} else {
-		filter := &ledger.EventFilter{AccountIDs: listOf(account), Currencies: listOf(req.GetCurrency())}
+		filter := &postgres.EventFilter{AccountIDs: listOf(account), Currencies: listOf(req.GetCurrency())}
 		if req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED {
-			filter.Types = []ledger.EventType{ledger.EventType(req.GetType().String())}
+			filter.Types = []postgres.EventType{postgres.EventType(req.GetType().String())}
 		}
 		page, err = s.listEvents(ctx, after, size, filter)
 	}
@@ -211,7 +212,7 @@ func (s *ledgerService) ListEvents(
 
 // An eventPage is a page of events, where it ended, and whether there are more behind it.
 type eventPage struct {
-	events []*ledger.Event
+	events []*postgres.Event
 	next   int64
 	more   bool
 }
@@ -220,7 +221,7 @@ type eventPage struct {
 const looksMax = 20
 
 // listEvents reads events until a page is full, or enough were looked at.
-func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, filter *ledger.EventFilter) (eventPage, error) {
+func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, filter *postgres.EventFilter) (eventPage, error) {
 	page := eventPage{next: after, more: true}
 	limit := eventsLooked
 	if filter.All() {
@@ -249,7 +250,7 @@ func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, f
 }
 
 // eventToProto converts an event.
-func eventToProto(e *ledger.Event) *transfersv1.Event {
+func eventToProto(e *postgres.Event) *transfersv1.Event {
 	message := &transfersv1.Event{
 		Cursor:    cursorText(e.Position),
 		Type:      transfersv1.Event_Type(transfersv1.Event_Type_value[string(e.Type)]),

@@ -111,6 +111,7 @@ func requireFailure(t *testing.T, c client, method string, req proto.Message, co
 }
 
 func TestHoldIsPostedInParts(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -186,6 +187,7 @@ func requireListed(t *testing.T, c client, req *transfersv1.ListTransfersRequest
 }
 
 func TestHoldIsPostedWhole(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -200,6 +202,7 @@ func TestHoldIsPostedWhole(t *testing.T) {
 }
 
 func TestHoldIsVoided(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -226,6 +229,7 @@ func TestHoldIsVoided(t *testing.T) {
 }
 
 func TestHoldExpires(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	var ahead time.Duration
 	eachProtocol(t, f, func(t *testing.T, c client) {
@@ -249,6 +253,7 @@ func TestHoldExpires(t *testing.T) {
 }
 
 func TestScheduledTransferIsCancelled(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, ""), open(t, c, "")
@@ -275,6 +280,7 @@ func TestScheduledTransferIsCancelled(t *testing.T) {
 }
 
 func TestWhatIsNotThereOrNotPending(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -298,6 +304,7 @@ func TestWhatIsNotThereOrNotPending(t *testing.T) {
 }
 
 func TestReverseTransfer(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -339,6 +346,7 @@ func TestReverseTransfer(t *testing.T) {
 
 // TestLifecycleByHand makes the new calls with amounts as JSON numbers, over REST and over Connect.
 func TestLifecycleByHand(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "100"), open(t, c, "")

@@ -176,6 +176,7 @@ func requireClientError(t *testing.T, res reply, text, field string) {
 }
 
 func TestHostileBodies(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	payer, payee := open(t, f.protocol(t, "grpc"), "1000"), open(t, f.protocol(t, "grpc"), "")
 	before := f.counts(t)
@@ -278,6 +279,7 @@ func hostileHeaders(account string) []hostileRequest {
 }
 
 func TestHostileRequests(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{MaxRequestBytes: 100_000})
 	account := open(t, f.protocol(t, "grpc"), "1000").GetAccountId()
 	before := f.counts(t)
@@ -307,6 +309,7 @@ func gzipped(text string) string {
 
 // TestInvalidUTF8InBinary sends what no Go client would encode.
 func TestInvalidUTF8InBinary(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	before := f.counts(t)
 	for name, body := range map[string]string{"invalid UTF-8": "\x2a\x02\xff\xfe", "half a field": "\x2a\x10x", "noise": "\xff\xff\xff\xff",
@@ -328,6 +331,7 @@ func TestInvalidUTF8InBinary(t *testing.T) {
 
 // TestBatchNamesEachItem gives a batch with every kind of item; the good ones must happen.
 func TestBatchNamesEachItem(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "10"), open(t, c, "")

@@ -150,6 +150,7 @@ func invalidPolicies(a *transfersv1.Account) []invalidRequest {
 }
 
 func TestInvalidLifecycle(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	grpc := f.protocol(t, "grpc")
 	a, b := open(t, grpc, "10"), open(t, grpc, "")
@@ -173,6 +174,7 @@ func TestInvalidLifecycle(t *testing.T) {
 
 // TestImpossibleTimes sends times and durations that only binary messages can carry, alone and within a batch.
 func TestImpossibleTimes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "10"), open(t, c, "")
@@ -274,6 +276,7 @@ func hostileLifecycle(held, account string) []hostileRequest {
 }
 
 func TestHostileLifecycle(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "1000"), open(t, c, "")

@@ -30,6 +30,7 @@ func imported(t *testing.T, c client, req *transfersv1.ImportTransfersRequest) [
 }
 
 func TestImportTransfers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "10"), open(t, c, "")
@@ -71,6 +72,7 @@ func TestImportTransfers(t *testing.T) {
 
 // TestImportOrder: a time that is missing or goes back refuses all, whatever else is wrong with the item.
 func TestImportOrder(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "10"), open(t, c, "")
@@ -108,6 +110,7 @@ func TestImportOrder(t *testing.T) {
 
 // TestImportItems: what is wrong with one item alone is in its own result.
 func TestImportItems(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "2"), open(t, c, "")

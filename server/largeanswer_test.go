@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
 )
@@ -84,7 +85,7 @@ func largeMetadata() map[string]string {
 // made beside the API.
 type large struct {
 	*grpcClient
-	ledger    *ledger.Ledger
+	ledger    *postgres.Ledger
 	accounts  [2]uuid.UUID
 	transfers []uuid.UUID // with large metadata
 	hold      uuid.UUID   // with large metadata and many captures

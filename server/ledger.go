@@ -6,12 +6,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // A ledgerService answers transfers.v1.LedgerService.
 type ledgerService struct {
-	ledger  *ledger.Ledger
+	ledger  *postgres.Ledger
 	watches context.Context
 	prover  *prover
 }

@@ -14,7 +14,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -59,7 +59,7 @@ func newLogged(t *testing.T) (*fixture, logLines) {
 	t.Helper()
 	lines := make(logLines, 10_000)
 	return serve(t, server.Config{
-		Ledger: openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t), Heartbeat: 20 * time.Millisecond}),
+		Ledger: openLedger(t, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), Heartbeat: 20 * time.Millisecond}),
 		Logger: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}), lines
 }

@@ -15,6 +15,7 @@ import (
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
 )
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // A fixture is a server on a ledger and a port of its own.
 type fixture struct {
-	ledger   *ledger.Ledger
+	ledger   *postgres.Ledger
 	database string // its URL, of a fixture from newFixture
 	server   *server.Server
 	url      string
@@ -37,16 +38,16 @@ type fixture struct {
 func newFixture(t *testing.T, config server.Config) *fixture {
 	t.Helper()
 	database := pgtest.NewDatabase(t)
-	config.Ledger = openLedger(t, ledger.Config{DatabaseURL: database})
+	config.Ledger = openLedger(t, postgres.Config{DatabaseURL: database})
 	f := serve(t, config)
 	f.database = database
 	return f
 }
 
-func openLedger(t *testing.T, config ledger.Config) *ledger.Ledger {
+func openLedger(t *testing.T, config postgres.Config) *postgres.Ledger {
 	t.Helper()
 	config.Logger = slog.New(slog.DiscardHandler)
-	l, err := ledger.Open(context.Background(), config)
+	l, err := postgres.Open(context.Background(), config)
 	if err != nil {
 		t.Fatalf("open the ledger: %v", err)
 	}
@@ -59,13 +60,13 @@ func openLedger(t *testing.T, config ledger.Config) *ledger.Ledger {
 	return l
 }
 
-func requireSound(t *testing.T, l *ledger.Ledger) {
+func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
-	report, err := l.Check(context.Background(), ledger.CheckOptions{})
+	report, err := l.Check(context.Background(), postgres.CheckOptions{})
 	// After connections were cut off each of them fails once, and each failure takes one out of the
 	// pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
-		report, err = l.Check(context.Background(), ledger.CheckOptions{})
+		report, err = l.Check(context.Background(), postgres.CheckOptions{})
 	}
 	if err != nil {
 		t.Errorf("check the ledger: %v", err)

@@ -77,6 +77,7 @@ func refuses(t *testing.T, message protoreflect.MessageDescriptor, field protore
 
 // TestNilAccountIsInvalid: a transfer from or to the nil UUID is not recorded, alone or among others.
 func TestNilAccountIsInvalid(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")

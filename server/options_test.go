@@ -17,6 +17,7 @@ import (
 )
 
 func TestGroupIsReadBack(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -57,6 +58,7 @@ func TestGroupIsReadBack(t *testing.T) {
 }
 
 func TestUpTo(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -74,6 +76,7 @@ func TestUpTo(t *testing.T) {
 
 // TestSweepDrawsNoOverdraft: what is available is what a sweep takes, unless it names another floor.
 func TestSweepDrawsNoOverdraft(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a := mustCall(t, c, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "10", MinBalance: "-100"},
@@ -120,6 +123,7 @@ func TestSweepDrawsNoOverdraft(t *testing.T) {
 }
 
 func TestEffectiveTime(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -137,6 +141,7 @@ func TestEffectiveTime(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "7")
@@ -194,6 +199,7 @@ func requireRefusal(t *testing.T, c client, req *transfersv1.CreateTransferReque
 
 // TestValidateOnly asks what would happen, of every method here that changes something, and finds everything as it was.
 func TestValidateOnly(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")

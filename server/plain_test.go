@@ -28,6 +28,7 @@ func TestPlainTransferPaysForNoOptions(t *testing.T) {
 
 // TestNoOptionIsOverlooked sets each field that a plain transfer has not, one by one.
 func TestNoOptionIsOverlooked(t *testing.T) {
+	t.Parallel()
 	plain := map[string]bool{
 		"transfer_id": true, "from_account_id": true, "to_account_id": true, "amount": true, "currency": true, "reference": true, "metadata": true,
 	}

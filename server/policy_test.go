@@ -35,6 +35,7 @@ func getAccount(t *testing.T, c client, id string) *transfersv1.Account {
 }
 
 func TestPoliciesAreSetAndCleared(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		req := &transfersv1.CreateAccountRequest{
@@ -79,6 +80,7 @@ func TestPoliciesAreSetAndCleared(t *testing.T) {
 }
 
 func TestPolicyRefusals(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		rich := open(t, c, "1000")

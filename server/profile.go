@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // GetProfiles reads what people see of accounts.
@@ -32,7 +32,7 @@ func (s *accountService) GetProfiles(
 	return answer, nil
 }
 
-func profileToProto(p *ledger.Profile) *transfersv1.Profile {
+func profileToProto(p *postgres.Profile) *transfersv1.Profile {
 	return &transfersv1.Profile{
 		AccountId:   p.AccountID.String(),
 		Currency:    p.Currency,

@@ -12,16 +12,17 @@ import (
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
 // TestGetProfiles: in the order asked for, without those that do not exist, and as new as the last update, over every
 // protocol, by a ledger with a cache and by one without.
 func TestGetProfiles(t *testing.T) {
+	t.Parallel()
 	for name, size := range map[string]int{"read": 0, "cached": 10} {
 		t.Run(name, func(t *testing.T) {
-			l := openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t), ProfileCache: size})
+			l := openLedger(t, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), ProfileCache: size})
 			f := serve(t, server.Config{Ledger: l})
 			eachProtocol(t, f, func(t *testing.T, c client) {
 				first := mustCall(t, c, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{
@@ -64,6 +65,7 @@ func profileOf(a *transfersv1.Account) *transfersv1.Profile {
 
 // TestProfilesByCurl: the route as it is written by hand, in both spellings.
 func TestProfilesByCurl(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	a, b := open(t, f.protocol(t, "rest"), "10"), open(t, f.protocol(t, "rest"), "")
 	for _, name := range []string{"account_ids", "accountIds"} {
@@ -84,6 +86,7 @@ func TestProfilesByCurl(t *testing.T) {
 }
 
 func TestHostileProfiles(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	id := open(t, f.protocol(t, "grpc"), "").GetAccountId()
 	for name, ids := range map[string][]string{
@@ -129,6 +132,7 @@ func TestHostileProfiles(t *testing.T) {
 
 // TestCreationValidateOnly asks what would be made, over every protocol, and finds nothing made.
 func TestCreationValidateOnly(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	code := "NEWA"
 	eachProtocol(t, f, func(t *testing.T, c client) {

@@ -7,14 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // A prover proves the ledger for whoever asks, one proof at a time: it is expensive, and who asks again and again must not
 // make it more so. Callers who come while a proof runs share it, unless it proves less than they ask for; then they wait
 // for the next. A proof that nobody waits for any more is ended.
 type prover struct {
-	ledger  *ledger.Ledger
+	ledger  *postgres.Ledger
 	timeout time.Duration // of one proof
 
 	mu      sync.Mutex
@@ -29,12 +29,12 @@ type proof struct {
 	abandoned   bool // by all callers, and so cancelled; guarded by prover.mu
 
 	done   chan struct{} // closed when the results below are set
-	report ledger.Report
+	report postgres.Report
 	err    error
 }
 
 // prove answers a proof that ended after the call began.
-func (p *prover) prove(ctx context.Context, incremental bool) (ledger.Report, error) {
+func (p *prover) prove(ctx context.Context, incremental bool) (postgres.Report, error) {
 	for {
 		running := p.join(ctx, incremental)
 		select {
@@ -44,7 +44,7 @@ func (p *prover) prove(ctx context.Context, incremental bool) (ledger.Report, er
 		abandoned := p.leave(running)
 		switch {
 		case ctx.Err() != nil:
-			return ledger.Report{}, ctx.Err()
+			return postgres.Report{}, ctx.Err()
 		case !abandoned && (incremental || !running.incremental):
 			return running.report, running.err
 		}
@@ -87,11 +87,11 @@ func (p *prover) run(ctx context.Context, running *proof) {
 }
 
 // check proves the ledger, and makes a panic an error: it is a bug, but nobody above this goroutine could catch it.
-func (p *prover) check(ctx context.Context, incremental bool) (report ledger.Report, err error) {
+func (p *prover) check(ctx context.Context, incremental bool) (report postgres.Report, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return p.ledger.Check(ctx, ledger.CheckOptions{Incremental: incremental})
+	return p.ledger.Check(ctx, postgres.CheckOptions{Incremental: incremental})
 }

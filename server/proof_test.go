@@ -88,6 +88,7 @@ const (
 
 // TestCheckLedgerScopes: an incremental proof says what it went on from.
 func TestCheckLedgerScopes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		all := (<-prove(t.Context(), c, full)).require(t)
@@ -103,6 +104,7 @@ func TestCheckLedgerScopes(t *testing.T) {
 
 // TestCheckLedgerTakesItsTime: a proof may take longer than other calls, and its answer comes then.
 func TestCheckLedgerTakesItsTime(t *testing.T) {
+	t.Parallel()
 	const requestTimeout = 100 * time.Millisecond
 	f := newFixture(t, server.Config{RequestTimeout: requestTimeout, CheckTimeout: time.Minute})
 	g := newGate(t, f)
@@ -125,6 +127,7 @@ func TestCheckLedgerTakesItsTime(t *testing.T) {
 
 // TestCheckLedgerEnds: a proof has a limit all the same.
 func TestCheckLedgerEnds(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{CheckTimeout: 200 * time.Millisecond})
 	g := newGate(t, f)
 	g.shut()
@@ -137,6 +140,7 @@ func TestCheckLedgerEnds(t *testing.T) {
 
 // TestCheckLedgerIsShared: whoever comes while a proof runs shares it, or waits when it proves less than asked for.
 func TestCheckLedgerIsShared(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	g := newGate(t, f)
 	c := f.protocol(t, "connect+proto")
@@ -191,6 +195,7 @@ func (g *gate) joined(callers []<-chan answeredProof) {
 
 // TestCheckLedgerIsAbandoned: a proof that nobody waits for ends, and the next caller gets one of its own.
 func TestCheckLedgerIsAbandoned(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	g := newGate(t, f)
 	c := f.protocol(t, "connect+h2")

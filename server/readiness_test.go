@@ -20,6 +20,7 @@ import (
 // TestReadinessIsShared: the database is asked once for a flood of probes, and again after a
 // second. The log says when the result changes, not more often.
 func TestReadinessIsShared(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var asked atomic.Int64
@@ -73,6 +74,7 @@ func TestReadinessIsShared(t *testing.T) {
 // TestReadinessIsBounded: a prober that gives up does not end the question for the others, no
 // response is a no, and so is a panic.
 func TestReadinessIsBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &readiness{name: "writing", log: slog.New(slog.DiscardHandler), ask: func(ctx context.Context) error {
 			<-ctx.Done()

@@ -15,7 +15,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -126,7 +126,7 @@ func TestReadyWithoutRights(t *testing.T) {
 	database := pgtest.NewDatabase(t)
 	admin := connectTo(t, database)
 	const role = localpg.Writer // its rights to this database alone are changed
-	f := serve(t, server.Config{Ledger: openLedger(t, ledger.Config{DatabaseURL: database})})
+	f := serve(t, server.Config{Ledger: openLedger(t, postgres.Config{DatabaseURL: database})})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "10"), open(t, c, "")
 	f.awaitReadiness(t, "/readycheck", http.StatusOK, isReady)

@@ -99,7 +99,7 @@ func insufficientText(t *ledger.Transfer, amount string) string {
 		return fmt.Sprintf("account %s, with a balance of %s, cannot pay %s", t.From, balanceText(t.FromBalance, t.Scale), amount)
 	}
 	what := amount
-	if t.Detail.Asked.Valid {
+	if t.Detail.Requested.Valid {
 		what = "anything"
 	}
 	return fmt.Sprintf("account %s, with %s available and a floor of %s, cannot pay %s",

@@ -14,6 +14,7 @@ import (
 
 // TestEveryReasonHasASentence gives each reason of the API to a refusal, with all figures that there are.
 func TestEveryReasonHasASentence(t *testing.T) {
+	t.Parallel()
 	from, to, parent := uuid.New(), uuid.New(), uuid.New()
 	figures := map[string]string{
 		"seen": "11.00", "allowed": "22.00", "window": "33s", "account_id": "44", "condition": "at least",
@@ -66,6 +67,7 @@ func TestEveryReasonHasASentence(t *testing.T) {
 }
 
 func TestNotVoided(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		kind   ledger.TransferKind
 		reason ledger.ErrorReason

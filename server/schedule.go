@@ -8,12 +8,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
 // A scheduleService answers transfers.v1.ScheduleService.
 type scheduleService struct {
-	ledger *ledger.Ledger
+	ledger *postgres.Ledger
 }
 
 // CreateSchedule makes a standing order.
@@ -92,7 +93,7 @@ func (s *scheduleService) ListSchedules(
 	if err != nil {
 		return nil, err
 	}
-	filter := ledger.ScheduleFilter{AccountID: account}
+	filter := postgres.ScheduleFilter{AccountID: account}
 	if req.GetStatus() != transfersv1.Schedule_STATUS_UNSPECIFIED {
 		filter.Status = ledger.ScheduleStatus(req.GetStatus().String())
 	}

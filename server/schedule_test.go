@@ -37,6 +37,7 @@ func getSchedule(t *testing.T, c client, id string) *transfersv1.Schedule {
 }
 
 func TestSchedules(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "10"), open(t, c, "")
@@ -152,6 +153,7 @@ func listSchedules(t *testing.T, c client, account *transfersv1.Account, active,
 
 // TestScheduleErrors: every way to be wrong has its code, and names the field or the account.
 func TestScheduleErrors(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	grpc := f.protocol(t, "grpc")
 	a, b, closed := open(t, grpc, "10"), open(t, grpc, ""), open(t, grpc, "")
@@ -255,6 +257,7 @@ func invalidSchedules(a, b *transfersv1.Account) []invalidRequest {
 
 // TestHostileSchedules sends what no client would encode, by the method's name and by its route.
 func TestHostileSchedules(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	grpc := f.protocol(t, "grpc")
 	accounts := strings.NewReplacer("PAYER", open(t, grpc, "10").GetAccountId(), "PAYEE", open(t, grpc, "").GetAccountId())

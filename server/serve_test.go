@@ -16,11 +16,12 @@ import (
 
 	"connectrpc.com/grpcreflect"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // TestServeFinishesCallsInFlight ends a server while calls are in its handlers, over HTTP/1.1 and HTTP/2.
 func TestServeFinishesCallsInFlight(t *testing.T) {
+	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
 	s := &Server{logger: slog.New(slog.DiscardHandler), endWatches: func() {}}
 	if err := s.config.setDefaults(); err != nil {
@@ -84,6 +85,7 @@ func TestServeFinishesCallsInFlight(t *testing.T) {
 
 // TestServeGivesUpOnCallsThatNeverEnd shows that a drain is bounded.
 func TestServeGivesUpOnCallsThatNeverEnd(t *testing.T) {
+	t.Parallel()
 	entered := make(chan struct{})
 	s := &Server{logger: slog.New(slog.DiscardHandler), config: Config{DrainTimeout: time.Millisecond}, endWatches: func() {}}
 	if err := s.config.setDefaults(); err != nil {
@@ -114,7 +116,7 @@ func TestServeGivesUpOnCallsThatNeverEnd(t *testing.T) {
 
 func newTestServer(t *testing.T, config Config) *Server {
 	t.Helper()
-	config.Ledger = new(ledger.Ledger)
+	config.Ledger = new(postgres.Ledger)
 	s, err := New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +125,7 @@ func newTestServer(t *testing.T, config Config) *Server {
 }
 
 func TestLogLines(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	s := newTestServer(t, Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	cases := []struct {
@@ -163,6 +166,7 @@ func TestLogLines(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		allowed []string
 		origin  string
@@ -195,6 +199,7 @@ func TestCORS(t *testing.T) {
 }
 
 func TestReflectionListsTheServices(t *testing.T) {
+	t.Parallel()
 	s := newTestServer(t, Config{Logger: slog.New(slog.DiscardHandler)})
 	listener := httptest.NewUnstartedServer(s)
 	listener.EnableHTTP2 = true
@@ -220,9 +225,10 @@ func TestReflectionListsTheServices(t *testing.T) {
 }
 
 func TestNewRefusesBadConfig(t *testing.T) {
+	t.Parallel()
 	for name, config := range map[string]Config{
-		"no ledger": {}, "time": {Ledger: new(ledger.Ledger), RequestTimeout: -1}, "proof": {Ledger: new(ledger.Ledger), CheckTimeout: -1}, "size": {Ledger: new(ledger.Ledger), MaxRequestBytes: -1},
-		"connections": {Ledger: new(ledger.Ledger), MaxConnections: -1}, "drain": {Ledger: new(ledger.Ledger), DrainTimeout: -1},
+		"no ledger": {}, "time": {Ledger: new(postgres.Ledger), RequestTimeout: -1}, "proof": {Ledger: new(postgres.Ledger), CheckTimeout: -1}, "size": {Ledger: new(postgres.Ledger), MaxRequestBytes: -1},
+		"connections": {Ledger: new(postgres.Ledger), MaxConnections: -1}, "drain": {Ledger: new(postgres.Ledger), DrainTimeout: -1},
 	} {
 		if _, err := New(config); err == nil {
 			t.Errorf("%s: no error", name)
@@ -232,6 +238,7 @@ func TestNewRefusesBadConfig(t *testing.T) {
 
 // TestSlowBodies holds back half a body; the server answers all the same, and no handler is called.
 func TestSlowBodies(t *testing.T) {
+	t.Parallel()
 	s := newTestServer(t, Config{RequestTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	listener := httptest.NewServer(s)
 	defer listener.Close()

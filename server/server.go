@@ -26,13 +26,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // Config is what a Server is made with. Zero fields but Ledger have defaults; negative ones are refused.
 type Config struct {
-	Ledger *ledger.Ledger // answers the calls; its owner closes it after Serve has returned
-	Logger *slog.Logger   // default: slog.Default()
+	Ledger *postgres.Ledger // answers the calls; its owner closes it after Serve has returned
+	Logger *slog.Logger     // default: slog.Default()
 	// RequestTimeout bounds each call when the client's own deadline is later or absent, and the time in which a request's
 	// body must have come. Default: 30 s.
 	RequestTimeout time.Duration
@@ -63,7 +63,7 @@ type Config struct {
 type Server struct {
 	config     Config
 	logger     *slog.Logger
-	ledger     *ledger.Ledger
+	ledger     *postgres.Ledger
 	validator  protovalidate.Validator
 	metrics    *callMetrics
 	handler    http.Handler

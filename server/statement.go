@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -59,7 +60,7 @@ func (s *accountService) StreamStatement(
 	if err != nil {
 		return err
 	}
-	return s.readStatement(ctx, filter, func(statement *ledger.Statement) error {
+	return s.readStatement(ctx, filter, func(statement *postgres.Statement) error {
 		return stream.Send(&transfersv1.StreamStatementResponse{
 			Part: &transfersv1.StreamStatementResponse_Statement{Statement: statementToProto(statement)},
 		})
@@ -97,7 +98,7 @@ func (s *accountService) exportStatement(
 	}
 	var file statementFile
 	send := func() error { return conn.Send(&httpbody.HttpBody{ContentType: csvType, Data: file.take()}) }
-	err = s.readStatement(ctx, filter, func(statement *ledger.Statement) error {
+	err = s.readStatement(ctx, filter, func(statement *postgres.Statement) error {
 		conn.ResponseHeader().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`,
 			statement.AccountID, statement.Position))
 		file.begin(statement)
@@ -115,9 +116,9 @@ func (s *accountService) exportStatement(
 
 // readStatement reads a statement's head and then its entries, some at a time.
 func (s *accountService) readStatement(
-	ctx context.Context, filter ledger.StatementFilter, head func(*ledger.Statement) error, some func([]ledger.Entry) error,
+	ctx context.Context, filter postgres.StatementFilter, head func(*postgres.Statement) error, some func([]ledger.Entry) error,
 ) error {
-	open := func() (*ledger.StatementReader, error) {
+	open := func() (*postgres.StatementReader, error) {
 		ctx, cancel := withinStep(ctx)
 		defer cancel()
 		return s.ledger.OpenStatement(ctx, filter)
@@ -154,19 +155,19 @@ type statementRequest interface {
 	GetBasis() transfersv1.StatementBasis
 }
 
-func statementFilter(req statementRequest, position *int64) (ledger.StatementFilter, error) {
+func statementFilter(req statementRequest, position *int64) (postgres.StatementFilter, error) {
 	id, err := parseID("account_id", req.GetAccountId())
 	if err != nil {
-		return ledger.StatementFilter{}, err
+		return postgres.StatementFilter{}, err
 	}
 	start, end, err := parseRange(req.GetStartTime(), req.GetEndTime())
-	return ledger.StatementFilter{
+	return postgres.StatementFilter{
 		AccountID: id, Start: start, End: end, Position: position,
 		Effective: req.GetBasis() == transfersv1.StatementBasis_STATEMENT_BASIS_EFFECTIVE_TIME,
 	}, err
 }
 
-func statementToProto(s *ledger.Statement) *transfersv1.Statement {
+func statementToProto(s *postgres.Statement) *transfersv1.Statement {
 	basis := transfersv1.StatementBasis_STATEMENT_BASIS_CREATE_TIME
 	if s.Effective {
 		basis = transfersv1.StatementBasis_STATEMENT_BASIS_EFFECTIVE_TIME

@@ -173,6 +173,7 @@ var bases = []transfersv1.StatementBasis{
 
 // TestStatementIsTheSameEveryWay reads a statement by each method over each protocol.
 func TestStatementIsTheSameEveryWay(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	account := historyOf(t, f.protocol(t, "connect+proto"))
 	for _, basis := range bases {
@@ -218,6 +219,7 @@ func TestStatementIsTheSameEveryWay(t *testing.T) {
 
 // TestCSVIsInert: what a caller wrote is no formula in a spreadsheet, and can be read back.
 func TestCSVIsInert(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+json")
 	a, b := open(t, c, "100"), open(t, c, "")
@@ -256,6 +258,7 @@ func TestCSVIsInert(t *testing.T) {
 
 // TestStatementErrors: every method and protocol says what is wrong with a request, and in which field.
 func TestStatementErrors(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	account := open(t, f.protocol(t, "grpc"), "1")
 	good := &transfersv1.GetStatementRequest{AccountId: account.GetAccountId(), StartTime: account.GetCreateTime()}
@@ -319,6 +322,7 @@ func TestStatementErrors(t *testing.T) {
 }
 
 func TestGetAccountAsOf(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a, b := open(t, c, "100"), open(t, c, "")
@@ -353,6 +357,7 @@ func TestGetAccountAsOf(t *testing.T) {
 
 // TestStreamHostileBodies: whatever comes instead of a request is the client's fault, and says so.
 func TestStreamHostileBodies(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{MaxRequestBytes: 1000})
 	envelope := func(flags byte, size int, text string) string {
 		return string([]byte{flags, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}) + text

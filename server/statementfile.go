@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -23,7 +24,7 @@ var statementColumns = []string{
 // A statementFile writes a statement as CSV, line by line.
 type statementFile struct {
 	buffer    bytes.Buffer
-	statement *ledger.Statement
+	statement *postgres.Statement
 }
 
 // take answers what was written since the last time.
@@ -33,7 +34,7 @@ func (f *statementFile) take() []byte {
 	return text
 }
 
-func (f *statementFile) begin(statement *ledger.Statement) {
+func (f *statementFile) begin(statement *postgres.Statement) {
 	f.statement = statement
 	f.line(statementColumns...)
 	f.line("opening_balance", csvMoment(statement.Start), "", "", "", "", amountText(statement.Opening, statement.Scale),

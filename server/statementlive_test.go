@@ -23,6 +23,7 @@ import (
 // TestStatementsAreTheSameBytes reads statements while transfers go on, backdated ones among them, and reads each again
 // at its position: page by page in JSON and in binary, as a stream, and as a file.
 func TestStatementsAreTheSameBytes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "grpc")
 	a, b := open(t, c, "1000"), open(t, c, "1000")

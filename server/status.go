@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // GetStatus says how the ledger is.
@@ -62,7 +62,7 @@ func (s *ledgerService) GetActivity(
 	return answer, nil
 }
 
-func stepToProto(s *ledger.ActivityStep) *transfersv1.ActivityStep {
+func stepToProto(s *postgres.ActivityStep) *transfersv1.ActivityStep {
 	message := &transfersv1.ActivityStep{
 		StartTime: timestamppb.New(s.Start), SuccessCount: s.Success, InitCount: s.Init,
 	}

@@ -29,6 +29,7 @@ func totalsText(s *transfersv1.GetStatusResponse) string {
 }
 
 func TestGetStatus(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+proto")
 	if s := getStatus(t, c); len(s.GetTotals()) != 0 || s.CheckTime != nil || s.GetCheckOk() || s.GetReadTime() == nil {
@@ -55,6 +56,7 @@ func TestGetStatus(t *testing.T) {
 }
 
 func TestGetActivity(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+proto")
 	a := mustCall(t, c, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "10"}, &transfersv1.CreateAccountResponse{})
@@ -142,6 +144,7 @@ func activityText(a *transfersv1.GetActivityResponse) string {
 }
 
 func TestListAccountsSearch(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "connect+proto")
 	for i, name := range []string{"Zoë Quinn", "quinn's GARAGE", "👋 Wave"} {

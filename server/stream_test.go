@@ -215,6 +215,7 @@ func body(text string) *httpbody.HttpBody {
 
 // TestStreamPanics: a handler that panics half-way ends one call, which its client cannot take for a whole answer.
 func TestStreamPanics(t *testing.T) {
+	t.Parallel()
 	f := newStreamFixture(t, time.Minute, func(_ context.Context, send sender) error {
 		if err := send(body("half")); err != nil {
 			return err
@@ -245,6 +246,7 @@ func TestStreamPanics(t *testing.T) {
 
 // TestStreamErrors: an error before the first message, of a kind that clients may see, and of one that they may not.
 func TestStreamErrors(t *testing.T) {
+	t.Parallel()
 	var answer error
 	f := newStreamFixture(t, time.Minute, func(context.Context, sender) error { return answer })
 	for _, c := range []struct {
@@ -268,6 +270,7 @@ func TestStreamErrors(t *testing.T) {
 
 // TestStreamOutlastsTimeLimits: a stream whose handler waits for something to tell may last longer than any call.
 func TestStreamOutlastsTimeLimits(t *testing.T) {
+	t.Parallel()
 	const limit = 300 * time.Millisecond // so the server would cut an answer off after 900 ms
 	f := newStreamFixture(t, limit, func(ctx context.Context, send sender) error {
 		for range 2 {
@@ -294,6 +297,7 @@ func TestStreamOutlastsTimeLimits(t *testing.T) {
 
 // TestStreamToNobody: a client that takes nothing any more holds a stream for no longer than a call may take.
 func TestStreamToNobody(t *testing.T) {
+	t.Parallel()
 	noise := make([]byte, 100_000) // which does not compress
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	f := newStreamFixture(t, 50*time.Millisecond, func(_ context.Context, send sender) error {
@@ -320,6 +324,7 @@ func TestStreamToNobody(t *testing.T) {
 
 // TestStreamStep: one step of a handler may take as long as a call.
 func TestStreamStep(t *testing.T) {
+	t.Parallel()
 	f := newStreamFixture(t, 50*time.Millisecond, func(ctx context.Context, _ sender) error {
 		step, cancel := withinStep(ctx)
 		defer cancel()
@@ -336,6 +341,7 @@ func TestStreamStep(t *testing.T) {
 
 // TestStreamIsLeft: a handler learns that its client has gone.
 func TestStreamIsLeft(t *testing.T) {
+	t.Parallel()
 	f := newStreamFixture(t, time.Minute, func(ctx context.Context, send sender) error {
 		if err := send(body("x")); err != nil {
 			return err
@@ -358,6 +364,7 @@ func TestStreamIsLeft(t *testing.T) {
 // TestBrokenExportOverHTTP10: over HTTP/1.0, which nginx speaks to servers by default, a file ends where its connection
 // does. So a connection whose file is broken off is reset, or half a file would be taken for a whole one.
 func TestBrokenExportOverHTTP10(t *testing.T) {
+	t.Parallel()
 	for _, broken := range []bool{false, true} {
 		release := make(chan struct{})
 		f := newStreamFixture(t, time.Minute, func(_ context.Context, send sender) error {

@@ -10,12 +10,13 @@ import (
 	"github.com/google/uuid"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
 // A transferService answers transfers.v1.TransferService.
 type transferService struct {
-	ledger    *ledger.Ledger
+	ledger    *postgres.Ledger
 	logger    *slog.Logger
 	validator protovalidate.Validator // for the items of a batch, one by one
 }
@@ -199,7 +200,7 @@ func (s *transferService) ListTransfers(
 	if err != nil {
 		return nil, err
 	}
-	filter := ledger.TransferFilter{
+	filter := postgres.TransferFilter{
 		AccountID: account,
 		Currency:  req.GetCurrency(),
 		Reference: req.GetReference(),

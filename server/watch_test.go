@@ -20,7 +20,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -76,7 +76,7 @@ func (w *watcher[Res]) end() *connect.Error {
 // watchFixture is a server whose streams have frequent heartbeats.
 func watchFixture(t *testing.T) *fixture {
 	t.Helper()
-	return serve(t, server.Config{Ledger: openLedger(t, ledger.Config{
+	return serve(t, server.Config{Ledger: openLedger(t, postgres.Config{
 		DatabaseURL: pgtest.NewDatabase(t), Heartbeat: 20 * time.Millisecond,
 	})})
 }
@@ -328,7 +328,7 @@ func TestWatchHostile(t *testing.T) {
 // A server that drains ends the streams so that their readers go on elsewhere, and does not wait for them.
 func TestDrainEndsWatches(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, ledger.Config{DatabaseURL: pgtest.NewDatabase(t)})
+	l := openLedger(t, postgres.Config{DatabaseURL: pgtest.NewDatabase(t)})
 	s, err := server.New(server.Config{Ledger: l, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

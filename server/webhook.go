@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -16,12 +17,12 @@ const overlapDefault = 24 * time.Hour
 
 // A webhookService answers transfers.v1.WebhookService.
 type webhookService struct {
-	ledger       *ledger.Ledger
+	ledger       *postgres.Ledger
 	allowPrivate bool // URLs in private networks
 }
 
 // EventJSON is an event as webhooks carry it: transfers.v1.Event in JSON.
-func EventJSON(e *ledger.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
+func EventJSON(e *postgres.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
 
 // CreateWebhookEndpoint makes an endpoint.
 func (s *webhookService) CreateWebhookEndpoint(
@@ -35,7 +36,7 @@ func (s *webhookService) CreateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, secret, err := s.ledger.CreateWebhook(ctx, ledger.WebhookParams{
+	endpoint, secret, err := s.ledger.CreateWebhook(ctx, postgres.WebhookParams{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter,
 	})
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *webhookService) UpdateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.UpdateWebhook(ctx, ledger.WebhookChange{
+	endpoint, err := s.ledger.UpdateWebhook(ctx, postgres.WebhookChange{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter, Disabled: req.GetDisabled(),
 	})
 	if err != nil {
@@ -149,9 +150,9 @@ func (s *webhookService) ListWebhookDeliveries(
 	if err != nil {
 		return nil, err
 	}
-	filter := ledger.DeliveryFilter{EndpointID: id}
+	filter := postgres.DeliveryFilter{EndpointID: id}
 	if req.GetStatus() != transfersv1.WebhookDelivery_STATUS_UNSPECIFIED {
-		filter.Status = ledger.DeliveryStatus(req.GetStatus().String())
+		filter.Status = postgres.DeliveryStatus(req.GetStatus().String())
 	}
 	deliveries, token, err := s.ledger.ListWebhookDeliveries(ctx, filter,
 		pageOf(req))
@@ -205,13 +206,13 @@ func (s *webhookService) RedeliverWebhookEvents(
 }
 
 // readEndpoint checks an endpoint's URL and reads its filter.
-func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilter) (ledger.EventFilter, error) {
+func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilter) (postgres.EventFilter, error) {
 	if err := webhook.CheckURL(url, s.allowPrivate); err != nil {
-		return ledger.EventFilter{}, invalidField("url", err.Error())
+		return postgres.EventFilter{}, invalidField("url", err.Error())
 	}
-	f := ledger.EventFilter{Currencies: filter.GetCurrencies()}
+	f := postgres.EventFilter{Currencies: filter.GetCurrencies()}
 	for _, t := range filter.GetTypes() {
-		f.Types = append(f.Types, ledger.EventType(t.String()))
+		f.Types = append(f.Types, postgres.EventType(t.String()))
 	}
 	for _, status := range filter.GetStatuses() {
 		f.Statuses = append(f.Statuses, ledger.TransferStatus(status.String()))
@@ -219,14 +220,14 @@ func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilte
 	for _, text := range filter.GetAccountIds() {
 		id, err := parseID("filter.account_ids", text)
 		if err != nil {
-			return ledger.EventFilter{}, err
+			return postgres.EventFilter{}, err
 		}
 		f.AccountIDs = append(f.AccountIDs, id)
 	}
 	return f, nil
 }
 
-func endpointToProto(e *ledger.WebhookEndpoint) *transfersv1.WebhookEndpoint {
+func endpointToProto(e *postgres.WebhookEndpoint) *transfersv1.WebhookEndpoint {
 	return &transfersv1.WebhookEndpoint{
 		EndpointId:          e.ID.String(),
 		Url:                 e.URL,
@@ -245,7 +246,7 @@ func endpointToProto(e *ledger.WebhookEndpoint) *transfersv1.WebhookEndpoint {
 	}
 }
 
-func filterToProto(f *ledger.EventFilter) *transfersv1.EventFilter {
+func filterToProto(f *postgres.EventFilter) *transfersv1.EventFilter {
 	message := &transfersv1.EventFilter{Currencies: f.Currencies}
 	for _, t := range f.Types {
 		message.Types = append(message.Types, transfersv1.Event_Type(transfersv1.Event_Type_value[string(t)]))

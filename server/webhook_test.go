@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -39,6 +39,7 @@ func requireSecret(t *testing.T, secret string) {
 }
 
 func TestWebhooks(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		a := open(t, c, "10")
@@ -123,7 +124,7 @@ func redeliver(t *testing.T, c client, f *fixture, a *transfersv1.Account, id st
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Type == ledger.AccountCreated && e.Account.ID.String() == a.GetAccountId() {
+		if e.Type == postgres.AccountCreated && e.Account.ID.String() == a.GetAccountId() {
 			cursor = strconv.FormatInt(e.Position, 10)
 		}
 	}
@@ -201,6 +202,7 @@ func deleteEndpoint(t *testing.T, c client, id string) {
 
 // TestWebhookLimit: there are only so many endpoints at a time.
 func TestWebhookLimit(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	c := f.protocol(t, "grpc")
 	var last *transfersv1.WebhookEndpoint
@@ -216,6 +218,7 @@ func TestWebhookLimit(t *testing.T) {
 
 // TestPrivateWebhooks: the operator may allow private networks.
 func TestPrivateWebhooks(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t, server.Config{PrivateWebhooks: true}).protocol(t, "grpc")
 	for _, url := range []string{"http://127.0.0.1:8080/", "http://localhost/hook", "https://10.0.0.1/"} {
 		createEndpoint(t, c, &transfersv1.CreateWebhookEndpointRequest{Url: url})
@@ -246,6 +249,7 @@ func hostileEndpoints(account string) []struct{ field, body string } {
 
 // TestHostileWebhooks: what is wrong is refused by its field, nothing is left of it, and nothing is a server's error.
 func TestHostileWebhooks(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, server.Config{})
 	grpc := f.protocol(t, "grpc")
 	e := createEndpoint(t, grpc, &transfersv1.CreateWebhookEndpointRequest{Url: "https://example.com"}).GetEndpoint()

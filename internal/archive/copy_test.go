@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/archive"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // TestCopyOfEverything: a copy has the same rows, gives the same answers, is sound, exports the
@@ -131,10 +131,10 @@ var lists = []string{
 }
 
 // each are calls that read each account and each transfer.
-func each(t testing.TB, l *ledger.Ledger) (lines []string) {
+func each(t testing.TB, l *postgres.Ledger) (lines []string) {
 	t.Helper()
 	ctx := context.Background()
-	accounts, next, err := l.ListAccounts(ctx, ledger.AccountFilter{}, ledger.Page{Size: 1000})
+	accounts, next, err := l.ListAccounts(ctx, postgres.AccountFilter{}, postgres.Page{Size: 1000})
 	if err != nil || next != "" {
 		t.Fatalf("accounts: %v, and more at %q", err, next)
 	}
@@ -145,7 +145,7 @@ func each(t testing.TB, l *ledger.Ledger) (lines []string) {
 			`POST /api/v1/account/get {"account_id":"`+a.ID.String()+`","as_of":"@+1s"}`, "GET /api/v1/profiles?account_ids="+a.ID.String(),
 			"GET "+path+"/statement.csv?start_time=@-9999h")
 	}
-	transfers, next, err := l.ListTransfers(ctx, ledger.TransferFilter{}, ledger.Page{Size: 1000})
+	transfers, next, err := l.ListTransfers(ctx, postgres.TransferFilter{}, postgres.Page{Size: 1000})
 	if err != nil || next != "" {
 		t.Fatalf("transfers: %v, and more at %q", err, next)
 	}

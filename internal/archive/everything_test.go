@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -186,14 +187,14 @@ func asJSON(t testing.TB, v any) string {
 }
 
 // webhooks makes endpoints, one with deliveries that failed, one deleted.
-func webhooks(t testing.TB, l *ledger.Ledger) {
+func webhooks(t testing.TB, l *postgres.Ledger) {
 	t.Helper()
 	ctx := context.Background()
 	var ids []uuid.UUID
 	for i, text := range []string{"one", "two", `"\N`} {
-		e, _, err := l.CreateWebhook(ctx, ledger.WebhookParams{
+		e, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{
 			ID: uuid.MustParse(id(fmt.Sprint("hook", i))), URL: "https://example.com/" + text, Description: text,
-			Filter: ledger.EventFilter{Types: []ledger.EventType{ledger.TransferCreated}},
+			Filter: postgres.EventFilter{Types: []postgres.EventType{postgres.TransferCreated}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -207,7 +208,7 @@ func webhooks(t testing.TB, l *ledger.Ledger) {
 		t.Fatal(err)
 	}
 	holder := uuid.New()
-	held, _, err := l.HoldWebhooks(ctx, holder, time.Minute)
+	held, _, err := l.LeaseWebhooks(ctx, holder, time.Minute)
 	if err != nil || len(held) != 2 {
 		t.Fatalf("%v %v", held, err)
 	}
@@ -215,14 +216,14 @@ func webhooks(t testing.TB, l *ledger.Ledger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := ledger.WebhookRecord{
+	record := postgres.WebhookRecord{
 		Holder: holder, ID: held[0].ID, Version: held[0].Version, Lease: time.Minute, Cursor: held[0].Cursor, Failure: "500\tno\n",
 	}
 	for _, e := range events {
-		record.Stored = append(record.Stored, ledger.StoredDelivery{Event: e, Failure: "500", Delay: time.Hour})
+		record.Stored = append(record.Stored, postgres.StoredDelivery{Event: e, Failure: "500", Delay: time.Hour})
 	}
-	record.Tried = []ledger.TriedDelivery{{
-		DueDelivery: ledger.DueDelivery{Position: events[0].Position, Accounts: events[0].Accounts()}, Status: ledger.DeliveryDead,
+	record.Tried = []postgres.TriedDelivery{{
+		DueDelivery: postgres.DueDelivery{Position: events[0].Position, Accounts: events[0].Accounts()}, Status: postgres.DeliveryDead,
 		Failure: "gone",
 	}}
 	if _, _, err := l.RecordWebhook(ctx, &record); err != nil {
@@ -231,7 +232,7 @@ func webhooks(t testing.TB, l *ledger.Ledger) {
 }
 
 // settled reports whether transfers are final.
-func settled(t testing.TB, l *ledger.Ledger, names ...string) bool {
+func settled(t testing.TB, l *postgres.Ledger, names ...string) bool {
 	t.Helper()
 	for _, name := range names {
 		transfer, err := l.GetTransfer(context.Background(), uuid.MustParse(id(name)))
@@ -246,7 +247,7 @@ func settled(t testing.TB, l *ledger.Ledger, names ...string) bool {
 }
 
 // occurrences is how many transfers a schedule has made.
-func occurrences(t testing.TB, l *ledger.Ledger, name string) int64 {
+func occurrences(t testing.TB, l *postgres.Ledger, name string) int64 {
 	t.Helper()
 	schedule, err := l.GetSchedule(context.Background(), uuid.MustParse(id(name)))
 	if err != nil {
@@ -337,7 +338,7 @@ POST /api/v1/transfers/$t1:reverse {"reversal_id":"$v1","amount":"50"}
 POST /api/v1/schedules {"schedule_id":"$o1","from_account_id":"$a","to_account_id":"$b","amount":"1","interval":"3600s"}
 POST /api/v1/transfers:batch {"atomic":true,"transfers":[{"from_account_id":"$a","to_account_id":"$b","amount":"1"}]}
 `)
-	if _, _, err := l.CreateWebhook(context.Background(), ledger.WebhookParams{URL: "https://example.com/"}); err != nil {
+	if _, _, err := l.CreateWebhook(context.Background(), postgres.WebhookParams{URL: "https://example.com/"}); err != nil {
 		t.Fatal(err)
 	}
 	return url

@@ -13,7 +13,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/pgdb"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/migrations"
 )
 
@@ -27,9 +27,9 @@ var (
 // Imported is what an import did.
 type Imported struct {
 	Manifest  Manifest
-	Checksums Checksums     // of what the file had
-	Report    ledger.Report // of the proof of the copy
-	Webhooks  bool          // the file had webhook endpoints; without Options.Webhooks they were left out
+	Checksums Checksums       // of what the file had
+	Report    postgres.Report // of the proof of the copy
+	Webhooks  bool            // the file had webhook endpoints; without Options.Webhooks they were left out
 }
 
 // Import makes the ledger of a file that of the database, which has none or an empty one. It
@@ -288,7 +288,7 @@ func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, column
 
 // prove proves what was loaded, before it is committed.
 func (i *importer) prove(ctx context.Context, tx pgx.Tx) (err error) {
-	i.result.Report, err = ledger.Prove(ctx, tx, func(p ledger.Progress) { i.tell("prove " + p.Name) })
+	i.result.Report, err = postgres.Prove(ctx, tx, func(p postgres.Progress) { i.tell("prove " + p.Name) })
 	if err != nil {
 		return fmt.Errorf("prove the ledger: %w", err)
 	}

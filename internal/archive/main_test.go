@@ -16,7 +16,7 @@ import (
 
 	"internaltransfers/internal/archive"
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -111,9 +111,9 @@ func imported(t testing.TB, file []byte, webhooks bool) string {
 
 // openLedger opens the ledger of a database until close is called, at the latest when the test
 // ends.
-func openLedger(t testing.TB, url string, workers int) (l *ledger.Ledger, closeIt func()) {
+func openLedger(t testing.TB, url string, workers int) (l *postgres.Ledger, closeIt func()) {
 	t.Helper()
-	l, err := ledger.Open(context.Background(), ledger.Config{
+	l, err := postgres.Open(context.Background(), postgres.Config{
 		DatabaseURL: url, Logger: silent, Workers: workers, WorkerInterval: 10 * time.Millisecond,
 	})
 	if err != nil {
@@ -138,7 +138,7 @@ func requireSound(t testing.TB, url string, incremental bool) {
 	t.Helper()
 	l, closeIt := openLedger(t, url, 0)
 	defer closeIt()
-	report, err := l.Check(context.Background(), ledger.CheckOptions{Incremental: incremental})
+	report, err := l.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,12 +213,12 @@ func (c testClock) set(now time.Time) {
 }
 
 // eventually returns when done does, which is asked after each event of the ledger.
-func eventually(t testing.TB, l *ledger.Ledger, what string, done func() bool) {
+func eventually(t testing.TB, l *postgres.Ledger, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	over := errors.New("over")
-	err := l.Follow(ctx, 0, nil, func([]*ledger.Event, int64) error {
+	err := l.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
 		if done() {
 			return over
 		}

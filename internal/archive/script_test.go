@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -23,7 +23,7 @@ type api struct {
 	start   time.Time // what times in scripts are counted from
 }
 
-func newAPI(t testing.TB, l *ledger.Ledger, start time.Time) *api {
+func newAPI(t testing.TB, l *postgres.Ledger, start time.Time) *api {
 	t.Helper()
 	s, err := server.New(server.Config{Ledger: l, Logger: silent})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
 )
 
@@ -30,7 +30,7 @@ func newTarget(t *testing.T) (base, databaseURL string) {
 	t.Helper()
 	databaseURL = pgtest.NewDatabase(t)
 	logger := slog.New(slog.DiscardHandler)
-	l, err := ledger.Open(context.Background(), ledger.Config{DatabaseURL: databaseURL, Logger: logger})
+	l, err := postgres.Open(context.Background(), postgres.Config{DatabaseURL: databaseURL, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -23,7 +24,7 @@ var amounts = func() (values [centsMax]decimal.Decimal) {
 // defaults, and no HTTP. What is between it and the service is what the network API costs.
 func openDirect(ctx context.Context, databaseURL, workload string, batch int, p *population) (*contender, func(), error) {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	l, err := ledger.Open(ctx, ledger.Config{DatabaseURL: databaseURL, Logger: logger})
+	l, err := postgres.Open(ctx, postgres.Config{DatabaseURL: databaseURL, Logger: logger})
 	if err != nil {
 		return nil, nil, fmt.Errorf("sql-direct: %w", err)
 	}
@@ -45,7 +46,7 @@ func openDirect(ctx context.Context, databaseURL, workload string, batch int, p 
 	return c, func() { _ = l.Close(context.Background()) }, nil // nothing waits any more
 }
 
-func directBatch(ctx context.Context, l *ledger.Ledger, params []ledger.TransferParams) (int, error) {
+func directBatch(ctx context.Context, l *postgres.Ledger, params []ledger.TransferParams) (int, error) {
 	outcomes, err := l.TransferBatch(ctx, params, ledger.BatchOptions{})
 	if err != nil {
 		return 0, err

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 // TestSideBySide: two ledgers in the schemas of one database, with the same ids, know nothing of each other: not of what a
@@ -18,7 +18,7 @@ func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
 	schemas := []string{"first", "second"}
-	var ledgers []*ledger.Ledger
+	var ledgers []*postgres.Ledger
 	var readers []*reader
 	for _, schema := range schemas {
 		migrate(t, database, schema)
@@ -32,7 +32,7 @@ func TestSideBySide(t *testing.T) {
 	var mu sync.Mutex
 	var living sync.WaitGroup
 	for i := range 4 {
-		for of, servers := range [][]*ledger.Ledger{first, second} {
+		for of, servers := range [][]*postgres.Ledger{first, second} {
 			living.Go(func() {
 				one := newLife(t, servers[i%2], fmt.Sprint("beside ", i)).live()
 				mu.Lock()

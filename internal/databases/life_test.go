@@ -15,6 +15,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -26,17 +27,17 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 const patience = 2 * time.Minute
 
 // configure is the ledger that a server opens, in little.
-func configure(url, schema string) ledger.Config {
-	return ledger.Config{
+func configure(url, schema string) postgres.Config {
+	return postgres.Config{
 		DatabaseURL: url, Schema: schema, ReadConns: 4, Workers: 1, WorkerInterval: 20 * time.Millisecond,
 		ProfileCache: 100, Heartbeat: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
 // open opens a ledger, which the end of the test proves and closes.
-func open(t *testing.T, config ledger.Config) *ledger.Ledger {
+func open(t *testing.T, config postgres.Config) *postgres.Ledger {
 	t.Helper()
-	l, err := ledger.Open(context.Background(), config)
+	l, err := postgres.Open(context.Background(), config)
 	if err != nil {
 		t.Fatalf("open the ledger: %v", err)
 	}
@@ -50,11 +51,11 @@ func open(t *testing.T, config ledger.Config) *ledger.Ledger {
 }
 
 // requireSound fails the test when an invariant is broken.
-func requireSound(t *testing.T, l *ledger.Ledger) {
+func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
-	var report ledger.Report
+	var report postgres.Report
 	err := repeat(func() (err error) {
-		report, err = l.Check(context.Background(), ledger.CheckOptions{})
+		report, err = l.Check(context.Background(), postgres.CheckOptions{})
 		return err
 	})
 	if err != nil {
@@ -81,14 +82,14 @@ func repeat(call func() error) error {
 type life struct {
 	t         *testing.T
 	ctx       context.Context
-	l         *ledger.Ledger
+	l         *postgres.Ledger
 	ids       [2]uuid.UUID
 	reference string
 	failed    bool
 }
 
 // newLife begins one with ids that follow from a seed, so that two ledgers can have the same.
-func newLife(t *testing.T, l *ledger.Ledger, seed string) *life {
+func newLife(t *testing.T, l *postgres.Ledger, seed string) *life {
 	n := &life{t: t, ctx: context.Background(), l: l, reference: "Zürich №1 " + seed}
 	for i := range n.ids {
 		n.ids[i] = n.id(fmt.Sprint("account ", i))
@@ -224,15 +225,15 @@ func (n *life) read() {
 		return err
 	})
 	n.do("list transfers", func() error {
-		all, _, err := n.l.ListTransfers(n.ctx, ledger.TransferFilter{AccountID: n.ids[0]}, ledger.Page{Size: 100})
-		named, _, err2 := n.l.ListTransfers(n.ctx, ledger.TransferFilter{Reference: n.reference}, ledger.Page{})
+		all, _, err := n.l.ListTransfers(n.ctx, postgres.TransferFilter{AccountID: n.ids[0]}, postgres.Page{Size: 100})
+		named, _, err2 := n.l.ListTransfers(n.ctx, postgres.TransferFilter{Reference: n.reference}, postgres.Page{})
 		if err = errors.Join(err, err2); err == nil {
 			n.require("transfers", len(all) == 26 && len(named) == 5, len(all), len(named))
 		}
 		return err
 	})
 	n.do("search", func() error {
-		found, _, err := n.l.ListAccounts(n.ctx, ledger.AccountFilter{Search: "søren zürich " + n.reference[strings.LastIndex(n.reference, " ")+1:]}, ledger.Page{})
+		found, _, err := n.l.ListAccounts(n.ctx, postgres.AccountFilter{Search: "søren zürich " + n.reference[strings.LastIndex(n.reference, " ")+1:]}, postgres.Page{})
 		if err == nil {
 			n.require("found", slices.ContainsFunc(found, func(a ledger.Account) bool { return a.ID == n.ids[0] }), found)
 		}
@@ -295,14 +296,14 @@ type reader struct {
 	stop func()
 }
 
-func follow(t *testing.T, l *ledger.Ledger) *reader {
+func follow(t *testing.T, l *postgres.Ledger) *reader {
 	r := &reader{told: make(map[uuid.UUID]int), more: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() {
 		position := int64(0)
 		err := repeat(func() error {
-			return l.Follow(ctx, position, nil, func(events []*ledger.Event, after int64) error {
+			return l.Follow(ctx, position, nil, func(events []*postgres.Event, after int64) error {
 				position = after
 				r.take(events)
 				return nil
@@ -320,7 +321,7 @@ func follow(t *testing.T, l *ledger.Ledger) *reader {
 	return r
 }
 
-func (r *reader) take(events []*ledger.Event) {
+func (r *reader) take(events []*postgres.Event) {
 	r.mu.Lock()
 	for _, e := range events {
 		if e.Transfer != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -75,7 +76,7 @@ type sharing struct {
 }
 
 // begin opens accounts, the same for each ledger, and begins to pay, to change and to read.
-func (s *sharing) begin(l *ledger.Ledger, schema string) {
+func (s *sharing) begin(l *postgres.Ledger, schema string) {
 	n := newLife(s.t, l, "shared")
 	n.openAccounts()
 	n.do("name", func() error {
@@ -93,7 +94,7 @@ func (s *sharing) begin(l *ledger.Ledger, schema string) {
 			return err
 		},
 		func() error {
-			found, _, err := l.ListAccounts(n.ctx, ledger.AccountFilter{Search: n.ids[0].String()[:8]}, ledger.Page{})
+			found, _, err := l.ListAccounts(n.ctx, postgres.AccountFilter{Search: n.ids[0].String()[:8]}, postgres.Page{})
 			if err == nil && (len(found) != 1 || found[0].DisplayName != schema) {
 				s.t.Errorf("the ledger %s reads %+v", schema, found)
 			}
@@ -136,7 +137,7 @@ func (s *sharing) stop() {
 }
 
 // liveBeside has eight callers live while something happens.
-func liveBeside(t *testing.T, l *ledger.Ledger, seed string, happens func()) map[uuid.UUID]int {
+func liveBeside(t *testing.T, l *postgres.Ledger, seed string, happens func()) map[uuid.UUID]int {
 	t.Helper()
 	var mu sync.Mutex
 	told := make(map[uuid.UUID]int)

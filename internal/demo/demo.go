@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
@@ -35,14 +36,14 @@ const (
 
 // Config is what an Economy is opened with.
 type Config struct {
-	Ledger *ledger.Ledger
+	Ledger *postgres.Ledger
 	Logger *slog.Logger // default: slog.Default()
 	Seed   uint64       // of a fresh demo and of what happens in it; 0: by chance
 }
 
 // An Economy is a demo's ledger with what lives in it. Its methods are not for concurrent use.
 type Economy struct {
-	ledger *ledger.Ledger
+	ledger *postgres.Ledger
 	logger *slog.Logger
 	random *rand.Rand
 	space  uuid.UUID // of the ids that follow from names

@@ -14,19 +14,20 @@ import (
 
 	"internaltransfers/internal/demo"
 	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-func openLedger(t *testing.T, url string) *ledger.Ledger {
+func openLedger(t *testing.T, url string) *postgres.Ledger {
 	t.Helper()
-	l, err := ledger.Open(t.Context(), ledger.Config{DatabaseURL: url, Logger: slog.New(slog.DiscardHandler)})
+	l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: url, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		report, err := l.Check(context.Background(), ledger.CheckOptions{})
+		report, err := l.Check(context.Background(), postgres.CheckOptions{})
 		if err != nil || !report.OK() {
 			t.Errorf("the ledger is not sound: %v %+v", err, report)
 		}
@@ -37,7 +38,7 @@ func openLedger(t *testing.T, url string) *ledger.Ledger {
 	return l
 }
 
-func openDemo(t *testing.T, l *ledger.Ledger, seed uint64) *demo.Economy {
+func openDemo(t *testing.T, l *postgres.Ledger, seed uint64) *demo.Economy {
 	t.Helper()
 	e, err := demo.Open(t.Context(), demo.Config{Ledger: l, Logger: slog.New(slog.DiscardHandler), Seed: seed})
 	if err != nil {
@@ -80,9 +81,9 @@ func TestDemo(t *testing.T) {
 	e := openDemo(t, l, 1)
 	step(t, e, 800)
 	seen := map[string]int{}
-	page := ledger.Page{Size: 1000}
+	page := postgres.Page{Size: 1000}
 	for first := true; first || page.Token != ""; first = false {
-		transfers, next, err := l.ListTransfers(t.Context(), ledger.TransferFilter{}, page)
+		transfers, next, err := l.ListTransfers(t.Context(), postgres.TransferFilter{}, page)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +112,7 @@ func TestDemo(t *testing.T) {
 	if failed, all := seen["FAILED"], seen["FAILED"]+seen["SUCCESS"]; failed*4 > all {
 		t.Errorf("%d of %d transfers were refused: nobody believes that", failed, all)
 	}
-	schedules, _, err := l.ListSchedules(t.Context(), ledger.ScheduleFilter{}, ledger.Page{Size: 1000})
+	schedules, _, err := l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, postgres.Page{Size: 1000})
 	if err != nil || len(schedules) < 20 {
 		t.Errorf("%d standing orders, %v", len(schedules), err)
 	}
@@ -124,7 +125,7 @@ func TestDemoFollowsFromItsSeed(t *testing.T) {
 	for i := range balances {
 		l := openLedger(t, pgtest.NewDatabase(t))
 		step(t, openDemo(t, l, 42), 300)
-		accounts, _, err := l.ListAccounts(t.Context(), ledger.AccountFilter{}, ledger.Page{Size: 1000})
+		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{}, postgres.Page{Size: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,12 +199,12 @@ func TestDemoIsFilledToTheEnd(t *testing.T) {
 // A ledger with data is refused and stays as it is, whatever the data.
 func TestDemoRefusesData(t *testing.T) {
 	t.Parallel()
-	for name, fill := range map[string]func(l *ledger.Ledger) error{
-		"an account": func(l *ledger.Ledger) error {
+	for name, fill := range map[string]func(l *postgres.Ledger) error{
+		"an account": func(l *postgres.Ledger) error {
 			_, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{})
 			return err
 		},
-		"a refused transfer": func(l *ledger.Ledger) error {
+		"a refused transfer": func(l *postgres.Ledger) error {
 			_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: uuid.New(), To: uuid.New(), Amount: decimal.NewFromInt(1)})
 			return err
 		},
@@ -217,7 +218,7 @@ func TestDemoRefusesData(t *testing.T) {
 			before := contents(t, url)
 			for range 2 {
 				_, err := demo.Open(t.Context(), demo.Config{Ledger: l})
-				if !errors.Is(err, ledger.ErrNotEmpty) {
+				if !errors.Is(err, postgres.ErrNotEmpty) {
 					t.Errorf("got %v, want ErrNotEmpty", err)
 				}
 			}
@@ -238,7 +239,7 @@ func TestDemoRefusesData(t *testing.T) {
 // An account that is being opened while a demo begins is waited for: there is data, or, when that came to nothing, none.
 func TestDemoWaitsForWhoeverIsAtIt(t *testing.T) {
 	t.Parallel()
-	for end, want := range map[string]error{"COMMIT": ledger.ErrNotEmpty, "ROLLBACK": nil} {
+	for end, want := range map[string]error{"COMMIT": postgres.ErrNotEmpty, "ROLLBACK": nil} {
 		url := pgtest.NewDatabase(t)
 		l := openLedger(t, url)
 		conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -13,6 +14,7 @@ import (
 // TestRetryAfterClockSetBack: what is to be tried again in some seconds is so by the clock as it is,
 // also when that was set back by an hour since. So is what waited behind it.
 func TestRetryAfterClockSetBack(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	var up atomic.Bool
@@ -21,7 +23,7 @@ func TestRetryAfterClockSetBack(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	r.deliver(r.config())
 	first, second := r.pay(a, b), r.pay(a, b)
 	to.next(t)
@@ -44,10 +46,11 @@ func TestRetryAfterClockSetBack(t *testing.T) {
 // TestLeaseAfterClockSetBack: the endpoint of one that died is taken over when its lease would have
 // ended, not an hour later because the clock was set back.
 func TestLeaseAfterClockSetBack(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	deliverer, err := webhook.Start(r.config())
 	if err != nil {
 		t.Fatal(err)

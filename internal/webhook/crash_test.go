@@ -12,13 +12,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
-	"internaltransfers/ledger"
 )
 
 // TestKilled: who dies leaves messages that the next one repeats, once the lease is over: one that was not answered, though
 // later ones of other accounts were, and one that was answered before the cursor was written. Nothing is left out.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	for _, answered := range []bool{false, true} {
 		r := newRig(t)
 		a, b, c, d := r.account(), r.account(), r.account(), r.account()
@@ -29,7 +30,7 @@ func TestKilled(t *testing.T) {
 			}
 		})
 		open := to.opener(dead)
-		e := r.endpoint(to, ledger.EventFilter{})
+		e := r.endpoint(to, postgres.EventFilter{})
 		config := r.config()
 		if answered {
 			config.Interval = time.Hour // the cursor is not written
@@ -44,7 +45,7 @@ func TestKilled(t *testing.T) {
 		r.deliver(other)
 		// Another endpoint shows that the second one is at work.
 		witness := receive(t, nil)
-		r.endpoint(witness, ledger.EventFilter{})
+		r.endpoint(witness, postgres.EventFilter{})
 		last := r.pay(b, a)
 		witness.next(t)
 		to.none(t) // the lease of the one that died is not over
@@ -72,7 +73,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 	to.next(r.t)
 	if config.Interval == interval {
 		r.until("the other one is recorded", func() bool {
-			list, _, err := r.ledger.ListWebhooks(r.t.Context(), ledger.Page{})
+			list, _, err := r.ledger.ListWebhooks(r.t.Context(), postgres.Page{})
 			return err == nil && list[0].LastSuccess != nil
 		})
 	}
@@ -82,6 +83,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 
 // TestLeaseLost: who lost its lease without knowing records nothing, and stops.
 func TestLeaseLost(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	release := make(chan struct{})
@@ -91,7 +93,7 @@ func TestLeaseLost(t *testing.T) {
 		}
 	})
 	open := to.opener(release)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	stuck := r.config()
 	stuck.Interval = time.Hour // it does not look whether it holds the endpoint
 	r.deliver(stuck)
@@ -127,7 +129,7 @@ func TestChaos(t *testing.T) {
 	}
 	o := newOrder()
 	to := receive(t, o.answer)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	to.got = make(chan message, 100*transfers)
 	random := rand.New(rand.NewPCG(1, 2))
 	r.deliver(r.config())
@@ -236,7 +238,7 @@ func (o *order) verify(t *testing.T, r *rig) {
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if _, came := o.attempts[webhook.MessageID(e.Position)]; e.Type == ledger.TransferCreated && (came || e.Transfer.Amount.Equal(decimalOne)) {
+		if _, came := o.attempts[webhook.MessageID(e.Position)]; e.Type == postgres.TransferCreated && (came || e.Transfer.Amount.Equal(decimalOne)) {
 			for _, id := range e.Accounts() {
 				want[id.String()] = append(want[id.String()], e.Position)
 			}

@@ -10,17 +10,19 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
 // TestDeliver: what happens after an endpoint was made is posted, signed, in order along the account, and leaves no row.
 func TestDeliver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	r.pay(a, b) // before
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{Types: []ledger.EventType{ledger.TransferCreated, ledger.AccountChanged}})
+	e := r.endpoint(to, postgres.EventFilter{Types: []postgres.EventType{postgres.TransferCreated, postgres.AccountChanged}})
 	r.deliver(r.config())
 	var want []string
 	for range 20 {
@@ -51,10 +53,11 @@ func TestDeliver(t *testing.T) {
 
 // TestFilter: only what passes is posted, and the cursor passes the rest.
 func TestFilter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{AccountIDs: []uuid.UUID{c}, Statuses: []ledger.TransferStatus{ledger.TransferSuccess}})
+	e := r.endpoint(to, postgres.EventFilter{AccountIDs: []uuid.UUID{c}, Statuses: []ledger.TransferStatus{ledger.TransferSuccess}})
 	r.deliver(r.config())
 	r.pay(a, b)
 	wanted := r.pay(b, c)
@@ -72,10 +75,11 @@ func TestFilter(t *testing.T) {
 
 // TestRotation: while the overlap lasts messages are signed with both secrets, then with the new one.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	r.deliver(r.config())
 	signatures := func() int {
 		r.pay(a, b)
@@ -111,14 +115,15 @@ func TestRotation(t *testing.T) {
 
 // TestSlowReceiver: an endpoint that does not answer holds up no other.
 func TestSlowReceiver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	release := make(chan struct{})
 	slow := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := slow.opener(release)
 	quick := receive(t, nil)
-	r.endpoint(slow, ledger.EventFilter{})
-	r.endpoint(quick, ledger.EventFilter{})
+	r.endpoint(slow, postgres.EventFilter{})
+	r.endpoint(quick, postgres.EventFilter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	slow.next(t)
@@ -137,12 +142,13 @@ func TestSlowReceiver(t *testing.T) {
 
 // TestAbreast: events that share no account are posted side by side.
 func TestAbreast(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c, d := r.account(), r.account(), r.account(), r.account()
 	release := make(chan struct{})
 	to := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := to.opener(release)
-	r.endpoint(to, ledger.EventFilter{})
+	r.endpoint(to, postgres.EventFilter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	r.pay(b, a)
@@ -161,16 +167,17 @@ func TestAbreast(t *testing.T) {
 
 // TestDisabled: events wait until the endpoint is enabled, and none comes after it was deleted.
 func TestDisabled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	other := receive(t, nil)
-	r.endpoint(other, ledger.EventFilter{})
+	r.endpoint(other, postgres.EventFilter{})
 	r.deliver(r.config())
-	change := ledger.WebhookChange{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
+	change := postgres.WebhookChange{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
 	changed, err := r.ledger.UpdateWebhook(t.Context(), change)
-	if err != nil || changed.Status != ledger.WebhookDisabled || changed.Description != "paused" {
+	if err != nil || changed.Status != postgres.WebhookDisabled || changed.Description != "paused" {
 		t.Fatalf("disabled: %+v, %v", changed, err)
 	}
 	// A pump that was under way may still post what it had taken: nothing.
@@ -186,7 +193,7 @@ func TestDisabled(t *testing.T) {
 	r.until("the event that waited comes", func() bool { m := to.next(t); return m.transfer() == waiting.ID.String() })
 	for range 2 {
 		deleted, err := r.ledger.DeleteWebhook(t.Context(), e.ID)
-		if err != nil || deleted.Status != ledger.WebhookDeleted {
+		if err != nil || deleted.Status != postgres.WebhookDeleted {
 			t.Fatalf("deleted: %+v, %v", deleted, err)
 		}
 	}
@@ -204,14 +211,15 @@ func TestDisabled(t *testing.T) {
 
 // TestGone: an endpoint that answers 410 is disabled. What it did not take is kept.
 func TestGone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, status(http.StatusGone))
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
-	r.until("it is disabled", func() bool { return r.get(e.ID).Status == ledger.WebhookDisabled })
+	r.until("it is disabled", func() bool { return r.get(e.ID).Status == postgres.WebhookDisabled })
 	if e = r.get(e.ID); e.Pending != 1 || e.Failure != "the answer had status 410" {
 		t.Errorf("%+v", e)
 	}
@@ -219,6 +227,7 @@ func TestGone(t *testing.T) {
 
 // TestAnswers: an answer without end is not read to its end, and a redirect is not followed.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	elsewhere := receive(t, nil)
@@ -238,7 +247,7 @@ func TestAnswers(t *testing.T) {
 			written.Add(int64(n))
 		}
 	})
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
@@ -254,12 +263,13 @@ func TestAnswers(t *testing.T) {
 
 // TestClose: what is under way is waited for, and the next one goes on behind it.
 func TestClose(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	release := make(chan struct{})
 	to := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := to.opener(release)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	config := r.config()
 	config.Interval = time.Hour // the cursor is not written before the end
 	d, err := webhook.Start(config)

@@ -10,12 +10,13 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
-	"internaltransfers/ledger"
 )
 
 // TestAddresses: no connection is made to an address that is not one of a host on the Internet.
 func TestAddresses(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{
 		"0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1", "172.31.255.255",
 		"192.0.0.1", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.255.255.250",
@@ -63,6 +64,7 @@ func TestAddresses(t *testing.T) {
 
 // TestURLs: what is no URL of a host on the Internet is refused, and said why.
 func TestURLs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ url, reason string }{
 		{"https://example.com/hook?key=1", ""}, {"http://example.com.:8080", ""}, {"https://EXAMPLE.com", ""}, {"https://bücher.example/", ""},
 		{"https://example.com:65535/", ""}, {"ftp://example.com", "must begin with"}, {"//example.com", "must begin with"},
@@ -85,11 +87,12 @@ func TestURLs(t *testing.T) {
 
 // TestPrivateRefused: where a name leads is looked at when the connection is made, whatever the endpoint was made with.
 func TestPrivateRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{})
-	byName, _, err := r.ledger.CreateWebhook(t.Context(), ledger.WebhookParams{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
+	e := r.endpoint(to, postgres.EventFilter{})
+	byName, _, err := r.ledger.CreateWebhook(t.Context(), postgres.WebhookParams{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +100,7 @@ func TestPrivateRefused(t *testing.T) {
 	config.AllowPrivate = false
 	r.deliver(config)
 	r.pay(a, b)
-	for _, id := range []ledger.WebhookEndpoint{e, byName} {
+	for _, id := range []postgres.WebhookEndpoint{e, byName} {
 		r.until("the attempt has failed", func() bool { return r.get(id.ID).Failure != "" })
 		if got := r.get(id.ID); got.Failure != "the host is in a private network" || got.LastSuccess != nil {
 			t.Errorf("%+v", got)
@@ -108,6 +111,7 @@ func TestPrivateRefused(t *testing.T) {
 
 // TestFailureText: why an attempt failed is one short line, which the database takes, without the URL.
 func TestFailureText(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		err  error
 		want string

@@ -18,6 +18,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
@@ -36,7 +37,7 @@ const (
 type rig struct {
 	t        *testing.T
 	database string
-	ledger   *ledger.Ledger
+	ledger   *postgres.Ledger
 	conn     *pgx.Conn
 }
 
@@ -58,9 +59,9 @@ func newRig(t *testing.T) *rig {
 }
 
 // openLedger opens one more ledger on the database.
-func (r *rig) openLedger() *ledger.Ledger {
+func (r *rig) openLedger() *postgres.Ledger {
 	r.t.Helper()
-	l, err := ledger.Open(context.Background(), ledger.Config{
+	l, err := postgres.Open(context.Background(), postgres.Config{
 		DatabaseURL: r.database, Heartbeat: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -130,12 +131,12 @@ func (r *rig) pay(from, to uuid.UUID) ledger.Transfer {
 }
 
 // endpoint makes an endpoint for transfers, and has the receiver verify with its secret.
-func (r *rig) endpoint(to *receiver, filter ledger.EventFilter) ledger.WebhookEndpoint {
+func (r *rig) endpoint(to *receiver, filter postgres.EventFilter) postgres.WebhookEndpoint {
 	r.t.Helper()
 	if filter.Types == nil {
-		filter.Types = []ledger.EventType{ledger.TransferCreated}
+		filter.Types = []postgres.EventType{postgres.TransferCreated}
 	}
-	e, secret, err := r.ledger.CreateWebhook(r.t.Context(), ledger.WebhookParams{URL: to.URL, Filter: filter})
+	e, secret, err := r.ledger.CreateWebhook(r.t.Context(), postgres.WebhookParams{URL: to.URL, Filter: filter})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func (r *rig) endpoint(to *receiver, filter ledger.EventFilter) ledger.WebhookEn
 	return e
 }
 
-func (r *rig) get(id uuid.UUID) ledger.WebhookEndpoint {
+func (r *rig) get(id uuid.UUID) postgres.WebhookEndpoint {
 	r.t.Helper()
 	e, err := r.ledger.GetWebhook(r.t.Context(), id)
 	if err != nil {
@@ -153,16 +154,16 @@ func (r *rig) get(id uuid.UUID) ledger.WebhookEndpoint {
 }
 
 // deliveries are those of an endpoint, the oldest first.
-func (r *rig) deliveries(id uuid.UUID) []ledger.WebhookDelivery {
+func (r *rig) deliveries(id uuid.UUID) []postgres.WebhookDelivery {
 	r.t.Helper()
-	var all []ledger.WebhookDelivery
+	var all []postgres.WebhookDelivery
 	for token := ""; ; {
-		page, next, err := r.ledger.ListWebhookDeliveries(r.t.Context(), ledger.DeliveryFilter{EndpointID: id}, ledger.Page{Size: 1000, Token: token})
+		page, next, err := r.ledger.ListWebhookDeliveries(r.t.Context(), postgres.DeliveryFilter{EndpointID: id}, postgres.Page{Size: 1000, Token: token})
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		for _, d := range page {
-			all = append([]ledger.WebhookDelivery{d}, all...)
+			all = append([]postgres.WebhookDelivery{d}, all...)
 		}
 		if token = next; token == "" {
 			return all

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
-	"internaltransfers/ledger"
 )
 
 // A connectProxy takes CONNECT, and connects to where leads says instead of where it was asked to.
@@ -81,11 +81,12 @@ func mustParse(t *testing.T, text string) *url.URL {
 
 // TestProxy: a deliverer goes through the proxy, with its password.
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	proxy := newConnectProxy(t, false, func(target string) string { return target })
 	to := receive(t, nil)
-	r.endpoint(to, ledger.EventFilter{})
+	r.endpoint(to, postgres.EventFilter{})
 	config := r.config()
 	config.Proxy = mustParse(t, strings.Replace(proxy.URL, "://", "://user:p%40ss@", 1))
 	r.deliver(config)
@@ -104,6 +105,7 @@ func TestProxy(t *testing.T) {
 // TestProxyIsGuarded: the proxy is asked for addresses that were looked at, and for no others; who is
 // there must be who the URL names.
 func TestProxyIsGuarded(t *testing.T) {
+	t.Parallel()
 	receiver := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(receiver.Close)
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -165,6 +167,7 @@ func TestProxyIsGuarded(t *testing.T) {
 
 // TestProxyFails: what the proxy does wrong is said in a short line, without where it is.
 func TestProxyFails(t *testing.T) {
+	t.Parallel()
 	answer := func(text string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -208,6 +211,7 @@ func TestProxyFails(t *testing.T) {
 
 // TestProxyHangs: a proxy that does not answer is given up with the attempt.
 func TestProxyHangs(t *testing.T) {
+	t.Parallel()
 	asked := make(chan struct{})
 	release := make(chan struct{})
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -246,6 +250,7 @@ func TestNoProxyOfTheEnvironment(t *testing.T) {
 
 // TestParseProxy: what is no proxy's URL is said why, without a password that may be in it.
 func TestParseProxy(t *testing.T) {
+	t.Parallel()
 	for text, says := range map[string]string{
 		"http://proxy:3128": "", "https://user:pass@proxy.example/": "", "http://[::1]:3128": "", "http://10.0.0.1": "",
 		"proxy:3128": "http://", "socks5://hunter2@proxy": "http://", "http://": "host", "http://hunter2@": "host", "": "http://",

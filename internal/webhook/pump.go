@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 const (
@@ -51,7 +51,7 @@ func delaysMax() []time.Duration {
 
 // A delivery is a new event on its way.
 type delivery struct {
-	event   *ledger.Event
+	event   *postgres.Event
 	waits   int         // for how many earlier events of its accounts, in the window
 	next    []*delivery // that wait for it
 	through bool        // it is delivered, or stored
@@ -60,7 +60,7 @@ type delivery struct {
 // A pump delivers to one endpoint, in one version of it.
 type pump struct {
 	deliverer *Deliverer
-	endpoint  *ledger.HeldWebhook
+	endpoint  *postgres.LeasedEndpoint
 	secrets   atomic.Pointer[[][]byte]
 	stop      context.CancelFunc // ends it at once; what is under way was in vain
 	quit      chan struct{}      // closed: it ends when what is under way was answered
@@ -84,25 +84,25 @@ type pump struct {
 	pending  int64                   // deliveries, about
 	due      bool                    // pending deliveries may be due
 	ticked   bool
-	record   ledger.WebhookRecord // what is to be written
+	record   postgres.WebhookRecord // what is to be written
 }
 
 // A batch is what follows the position before.
 type batch struct {
-	events   []*ledger.Event
+	events   []*postgres.Event
 	position int64
 }
 
 // A result is what became of an attempt.
 type result struct {
-	fresh   *delivery          // a new event, or
-	tried   ledger.DueDelivery // a pending delivery
-	failure string             // empty: it was delivered
+	fresh   *delivery            // a new event, or
+	tried   postgres.DueDelivery // a pending delivery
+	failure string               // empty: it was delivered
 	gone    bool
 	err     error // it could not be tried
 }
 
-func newPump(d *Deliverer, h *ledger.HeldWebhook, stop context.CancelFunc) *pump {
+func newPump(d *Deliverer, h *postgres.LeasedEndpoint, stop context.CancelFunc) *pump {
 	p := &pump{
 		deliverer: d, endpoint: h, stop: stop, quit: make(chan struct{}), ticks: make(chan struct{}, 1),
 		done: make(chan struct{}), batches: make(chan batch), results: make(chan result, freshMax+triedMax),
@@ -115,7 +115,7 @@ func newPump(d *Deliverer, h *ledger.HeldWebhook, stop context.CancelFunc) *pump
 
 // begin makes an empty record.
 func (p *pump) begin() {
-	p.record = ledger.WebhookRecord{
+	p.record = postgres.WebhookRecord{
 		Holder: p.deliverer.holder, ID: p.endpoint.ID, Version: p.endpoint.Version, Lease: lease,
 	}
 }
@@ -162,7 +162,7 @@ func (p *pump) deliver(ctx context.Context) (err error) {
 	quit := p.quit
 	for {
 		batches := p.batches
-		if quit == nil || len(p.window) >= windowMax || p.pending >= ledger.WebhookPendingMax {
+		if quit == nil || len(p.window) >= windowMax || p.pending >= postgres.WebhookPendingMax {
 			batches = nil
 		}
 		select {
@@ -204,7 +204,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 	}()
 	position := p.endpoint.Cursor
 	for {
-		err := p.deliverer.ledger.FollowWebhook(ctx, position, &p.endpoint.Filter, func(events []*ledger.Event, at int64) error {
+		err := p.deliverer.ledger.FollowWebhook(ctx, position, &p.endpoint.Filter, func(events []*postgres.Event, at int64) error {
 			select {
 			case p.batches <- batch{events, at}:
 				position = at
@@ -213,7 +213,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 				return ctx.Err()
 			}
 		})
-		if !errors.Is(err, ledger.ErrSlow) {
+		if !errors.Is(err, postgres.ErrSlow) {
 			return err
 		}
 	}
@@ -242,14 +242,14 @@ func (p *pump) take(b batch) {
 // pending deliveries.
 func (p *pump) free(d *delivery) {
 	if slices.ContainsFunc(d.event.Accounts(), func(id uuid.UUID) bool { return p.held[id] }) {
-		p.store(ledger.StoredDelivery{Event: d.event}, d)
+		p.store(postgres.StoredDelivery{Event: d.event}, d)
 		return
 	}
 	p.ready = append(p.ready, d)
 }
 
 // store makes an event a pending delivery. The later ones of its accounts follow it.
-func (p *pump) store(s ledger.StoredDelivery, d *delivery) {
+func (p *pump) store(s postgres.StoredDelivery, d *delivery) {
 	p.record.Stored = append(p.record.Stored, s)
 	for _, id := range d.event.Accounts() {
 		p.held[id] = true
@@ -306,7 +306,7 @@ func (p *pump) attempt(ctx context.Context, r result) {
 			}
 			p.results <- r // there is room for all
 		}()
-		var event *ledger.Event
+		var event *postgres.Event
 		if r.fresh != nil {
 			event = r.fresh.event
 		} else if event, r.err = p.deliverer.ledger.EventAt(ctx, r.tried.Position); r.err != nil || event == nil {
@@ -351,16 +351,16 @@ func (p *pump) settle(r result) {
 			return
 		}
 		delay, _ := delayAfter(1)
-		p.store(ledger.StoredDelivery{Event: d.event, Failure: r.failure, Delay: delay}, d)
+		p.store(postgres.StoredDelivery{Event: d.event, Failure: r.failure, Delay: delay}, d)
 		return
 	}
 	p.underWay = slices.DeleteFunc(p.underWay, func(position int64) bool { return position == r.tried.Position })
-	tried := ledger.TriedDelivery{DueDelivery: r.tried, Status: ledger.DeliveryDelivered, Failure: r.failure}
+	tried := postgres.TriedDelivery{DueDelivery: r.tried, Status: postgres.DeliveryDelivered, Failure: r.failure}
 	if r.failure != "" {
 		again := false
-		tried.Status = ledger.DeliveryPending
+		tried.Status = postgres.DeliveryPending
 		if tried.Delay, again = delayAfter(r.tried.Attempts + 1); !again {
-			tried.Status = ledger.DeliveryDead
+			tried.Status = postgres.DeliveryDead
 			p.deliverer.metrics.dead.Inc()
 		}
 	}
@@ -390,7 +390,7 @@ func (p *pump) write(ctx context.Context) error {
 	}
 	if r.Gone {
 		p.deliverer.log.WarnContext(ctx, "a webhook endpoint is gone, and is disabled", slog.String("endpoint_id", p.endpoint.ID.String()))
-		return ledger.ErrWebhookLost
+		return postgres.ErrWebhookLost
 	}
 	p.written, p.due = r.Cursor, p.due || rows
 	p.pending += more

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -51,6 +52,7 @@ func (r *rig) looking() (looked func()) {
 // TestRetries: a message that fails is repeated when the contract says, within a tenth, and then dead. By hand it gets all
 // its attempts anew.
 func TestRetries(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	var up atomic.Bool
@@ -59,13 +61,13 @@ func TestRetries(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	looked := r.looking()
 	r.pay(a, b)
 	first := to.next(t)
-	attempted := func(n int32) ledger.WebhookDelivery {
+	attempted := func(n int32) postgres.WebhookDelivery {
 		t.Helper()
-		var d ledger.WebhookDelivery
+		var d postgres.WebhookDelivery
 		r.until("the attempt is recorded", func() bool {
 			all := r.deliveries(e.ID)
 			if len(all) == 1 {
@@ -81,7 +83,7 @@ func TestRetries(t *testing.T) {
 	want := []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
 	for i, delay := range want {
 		d := attempted(int32(i + 1))
-		if wait := d.NextAttempt.Sub(*d.LastAttempt); d.Status != ledger.DeliveryPending || wait < delay*9/10 || wait > delay*11/10 {
+		if wait := d.NextAttempt.Sub(*d.LastAttempt); d.Status != postgres.DeliveryPending || wait < delay*9/10 || wait > delay*11/10 {
 			t.Errorf("attempt %d: next in %s, want about %s", i+1, wait, delay)
 		}
 		r.step(d.NextAttempt.Sub(*d.LastAttempt) - time.Microsecond)
@@ -93,7 +95,7 @@ func TestRetries(t *testing.T) {
 		}
 	}
 	r.until("it is dead", func() bool { return r.get(e.ID).Dead == 1 })
-	if d := attempted(10); d.Status != ledger.DeliveryDead || d.NextAttempt != nil {
+	if d := attempted(10); d.Status != postgres.DeliveryDead || d.NextAttempt != nil {
 		t.Errorf("at last: %+v", d)
 	}
 	if e = r.get(e.ID); e.Pending != 0 || e.LastFailure == nil || e.LastSuccess != nil || e.Cursor < r.deliveries(e.ID)[0].Position {
@@ -119,13 +121,13 @@ func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message s
 		r.t.Errorf("redelivered as %s, first %s", m.ID, message)
 	}
 	r.until("it is recorded", func() bool { return r.deliveries(endpoint)[0].Attempts == 1 })
-	if d := r.deliveries(endpoint)[0]; d.Status != ledger.DeliveryPending || d.NextAttempt == nil {
+	if d := r.deliveries(endpoint)[0]; d.Status != postgres.DeliveryPending || d.NextAttempt == nil {
 		r.t.Errorf("redelivered: %+v", d)
 	}
 	up.Store(true)
 	r.step(6 * time.Second)
 	to.next(r.t)
-	r.until("it is through", func() bool { return r.deliveries(endpoint)[0].Status == ledger.DeliveryDelivered })
+	r.until("it is through", func() bool { return r.deliveries(endpoint)[0].Status == postgres.DeliveryDelivered })
 	if d := r.deliveries(endpoint)[0]; d.Attempts != 2 || d.Failure != "" || d.NextAttempt != nil {
 		r.t.Errorf("through: %+v", d)
 	}
@@ -137,6 +139,7 @@ func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message s
 
 // TestHeldUp: an event that fails holds up the later ones of its accounts, and theirs, without an attempt, and no others.
 func TestHeldUp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c, d, x, y := r.account(), r.account(), r.account(), r.account(), r.account(), r.account()
 	var down atomic.Bool
@@ -146,7 +149,7 @@ func TestHeldUp(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	looked := r.looking()
 	first := r.pay(a, b)
 	if m := to.next(t); m.transfer() != first.ID.String() {
@@ -162,7 +165,7 @@ func TestHeldUp(t *testing.T) {
 	r.until("the others wait", func() bool { return r.get(e.ID).Pending == 4 })
 	all := r.deliveries(e.ID)
 	for i, want := range []int32{1, 0, 0, 0} {
-		if all[i].Attempts != want || (all[i].NextAttempt != nil) != (i == 0) || all[i].Status != ledger.DeliveryPending {
+		if all[i].Attempts != want || (all[i].NextAttempt != nil) != (i == 0) || all[i].Status != postgres.DeliveryPending {
 			t.Errorf("delivery %d: %+v", i, all[i])
 		}
 	}
@@ -198,10 +201,11 @@ func TestHeldUp(t *testing.T) {
 // TestRedeliver: a range is delivered again in order along the account, what does not pass the filter is not, and what is
 // no event is refused.
 func TestRedeliver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{AccountIDs: []uuid.UUID{b}})
+	e := r.endpoint(to, postgres.EventFilter{AccountIDs: []uuid.UUID{b}})
 	r.deliver(r.config())
 	var ids []string
 	for range 10 {
@@ -228,7 +232,7 @@ func TestRedeliver(t *testing.T) {
 	}
 	r.until("all are through", func() bool { return r.get(e.ID).Pending == 0 })
 	all := r.deliveries(e.ID)
-	if len(all) != 10 || all[0].Status != ledger.DeliveryDelivered || all[0].Attempts != 1 {
+	if len(all) != 10 || all[0].Status != postgres.DeliveryDelivered || all[0].Attempts != 1 {
 		t.Errorf("%d deliveries, the first %+v", len(all), all[0])
 	}
 	before := all[0].Position - 1
@@ -263,6 +267,7 @@ func ptr[T any](v T) *T { return &v }
 
 // TestRedeliverMuch: one call takes 1,000, and says where to go on.
 func TestRedeliverMuch(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
@@ -277,7 +282,7 @@ func TestRedeliverMuch(t *testing.T) {
 	if _, err := r.ledger.TransferBatch(t.Context(), params, ledger.BatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	e := r.endpoint(to, ledger.EventFilter{}) // behind them all
+	e := r.endpoint(to, postgres.EventFilter{}) // behind them all
 	end := e.Cursor
 	count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, begin+1, &end)
 	if count != 1000 || next == 0 || err != nil {
@@ -302,13 +307,14 @@ func TestRedeliverMuch(t *testing.T) {
 
 // TestTooMuchPending: when too much is pending, the endpoint takes no more events until some of it is through.
 func TestTooMuchPending(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, ledger.EventFilter{})
+	e := r.endpoint(to, postgres.EventFilter{})
 	r.exec(`INSERT INTO webhook_delivery (endpoint_id, position, account_id, next_attempt_time)
 		SELECT $1, 1000000 + n, gen_random_uuid(), ledger_now() + interval '1 hour' FROM generate_series(1, $2) AS n`,
-		e.ID, ledger.WebhookPendingMax)
+		e.ID, postgres.WebhookPendingMax)
 	if _, _, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, e.Cursor, nil); err == nil {
 		t.Error("one more was made pending")
 	}

@@ -18,7 +18,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 const (
@@ -46,13 +46,13 @@ type payload struct {
 // A sender posts events.
 type sender struct {
 	client *http.Client
-	encode func(*ledger.Event) ([]byte, error)
+	encode func(*postgres.Event) ([]byte, error)
 }
 
 // newSender makes one that follows no redirect, and goes through the proxy, if there is one. It does
 // not take one from the environment: HTTP_PROXY is set for other programs, and would carry requests
 // past the look at where they go.
-func newSender(proxy *url.URL, allowPrivate bool, encode func(*ledger.Event) ([]byte, error)) *sender {
+func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) ([]byte, error)) *sender {
 	dial := newDialer(allowPrivate).DialContext
 	if proxy != nil {
 		dial = newTunneler(proxy, allowPrivate).dial
@@ -78,7 +78,7 @@ func newSender(proxy *url.URL, allowPrivate bool, encode func(*ledger.Event) ([]
 func (s *sender) close() { s.client.CloseIdleConnections() }
 
 // send posts an event once. It answers why that failed; empty: it did not. gone: the endpoint wants no more events.
-func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *ledger.Event) (failure string, gone bool) {
+func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postgres.Event) (failure string, gone bool) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	request, err := s.request(ctx, to, secrets, e)
@@ -99,7 +99,7 @@ func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *ledge
 }
 
 // request makes the message of an event, signed with each secret.
-func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *ledger.Event) (*http.Request, error) {
+func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *postgres.Event) (*http.Request, error) {
 	data, err := s.encode(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)

@@ -1,6 +1,6 @@
 // Package webhook posts events to the endpoints that the ledger keeps, signed as the Standard Webhooks specification says.
 //
-// Each endpoint is held by one Deliverer at a time, of all servers on the database, by a lease (ledger.HeldWebhook). It runs
+// Each endpoint is held by one Deliverer at a time, of all servers on the database, by a lease (postgres.LeasedEndpoint). It runs
 // a pump, which follows the events from the endpoint's cursor on and posts those that pass its filter. Events that share
 // no account go side by side; those of an account go one after the other. What succeeds at once leaves nothing behind but
 // the cursor, which is written now and then. What fails becomes a pending delivery in the database, as do the later events
@@ -21,7 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"internaltransfers/ledger"
+	"internaltransfers/internal/postgres"
 )
 
 const (
@@ -32,24 +32,24 @@ const (
 
 // Config is what a Deliverer is made with. Zero fields but Ledger and Encode have the defaults named.
 type Config struct {
-	Ledger       *ledger.Ledger
-	Encode       func(*ledger.Event) ([]byte, error) // an event as JSON
-	AllowPrivate bool                                // post to hosts in private networks too
-	Proxy        *url.URL                            // through which to post, see ParseProxy; nil: none, whatever the environment says
-	Interval     time.Duration                       // between looks at what there is to do; default 1 s
-	Logger       *slog.Logger                        // default: slog.Default()
-	Metrics      prometheus.Registerer               // default: nobody gets them
+	Ledger       *postgres.Ledger
+	Encode       func(*postgres.Event) ([]byte, error) // an event as JSON
+	AllowPrivate bool                                  // post to hosts in private networks too
+	Proxy        *url.URL                              // through which to post, see ParseProxy; nil: none, whatever the environment says
+	Interval     time.Duration                         // between looks at what there is to do; default 1 s
+	Logger       *slog.Logger                          // default: slog.Default()
+	Metrics      prometheus.Registerer                 // default: nobody gets them
 }
 
 // A Deliverer posts events until it is closed.
 type Deliverer struct {
 	config  Config
-	ledger  *ledger.Ledger
+	ledger  *postgres.Ledger
 	log     *slog.Logger
 	holder  uuid.UUID
 	sender  *sender
 	metrics *metrics
-	due     func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]ledger.DueDelivery, error)
+	due     func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]postgres.DueDelivery, error)
 
 	stop    context.CancelFunc // ends everything at once
 	closing chan struct{}      // closed: no more rounds
@@ -159,7 +159,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 	begin := time.Now()
 	asking, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	held, now, err := d.ledger.HoldWebhooks(asking, d.holder, lease)
+	held, now, err := d.ledger.LeaseWebhooks(asking, d.holder, lease)
 	if err == nil && (d.clock.IsZero() || now.Before(d.clock)) {
 		err = d.ledger.HastenDeliveries(asking, delaysMax())
 	}
@@ -194,7 +194,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 }
 
 // begin starts a pump.
-func (d *Deliverer) begin(ctx context.Context, h *ledger.HeldWebhook) *pump {
+func (d *Deliverer) begin(ctx context.Context, h *postgres.LeasedEndpoint) *pump {
 	ctx, stop := context.WithCancel(ctx)
 	p := newPump(d, h, stop)
 	go p.run(ctx)
@@ -211,7 +211,7 @@ func (d *Deliverer) end(ctx context.Context, id uuid.UUID) {
 	<-p.done
 	delete(d.pumps, id)
 	switch {
-	case p.err == nil, errors.Is(p.err, context.Canceled), errors.Is(p.err, ledger.ErrWebhookLost):
+	case p.err == nil, errors.Is(p.err, context.Canceled), errors.Is(p.err, postgres.ErrWebhookLost):
 	default:
 		d.log.WarnContext(ctx, "the delivery to a webhook endpoint is begun anew",
 			slog.String("endpoint_id", id.String()), slog.Any("error", p.err))

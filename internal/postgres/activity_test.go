@@ -1,0 +1,201 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
+	"internaltransfers/ledger"
+)
+
+func lately(t *testing.T, l *postgres.Ledger, window, step time.Duration) postgres.Activity {
+	t.Helper()
+	l.Rested()
+	a, err := l.GetActivity(t.Context(), window, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// stepTexts spells the steps in which something happened, each with its number, counted back from the last one.
+func stepTexts(a postgres.Activity) []string {
+	var texts []string
+	for i := range a.Steps {
+		s := &a.Steps[i]
+		text := fmt.Sprintf("%d: %d %d", len(a.Steps)-1-i, s.Success, s.Init)
+		for _, reason := range slices.Sorted(maps.Keys(s.Refusals)) {
+			text += fmt.Sprintf(" %s=%d", reason, s.Refusals[reason])
+		}
+		for _, code := range slices.Sorted(maps.Keys(s.Volumes)) {
+			text += fmt.Sprintf(" %s %s", s.Volumes[code].Amount.StringFixed(s.Volumes[code].Scale), code)
+		}
+		if !strings.HasSuffix(text, ": 0 0") {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+func requireSteps(t *testing.T, a postgres.Activity, want ...string) {
+	t.Helper()
+	if got := stepTexts(a); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Every transfer counts once, in the second it was made in, for what it was then.
+func TestActivityCounts(t *testing.T) {
+	t.Parallel()
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := stopClock(t, url)
+	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")})
+	b := openAccount(t, l, ledger.AccountParams{})
+	y := openAccount(t, l, ledger.AccountParams{Currency: "JPY", InitialBalance: amount("5000")})
+	transfer := func(from, to uuid.UUID, value string, options *ledger.TransferOptions) ledger.Transfer {
+		t.Helper()
+		made, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: from, To: to, Amount: amount(value), Options: options})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	clock.step(time.Second) // second 3 before the last
+	transfer(a.ID, b.ID, "1.25", nil)
+	transfer(a.ID, b.ID, "2.50", nil)
+	transfer(a.ID, b.ID, "500", nil)
+	transfer(a.ID, b.ID, "500", nil)
+	transfer(a.ID, y.ID, "1", nil)
+	transfer(a.ID, b.ID, "500", &ledger.TransferOptions{Hold: true})
+	hold := transfer(a.ID, b.ID, "10", &ledger.TransferOptions{Hold: true})
+	voided := transfer(a.ID, b.ID, "10", &ledger.TransferOptions{Hold: true})
+	transfer(a.ID, b.ID, "3", &ledger.TransferOptions{ExecuteTime: clock.now().Add(2 * time.Second)})
+	clock.step(time.Second) // second 2
+	if _, _, _, err := l.Post(t.Context(), ledger.PostParams{HoldID: hold.ID, Amount: decimal.NewNullDecimal(amount("4"))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.Void(t.Context(), voided.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	clock.step(time.Second) // second 1
+	if _, _, err := l.NewWorker().RunOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.step(time.Second)
+	want := []string{
+		"4: 2 0 5000 JPY 100.00 USD",
+		"3: 2 3 CURRENCY_MISMATCH=1 INSUFFICIENT_FUNDS=3 3.75 USD",
+		"2: 1 0 4.00 USD",
+		"1: 1 0 3.00 USD",
+	}
+	requireSteps(t, lately(t, l, 0, 0), want...)
+	// Once those seconds are over, they are the same.
+	clock.step(time.Minute)
+	for i := range want {
+		want[i] = fmt.Sprint(want[i][0]-'0'+60) + want[i][1:]
+	}
+	requireSteps(t, lately(t, l, 2*time.Minute, time.Second), want...)
+	requireSteps(t, lately(t, l, 2*time.Minute, time.Second), want...)
+	got := lately(t, l, 2*time.Minute, time.Minute)
+	if len(got.Steps) != 2 || got.Step != time.Minute || got.Steps[1].Start != clock.now().Truncate(time.Minute).UTC() ||
+		got.Steps[0].Start != got.Steps[1].Start.Add(-time.Minute) {
+		t.Errorf("by the minute: %+v", got)
+	}
+}
+
+// insertRefused writes a refused transfer, as if it had been made at a time and was committed only now.
+func insertRefused(t *testing.T, conn *pgx.Conn, at time.Time) {
+	t.Helper()
+	execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
+		update_time, status, error_reason) VALUES ($1, $2, $3, 1, 'USD', '', $4, $4, 'FAILED', 'FROM_ACCOUNT_NOT_FOUND')`,
+		uuid.New(), uuid.New(), uuid.New(), at)
+}
+
+// A second that can still change is counted again until it cannot; then it is not read any more, unless the clock goes
+// back.
+func TestActivityOfLateCommits(t *testing.T) {
+	t.Parallel()
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchTimeout: 10 * time.Second})
+	clock, conn := stopClock(t, url), connect(t, url)
+	clock.set(clock.now().Truncate(time.Hour).Add(time.Hour + time.Minute)) // no step of five minutes ends in what follows
+	start := clock.now()
+	requireSteps(t, lately(t, l, time.Minute, time.Second))
+	for late := 1; late <= 10; late++ {
+		clock.step(time.Second)
+		insertRefused(t, conn, start.Add(999*time.Millisecond))
+		requireSteps(t, lately(t, l, time.Minute, time.Second), fmt.Sprintf("%d: 0 0 FROM_ACCOUNT_NOT_FOUND=%d", late, late))
+	}
+	clock.step(2 * time.Second)
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10")
+	insertRefused(t, conn, start) // which no server does
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10")
+
+	// What was read while it could change is read again, however long nobody looked.
+	insertRefused(t, conn, clock.now())
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=1")
+	insertRefused(t, conn, clock.now())
+	clock.step(10 * time.Minute)
+	requireSteps(t, lately(t, l, time.Hour, 5*time.Minute), "2: 0 0 FROM_ACCOUNT_NOT_FOUND=12")
+
+	clock.step(-10 * time.Minute)
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=11", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=2")
+}
+
+// An hour is counted in parts, each once, and all of it.
+func TestActivityOfAnHour(t *testing.T) {
+	t.Parallel()
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock, conn := stopClock(t, url), connect(t, url)
+	clock.set(clock.now().Truncate(time.Hour).Add(-time.Second)) // the last second of a step of every length
+	execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
+		update_time, status, error_reason) SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'USD', '',
+		$1::timestamptz - i * interval '1 second', $1, 'FAILED', 'FROM_ACCOUNT_NOT_FOUND' FROM generate_series(0, 3700) AS i`, clock.now())
+	for _, test := range []struct {
+		window, step, want time.Duration
+		steps              int
+	}{
+		{time.Hour, 0, 30 * time.Second, 120},
+		{time.Hour, 5 * time.Minute, 5 * time.Minute, 12},
+		{0, 0, time.Second, 60},
+		{121 * time.Second, 0, 2 * time.Second, 61},
+		{120 * time.Second, 0, time.Second, 120},
+		{1500 * time.Millisecond, 0, time.Second, 2},
+		{time.Second, 5 * time.Minute, 5 * time.Minute, 1},
+		{time.Second, time.Second, time.Second, 1},
+	} {
+		a := lately(t, l, test.window, test.step)
+		if len(a.Steps) != test.steps || a.Step != test.want {
+			t.Errorf("%v by %v: %d steps of %v, want %d of %v", test.window, test.step, len(a.Steps), a.Step, test.steps, test.want)
+		}
+		for i := range a.Steps {
+			want := clock.now().Add(time.Second - time.Duration(len(a.Steps)-i)*a.Step)
+			s := &a.Steps[i]
+			if n := s.Refusals[ledger.FromAccountNotFound]; !s.Start.Equal(want) || n != int64(a.Step/time.Second) {
+				t.Errorf("%v by %v: step %d begins at %v, not %v, and has %d", test.window, test.step, i, s.Start, want, n)
+			}
+		}
+	}
+	for field, given := range map[string][2]time.Duration{
+		"window": {time.Hour + 1, 0}, "window ": {-1, 0}, "window  ": {time.Millisecond, 0}, "step": {0, -time.Second},
+		"step ": {0, 1500 * time.Millisecond}, "step  ": {0, 5*time.Minute + time.Second}, "step   ": {121 * time.Second, time.Second},
+		"step    ": {0, 1},
+	} {
+		_, err := l.GetActivity(t.Context(), given[0], given[1])
+		if invalid, ok := errors.AsType[*ledger.InvalidError](err); !ok || invalid.Field != strings.TrimSpace(field) {
+			t.Errorf("%v: got %v, want an InvalidError of %s", given, err, field)
+		}
+	}
+}

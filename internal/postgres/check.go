@@ -1,0 +1,228 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
+)
+
+// changedMax is how many accounts and how many transfers an incremental proof takes up, 16 bytes each. When more changed, it
+// proves everything.
+const changedMax = 1_000_000
+
+// CheckOptions say how a ledger is proved. The zero value proves everything and tells nobody.
+type CheckOptions struct {
+	// Incremental goes on from the checkpoint, the last proof that succeeded: it proves all balances, the entries after
+	// each account's checkpointed one, and each transfer that was made or could change since. That the others are as they
+	// were is taken for granted. Without a checkpoint, or when more than a million accounts or transfers changed, it
+	// proves everything all the same.
+	Incremental bool
+	// Progress is called before each step, with the transaction open: it must not block.
+	Progress func(Progress)
+}
+
+// Progress says what a proof is about to do.
+type Progress struct {
+	Step, Steps int           // from 1
+	Name        string        // of an invariant, or of other work, such as "keep the checkpoint"
+	Elapsed     time.Duration // since the proof began
+}
+
+// Check proves the invariants from the rows, in one snapshot, while transfers go on. The time of a full proof grows with the
+// number of transfers, some 4 s a million on 2 cores. A broken invariant is in the report, not in the error.
+//
+// What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the checkpoint back, so that no
+// incremental proof takes for granted what is known to be broken.
+func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
+	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
+	proved := false
+	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := p.prove(ctx, tx); err != nil {
+			return err
+		}
+		proved = true
+		return p.keep(ctx, tx)
+	})
+	switch {
+	case err == nil:
+	case proved:
+		// Another server was faster, or the database takes no writes. The proof stands all the same.
+		l.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
+	default:
+		return Report{}, readError(ctx, "check the ledger", err)
+	}
+	l.metrics.proofSeconds.Set(time.Since(p.start).Seconds())
+	l.recordProof(ctx, &p.report)
+	return p.report, nil
+}
+
+// Check proves a ledger that nobody need serve, and only looks: it keeps no checkpoint, and works on a standby and with the
+// rights to read alone. An incremental proof goes on from the checkpoint of a server's last one. The database was opened for
+// pgdb.Proving. A RefusedError of that package says why the ledger could not be judged, where there is something to do.
+func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report, error) {
+	conn, err := database.Connect(ctx, pgdb.Proving)
+	if err != nil {
+		return Report{}, err
+	}
+	defer pgdb.HangUp(conn)
+	p := proof{queries: db.New(), options: o, start: time.Now()}
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = database.Transaction(ctx, conn, snapshot, func(tx pgx.Tx) error { return p.prove(ctx, tx) })
+	if err != nil {
+		return Report{}, fmt.Errorf("check the ledger: %w", database.Explain(err))
+	}
+	return p.report, nil
+}
+
+// Prove proves everything in a transaction that may have changed anything and is not committed yet.
+// It neither reads nor keeps a checkpoint. progress may be nil.
+func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
+	p := proof{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
+	err := p.prove(ctx, tx)
+	return p.report, err
+}
+
+// A proof is one run of Check or Prove.
+type proof struct {
+	queries *db.Queries
+	options CheckOptions
+	keeps   bool // the checkpoint, when it succeeds
+	start   time.Time
+	step    int
+
+	scope    scope
+	position int64 // no transfer that the snapshot has is at a greater one
+	report   Report
+}
+
+// A scope says which transfers the checks are about.
+type scope struct {
+	Everything  bool
+	TransferIDs []uuid.UUID // unless Everything
+}
+
+// A finding is what a check answers.
+type finding struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// prove fills the report.
+func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
+	q := p.queries
+	if err := q.CheckSettings(ctx, tx); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	begin, err := q.CheckBegin(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	p.report.Time, p.position = begin.Now, begin.Position
+	if err := p.choose(ctx, tx); err != nil {
+		return err
+	}
+	for i := range invariants {
+		c := &invariants[i]
+		if c.incremental && p.scope.Everything {
+			continue
+		}
+		p.progress(c.name)
+		found, err := c.check(ctx, q, tx, p.scope)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		p.report.Invariants = append(p.report.Invariants, Invariant{
+			Name: c.name, Description: c.description, Examined: found.Examined, ViolationCount: found.ViolationCount,
+			Violations: found.Violations,
+		})
+	}
+	return nil
+}
+
+// choose sets the scope: everything, or what changed since the checkpoint.
+func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
+	everything := scope{Everything: true, TransferIDs: []uuid.UUID{}}
+	if !p.options.Incremental {
+		p.scope = everything
+		return nil
+	}
+	p.progress("find what changed")
+	p.scope = everything
+	q := p.queries
+	since, err := q.CheckpointGet(ctx, tx)
+	if err != nil || since == nil {
+		return err
+	}
+	accounts, err := q.CheckChangedAccounts(ctx, tx, changedMax+1)
+	if err != nil {
+		return fmt.Errorf("find the accounts that changed: %w", err)
+	}
+	if len(accounts) > changedMax {
+		return nil
+	}
+	changed := db.CheckChangedParams{
+		AccountIDs: make([]uuid.UUID, 0, len(accounts)), SinceTimes: make([]time.Time, 0, len(accounts)),
+		SnapshotTime: *since, RowLimit: changedMax + 1,
+	}
+	for i := range accounts {
+		changed.AccountIDs = append(changed.AccountIDs, accounts[i].AccountID)
+		changed.SinceTimes = append(changed.SinceTimes, accounts[i].Since)
+	}
+	ids, err := q.CheckChanged(ctx, tx, changed)
+	if err != nil {
+		return fmt.Errorf("find the transfers that changed: %w", err)
+	}
+	if len(ids) > changedMax {
+		return nil
+	}
+	p.scope = scope{TransferIDs: ids}
+	p.report.CheckpointTime = *since
+	return nil
+}
+
+// keep makes the proof the checkpoint when it succeeded, or takes the checkpoint back.
+func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
+	q := p.queries
+	switch {
+	case p.report.OK():
+		p.progress("keep the checkpoint")
+		// The one row comes first: whoever else keeps a checkpoint at this time is refused here.
+		if err := q.CheckpointPut(ctx, tx, db.CheckpointPutParams{SnapshotTime: &p.report.Time, Position: p.position}); err != nil {
+			return err
+		}
+		return q.CheckpointAccountsPut(ctx, tx)
+	case p.scope.Everything:
+		return q.CheckpointForget(ctx, tx)
+	default:
+		return nil
+	}
+}
+
+// progress tells whoever wants to know that the next step begins.
+func (p *proof) progress(name string) {
+	p.step++
+	if p.options.Progress == nil {
+		return
+	}
+	steps := 0
+	if p.keeps {
+		steps++ // to keep the checkpoint
+	}
+	if p.options.Incremental {
+		steps++ // to find what changed
+	}
+	for i := range invariants {
+		if !invariants[i].incremental || (p.options.Incremental && !p.scope.Everything) {
+			steps++
+		}
+	}
+	p.options.Progress(Progress{Step: p.step, Steps: steps, Name: name, Elapsed: time.Since(p.start)})
+}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"internaltransfers/gen/db"
+	"internaltransfers/ledger"
+)
+
+// pageTokenKey names the setting that holds the key of page tokens.
+const pageTokenKey = "page_token_key"
+
+const (
+	pageSizeDefault = 50
+	pageSizeMax     = 1000
+)
+
+// A pageKey is where a page of a list ended: the sort key of its last item, of which each list uses what it sorts by.
+type pageKey struct {
+	Time     time.Time `json:"t,omitzero"`
+	Position int64     `json:"p,omitempty"`
+	ID       uuid.UUID `json:"i,omitzero"`
+	Code     string    `json:"c,omitempty"`
+}
+
+// A tokenSigner makes page tokens that nobody else can make: the place, and a MAC of it, the list and its filters. A
+// token for one list is therefore none for another.
+type tokenSigner struct{ key []byte }
+
+const macSize = 16 // bytes of HMAC-SHA-256; RFC 2104, section 5, allows half the hash
+
+// token spells a place; one that is no place is of a list that keeps more of where it was.
+func (s tokenSigner) token(list string, filter, place any) string {
+	payload, err := json.Marshal(place)
+	if err != nil {
+		panic(err) // a place always encodes
+	}
+	return base64.RawURLEncoding.EncodeToString(append(payload, s.mac(list, filter, payload)...))
+}
+
+// pageKey answers what the token says, or ErrPageToken; nil for an empty token, which is that of the first page.
+func (s tokenSigner) pageKey(list string, filter any, token string) (*pageKey, error) {
+	if token == "" {
+		return nil, nil
+	}
+	p := &pageKey{}
+	return p, s.read(list, filter, token, p)
+}
+
+// read decodes what the token says into place, or answers ErrPageToken.
+func (s tokenSigner) read(list string, filter any, token string, place any) error {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	// The decoder ignores line breaks and the last character's spare bits; a token has one spelling all the same.
+	if err != nil || len(b) < macSize || base64.RawURLEncoding.EncodeToString(b) != token {
+		return ledger.ErrPageToken
+	}
+	payload, mac := b[:len(b)-macSize], b[len(b)-macSize:]
+	if !hmac.Equal(mac, s.mac(list, filter, payload)) {
+		return ledger.ErrPageToken
+	}
+	if err := json.Unmarshal(payload, place); err != nil {
+		return ledger.ErrPageToken
+	}
+	return nil
+}
+
+func (s tokenSigner) mac(list string, filter any, payload []byte) []byte {
+	// A JSON array keeps the parts apart, whatever is in them.
+	b, err := json.Marshal([]any{list, filter, payload})
+	if err != nil {
+		panic(err) // filters are plain values
+	}
+	h := hmac.New(sha256.New, s.key)
+	h.Write(b)
+	return h.Sum(nil)[:macSize]
+}
+
+// limit is the page's size, defaulted and checked.
+func (p Page) limit() (int32, error) {
+	switch {
+	case p.Size == 0:
+		return pageSizeDefault, nil
+	case p.Size < 0 || p.Size > pageSizeMax:
+		return 0, &ledger.InvalidError{Field: "page_size", Reason: fmt.Sprintf("must be 0 to %d", pageSizeMax)}
+	}
+	return p.Size, nil
+}
+
+// trimPage ends a page of rows that was read with one row too many: after limit rows, or before the row
+// with which it would take more than page.Bytes. It returns the token of the next page, none when this
+// is the last. size is about how many bytes a row takes when it is sent.
+func trimPage[T any](rows []T, limit int32, page Page, size func(row *T) int, token func(last *T) string) ([]T, string) {
+	n := min(len(rows), int(limit))
+	if page.Bytes > 0 {
+		bytes := 0
+		for i := range rows[:n] {
+			if bytes += size(&rows[i]); bytes > page.Bytes {
+				n = max(i, 1)
+				break
+			}
+		}
+	}
+	if n == len(rows) {
+		return rows, ""
+	}
+	return rows[:n], token(&rows[n-1])
+}
+
+// About how many bytes the fields of an item take that are not texts of the caller's: ids, amounts and
+// times.
+const (
+	transferBytes = 512
+	accountBytes  = 512
+	limitBytes    = 64
+	entryBytes    = 256
+	scheduleBytes = 512
+	webhookBytes  = 512
+	deliveryBytes = 128
+	currencyBytes = 128
+)
+
+// transferSize is about how many bytes a transfer takes when it is sent.
+func transferSize(r *db.TransferFull) int {
+	return transferBytes + len(r.Reference) + len(r.Metadata) + len(r.Refusal)
+}
+
+// accountSize is about how many bytes an account takes when it is sent.
+func accountSize(a *ledger.Account) int {
+	size := accountBytes + len(a.DisplayName) + len(a.ImageURL) + metadataSize(a.Metadata)
+	for _, block := range []*ledger.Block{a.Policy.DebitBlock, a.Policy.CreditBlock} {
+		if block != nil {
+			size += len(block.Reason)
+		}
+	}
+	return size + len(a.Policy.Limits)*limitBytes
+}
+
+// webhookSize is about how many bytes an endpoint takes when it is sent.
+func webhookSize(r *db.WebhookEndpoint) int {
+	return webhookBytes + len(r.URL) + len(r.Description) + len(r.Filter) + len(r.LastFailure)
+}
+
+// metadataSize is about how many bytes metadata takes when it is sent.
+func metadataSize(metadata map[string]string) int {
+	size := 0
+	for key, value := range metadata {
+		size += len(key) + len(value) + 16
+	}
+	return size
+}
+
+// bounds answers a time range with both ends, in UTC and in whole microseconds as the database keeps them. Both are rounded up: a
+// row is at or after a moment just when it is at or after the next microsecond.
+func bounds(start, end time.Time) (time.Time, time.Time, error) {
+	if start.IsZero() {
+		start = ledger.TimeMin
+	}
+	if end.IsZero() {
+		end = ledger.TimeMax
+	}
+	for _, t := range []struct {
+		field string
+		time  time.Time
+	}{{"start_time", start}, {"end_time", end}} {
+		if t.time.Before(ledger.TimeMin) || t.time.After(ledger.TimeMax) {
+			return start, end, &ledger.InvalidError{Field: t.field, Reason: "must be within the years 1 to 9999"}
+		}
+	}
+	return ledger.CeilMicrosecond(start.UTC()), ledger.CeilMicrosecond(end.UTC()), nil
+}

@@ -1,0 +1,33 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrNotEmpty: the ledger has accounts or transfers that no demo has made.
+var ErrNotEmpty = errors.New("the ledger has data, and is no demo")
+
+// MarkDemo makes the ledger a demo with this seed, if it is empty but for its equity accounts; one that is a demo already
+// stays it. It answers the seed of the demo that the ledger is then. A ledger with data is ErrNotEmpty, and nothing has
+// changed: whoever opened an account at the same time did so either before, or in a demo.
+func (l *Ledger) MarkDemo(ctx context.Context, seed uint64) (uint64, error) {
+	var kept []byte
+	err := l.change(ctx, readCommitted, func(tx pgx.Tx) (err error) {
+		kept, err = l.queries.DemoMark(ctx, tx, binary.BigEndian.AppendUint64(nil, seed))
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, readError(ctx, "mark the ledger as a demo", err)
+	case kept == nil:
+		return 0, ErrNotEmpty
+	case len(kept) != 8:
+		return 0, fmt.Errorf("%w: the seed of the demo has %d bytes", errInvariant, len(kept))
+	}
+	return binary.BigEndian.Uint64(kept), nil
+}

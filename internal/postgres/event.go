@@ -1,0 +1,301 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"internaltransfers/gen/db"
+	"internaltransfers/ledger"
+)
+
+// An EventType says what changed.
+type EventType string
+
+// The types of events.
+const (
+	TransferCreated EventType = "TRANSFER_CREATED" // recorded, perhaps refused
+	TransferChanged EventType = "TRANSFER_CHANGED" // captured, ended, executed or reversed
+	AccountCreated  EventType = "ACCOUNT_CREATED"  // opened
+	AccountChanged  EventType = "ACCOUNT_CHANGED"  // its profile, policy or status; not its balance
+)
+
+// An Event is one committed change. It is shared by all who read it: nobody changes it.
+type Event struct {
+	Position int64 // in the one order of all events; they grow, not by one
+	Type     EventType
+	Time     time.Time        // by the database's clock
+	Transfer *ledger.Transfer // as it was right after the change; nil: see Account
+	Account  *ledger.Account  // likewise
+}
+
+// size is about how much memory the event takes, in bytes.
+func (e *Event) size() int {
+	size := 1 << 10
+	var metadata map[string]string
+	if t := e.Transfer; t != nil {
+		size += len(t.Reference)
+		metadata = t.Metadata
+	} else {
+		size += len(e.Account.DisplayName) + len(e.Account.ImageURL)
+		metadata = e.Account.Metadata
+	}
+	for key, value := range metadata {
+		size += len(key) + len(value) + 64
+	}
+	return size
+}
+
+// An EventFilter chooses events. An event passes when it passes every field; zero fields pass everything.
+type EventFilter struct {
+	Types      []EventType
+	AccountIDs []uuid.UUID             // that a transfer is from or to, or that changed
+	Currencies []string                // of the transfer or account
+	Statuses   []ledger.TransferStatus // of the transfer, right after the change; no account passes
+	Reference  string                  // of the transfer; no account passes; nor does one below
+	GroupID    uuid.UUID
+	ParentID   uuid.UUID
+}
+
+// All reports whether the filter lets everything through.
+func (f *EventFilter) All() bool {
+	return len(f.Types)+len(f.AccountIDs)+len(f.Currencies)+len(f.Statuses) == 0 && f.Reference == "" &&
+		f.GroupID == uuid.Nil && f.ParentID == uuid.Nil
+}
+
+// Passes reports whether the filter lets the event through.
+func (f *EventFilter) Passes(e *Event) bool {
+	if len(f.Types) > 0 && !slices.Contains(f.Types, e.Type) {
+		return false
+	}
+	if t := e.Transfer; t != nil {
+		return f.passesTransfer(t)
+	}
+	a := e.Account
+	return len(f.Statuses) == 0 && f.Reference == "" && f.GroupID == uuid.Nil && f.ParentID == uuid.Nil &&
+		(len(f.AccountIDs) == 0 || slices.Contains(f.AccountIDs, a.ID)) &&
+		(len(f.Currencies) == 0 || slices.Contains(f.Currencies, a.Currency))
+}
+
+func (f *EventFilter) passesTransfer(t *ledger.Transfer) bool {
+	return (len(f.AccountIDs) == 0 || slices.Contains(f.AccountIDs, t.From) || slices.Contains(f.AccountIDs, t.To)) &&
+		(len(f.Currencies) == 0 || slices.Contains(f.Currencies, t.Currency)) &&
+		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, t.Status)) &&
+		(f.Reference == "" || f.Reference == t.Reference) &&
+		(f.GroupID == uuid.Nil || f.GroupID == t.Group()) &&
+		(f.ParentID == uuid.Nil || t.Detail != nil && f.ParentID == t.Detail.ParentID)
+}
+
+// eventPageMax bounds the events that are read at a time.
+const eventPageMax = 1000
+
+// LastEvent answers a position near the end: who follows from there, and then reads the ledger, misses nothing. It is the
+// end, unless a transaction that may have written events does not end.
+func (l *Ledger) LastEvent(ctx context.Context) (int64, error) {
+	return l.feed.horizon.wait(ctx)
+}
+
+// Events reads a page of events after a position, 0 for the first ones, oldest first: at most limit of them, 1 to 1,000.
+// next is where the following page begins. more reports whether it has any already.
+func (l *Ledger) Events(ctx context.Context, after int64, limit int) (events []*Event, next int64, more bool, err error) {
+	s, err := l.feed.horizon.observe(ctx)
+	if err != nil {
+		return nil, after, false, err
+	}
+	if err := checkPosition(after, s.last); err != nil {
+		return nil, after, false, err
+	}
+	// A page that is full needs not wait for what comes behind it.
+	if events, next, err = l.eventsBetween(ctx, after, s.reached, limit); err != nil || len(events) == limit {
+		return events, next, true, err
+	}
+	end, err := l.feed.horizon.wait(ctx)
+	if err != nil {
+		return nil, after, false, err
+	}
+	some, next, err := l.eventsBetween(ctx, next, end, limit-len(events))
+	return append(events, some...), next, next < end, err
+}
+
+// checkPosition refuses a position that no event has had.
+func checkPosition(after, last int64) error {
+	if after > last {
+		return &ledger.InvalidError{Field: "after", Reason: "is not a cursor that this ledger gave"}
+	}
+	return nil
+}
+
+// eventsBetween reads events after one position up to another, which is not beyond the horizon. next is up to where it
+// has read everything.
+func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	defer cancel()
+	if limit < 1 || limit > eventPageMax {
+		return nil, after, &ledger.InvalidError{Field: "page_size", Reason: fmt.Sprintf("must be 1 to %d", eventPageMax)}
+	}
+	if after >= last {
+		return nil, after, nil
+	}
+	page := db.EventsOfTransfersParams{AfterPosition: after, LastPosition: last, RowLimit: int32(limit)}
+	for _, read := range []func(context.Context, db.EventsOfTransfersParams) ([]*Event, error){
+		l.transferEvents, l.transferChangeEvents, l.accountEvents,
+	} {
+		some, err := read(ctx, page)
+		if err != nil {
+			if err = readError(ctx, "read events", err); errors.Is(context.Cause(ctx), ledger.ErrUnavailable) {
+				err = fmt.Errorf("%w: %w", ledger.ErrUnavailable, err) // it is slow
+			}
+			return nil, after, err
+		}
+		events = append(events, some...)
+		if len(some) == limit {
+			// What lies behind the last of these is of the next page, for all three.
+			page.LastPosition = some[limit-1].Position
+		}
+	}
+	slices.SortFunc(events, func(a, b *Event) int { return cmp.Compare(a.Position, b.Position) })
+	if len(events) > limit {
+		events = events[:limit]
+		page.LastPosition = events[limit-1].Position
+	}
+	for len(events) > 0 && events[len(events)-1].Position > page.LastPosition {
+		events = events[:len(events)-1]
+	}
+	return events, page.LastPosition, nil
+}
+
+// TransferEvents reads the history of one transfer as Events does. A transfer that does not exist is a NotFoundError.
+func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, limit int) (
+	events []*Event, next int64, more bool, err error,
+) {
+	end, err := l.feed.horizon.wait(ctx)
+	if err != nil {
+		return nil, after, false, err
+	}
+	rows, err := l.queries.TransfersGet(ctx, l.pool, []uuid.UUID{id})
+	if err != nil {
+		return nil, after, false, readError(ctx, "read a transfer", err)
+	}
+	if len(rows) == 0 {
+		return nil, after, false, &ledger.NotFoundError{Kind: "transfer", ID: id}
+	}
+	if made := rows[0].TransferFull.Position; after < made {
+		if events, _, err = l.eventsBetween(ctx, made-1, min(made, end), 1); err != nil {
+			return nil, after, false, err
+		}
+	}
+	changes, err := l.queries.EventsOfOneTransfer(ctx, l.pool, db.EventsOfOneTransferParams{
+		TransferID: id, AfterPosition: after, LastPosition: end, RowLimit: int32(limit),
+	})
+	if err != nil {
+		return nil, after, false, readError(ctx, "read the history of a transfer", err)
+	}
+	for i := range changes {
+		e, err := l.changeEvent(ctx, &changes[i].TransferFull, &changes[i].TransferChange)
+		if err != nil {
+			return nil, after, false, err
+		}
+		events = append(events, e)
+	}
+	if more = len(events) > limit || len(changes) == limit; !more {
+		return events, max(end, after), false, nil
+	}
+	events = events[:min(len(events), limit)]
+	return events, events[len(events)-1].Position, true, nil
+}
+
+// transferEvents reads transfers that were made.
+func (l *Ledger) transferEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+	rows, err := l.queries.EventsOfTransfers(ctx, l.pool, page)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]*Event, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		if r.Changed {
+			asItWas(&r.TransferFull, &db.TransferChange{
+				Status: *r.Status, ErrorReason: r.ErrorReason, FromBalance: r.FromBalance, ToBalance: r.ToBalance,
+				Version: *r.Version, UpdateTime: *r.UpdateTime, OpenAmount: r.OpenAmount, PostedAmount: r.PostedAmount,
+				ReversedAmount: r.ReversedAmount, Refusal: r.Refusal,
+			})
+		}
+		t, err := l.transferOf(ctx, l.pool, &r.TransferFull)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, &Event{
+			Position: r.TransferFull.Position, Type: TransferCreated, Time: t.CreateTime, Transfer: &t,
+		})
+	}
+	return events, nil
+}
+
+// transferChangeEvents reads changes of transfers.
+func (l *Ledger) transferChangeEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+	rows, err := l.queries.EventsOfTransferChanges(ctx, l.pool, db.EventsOfTransferChangesParams(page))
+	if err != nil {
+		return nil, err
+	}
+	events := make([]*Event, 0, len(rows))
+	for i := range rows {
+		e, err := l.changeEvent(ctx, &rows[i].TransferFull, &rows[i].TransferChange)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func (l *Ledger) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
+	asItWas(f, c)
+	t, err := l.transferOf(ctx, l.pool, f)
+	if err != nil {
+		return nil, err
+	}
+	return &Event{Position: c.Position, Type: TransferChanged, Time: c.ChangeTime, Transfer: &t}, nil
+}
+
+// asItWas makes of a transfer's row what it was like once.
+func asItWas(f *db.TransferFull, c *db.TransferChange) {
+	f.Status, f.ErrorReason, f.FromBalance, f.ToBalance = c.Status, c.ErrorReason, c.FromBalance, c.ToBalance
+	f.Version, f.UpdateTime = c.Version, c.UpdateTime
+	f.OpenAmount, f.PostedAmount, f.ReversedAmount, f.Refusal = c.OpenAmount, c.PostedAmount, c.ReversedAmount, c.Refusal
+}
+
+// accountEvents reads what happened to accounts.
+func (l *Ledger) accountEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+	rows, err := l.queries.EventsOfAccounts(ctx, l.pool, db.EventsOfAccountsParams(page))
+	if err != nil {
+		return nil, err
+	}
+	events := make([]*Event, 0, len(rows))
+	for i := range rows {
+		c := &rows[i].AccountChange
+		currency, err := l.currencies.get(ctx, l.pool, rows[i].Currency)
+		if err != nil {
+			return nil, err
+		}
+		a, err := accountOf(&db.Account{
+			AccountID: c.AccountID, Currency: currency.Code, Balance: c.Balance, Held: c.Held, Incoming: c.Incoming,
+			MinBalance: c.MinBalance, MaxBalance: c.MaxBalance, Policy: c.Policy, Status: c.Status, Version: c.Version,
+			CreateTime: rows[i].CreateTime, UpdateTime: c.UpdateTime, DisplayName: c.DisplayName, ImageURL: c.ImageURL,
+			Metadata: c.Metadata,
+		}, currency.Scale)
+		if err != nil {
+			return nil, err
+		}
+		e := &Event{Position: c.Position, Type: AccountChanged, Time: c.UpdateTime, Account: &a}
+		if c.Opened {
+			e.Type = AccountCreated
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}

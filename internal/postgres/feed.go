@@ -1,0 +1,238 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"internaltransfers/ledger"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	feedEventsMax = 1 << 16                // events kept for followers
+	feedBytesMax  = 64 << 20               // and about how much memory they take
+	feedPause     = 5 * time.Millisecond   // between looks while others' transactions are waited for, or events keep coming
+	feedPatience  = time.Second            // how long these are waited for like that
+	feedPoll      = 100 * time.Millisecond // until events of other servers are looked for
+	catchUpsMax   = 2                      // followers that read old events at a time, each with one of ReadConns while it does
+	catchUpPage   = 100                    // events that each of them reads at a time
+	followersWait = time.Second            // until one who is refused may try again
+)
+
+// ErrSlow: a follower took events more slowly than they happened, so that those it wants next are not at hand any more. It
+// can follow again from where it was.
+var ErrSlow = errors.New("events are taken more slowly than they happen")
+
+// A feed gives events to all who follow. While there are followers, one goroutine reads what happens, once for all of them,
+// and keeps the newest events; without followers it does nothing. A follower that is behind those reads the older ones
+// itself until it has caught up. It takes events when it is ready for them: nobody waits for it, and nothing is kept
+// for it, but when what it wants next has been dropped, it is cut off.
+//
+// The batches of this server wake the reader when they have committed; what other servers commit it finds by looking. There
+// is no NOTIFY: every commit that has one waits for a lock that all commits of the cluster share.
+type feed struct {
+	ledger    *Ledger
+	horizon   *horizon
+	eventsMax int           // kept for followers
+	woken     chan struct{} // has an item when this server has committed something
+	catchUps  chan struct{} // an item for each follower that reads old events
+	followers atomic.Int64
+
+	mu      sync.Mutex
+	reading *reading       // guarded by mu; nil: nobody follows
+	closed  bool           // guarded by mu
+	readers sync.WaitGroup // of every reading
+}
+
+// A reading is what is kept while there are followers.
+type reading struct {
+	stop      context.CancelFunc
+	eventsMax int // kept
+
+	mu      sync.Mutex
+	events  []*Event      // guarded by mu; the newest, oldest first
+	bytes   int           // guarded by mu; about what they take
+	floor   int64         // guarded by mu; every event behind it, up to head, is among them
+	head    int64         // guarded by mu; -1: not known yet
+	err     error         // guarded by mu; why nothing more comes; nil: it does
+	changed chan struct{} // guarded by mu; closed and replaced when one of these changes
+}
+
+func newFeed(l *Ledger) *feed {
+	return &feed{
+		ledger: l, horizon: newHorizon(l.queries, l.pool, l.log), eventsMax: feedEventsMax,
+		woken: make(chan struct{}, 1), catchUps: make(chan struct{}, catchUpsMax),
+	}
+}
+
+// committed tells that this server has committed something.
+func (f *feed) committed() {
+	if f.followers.Load() == 0 {
+		return
+	}
+	select {
+	case f.woken <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// close ends all followers with ErrClosed, and lets no more in.
+func (f *feed) close() {
+	f.mu.Lock()
+	f.closed = true
+	if f.reading != nil {
+		f.reading.end(ledger.ErrClosed)
+		f.reading.stop()
+	}
+	f.mu.Unlock()
+	f.readers.Wait()
+}
+
+// join answers what is read for followers, begun if this is the first. Who must is let in however many there are.
+func (f *feed) join(must bool) (*reading, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, ledger.ErrClosed
+	}
+	if !must && f.followers.Load() >= int64(f.ledger.config.FollowersMax) {
+		return nil, &ledger.OverloadedError{RetryAfter: followersWait, What: "readers of events"}
+	}
+	f.followers.Add(1)
+	if f.reading == nil || f.reading.over() != nil {
+		ctx, stop := context.WithCancel(context.Background())
+		f.reading = &reading{stop: stop, eventsMax: f.eventsMax, head: -1, changed: make(chan struct{})}
+		r := f.reading
+		f.readers.Go(func() { f.read(ctx, r) })
+	}
+	return f.reading, nil
+}
+
+func (f *feed) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.followers.Add(-1) == 0 && f.reading != nil {
+		f.reading.stop()
+		f.reading = nil
+	}
+}
+
+// read reads what happens until ctx ends or it fails.
+func (f *feed) read(ctx context.Context, r *reading) {
+	defer r.stop()
+	defer func() {
+		if p := recover(); p != nil {
+			// A bug, which must not take down the process.
+			f.ledger.log.ErrorContext(ctx, "reading events failed", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			r.end(fmt.Errorf("%w: panic: %v", errInvariant, p))
+		}
+	}()
+	for {
+		pause, err := f.poll(ctx, r)
+		if err != nil {
+			if ctx.Err() == nil {
+				f.ledger.log.WarnContext(ctx, "events cannot be read", slog.Any("error", err))
+			}
+			r.end(err)
+			return
+		}
+		timer := time.NewTimer(pause)
+		if pause == feedPoll {
+			select {
+			case <-timer.C:
+			case <-f.woken:
+			case <-ctx.Done():
+			}
+		} else {
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			r.end(ledger.ErrClosed)
+			return
+		}
+	}
+}
+
+// poll reads what has happened, and answers how long to wait until the next look.
+func (f *feed) poll(ctx context.Context, r *reading) (pause time.Duration, err error) {
+	s, err := f.horizon.observe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	pause = feedPause
+	head := r.reachedBy(s.reached)
+	if head == s.reached && (s.reached == s.last || s.waiting > feedPatience) {
+		pause = feedPoll
+	}
+	for head >= 0 && head < s.reached {
+		var events []*Event
+		if events, head, err = f.ledger.eventsBetween(ctx, head, s.reached, eventPageMax); err != nil {
+			return 0, err
+		}
+		r.add(events, head)
+	}
+	return pause, nil
+}
+
+// reachedBy answers up to where events were read. When none were, they are from now on, once it is known where that is.
+func (r *reading) reachedBy(horizon int64) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.head < 0 && horizon >= 0 {
+		r.floor, r.head = horizon, horizon
+		r.tell()
+	}
+	return r.head
+}
+
+// add keeps events, and drops the oldest where there are too many. They are all up to head.
+func (r *reading) add(events []*Event, head int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, events...)
+	for _, e := range events {
+		r.bytes += e.size()
+	}
+	drop := 0
+	for len(r.events)-drop > r.eventsMax || r.bytes > feedBytesMax {
+		r.bytes -= r.events[drop].size()
+		r.floor = r.events[drop].Position
+		r.events[drop] = nil
+		drop++
+	}
+	// The array below is copied, without what was dropped, when it is full.
+	r.events = r.events[drop:]
+	r.head = head
+	r.tell()
+}
+
+// end tells all followers that nothing more comes.
+func (r *reading) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+		r.tell()
+	}
+}
+
+// over answers why nothing more comes; nil: it does.
+func (r *reading) over() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// tell wakes everybody who waits for a change. The lock is held.
+func (r *reading) tell() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}

@@ -1,0 +1,159 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"internaltransfers/ledger"
+	"slices"
+	"time"
+)
+
+// Follow calls f with the events after a position, 0 for the first ones, that pass the filter, nil for all: in order, each
+// once, first those that have happened, then others as they are committed, by any server. position is up to where f was
+// given everything. When there was nothing to give for Config.Heartbeat, f is called without events. It may change and
+// keep the slice, not the events.
+//
+// It ends with an OverloadedError when there are Config.FollowersMax others; with the error of f or ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is; with
+// ErrSlow when f, having caught up, falls behind by more events than are kept. The follower may go on from the last position, with
+// nothing missed, now or much later.
+func (l *Ledger) Follow(ctx context.Context, after int64, filter *EventFilter, f func(events []*Event, position int64) error) error {
+	return l.follow(ctx, after, filter, f, false)
+}
+
+// FollowWebhook is Follow for the holder of an endpoint, which other followers do not keep out: endpoints are few.
+func (l *Ledger) FollowWebhook(ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error) error {
+	return l.follow(ctx, after, filter, f, true)
+}
+
+func (l *Ledger) follow(
+	ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error, must bool,
+) error {
+	s, err := l.feed.horizon.observe(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkPosition(after, s.last); err != nil {
+		return err
+	}
+	r, err := l.feed.join(must)
+	if err != nil {
+		return err
+	}
+	defer l.feed.leave()
+	follower := follower{ledger: l, reading: r, position: after, filter: filter, f: f, given: time.Now()}
+	heartbeat := time.NewTimer(l.config.Heartbeat)
+	defer heartbeat.Stop()
+	for {
+		changed, err := follower.take(ctx)
+		if errors.Is(r.over(), ledger.ErrClosed) {
+			return ledger.ErrClosed // whatever else went wrong for that
+		}
+		if err != nil {
+			return err
+		}
+		if changed == nil {
+			continue
+		}
+		heartbeat.Reset(time.Until(follower.given.Add(l.config.Heartbeat)))
+		select {
+		case <-changed:
+		case <-heartbeat.C:
+			if err := follower.give(nil, follower.position); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// A follower is somebody who follows the events.
+type follower struct {
+	ledger   *Ledger
+	reading  *reading
+	position int64 // up to which it was given everything
+	caughtUp bool  // it was given events from what is kept
+	filter   *EventFilter
+	f        func(events []*Event, position int64) error
+	given    time.Time // when f was last called
+}
+
+// give gives the follower those of the events that pass its filter, which are all up to position. When none do, it is told so now and
+// then, so that it need not go through them again.
+func (f *follower) give(events []*Event, position int64) error {
+	f.position = position
+	if f.filter != nil {
+		events = slices.DeleteFunc(events, func(e *Event) bool { return !f.filter.Passes(e) })
+	}
+	if len(events) == 0 && time.Since(f.given) < f.ledger.config.Heartbeat {
+		return nil
+	}
+	err := f.f(events, position)
+	f.given = time.Now()
+	return err
+}
+
+// take gives some events to the follower. When there are none, changed is closed as soon as there may be.
+func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	r := f.reading
+	r.mu.Lock()
+	changed, err = r.changed, r.err
+	var events []*Event
+	head, behind := r.head, r.head >= 0 && f.position < r.floor
+	if err == nil && !behind && f.position < head {
+		first, _ := slices.BinarySearchFunc(r.events, f.position+1, func(e *Event, p int64) int {
+			return cmp.Compare(e.Position, p)
+		})
+		events = r.events[first:]
+		if len(events) > eventPageMax {
+			events = events[:eventPageMax]
+			head = events[eventPageMax-1].Position
+		}
+		// What is in the array below the slice is cleared when it is dropped.
+		events = slices.Clone(events)
+	}
+	r.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case behind && f.caughtUp:
+		return nil, ErrSlow
+	case behind:
+		return nil, f.catchUp(ctx)
+	case head < 0 || f.position >= head:
+		return changed, nil
+	}
+	f.caughtUp = true
+	return nil, f.give(events, head)
+}
+
+// catchUp gives the follower some events that are not kept any more. Few do so at a time, lest they take all connections.
+func (f *follower) catchUp(ctx context.Context) error {
+	heartbeat := time.NewTimer(time.Until(f.given.Add(f.ledger.config.Heartbeat)))
+	defer heartbeat.Stop()
+	select {
+	case f.ledger.feed.catchUps <- struct{}{}:
+	case <-heartbeat.C:
+		return f.give(nil, f.position)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	events, next, err := f.read(ctx)
+	if err != nil {
+		return err
+	}
+	return f.give(events, next)
+}
+
+// read reads a page of these events. It is small, because nobody else has it.
+func (f *follower) read(ctx context.Context) ([]*Event, int64, error) {
+	defer func() { <-f.ledger.feed.catchUps }()
+	f.reading.mu.Lock()
+	floor := f.reading.floor
+	f.reading.mu.Unlock()
+	return f.ledger.eventsBetween(ctx, f.position, floor, catchUpPage)
+}

@@ -1,0 +1,216 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	gaugesTimeout  = time.Second            // for the database to respond to a scrape
+	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
+	gaugesPoll     = 25 * time.Millisecond  // between looks whether these have ended
+	gaugesPatience = 250 * time.Millisecond // for transactions under way, before readers are said to wait for them
+)
+
+// gauges are the metrics that are looked up when somebody collects them. What needs the database is
+// read for a tenth of the time at most, however many collect; while the database is away, only that
+// is left out.
+type gauges struct {
+	ledger *Ledger
+
+	pace
+	last *observed // guarded by the turn; nil: it could not be read
+}
+
+// observed is what the database says at a time.
+type observed struct {
+	proof    *ProofResult // nil: there was none
+	backlogs map[WebhookStatus]backlog
+	lag      int64 // positions that are committed and not told to readers yet; -1: it is not known
+	waiting  time.Duration
+}
+
+// A backlog is what the endpoints of a status have yet to get.
+type backlog struct {
+	endpoints, pending, behind int64
+	oldest                     time.Duration
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	gaugeFollowers    = describe("ledger_event_followers", "Readers that follow events, those of webhook endpoints included.")
+	gaugeConns        = describe("ledger_db_connections", "Database connections, by pool (read, write) and state (acquired, idle, constructing).", "pool", "state")
+	gaugeConnsMax     = describe("ledger_db_connections_max", "The most database connections that a pool opens.", "pool")
+	counterAcquires   = describe("ledger_db_acquires_total", "Times that a connection was taken from a pool.", "pool")
+	counterWaits      = describe("ledger_db_acquire_waits_total", "Times that a connection had to be waited for, because all were in use or none was open.", "pool")
+	counterWaited     = describe("ledger_db_acquire_wait_seconds_total", "How long connections were waited for, together.", "pool")
+	counterGivenUp    = describe("ledger_db_acquires_canceled_total", "Times that nobody waited any more when a connection was free.", "pool")
+	gaugeDatabase     = describe("ledger_database_up", "Whether the metrics that need the database could be read from it within a second (1). While they cannot (0), they are left out.")
+	gaugeLag          = describe("ledger_event_horizon_lag_positions", "Positions of events that are committed, but held back from readers by a transaction that does not end.")
+	gaugeLagWait      = describe("ledger_event_horizon_wait_seconds", "For how long readers of events have waited for a transaction that does not end; 0: they do not.")
+	gaugeEndpoints    = describe("webhook_endpoints", "Webhook endpoints by status (ENABLED, DISABLED), of all servers on the database.", "endpoint_status")
+	gaugePending      = describe("webhook_deliveries_pending", "Deliveries that are to be tried again or wait behind such ones, by the status of their endpoint, of all servers on the database.", "endpoint_status")
+	gaugeBehind       = describe("webhook_positions_behind", "Positions of events between the cursor of the endpoint that is furthest behind and the newest event, by the status of endpoints.", "endpoint_status")
+	gaugeOldest       = describe("webhook_oldest_undelivered_seconds", "The age of the oldest event that has not reached an endpoint which may want it, by the status of endpoints; 0: there is none.", "endpoint_status")
+	gaugeProofTime    = describe("ledger_last_proof_timestamp_seconds", "When the last proof of the ledger was as of, whoever made it, in Unix time; left out before the first.")
+	gaugeProofOK      = describe("ledger_last_proof_ok", "Whether all invariants held in that proof (1).")
+	gaugeProofPartial = describe("ledger_last_proof_incremental", "Whether that proof went on from an earlier one (1), or proved everything (0).")
+
+	gaugeDescs = []*prometheus.Desc{
+		gaugeFollowers, gaugeConns, gaugeConnsMax, counterAcquires, counterWaits, counterWaited, counterGivenUp, gaugeDatabase,
+		gaugeLag, gaugeLagWait, gaugeEndpoints, gaugePending, gaugeBehind, gaugeOldest, gaugeProofTime, gaugeProofOK, gaugeProofPartial,
+	}
+)
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range gaugeDescs {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
+	tell := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	count := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+	}
+	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.pool.sessions.Pool, "write": g.ledger.batchPool.Pool} {
+		s := pool.Stat()
+		tell(gaugeConns, float64(s.AcquiredConns()), name, "acquired")
+		tell(gaugeConns, float64(s.IdleConns()), name, "idle")
+		tell(gaugeConns, float64(s.ConstructingConns()), name, "constructing")
+		tell(gaugeConnsMax, float64(s.MaxConns()), name)
+		count(counterAcquires, float64(s.AcquireCount()), name)
+		count(counterWaits, float64(s.EmptyAcquireCount()), name)
+		count(counterWaited, s.EmptyAcquireWaitTime().Seconds(), name)
+		count(counterGivenUp, float64(s.CanceledAcquireCount()), name)
+	}
+	tell(gaugeFollowers, float64(g.ledger.feed.followers.Load()))
+
+	o := g.observe()
+	tell(gaugeDatabase, number(o != nil))
+	if o == nil {
+		return
+	}
+	if o.lag >= 0 {
+		tell(gaugeLag, float64(o.lag))
+		tell(gaugeLagWait, o.waiting.Seconds())
+	}
+	for _, status := range []WebhookStatus{WebhookEnabled, WebhookDisabled} {
+		b := o.backlogs[status]
+		tell(gaugeEndpoints, float64(b.endpoints), string(status))
+		tell(gaugePending, float64(b.pending), string(status))
+		tell(gaugeBehind, float64(b.behind), string(status))
+		tell(gaugeOldest, b.oldest.Seconds(), string(status))
+	}
+	if o.proof != nil {
+		tell(gaugeProofTime, float64(o.proof.Time.UnixMilli())/1000)
+		tell(gaugeProofOK, number(len(o.proof.Broken) == 0))
+		tell(gaugeProofPartial, number(o.proof.Incremental))
+	}
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// observe returns what the database says, or said a moment ago; nil: it could not be read.
+func (g *gauges) observe() *observed {
+	ctx, cancel := context.WithTimeout(context.Background(), gaugesTimeout)
+	defer cancel()
+	if g.enter(ctx) != nil {
+		return nil
+	}
+	defer g.leave()
+	if !g.rested() {
+		return g.last
+	}
+	start := time.Now()
+	o, err := g.ledger.observe(ctx)
+	if err != nil {
+		o = nil // readiness says why
+	}
+	g.last = o
+	g.rest(start)
+	if kept := start.Add(gaugesKept); g.ready.Before(kept) {
+		g.ready = kept
+	}
+	return o
+}
+
+// observe reads what gauges tell.
+func (l *Ledger) observe(ctx context.Context) (*observed, error) {
+	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), lag: -1}
+	proof, err := l.queries.ProofGet(ctx, l.pool)
+	switch {
+	case err == nil:
+		o.proof = &ProofResult{Time: proof.CheckTime, Incremental: proof.Incremental, Broken: proof.Broken}
+	case !errors.Is(err, pgx.ErrNoRows):
+		return nil, err
+	}
+	end, reached, err := l.horizonLag(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := l.queries.WebhookBacklogs(ctx, l.pool, webhooksMax)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		r := &rows[i]
+		b := backlog{endpoints: r.EndpointCount, pending: r.PendingCount, behind: max(0, reached-r.CursorPosition)}
+		if r.OldestPosition <= end {
+			age, err := l.queries.EventAge(ctx, l.pool, r.OldestPosition)
+			switch {
+			case err == nil:
+				b.oldest = max(0, age.Now.Sub(age.EventTime))
+			case !errors.Is(err, pgx.ErrNoRows):
+				return nil, err
+			}
+		}
+		o.backlogs[WebhookStatus(r.Status)] = b
+	}
+	return o, nil
+}
+
+// horizonLag sets how far readers are held back. It returns the newest position that is committed,
+// and the newest that they are told.
+func (l *Ledger) horizonLag(ctx context.Context, o *observed) (end, reached int64, err error) {
+	began := time.Now()
+	first, err := l.feed.horizon.observe(ctx)
+	for s := first; err == nil; s, err = l.feed.horizon.observe(ctx) {
+		// Transactions that end soon are the normal case.
+		if s.reached < first.last && time.Since(began) < gaugesPatience {
+			timer := time.NewTimer(gaugesPoll)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return 0, 0, ctx.Err()
+			}
+			continue
+		}
+		if s.reached >= 0 {
+			o.lag = max(0, first.last-s.reached)
+		}
+		if o.lag > 0 {
+			o.waiting = s.waiting
+		}
+		return first.last, s.reached, nil
+	}
+	return 0, 0, err
+}

@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"internaltransfers/gen/db"
+	"internaltransfers/internal/pgdb"
+	"internaltransfers/ledger"
+)
+
+// Config says how a ledger uses its database. Zero fields have the defaults named.
+type Config struct {
+	DatabaseURL     string                // a postgres:// URL or a keyword=value string
+	Schema          string                // that holds the ledger; default: see pgdb.Target
+	ReadConns       int32                 // connections for reading; default 8
+	BatchesInFlight int                   // batches that are applied at a time, a connection each; default 2
+	BatchMax        int                   // transfers in a batch, unless one atomic call has more; default 1,000
+	QueueMax        int                   // transfers waiting, half of them for one account, before calls are refused; default 32,768
+	BatchTimeout    time.Duration         // of one batch with all its retries; default 10 s
+	Workers         int                   // that settle what is due, each with one of ReadConns while it works; default: none
+	WorkerBatch     int                   // items of a kind that one settles at a time, at most 1,000; default 100
+	WorkerInterval  time.Duration         // the longest until one looks again; default 1 s
+	FollowersMax    int                   // that follow events at a time; default 4,096
+	Heartbeat       time.Duration         // how long a follower of events hears nothing at most; default 10 s
+	ProfileCache    int                   // profiles kept in memory, with up to 1 KiB each; default: none
+	Logger          *slog.Logger          // default: slog.Default()
+	Metrics         prometheus.Registerer // gets the ledger's metrics; default: nobody does
+}
+
+func (c Config) withDefaults() Config {
+	c.ReadConns = cmp.Or(c.ReadConns, 8)
+	c.BatchesInFlight = cmp.Or(c.BatchesInFlight, 2)
+	c.BatchMax = cmp.Or(c.BatchMax, 1000)
+	c.QueueMax = cmp.Or(c.QueueMax, 32_768)
+	c.BatchTimeout = cmp.Or(c.BatchTimeout, 10*time.Second)
+	c.WorkerBatch = min(cmp.Or(c.WorkerBatch, 100), madeMax)
+	c.WorkerInterval = cmp.Or(c.WorkerInterval, time.Second)
+	c.FollowersMax = cmp.Or(c.FollowersMax, 4096)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 10*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+// sessions is how many the ledger has with its database at a time, beside those that come and go.
+func (c Config) sessions() int {
+	n := int(c.ReadConns) + c.BatchesInFlight
+	if c.ProfileCache > 0 {
+		n++
+	}
+	return n
+}
+
+// A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called concurrently. Several
+// ledgers, in one process or many, may share a database.
+type Ledger struct {
+	config     Config
+	log        *slog.Logger
+	queries    *db.Queries
+	database   *pgdb.Database
+	batchPool  *pgdb.Pool      // for batches; a connection of it plans as the locking protocol needs
+	pool       *sessionPool    // for everything else
+	gate       *gate           // that what readers read passes
+	ending     context.Context // is over, by end, when no standby is waited for any longer
+	end        context.CancelFunc
+	currencies *currencies
+	tokens     tokenSigner
+	metrics    *metrics
+	batcher    *batcher
+	workers    workers
+	feed       *feed
+	searches   chan struct{} // has an item for each search at work
+
+	accountReads  coalescer[ledger.Account]
+	transferReads coalescer[ledger.Transfer]
+	profiles      *profileCache
+	status        status
+	activity      activity
+}
+
+// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away, and is a
+// pgdb.RefusedError when it cannot be used as it is.
+func Open(ctx context.Context, config Config) (*Ledger, error) {
+	config = config.withDefaults()
+	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
+	l.ending, l.end = context.WithCancel(context.Background())
+	l.gate = &gate{barrier: l.confirm, ending: l.ending, timeout: config.BatchTimeout, log: l.log}
+	var err error
+	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
+	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
+		return nil, refused // it is there, and will not be otherwise by itself
+	}
+	if err != nil {
+		return nil, readError(ctx, "open the database", err)
+	}
+	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
+		return nil, readError(ctx, "open sessions", err)
+	}
+	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
+	l.batchPool, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := l.database.Pool(ctx, pgdb.Reading, config.ReadConns, hooks)
+	if err != nil {
+		l.batchPool.Close()
+		return nil, err
+	}
+	l.pool = newSessionPool(pool, l.gate)
+	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
+	l.currencies = &currencies{queries: l.queries}
+	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
+	l.profiles = newProfileCache(l, config.ProfileCache)
+	l.status = status{pace: newPace(), countedMax: countedMax}
+	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
+	key, err := l.queries.SettingGet(ctx, pool, pageTokenKey) // it never changes
+	if err != nil {
+		l.batchPool.Close()
+		pool.Close()
+		return nil, readError(ctx, "read the key of page tokens", err)
+	}
+	l.database.LogTo(config.Logger)
+	l.tokens = tokenSigner{key: key}
+	l.warnIfNotDurable(ctx)
+	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
+	if config.Metrics != nil {
+		err := errors.Join(l.metrics.register(config.Metrics, l.batcher), l.profiles.metrics.register(config.Metrics),
+			config.Metrics.Register(&gauges{ledger: l, pace: newPace()}))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), l.Close(ctx))
+		}
+	}
+	if config.ProfileCache > 0 {
+		l.profiles.start()
+	}
+	l.startWorkers()
+	return l, nil
+}
+
+// warnIfNotDurable says so when the server may lose what it has committed. The ledger cannot help it: only an operator
+// can set these, and some do on purpose, for a test.
+func (l *Ledger) warnIfNotDurable(ctx context.Context) {
+	d, err := l.queries.DurabilityGet(ctx, l.pool.sessions)
+	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
+		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
+			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
+	}
+}
+
+// Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers
+// ctx's error and leaves the rest to the end of the process; what was answered is committed in any case.
+func (l *Ledger) Close(ctx context.Context) error {
+	closed := make(chan struct{})
+	go func() {
+		l.feed.close()
+		l.workers.close()
+		l.batcher.close()
+		l.profiles.close()
+		l.end()
+		l.batchPool.Close()
+		l.pool.sessions.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Database names the database, the server and the schema, without the password.
+func (l *Ledger) Database() string { return l.database.String() }
+
+// RoleExcess names the role that the ledger's sessions have, and says what it is or may do that a server need not; that is
+// empty when there is nothing.
+func (l *Ledger) RoleExcess() (role, excess string) { return l.database.Role(), l.database.Excess() }

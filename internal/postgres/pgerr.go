@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/pgdb"
+	"internaltransfers/ledger"
+)
+
+// SQLSTATE codes that are told apart, from the PostgreSQL manual, appendix A.
+const (
+	stateUniqueViolation      = "23505"
+	stateSerializationFailure = "40001"
+	stateDeadlockDetected     = "40P01"
+	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
+	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateNoRight              = "42501" // the role lacks a right: an operator must mend it, and the call may be repeated then
+)
+
+// transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
+// database went away. Nothing else is: an error that repeats must not be retried for ever.
+func transient(err error) bool {
+	if errors.Is(err, errRelock) {
+		return true
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return away(err)
+	}
+	switch pg.Code {
+	case stateSerializationFailure, stateDeadlockDetected:
+		return true
+	case stateUniqueViolation:
+		// Another instance wrote the same id since this one looked; it is found at the next look.
+		return pg.ConstraintName == "transfer_pkey" || pg.ConstraintName == "transfer_detail_pkey" ||
+			pg.ConstraintName == "transfer_group_pkey" || pg.ConstraintName == "account_pkey"
+	default:
+		return away(err)
+	}
+}
+
+// away reports whether the error says that the database cannot be reached, is shutting down, is short of something, or is
+// not sure of what it has: whatever was asked of it is not to blame.
+func away(err error) bool {
+	if refused(err) {
+		return true
+	}
+	if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, errWaitCancelled) {
+		return true
+	}
+	if _, ok := errors.AsType[ambiguousCommitError](err); ok {
+		return true
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		// No answer of the server's: the network, a closed connection, a time-out.
+		var network net.Error
+		var connect *pgconn.ConnectError
+		return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
+			errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	}
+	switch pg.SeverityUnlocalized {
+	case "FATAL", "PANIC": // the session is over, or was refused
+		return true
+	}
+	switch pg.Code[:2] {
+	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
+		return true
+	}
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoRight ||
+		pgdb.IsStray(pg)
+}
+
+// refused reports whether the database became another one than it was at the start.
+func refused(err error) bool {
+	_, ok := errors.AsType[*pgdb.RefusedError](err)
+	return ok
+}
+
+// awayReasons say what is wrong with the database, by SQLSTATE or its class, the first that fits.
+var awayReasons = []struct{ code, reason string }{
+	{stateReadOnly, "it is read-only"},
+	{stateNoRight, "its role lacks a right that the ledger needs"},
+	{stateLockNotAvailable, "somebody else keeps rows locked"},
+	{"26000", "a connection pooler mixes up its sessions"},
+	{"42P05", "a connection pooler mixes up its sessions"},
+	{"42P01", "the ledger's tables are not where they were"},
+	{"42883", "the ledger's functions are not where they were"},
+	{"53100", "its disk is full"},
+	{"53200", "it is out of memory"},
+	{"53300", "it has no connection left"},
+	{"57014", "it cancelled a statement"},
+	{"57P01", "it is shutting down"},
+	{"57P03", "it takes no connections now"},
+	{"08", "the connection to it broke"},
+	{"28", "it does not let our role in"},
+	{"3D", "there is no database of its name"},
+	{"53", "it is short of something"},
+	{"57", "it was interrupted"},
+	{"58", "its machine fails"},
+}
+
+// unavailable makes an error of the database one that says in plain words what is wrong with it.
+func unavailable(err error) error {
+	e := &ledger.UnavailableError{Cause: err}
+	var pg *pgconn.PgError
+	var network net.Error
+	var connect *pgconn.ConnectError
+	switch {
+	case refused(err):
+		e.Reason = "it is not as the ledger needs it; the server's log says more"
+	case errors.As(err, &pg):
+		if pg.SeverityUnlocalized == "FATAL" {
+			e.Reason = "it ended the connection, or refused one"
+		}
+		for _, r := range awayReasons {
+			if strings.HasPrefix(pg.Code, r.code) {
+				e.Reason = r.reason
+				break
+			}
+		}
+	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
+		e.Reason = "it does not respond in time"
+	case errors.As(err, &connect), errors.As(err, &network):
+		e.Reason = "it cannot be reached"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Reason = "the connection to it broke"
+	}
+	return e
+}
+
+// An ambiguousCommitError is that of a COMMIT which may have happened all the same. The next attempt finds out.
+type ambiguousCommitError struct{ error }
+
+func (e ambiguousCommitError) Unwrap() error { return e.error }
+
+// commitError says what failed in the round trip that has the COMMIT, and whether that may have happened.
+func commitError(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	wrapped := fmt.Errorf("%s: %w", what, err)
+	if unanswered(err) {
+		return ambiguousCommitError{wrapped}
+	}
+	return wrapped
+}
+
+// unanswered reports whether the error of a COMMIT leaves open whether it happened: the server did not say no, or said
+// no more than that it is going away.
+func unanswered(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
+	}
+	return !errors.Is(err, errNotCommitted) && !errors.Is(err, errInvariant)
+}
+
+// readError turns a driver's error of a read into one of this package's. The driver's text stays inside, for the log.
+func readError(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if away(err) {
+		return unavailable(fmt.Errorf("%s: %w", what, err))
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// errInvariant marks an invariant found broken before commit. The batch is rolled back and its callers get an internal
+// error: it is a bug, and is logged as one.
+var errInvariant = errors.New("invariant broken")

@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Transaction control, the only SQL text outside queries/: pipes put it around the queries. Read committed is what the
+// conditional UPDATE is made for, so it is asked for whatever the database's default is.
+const (
+	begin      = "BEGIN ISOLATION LEVEL READ COMMITTED"
+	beginAgain = "ROLLBACK AND CHAIN" // undoes what was done and begins anew
+	commit     = "COMMIT"
+	rollback   = "ROLLBACK"
+)
+
+// readCommitted is for transactions outside the batches; as above, the database's default may be another.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
+// A pipe is a connection whose next statement travels in one round trip with the transaction control around it: a
+// batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, COMMIT]. It serves the :many and :exec queries of
+// gen/db; after an error the transaction, if one was begun, is still to be rolled back.
+type pipe struct {
+	*pgx.Conn
+	before, after string // begin and commit, for example; empty: nothing
+}
+
+// errNotCommitted: the server answered COMMIT with ROLLBACK.
+var errNotCommitted = errors.New("the transaction was rolled back instead of committed")
+
+func (p pipe) batch(sql string, args []any) *pgx.Batch {
+	b := &pgx.Batch{}
+	if p.before != "" {
+		b.Queue(p.before)
+	}
+	b.Queue(sql, args...)
+	if p.after != "" {
+		b.Queue(p.after)
+	}
+	return b
+}
+
+// Exec runs the statement with what comes before and after it. A COMMIT is not cancelled: see session.
+func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if p.after != commit {
+		return p.exec(ctx, sql, args)
+	}
+	return finish(ctx, sessionOf(p.Conn), func(ctx context.Context) (pgconn.CommandTag, error) {
+		return p.exec(ctx, sql, args)
+	})
+}
+
+func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
+	results := p.SendBatch(ctx, p.batch(sql, args))
+	if p.before != "" {
+		if _, err := results.Exec(); err != nil {
+			return pgconn.CommandTag{}, errors.Join(err, results.Close())
+		}
+	}
+	tag, err := results.Exec()
+	if err == nil && p.after != "" {
+		var end pgconn.CommandTag
+		end, err = results.Exec()
+		if err == nil && end.String() == rollback {
+			err = errNotCommitted
+		}
+	}
+	if closeErr := results.Close(); err == nil {
+		err = closeErr
+	}
+	return tag, err
+}
+
+// Query runs the statement with what comes before it.
+func (p pipe) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if p.after != "" {
+		return nil, errors.New("a query's rows are read before anything can come after it")
+	}
+	results := p.SendBatch(ctx, p.batch(sql, args))
+	if p.before != "" {
+		if _, err := results.Exec(); err != nil {
+			return nil, errors.Join(err, results.Close())
+		}
+	}
+	rows, err := results.Query() //nolint:rowserrcheck // the caller reads them, and their error
+	if err != nil {
+		return nil, errors.Join(err, results.Close())
+	}
+	return pipeRows{rows, results}, nil
+}
+
+// pipeRows closes its batch with itself, which frees the connection for the next statement.
+type pipeRows struct {
+	pgx.Rows
+	results pgx.BatchResults
+}
+
+func (r pipeRows) Close() {
+	r.Rows.Close()
+	_ = r.results.Close() // its error is that of the rows, which the caller has read
+}

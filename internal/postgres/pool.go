@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/pgdb"
+)
+
+// sessionPool are the connections for everything but batches. What is read by them passes the gate before anybody gets it, and
+// what is changed by them is committed as by a batch: nothing cancels a COMMIT, and it waits for the standbys.
+type sessionPool struct {
+	sessions *pgdb.Pool
+	gate     *gate
+	changes  chan struct{} // has an item for each change: some connections are for reading only, however many COMMITs wait
+}
+
+func newSessionPool(pool *pgdb.Pool, gate *gate) *sessionPool {
+	conns := pool.Config().MaxConns
+	return &sessionPool{sessions: pool, gate: gate, changes: make(chan struct{}, max(1, conns-conns/4))}
+}
+
+// lend gives out a connection for a change.
+func (r *sessionPool) lend(ctx context.Context) (conn *pgx.Conn, giveBack func(), err error) {
+	select {
+	case r.changes <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	lent, err := r.sessions.Acquire(ctx)
+	if err != nil {
+		<-r.changes
+		return nil, nil, err
+	}
+	s := sessionOf(lent.Conn())
+	return lent.Conn(), func() {
+		s.giveBack(func() {
+			lent.Release()
+			<-r.changes
+		})
+	}, nil
+}
+
+// Exec makes a change of one statement.
+func (r *sessionPool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	conn, giveBack, err := r.lend(ctx)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	defer giveBack()
+	return finish(ctx, sessionOf(conn), func(ctx context.Context) (pgconn.CommandTag, error) {
+		return r.sessions.ExecOwn(ctx, conn, sql, args...)
+	})
+}
+
+// Query reads rows. Their error says whether they have passed the gate.
+func (r *sessionPool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	rows, err := r.sessions.Query(ctx, sql, args...)
+	if err != nil {
+		return rows, err
+	}
+	return &gatedRows{Rows: rows, pass: func() error { return r.gate.pass(ctx) }}, nil
+}
+
+// QueryRow reads a row.
+func (r *sessionPool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return gatedRow{r.sessions.QueryRow(ctx, sql, args...), func() error { return r.gate.pass(ctx) }}
+}
+
+// gatedRows pass the gate at their end, when their connection is back in the pool.
+type gatedRows struct {
+	pgx.Rows
+	pass func() error // nil: they have passed
+}
+
+func (r *gatedRows) Err() error {
+	if err := r.Rows.Err(); err != nil || r.pass == nil {
+		return err
+	}
+	if err := r.pass(); err != nil {
+		return err
+	}
+	r.pass = nil
+	return nil
+}
+
+type gatedRow struct {
+	pgx.Row
+	pass func() error
+}
+
+func (r gatedRow) Scan(values ...any) error {
+	if err := r.Row.Scan(values...); err != nil {
+		return err
+	}
+	return r.pass()
+}
+
+// view runs f in a transaction that sees one moment and changes nothing.
+func (l *Ledger) view(ctx context.Context, f func(tx pgx.Tx) error) error {
+	err := pgx.BeginTxFunc(ctx, l.pool.sessions, oneMoment, f)
+	if passed := l.gate.pass(ctx); passed != nil {
+		return passed
+	}
+	return err
+}
+
+// change runs f in a transaction that is committed unless f fails. The standbys then have what f has read as well, so that
+// it may be said to be done already. The error is an ambiguousCommitError when it may have happened.
+func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pgx.Tx) error) error {
+	conn, giveBack, err := l.pool.lend(ctx)
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		// The pool closes a connection that is still in a transaction.
+		defer giveBack()
+		tx, err := conn.BeginTx(ctx, options)
+		if err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		if err := l.database.RequireOwn(ctx, conn); err != nil {
+			return err
+		}
+		if err := f(tx); err != nil {
+			_ = tx.Rollback(ctx)
+			return err
+		}
+		return commitError("commit", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+	}()
+	if err == nil {
+		return nil
+	}
+	// What f found may be why it failed.
+	if passed := l.gate.pass(ctx); passed != nil {
+		return passed
+	}
+	if errors.Is(err, errWaitCancelled) {
+		return nil // it was committed, and now the standbys have it
+	}
+	return err
+}
+
+// confirm returns when the synchronous standbys have all that was seen before.
+func (l *Ledger) confirm(ctx context.Context) error {
+	conn, err := l.batchPool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("get a connection: %w", err)
+	}
+	defer conn.Release()
+	return l.barrier(ctx, conn.Conn(), "")
+}
+
+// barrier does that on a connection, with a statement of transaction control before it. Its wait may be cancelled, which
+// only makes it fail: there is nothing that others could see.
+func (l *Ledger) barrier(ctx context.Context, conn *pgx.Conn, before string) error {
+	err := l.queries.Barrier(ctx, pipe{Conn: conn, before: before})
+	if sessionOf(conn).wasCancelled() && err == nil {
+		err = errWaitCancelled
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the synchronous standbys: %w", err)
+	}
+	return nil
+}

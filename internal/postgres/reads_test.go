@@ -1,0 +1,97 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"internaltransfers/internal/postgres"
+	"internaltransfers/ledger"
+)
+
+// TestReadsSeeAnsweredWrites: reads that share a set read never see less than what was answered before they began.
+func TestReadsSeeAnsweredWrites(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t, postgres.Config{})
+	payer, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: decimal.New(1000, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			payee, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for n := range int64(10) {
+				if err := payAndRead(t.Context(), l, payer.ID, payee.ID, decimal.New(n+1, 0)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// payAndRead pays 1 and reads the payee, who must have want, and the transfer.
+func payAndRead(ctx context.Context, l *postgres.Ledger, from, to uuid.UUID, want decimal.Decimal) error {
+	made, _, err := l.Transfer(ctx, ledger.TransferParams{From: from, To: to, Amount: decimal.New(1, 0)})
+	if err != nil {
+		return err
+	}
+	account, err := l.GetAccount(ctx, to)
+	if err != nil {
+		return err
+	}
+	if !account.Balance.Equal(want) {
+		return fmt.Errorf("account %s has %s right after it got %s", to, account.Balance, want)
+	}
+	read, err := l.GetTransfer(ctx, made.ID)
+	if err != nil {
+		return err
+	}
+	if !read.ToBalance.Decimal.Equal(want) || read.Status != ledger.TransferSuccess {
+		return fmt.Errorf("transfer %s reads as %+v", made.ID, read)
+	}
+	return nil
+}
+
+// TestReadsTellTheirMisses: in one set read, those who ask for what is not there are told, and nobody else.
+func TestReadsTellTheirMisses(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t, postgres.Config{})
+	account, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			var missing *ledger.NotFoundError
+			id := account.ID
+			if i%2 == 0 {
+				id = uuid.New()
+			}
+			got, err := l.GetAccount(t.Context(), id)
+			if i%2 == 0 && (!errors.As(err, &missing) || missing.ID != id) {
+				t.Errorf("a missing account: %v %v", got, err)
+			}
+			if i%2 == 1 && (err != nil || got.ID != id) {
+				t.Errorf("an account: %v %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	given, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.GetAccount(given, account.ID); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller who gave up: %v", err)
+	}
+}

@@ -1,0 +1,40 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"internaltransfers/ledger"
+	"io"
+)
+
+// ReadyToRead reports whether what is there can be read now. If not, the error is an
+// UnavailableError.
+func (l *Ledger) ReadyToRead(ctx context.Context) error {
+	if _, err := l.queries.ReadProbe(ctx, l.pool); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// ReadyToWrite reports whether a transfer would be taken now: whether the database can be reached, is
+// no standby, is not read-only, gives its role the rights, and has commits confirmed by its
+// synchronous standbys, if it waits for any. It changes nothing. If not, the error is an
+// UnavailableError.
+func (l *Ledger) ReadyToWrite(ctx context.Context) error {
+	conn, err := l.batchPool.Acquire(ctx)
+	if err != nil {
+		return unavailable(fmt.Errorf("get a connection: %w", err))
+	}
+	defer conn.Release()
+	if err := l.queries.WriteProbe(ctx, conn); err != nil {
+		return unavailable(err)
+	}
+	if err := l.barrier(ctx, conn.Conn(), ""); err != nil {
+		if ctx.Err() != nil || errors.Is(err, errWaitCancelled) || errors.Is(err, io.EOF) {
+			return &ledger.UnavailableError{Reason: "no synchronous standby confirms commits", Cause: err}
+		}
+		return unavailable(err)
+	}
+	return nil
+}

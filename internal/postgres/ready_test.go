@@ -1,0 +1,88 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
+	"internaltransfers/ledger"
+)
+
+// requireReady fails the test unless a ledger is ready, or is not for a reason that says so.
+func requireReady(t testing.TB, ready func(context.Context) error, reason string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	err := ready(ctx)
+	switch {
+	case reason == "" && err != nil:
+		t.Errorf("not ready: %v", err)
+	case reason != "" && (!errors.Is(err, ledger.ErrUnavailable) || !strings.Contains(err.Error(), reason)):
+		t.Errorf("ready says %v, want ErrUnavailable that says %q", err, reason)
+	}
+}
+
+// Ready to write means that a write would be taken, whatever keeps it from that. Reading is another matter.
+func TestReady(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		hinder      func(t *testing.T, admin *pgx.Conn, name string)
+		write, read string
+	}{
+		{"well", func(*testing.T, *pgx.Conn, string) {}, "", ""},
+		{"read-only", func(t *testing.T, admin *pgx.Conn, name string) {
+			execute(t, admin, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+		}, "read-only", ""},
+		{"locked", func(t *testing.T, admin *pgx.Conn, _ string) {
+			execute(t, admin, "BEGIN")
+			execute(t, admin, "LOCK TABLE account IN SHARE MODE")
+		}, "in time", ""},
+		{"locked entirely", func(t *testing.T, admin *pgx.Conn, _ string) {
+			execute(t, admin, "BEGIN")
+			execute(t, admin, "LOCK TABLE account, transfer")
+		}, "in time", "in time"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			c.hinder(t, connect(t, database), must(pgx.ParseConfig(database)).Database)
+			l := openPrivate(t, database, postgres.Config{Logger: silent})
+			requireReady(t, l.ReadyToWrite, c.write)
+			requireReady(t, l.ReadyToRead, c.read)
+		})
+	}
+}
+
+// A database that is away is ready for nothing, and ready again by itself when it comes back.
+func TestReadyWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t)
+	l := openPrivate(t, server.URL(), postgres.Config{Logger: silent})
+	if err := server.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	requireReady(t, l.ReadyToWrite, "reached")
+	requireReady(t, l.ReadyToRead, "reached")
+	pgtest.Restart(t, server)
+	requireAvailable(t, func() error { return l.ReadyToWrite(t.Context()) })
+	requireAvailable(t, func() error { return l.ReadyToRead(t.Context()) })
+}
+
+// A stalled standby takes no write, and reading goes on.
+func TestReadyWithStalledStandby(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	requireReady(t, p.ledger.ReadyToWrite, "")
+	p.standby.Freeze()
+	requireReady(t, p.ledger.ReadyToWrite, "standby")
+	requireReady(t, p.ledger.ReadyToRead, "")
+	p.standby.Thaw()
+	requireAvailable(t, func() error { return p.ledger.ReadyToWrite(t.Context()) })
+}

@@ -1,0 +1,141 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/pgtest"
+	"internaltransfers/internal/postgres"
+	"internaltransfers/ledger"
+)
+
+// A right that is taken from a server's role while it runs makes the database unavailable to those who need it, with the
+// reason in the log, and nothing happens by halves. Once it is back, the same calls succeed.
+func TestRightTakenWhileRunning(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	database := pgtest.NewDatabase(t)
+	counting := newCounting()
+	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
+	ids := openAccounts(t, l, 2, 100)
+	conn := connect(t, database)
+	payment := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: amount("5")}
+	for _, right := range []string{"UPDATE (balance) ON account", "INSERT ON transfer"} {
+		execute(t, conn, "REVOKE "+right+" FROM ledger_writer")
+		before := counting.count("a batch is tried again")
+		if _, _, err := l.Transfer(ctx, payment); !errors.Is(err, ledger.ErrUnavailable) {
+			t.Errorf("without %s: %v", right, err)
+		}
+		if counting.count("a batch is tried again") == before {
+			t.Errorf("without %s nothing is logged", right)
+		}
+		execute(t, conn, "GRANT "+right+" TO ledger_writer")
+	}
+	requireBalance(t, l, ids[0], 100)
+	if _, _, err := l.Transfer(ctx, payment); err != nil {
+		t.Errorf("with all rights again: %v", err)
+	}
+	requireBalance(t, l, ids[0], 95)
+
+	execute(t, conn, "REVOKE SELECT ON account FROM ledger_writer")
+	if _, err := l.GetAccount(ctx, ids[0]); !errors.Is(err, ledger.ErrUnavailable) {
+		t.Errorf("without a right to read: %v", err)
+	}
+	if err := openError(t, database); !isRefused(err) {
+		t.Errorf("a server that starts then: %v", err)
+	}
+	execute(t, conn, "GRANT SELECT ON account TO ledger_writer")
+	requireBalance(t, l, ids[1], 105)
+}
+
+// openError is why a ledger cannot be opened.
+func openError(t *testing.T, database string) error {
+	t.Helper()
+	l, err := postgres.Open(context.Background(), postgres.Config{DatabaseURL: database, Logger: silent})
+	if err == nil {
+		t.Fatal(errors.Join(errors.New("it was opened"), l.Close(context.Background())))
+	}
+	return err
+}
+
+func isRefused(err error) bool {
+	_, ok := errors.AsType[*pgdb.RefusedError](err)
+	return ok && !errors.Is(err, ledger.ErrUnavailable)
+}
+
+// rowVersions tells any two states of a ledger's rows apart, whatever was written.
+const rowVersions = `SELECT md5(string_agg(query_to_xml(format('SELECT xmin, ctid FROM %s', oid::regclass), true, false, '')::text, ''
+	ORDER BY relname)) FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'`
+
+// A proof by whoever only looks finds what a server's does, tells how far it is, goes on from what a server kept, and
+// changes nothing.
+func TestCheckByReader(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	ids := openAccounts(t, l, 2, 100)
+	newHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
+	conn := connect(t, url)
+	check := func(incremental, sound bool) postgres.Report {
+		t.Helper()
+		database, err := pgdb.Open(ctx, pgdb.Target{URL: pgtest.Reader(url)}, pgdb.Proving)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last postgres.Progress
+		var before, after string
+		if err := conn.QueryRow(ctx, rowVersions).Scan(&before); err != nil {
+			t.Fatal(err)
+		}
+		report, err := postgres.Check(ctx, database, postgres.CheckOptions{
+			Incremental: incremental, Progress: func(p postgres.Progress) { last = p },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.QueryRow(ctx, rowVersions).Scan(&after); err != nil || after != before {
+			t.Errorf("the proof wrote: %v", err)
+		}
+		if last.Step != last.Steps || last.Steps < len(report.Invariants) {
+			t.Errorf("it ended at step %d of %d", last.Step, last.Steps)
+		}
+		requireProof(t, report, sound)
+		return report
+	}
+	for _, incremental := range []bool{false, true, true} {
+		if r := check(incremental, true); !r.CheckpointTime.IsZero() {
+			t.Errorf("nobody kept a checkpoint, and it went on from %v", r.CheckpointTime)
+		}
+	}
+	kept, err := l.Check(ctx, postgres.CheckOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r := check(true, true); !r.CheckpointTime.Equal(kept.Time) {
+			t.Errorf("it went on from %v, but a server kept a checkpoint of %v", r.CheckpointTime, kept.Time)
+		}
+	}
+	execute(t, conn, "UPDATE account SET held = 1 WHERE account_id = $1", ids[1])
+	for _, incremental := range []bool{false, true} {
+		// A full proof that fails takes no checkpoint back either.
+		if r := check(incremental, false); incremental && !r.CheckpointTime.Equal(kept.Time) {
+			t.Errorf("it went on from %v", r.CheckpointTime)
+		}
+	}
+	execute(t, conn, "UPDATE account SET held = 0 WHERE account_id = $1", ids[1])
+	execute(t, conn, "REVOKE SELECT ON transfer_group FROM ledger_reader")
+	database, err := pgdb.Open(ctx, pgdb.Target{URL: pgtest.Reader(url)}, pgdb.Proving)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.Check(ctx, database, postgres.CheckOptions{}); !isRefused(err) {
+		t.Errorf("without a right: %v", err)
+	}
+}

@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/gen/db"
+	"internaltransfers/ledger"
+)
+
+// DeliveryStatus is where a delivery is in its life. The names are those of transfers.v1.WebhookDelivery.Status.
+type DeliveryStatus string
+
+// The statuses of a delivery.
+const (
+	DeliveryPending   DeliveryStatus = "PENDING"
+	DeliveryDelivered DeliveryStatus = "DELIVERED"
+	DeliveryDead      DeliveryStatus = "DEAD" // all attempts failed
+)
+
+const (
+	// WebhookPendingMax is how many pending deliveries of an endpoint there are until it takes no more events.
+	WebhookPendingMax = 10_000
+
+	redeliverMax     = 1000   // events in one call
+	redeliverScanMax = 10_000 // events that one call looks at
+)
+
+// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked for again.
+type WebhookDelivery struct {
+	Position    int64 // of the event
+	Status      DeliveryStatus
+	Attempts    int32
+	NextAttempt *time.Time // nil: when an earlier event is through, or never
+	LastAttempt *time.Time // nil: never
+	Failure     string     // how the last attempt failed; empty: it did not
+}
+
+// DeliveryFilter chooses deliveries.
+type DeliveryFilter struct {
+	EndpointID uuid.UUID
+	Status     DeliveryStatus // empty: any
+}
+
+// ListWebhookDeliveries lists the deliveries of an endpoint, newest first, and answers the token of the next page; empty:
+// this is the last. The error is a NotFoundError when there is no such endpoint.
+func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, page Page) ([]WebhookDelivery, string, error) {
+	limit, err := page.limit()
+	if err != nil {
+		return nil, "", err
+	}
+	before, err := l.tokens.pageKey("deliveries", f, page.Token)
+	if err != nil {
+		return nil, "", err
+	}
+	if before == nil {
+		before = &pageKey{Position: math.MaxInt64}
+		if _, err := l.GetWebhook(ctx, f.EndpointID); err != nil {
+			return nil, "", err
+		}
+	}
+	rows, err := l.queries.WebhookDeliveryList(ctx, l.pool, db.WebhookDeliveryListParams{
+		EndpointID: f.EndpointID, BeforePosition: before.Position, Status: string(f.Status), RowLimit: limit + 1,
+	})
+	if err != nil {
+		return nil, "", readError(ctx, "list deliveries", err)
+	}
+	size := func(r *db.WebhookDeliveryListRow) int { return deliveryBytes + len(r.WebhookDelivery.LastFailure) }
+	rows, next := trimPage(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {
+		return l.tokens.token("deliveries", f, pageKey{Position: last.WebhookDelivery.Position})
+	})
+	deliveries := make([]WebhookDelivery, 0, len(rows))
+	for i := range rows {
+		d := &rows[i].WebhookDelivery
+		deliveries = append(deliveries, WebhookDelivery{
+			Position: d.Position, Status: DeliveryStatus(d.Status), Attempts: d.Attempts, NextAttempt: d.NextAttemptTime,
+			LastAttempt: d.LastAttemptTime, Failure: d.LastFailure,
+		})
+	}
+	return deliveries, next, nil
+}
+
+// RedeliverWebhook has events delivered to an endpoint again: the one at first when last is nil, else all from first to
+// last that pass the endpoint's filter, at most 1,000. It answers how many, and where to go on when the range had more;
+// 0: it had not. Events behind the endpoint's cursor are still to be delivered and are left out.
+func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64, last *int64) (count int, next int64, err error) {
+	if last != nil && *last < first {
+		return 0, 0, &ledger.InvalidError{Field: "last_cursor", Reason: "must not be before first_cursor"}
+	}
+	e, err := l.GetWebhook(ctx, id)
+	if err != nil {
+		return 0, 0, err
+	}
+	var again webhookRows
+	if last == nil {
+		event, err := l.EventAt(ctx, first)
+		if err != nil {
+			return 0, 0, err
+		}
+		if event == nil {
+			return 0, 0, &ledger.InvalidError{Field: "first_cursor", Reason: "is not the cursor of an event"}
+		}
+		if first <= e.Cursor {
+			again.add(event)
+		}
+	} else if next, err = l.collectAgain(ctx, &again, &e, first, min(*last, e.Cursor)); err != nil {
+		return 0, 0, err
+	}
+	_, err = l.changeWebhook(ctx, id, func(tx pgx.Tx) error {
+		if len(again.positions) == 0 {
+			return nil
+		}
+		err := l.queries.WebhookDeliveriesAgain(ctx, tx, db.WebhookDeliveriesAgainParams{
+			EndpointID: id, Positions: again.positions, AccountIDs: again.accounts, Others: again.others,
+		})
+		if err != nil {
+			return err
+		}
+		if pending, err := l.queries.WebhookPendingCount(ctx, tx, id); err != nil {
+			return err
+		} else if pending > max(WebhookPendingMax, e.Pending) {
+			return &ledger.StateError{Kind: webhookKind, ID: id, Reason: webhookTooManyPendings, Detail: fmt.Sprintf(
+				"more than %d deliveries would be pending", WebhookPendingMax)}
+		}
+		if err := l.queries.WebhookDeliveriesFreeAll(ctx, tx, id); err != nil {
+			return err
+		}
+		return l.queries.WebhookTouch(ctx, tx, id)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	return len(again.positions), next, nil
+}
+
+// collectAgain adds the events of a range that pass the endpoint's filter, and answers where it stopped short of its end.
+func (l *Ledger) collectAgain(ctx context.Context, again *webhookRows, e *WebhookEndpoint, first, last int64) (int64, error) {
+	after := max(first, 1) - 1
+	for range redeliverScanMax / eventPageMax {
+		if after >= last {
+			return 0, nil
+		}
+		events, end, _, err := l.Events(ctx, after, eventPageMax)
+		if err != nil {
+			return 0, err
+		}
+		for _, event := range events {
+			switch {
+			case event.Position > last:
+				return 0, nil
+			case !e.Filter.Passes(event):
+			case len(again.positions) == redeliverMax:
+				return event.Position, nil
+			default:
+				again.add(event)
+			}
+		}
+		if end <= after {
+			return 0, nil
+		}
+		after = end
+	}
+	if after >= last {
+		return 0, nil
+	}
+	return after + 1, nil
+}
+
+// EventAt reads the event at a position; nil: there is none.
+func (l *Ledger) EventAt(ctx context.Context, position int64) (*Event, error) {
+	if position < 1 {
+		return nil, nil
+	}
+	events, _, err := l.eventsBetween(ctx, position-1, position, 1)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[0], nil
+}
+
+// Accounts are those that the event is about: one, or the two of a transfer.
+func (e *Event) Accounts() []uuid.UUID {
+	if e.Transfer != nil {
+		return []uuid.UUID{e.Transfer.From, e.Transfer.To}
+	}
+	return []uuid.UUID{e.Account.ID}
+}
+
+// webhookRows are the columns of deliveries that are written.
+type webhookRows struct {
+	positions        []int64
+	accounts, others []uuid.UUID
+}
+
+func (r *webhookRows) add(e *Event) {
+	accounts := append(e.Accounts(), uuid.Nil)
+	r.positions = append(r.positions, e.Position)
+	r.accounts = append(r.accounts, accounts[0])
+	r.others = append(r.others, accounts[1])
+}

@@ -1,0 +1,289 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/gen/db"
+	"internaltransfers/ledger"
+)
+
+// ErrWebhookLost: the endpoint is held by somebody else, or was changed since it was read. Nothing was recorded.
+var ErrWebhookLost = errors.New("the webhook endpoint is held no longer")
+
+// webhooksClaimMax is how many free endpoints a holder takes at a time, so that several share them.
+const webhooksClaimMax = 16
+
+// A LeasedEndpoint is an endpoint as its holder delivers to it.
+//
+// Who delivers holds the endpoint by a lease: the holder's id, and the time at which it ends unless it is renewed, by the
+// database's clock. The lease keeps two from doing the same work. That nothing is lost and the order along accounts
+// holds does not rest on it: everything that a holder records is recorded only while it still holds the endpoint in the
+// same version, in one transaction, and it posts an event only after all earlier ones of the event's accounts were
+// delivered, by itself or by those who recorded it. Who lost its lease and does not know it yet can only repeat.
+type LeasedEndpoint struct {
+	ID      uuid.UUID
+	Version int64 // grows with each change
+	URL     string
+	Filter  EventFilter
+	Cursor  int64
+	Secrets [][]byte // that messages are signed with now
+}
+
+// LeaseWebhooks renews the leases of a holder, leases enabled endpoints that nobody holds, some at a time, and answers all
+// that it holds, and the time by the database's clock.
+func (l *Ledger) LeaseWebhooks(ctx context.Context, holder uuid.UUID, lease time.Duration) (
+	held []LeasedEndpoint, now time.Time, err error,
+) {
+	if now, err = l.queries.Clock(ctx, l.pool); err != nil {
+		return nil, now, readError(ctx, "read the clock", err)
+	}
+	err = l.queries.WebhooksRenew(ctx, l.pool, db.WebhooksRenewParams{
+		Holder: holder, Lease: interval(lease), RenewBefore: interval(lease * 2 / 3),
+	})
+	if err != nil {
+		return nil, now, readError(ctx, "renew the leases of endpoints", err)
+	}
+	err = l.queries.WebhooksClaim(ctx, l.pool, db.WebhooksClaimParams{
+		Holder: holder, Lease: interval(lease), RowLimit: webhooksClaimMax,
+	})
+	if err != nil {
+		return nil, now, readError(ctx, "lease endpoints", err)
+	}
+	rows, err := l.queries.WebhooksHeld(ctx, l.pool, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * webhooksMax})
+	if err != nil {
+		return nil, now, readError(ctx, "read the endpoints that are held", err)
+	}
+	held = make([]LeasedEndpoint, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		filter, err := decodeFilter(r.Filter)
+		if err != nil {
+			return nil, now, fmt.Errorf("endpoint %s: %w", r.EndpointID, err)
+		}
+		h := LeasedEndpoint{
+			ID: r.EndpointID, Version: r.Version, URL: r.URL, Filter: filter, Cursor: r.CursorPosition,
+			Secrets: [][]byte{r.Secret},
+		}
+		if r.OldSecret != nil {
+			h.Secrets = append(h.Secrets, r.OldSecret)
+		}
+		held = append(held, h)
+	}
+	return held, now, nil
+}
+
+// HastenDeliveries has no pending delivery wait longer for its next attempt than delaysMax says, by the
+// number of attempts that were made: those do that were put off before the clock was set back.
+func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration) error {
+	micros := make([]int64, 0, len(delaysMax))
+	for _, d := range delaysMax {
+		micros = append(micros, d.Microseconds())
+	}
+	if err := l.queries.WebhookDeliveriesHasten(ctx, l.pool, micros); err != nil {
+		return readError(ctx, "hasten deliveries", err)
+	}
+	return nil
+}
+
+// ReleaseWebhooks lets others have at once what a holder holds.
+func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
+	if err := l.queries.WebhooksRelease(ctx, l.pool, holder); err != nil {
+		return readError(ctx, "release endpoints", err)
+	}
+	return nil
+}
+
+// WebhookBacklog answers how many deliveries of an endpoint are pending, and the accounts that they are about.
+func (l *Ledger) WebhookBacklog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	defer cancel()
+	if pending, err = l.queries.WebhookPendingCount(ctx, l.pool, id); err != nil {
+		return 0, nil, readError(ctx, "count pending deliveries", err)
+	}
+	ids, err := l.queries.WebhookAccountsAllPending(ctx, l.pool, db.WebhookAccountsAllPendingParams{
+		EndpointID: id, RowLimit: int32(2*pending) + 2*redeliverMax,
+	})
+	if err != nil {
+		return 0, nil, readError(ctx, "read the accounts of pending deliveries", err)
+	}
+	accounts = make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		accounts[id] = true
+	}
+	return pending, accounts, nil
+}
+
+// A DueDelivery is a pending delivery to try now.
+type DueDelivery struct {
+	Position int64
+	Attempts int // before this one
+	Accounts []uuid.UUID
+}
+
+// DueDeliveries answers deliveries of an endpoint that are to be tried now, the longest due first, at most limit, and none
+// of those under way.
+func (l *Ledger) DueDeliveries(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	defer cancel()
+	rows, err := l.queries.WebhookDeliveriesDue(ctx, l.pool, db.WebhookDeliveriesDueParams{
+		EndpointID: id, UnderWay: append([]int64{}, underWay...), RowLimit: int32(limit),
+	})
+	if err != nil {
+		return nil, readError(ctx, "read due deliveries", err)
+	}
+	due := make([]DueDelivery, 0, len(rows))
+	for i := range rows {
+		d := DueDelivery{Position: rows[i].Position, Attempts: int(rows[i].Attempts), Accounts: []uuid.UUID{rows[i].AccountID}}
+		if rows[i].OtherAccountID.Valid {
+			d.Accounts = append(d.Accounts, rows[i].OtherAccountID.UUID)
+		}
+		due = append(due, d)
+	}
+	return due, nil
+}
+
+// A WebhookRecord is what a holder writes at a time.
+type WebhookRecord struct {
+	Holder    uuid.UUID
+	ID        uuid.UUID // of the endpoint
+	Version   int64     // in which the holder has it
+	Lease     time.Duration
+	Cursor    int64            // every event up to here was delivered, or is stored by now
+	Succeeded bool             // an attempt did since the last record
+	Failure   string           // of an attempt since; empty: none failed
+	Gone      bool             // the endpoint wants no more: it is disabled
+	Stored    []StoredDelivery // events that become pending deliveries
+	Tried     []TriedDelivery  // pending deliveries that were tried
+}
+
+// A StoredDelivery is an event that becomes a pending delivery.
+type StoredDelivery struct {
+	Event   *Event
+	Failure string        // of the first attempt; empty: it was not tried, and waits behind others of its accounts
+	Delay   time.Duration // until the next attempt, if it was tried
+}
+
+// A TriedDelivery is what became of an attempt at a pending delivery.
+type TriedDelivery struct {
+	DueDelivery
+	Status  DeliveryStatus // PENDING: it is tried again after Delay
+	Failure string
+	Delay   time.Duration
+}
+
+// RecordWebhook writes a record whole, and renews the lease. It answers which of the accounts of what was stored and tried
+// still have pending deliveries, and how many deliveries are pending more than before. The error is ErrWebhookLost when
+// the holder no longer holds the endpoint in this version.
+func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	defer cancel()
+	if len(r.Stored) == 0 && len(r.Tried) == 0 {
+		return nil, 0, l.advanceWebhook(ctx, l.pool, r)
+	}
+	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+		if err := l.advanceWebhook(ctx, tx, r); err != nil {
+			return err
+		}
+		accounts := r.accounts()
+		if more, err = l.writeDeliveries(ctx, tx, r); err != nil {
+			return err
+		}
+		err := l.queries.WebhookDeliveriesFree(ctx, tx, db.WebhookDeliveriesFreeParams{EndpointID: r.ID, AccountIDs: accounts})
+		if err != nil {
+			return err
+		}
+		still, err := l.queries.WebhookAccountsPending(ctx, tx, db.WebhookAccountsPendingParams{EndpointID: r.ID, AccountIDs: accounts})
+		if err != nil {
+			return err
+		}
+		pending = make(map[uuid.UUID]bool, len(accounts))
+		for _, id := range accounts {
+			pending[id] = false
+		}
+		for _, id := range still {
+			pending[id] = true
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrWebhookLost) {
+		err = readError(ctx, "record deliveries", err)
+	}
+	return pending, more, err
+}
+
+// accounts are those of everything in the record, each once.
+func (r *WebhookRecord) accounts() []uuid.UUID {
+	var ids []uuid.UUID
+	seen := make(map[uuid.UUID]bool)
+	add := func(some []uuid.UUID) {
+		for _, id := range some {
+			if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+	}
+	for i := range r.Stored {
+		add(r.Stored[i].Event.Accounts())
+	}
+	for i := range r.Tried {
+		add(r.Tried[i].Accounts)
+	}
+	return ids
+}
+
+func (l *Ledger) advanceWebhook(ctx context.Context, conn db.DBTX, r *WebhookRecord) error {
+	n, err := l.queries.WebhookAdvance(ctx, conn, db.WebhookAdvanceParams{
+		EndpointID: r.ID, Holder: r.Holder, Version: r.Version, CursorPosition: r.Cursor, Succeeded: r.Succeeded,
+		Failure: r.Failure, Gone: r.Gone, Lease: interval(r.Lease),
+	})
+	switch {
+	case err != nil:
+		return readError(ctx, "advance an endpoint", err)
+	case n == 0:
+		return ErrWebhookLost
+	}
+	return nil
+}
+
+// writeDeliveries answers how many deliveries are pending more than before.
+func (l *Ledger) writeDeliveries(ctx context.Context, tx pgx.Tx, r *WebhookRecord) (more int64, err error) {
+	if len(r.Stored) > 0 {
+		var rows webhookRows
+		p := db.WebhookDeliveriesInsertParams{EndpointID: r.ID}
+		for i := range r.Stored {
+			s := &r.Stored[i]
+			rows.add(s.Event)
+			delay := int64(-1)
+			if s.Failure != "" {
+				delay = s.Delay.Microseconds()
+			}
+			p.Delays, p.Failures = append(p.Delays, delay), append(p.Failures, s.Failure)
+		}
+		p.Positions, p.AccountIDs, p.Others = rows.positions, rows.accounts, rows.others
+		if more, err = l.queries.WebhookDeliveriesInsert(ctx, tx, p); err != nil {
+			return 0, err
+		}
+	}
+	if len(r.Tried) > 0 {
+		p := db.WebhookDeliveriesTriedParams{EndpointID: r.ID}
+		for i := range r.Tried {
+			t := &r.Tried[i]
+			if t.Status != DeliveryPending {
+				more--
+			}
+			p.Positions, p.Statuses = append(p.Positions, t.Position), append(p.Statuses, string(t.Status))
+			p.Delays, p.Failures = append(p.Delays, t.Delay.Microseconds()), append(p.Failures, t.Failure)
+		}
+		if err = l.queries.WebhookDeliveriesTried(ctx, tx, p); err != nil {
+			return 0, err
+		}
+	}
+	return more, nil
+}
