@@ -1,4 +1,5 @@
 # The server alone: DATABASE_URL is required here, since no Postgres is in this image.
+# `docker build .` builds it from these sources; --target release takes binaries that a release has built.
 
 FROM golang:1.26-alpine AS build
 WORKDIR /src
@@ -10,8 +11,7 @@ COPY . .
 ARG VERSION REVISION
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$VERSION -X main.revision=$REVISION" -o /out/internaltransfers .
 
-FROM alpine:3.23
-COPY --from=build /out/internaltransfers /usr/local/bin/internaltransfers
+FROM alpine:3.23 AS base
 # Numeric, so that an orchestrator can see that it is not root. The server writes no file.
 USER 65532:65532
 ENV LISTEN_ADDR=0.0.0.0:9091 \
@@ -21,3 +21,11 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9091/healthcheck"]
 ENTRYPOINT ["/usr/local/bin/internaltransfers"]
 CMD ["serve"]
+
+# .goreleaser.yaml puts the binaries of each platform beside this file.
+FROM base AS release
+ARG TARGETPLATFORM
+COPY $TARGETPLATFORM/internaltransfers /usr/local/bin/internaltransfers
+
+FROM base
+COPY --from=build /out/internaltransfers /usr/local/bin/internaltransfers

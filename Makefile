@@ -124,13 +124,14 @@ $(SQLC) generate -f "$(1)/sqlc.yaml"
 endef
 
 .PHONY: generate
-generate: $(BUF) ## Generate gen/ and web/client/src/gen/ anew from proto/, migrations/ and queries/
+generate: $(BUF) ## Generate gen/, web/client/src/gen/ and what is generated in documents anew
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	$(call generate_into,$$dir); \
 	for out in $(GENERATED); do rm -rf "$$out"; mv "$$dir/$$out" "$$out"; done
+	$(GO) test -count 1 -run 'AreDocumented$$|IsDocumented$$' . -args -update
 
 .PHONY: verify
-verify: verify-proto verify-sql verify-generated verify-web verify-mod ## Check that generated code and console are current, the API compatible, go.mod tidy
+verify: verify-proto verify-sql verify-generated verify-docs verify-web verify-mod ## Check that generated code and console are current, the API compatible, go.mod tidy
 
 .PHONY: verify-generated
 verify-generated: $(BUF)
@@ -140,6 +141,12 @@ verify-generated: $(BUF)
 	for out in $(GENERATED); do \
 		diff -ru "$$out" "$$dir/$$out" || { echo "$$out/ is not current: run make generate" >&2; exit 1; }; \
 	done
+
+# The same tests are part of `make test`; here they take seconds.
+.PHONY: verify-docs
+verify-docs: ## Check that generated documents are current, that links resolve, and the width of prose
+	@echo "verify: documents show the options and the packages as they are, and their links resolve"
+	@$(GO) test -count 1 -run 'AreDocumented$$|IsDocumented$$|^TestLinks$$|^TestProseWidth$$' .
 
 # The branch main is compared with, or its remote copy, which a clone of another branch has instead. A clone that has
 # neither (a shallow one), or a main without proto files, leaves nothing to compare with.
