@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -211,7 +212,7 @@ func TestStreamsOverHTTP10(t *testing.T) {
 // requireUnbuffered fails the test when an answer does not tell proxies to pass it on as it comes.
 func requireUnbuffered(t *testing.T, what string, header http.Header) {
 	t.Helper()
-	if header.Get("X-Accel-Buffering") != "no" || !strings.Contains(header.Get("Cache-Control"), "no-transform") {
+	if header.Get("X-Accel-Buffering") != "no" || !slices.Contains(header.Values("Cache-Control"), "no-transform") {
 		t.Errorf("%s: proxies may keep it back: %v", what, header)
 	}
 }
@@ -313,5 +314,30 @@ func TestGRPCOverHTTP1(t *testing.T) {
 	notFound := new(ledger.NotFoundError)
 	if _, err := f.ledger.GetAccount(t.Context(), uuid.MustParse(id)); !errors.As(err, &notFound) {
 		t.Errorf("the account: %v", err)
+	}
+}
+
+// TestNothingIsCached: no cache between may keep what is true of a moment only, a refusal or a read that found nothing
+// included.
+func TestNothingIsCached(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, server.Config{})
+	account, _, err := f.ledger.CreateAccount(t.Context(), ledger.AccountParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{http.MethodGet, "/api/v1/accounts/" + account.ID.String(), ""},
+		{http.MethodGet, "/api/v1/transfers/" + account.ID.String(), ""},
+		{http.MethodGet, "/api/v1/transfers?page_size=x", ""},
+		{http.MethodGet, "/api/v1/nothing", ""},
+		{http.MethodPost, "/api/v1/transfers", "{}"},
+		{http.MethodPost, "/transfers.v1.AccountService/ListAccounts", "{}"},
+		{http.MethodGet, `/transfers.v1.AccountService/ListAccounts?encoding=json&message={}`, ""},
+	} {
+		res, _ := f.send(t, c.method, c.path, c.body)
+		if got := res.Header.Get("Cache-Control"); !strings.HasPrefix(got, "no-store") {
+			t.Errorf("%s %s: %d, Cache-Control %q", c.method, c.path, res.StatusCode, got)
+		}
 	}
 }

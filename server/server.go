@@ -194,7 +194,7 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	names := make([]string, 0, len(services)+1)
 	for _, service := range services {
-		mux.Handle(service.path, service.handler)
+		mux.Handle(service.path, uncached(service.handler))
 		names = append(names, service.name)
 	}
 	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize(),
@@ -206,6 +206,14 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux.HandleFunc("GET /readycheck", s.ready)
 	mux.HandleFunc("GET /docs", docs)
 	mux.HandleFunc("GET /docs/", docs)
-	mux.Handle("/api/", rest)
+	mux.Handle("/api/", uncached(rest))
 	return withConsole(mux)
+}
+
+// uncached tells caches to keep no response: a balance, or that something is not found, is true of its moment only.
+func uncached(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		h.ServeHTTP(w, r)
+	})
 }

@@ -52,7 +52,7 @@ func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.Streami
 // they end or fill its buffers.
 func tellProxies(header http.Header) {
 	header.Set("X-Accel-Buffering", "no")
-	header.Set("Cache-Control", "no-store, no-transform")
+	header.Add("Cache-Control", "no-transform") // beside no-store, which every response has
 }
 
 // export is a handler of a REST route that streams bodies, with the interceptors that it needs.
