@@ -131,7 +131,7 @@ func TestSilentListener(t *testing.T) {
 		close(silence)
 		<-forever
 	}})
-	l.ListenAgain(200 * time.Millisecond)
+	l.ListenAgain(time.Second)
 	<-silence
 	await(t, "deaf", func() bool { return !l.ProfilesListen() })
 	await(t, "listening again", l.ProfilesListen)
