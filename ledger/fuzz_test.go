@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"math/big"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/shopspring/decimal"
@@ -48,7 +49,7 @@ func FuzzAmount(f *testing.F) {
 	})
 }
 
-// FuzzDecide: for any batch, decide answers what a naive execution answers, one command after another, in whole
+// FuzzDecide: for any batch, Decide finds what a naive execution finds, one command after another, in whole
 // numbers; no money comes from nowhere, and the rows are complete.
 func FuzzDecide(f *testing.F) {
 	f.Add([]byte{10, 0, 5, 0x01, 0x11, 0x21, 1, 2, 0x10, 0x0a})
@@ -59,44 +60,68 @@ func FuzzDecide(f *testing.F) {
 		if len(data) > 400 {
 			return
 		}
-		n := newNaive(data)
-		accounts := n.states()
-		for _, s := range accounts {
-			before := *s
-			s.Before = &before
-		}
-		d := Decide(n.commands, &Snapshot{Accounts: accounts})
-		n.execute()
-		total, sum := decimal.Zero, decimal.Zero
-		for i, id := range naiveIDs {
-			s := accounts[id]
-			if s == nil {
-				continue
-			}
-			if !s.Balance.Equal(decimal.NewFromInt(n.balances[i])) || s.Entries != n.entries[i] {
-				t.Errorf("account %d: %s after %d entries, want %d after %d", i, s.Balance, s.Entries, n.balances[i], n.entries[i])
-			}
-			total = total.Add(s.Balance.Sub(s.Before.Balance))
-		}
-		recorded := 0
-		for i := range d.Outcomes {
-			o := &d.Outcomes[i]
-			got := naiveAnswer{reason: o.Transfer.Reason, replayed: o.Replayed, conflict: o.Err != nil}
-			if got != n.answers[i] {
-				t.Errorf("command %d %+v: got %+v, want %+v", i, n.commands[i], got, n.answers[i])
-			}
-			if o.Err == nil && !o.Replayed {
-				recorded++
-			}
-		}
-		if len(d.Recorded) != recorded {
-			t.Errorf("%d rows, want %d", len(d.Recorded), recorded)
-		}
-		for _, f := range NetOf(n.commands) {
-			sum = sum.Add(f.Delta)
-		}
-		if !total.IsZero() || !sum.IsZero() {
-			t.Errorf("money came from nowhere: balances changed by %s, folds sum to %s", total, sum)
-		}
+		requireNaive(t, data)
 	})
+}
+
+// TestAMillionCommands is FuzzDecide with batches at random, a million commands in all; a tenth of that with the race
+// detector, which makes them ten times slower.
+func TestAMillionCommands(t *testing.T) {
+	t.Parallel()
+	commands := 1_000_000
+	if raceDetector {
+		commands /= 10
+	}
+	random := rand.NewChaCha8([32]byte{1})
+	data := make([]byte, 400)
+	for commands > 0 && !t.Failed() {
+		_, _ = random.Read(data) // it never fails
+		commands -= requireNaive(t, data)
+	}
+}
+
+// requireNaive fails unless Decide finds for the batch in data what a naive execution finds. It returns the number of
+// commands.
+func requireNaive(t *testing.T, data []byte) int {
+	t.Helper()
+	n := newNaive(data)
+	accounts := n.states()
+	for _, s := range accounts {
+		before := *s
+		s.Before = &before
+	}
+	d := Decide(n.commands, &Snapshot{Accounts: accounts})
+	n.execute()
+	total, sum := decimal.Zero, decimal.Zero
+	for i, id := range naiveIDs {
+		s := accounts[id]
+		if s == nil {
+			continue
+		}
+		if !s.Balance.Equal(decimal.NewFromInt(n.balances[i])) || s.Entries != n.entries[i] {
+			t.Errorf("account %d: %s after %d entries, want %d after %d", i, s.Balance, s.Entries, n.balances[i], n.entries[i])
+		}
+		total = total.Add(s.Balance.Sub(s.Before.Balance))
+	}
+	recorded := 0
+	for i := range d.Outcomes {
+		o := &d.Outcomes[i]
+		got := naiveAnswer{reason: o.Transfer.Reason, replayed: o.Replayed, conflict: o.Err != nil}
+		if got != n.answers[i] {
+			t.Errorf("command %d %+v: got %+v, want %+v", i, n.commands[i], got, n.answers[i])
+		}
+		if o.Err == nil && !o.Replayed {
+			recorded++
+		}
+	}
+	if len(d.Recorded) != recorded {
+		t.Errorf("%d rows, want %d", len(d.Recorded), recorded)
+	}
+	for _, f := range NetOf(n.commands) {
+		sum = sum.Add(f.Delta)
+	}
+	if !total.IsZero() || !sum.IsZero() {
+		t.Errorf("money came from nowhere: balances changed by %s, net changes sum to %s", total, sum)
+	}
+	return len(n.commands)
 }
