@@ -298,7 +298,7 @@ func TestSchemaRefusesHandTypedSQL(t *testing.T) {
 // TestConstraintsAreNamed: the service tells errors apart by the names of constraints, so none is Postgres's choice.
 func TestConstraintsAreNamed(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../migrations/*.sql")
+	files, err := filepath.Glob("../../migrations/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
