@@ -24,7 +24,7 @@ func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comman
 	if !p.database.pooler.met.Load() {
 		return p.Pool.Exec(ctx, sql, args...)
 	}
-	rows, err := p.guarded(ctx, sql, args)
+	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -35,9 +35,9 @@ func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comman
 // Query executes a statement that has rows.
 func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if !p.database.pooler.met.Load() {
-		return p.Pool.Query(ctx, sql, args...)
+		return p.Pool.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads them, and their error
 	}
-	rows, err := p.guarded(ctx, sql, args)
+	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (p *Pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if !p.database.pooler.met.Load() {
 		return p.Pool.QueryRow(ctx, sql, args...)
 	}
-	rows, err := p.guarded(ctx, sql, args)
+	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	return guardedRow{rows, err}
 }
 
@@ -71,7 +71,7 @@ func (p *Pool) guarded(ctx context.Context, sql string, args []any) (*guardedRow
 	if err != nil {
 		return nil, err
 	}
-	rows, err := p.database.guarded(ctx, conn.Conn(), sql, args)
+	rows, err := p.database.guarded(ctx, conn.Conn(), sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		conn.Release()
 		return nil, err

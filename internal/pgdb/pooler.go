@@ -403,7 +403,7 @@ func (u unprepared) Exec(ctx context.Context, sql string, args ...any) (pgconn.C
 }
 
 func (u unprepared) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) //nolint:rowserrcheck // the caller reads them, and their error
 }
 
 func (u unprepared) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {

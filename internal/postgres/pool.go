@@ -59,7 +59,7 @@ func (r *sessionPool) Exec(ctx context.Context, sql string, args ...any) (pgconn
 
 // Query reads rows. Their error says whether they have passed the gate.
 func (r *sessionPool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := r.sessions.Query(ctx, sql, args...)
+	rows, err := r.sessions.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		return rows, err
 	}
