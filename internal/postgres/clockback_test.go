@@ -142,15 +142,15 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 	if entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: a}, postgres.Page{}); err != nil || len(entries) != 3 {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
-	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 1 0 30.00 USD")
-	requireSteps(t, lately(t, l, time.Hour, time.Minute), "20: 1 0 1000.00 USD", "10: 1 0 50.00 USD", "0: 1 0 30.00 USD")
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 3 0 1080.00 USD")
+	requireSteps(t, lately(t, l, time.Hour, time.Minute), "0: 3 0 1080.00 USD")
 
 	// What comes now counts as made at the accounts' last moment, until the clock is there.
 	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("20")})
 	if got := must(l.GetAccountAt(ctx, a, clock.now())); got.Balance.String() != "900" {
 		t.Errorf("as of now there are %s", got.Balance)
 	}
-	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 2 0 50.00 USD")
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 4 0 1100.00 USD")
 	clock.step(2 * time.Hour)
 	if s, _, err := streamed(l, postgres.StatementFilter{AccountID: a, Start: opened}); err != nil || s.Closing.String() != "900" || !s.End.Equal(clock.now()) {
 		t.Errorf("the statement ends at %s with %s, %v", s.End, s.Closing, err)
