@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// clientParameters are those of libpq for itself alone that the driver does not know, and would send to the
-// server, each with the values that change nothing here. nil: any value, since it is about how a connection
-// is kept or found, and not about whom it may be with.
+// clientParameters are those of libpq for itself alone that the driver does not know, and would send to
+// the server. Each has the values that change nothing here. nil: any value, since it is about how a
+// connection is kept or found, and not about whom it may be with.
 var clientParameters = map[string][]string{
 	// The driver has keepalives of its own, and calls and batches have timeouts.
 	"keepalives":          nil,
@@ -47,8 +47,8 @@ var clientParameters = map[string][]string{
 	"oauth_scope":              {""},
 }
 
-// dropClientParameters keeps from the server what a URL says to libpq. It fails where the meaning would be
-// lost. Values are not in the error: they may be secrets.
+// dropClientParameters keeps from the server what a URL says to libpq. It fails where the meaning would
+// be lost. Values are not in the error: they may be secrets.
 func dropClientParameters(c *pgx.ConnConfig) error {
 	if name := c.RuntimeParams["fallback_application_name"]; name != "" && c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = name

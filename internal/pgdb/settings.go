@@ -157,14 +157,14 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 
 // refusedSetting says what is wrong with a session, and what changes it.
 func refusedSetting(m *db.SessionMismatchesRow, user string) *RefusedError {
-	fix := fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s",
-		pgx.Identifier{user}.Sanitize(), m.Name, m.Name)
-	if m.Name == "current_schema" {
-		fix = fmt.Sprintf("Rename the ledger's schema: ALTER SCHEMA %s RENAME TO ledger", pgx.Identifier{m.Wanted}.Sanitize())
-	}
-	return &RefusedError{
+	refused := &RefusedError{
 		Found:  fmt.Sprintf("the session's %s is %q", m.Name, m.Found),
 		Wanted: fmt.Sprintf("%q", m.Wanted),
-		Fix:    fix,
+		Fix: fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s",
+			pgx.Identifier{user}.Sanitize(), m.Name, m.Name),
 	}
+	if m.Name == "current_schema" {
+		refused.Fix = "Give the ledger's schema a name that PostgreSQL reads as it is."
+	}
+	return refused
 }

@@ -34,9 +34,9 @@ type Activity struct {
 	Steps []ActivityStep // oldest first, without gaps; the last one is not over yet
 }
 
-// An ActivityStep is what was made within a step of time. Which step a transfer belongs to, its CreateTime
-// says. One that is stamped later than now, because the clock was set back, is in the last step until the
-// clock is there.
+// An ActivityStep is what was made within a step of time. Which step a transfer belongs to, its
+// CreateTime says. One that is stamped later than now, because the clock was set back, is in the last
+// step until the clock is there.
 type ActivityStep struct {
 	Start    time.Time
 	Success  int64                        // transfers that moved money

@@ -325,3 +325,45 @@ func TestProofAfterClockSetBack(t *testing.T) {
 		t.Errorf("the last proof is %+v, and not that of %s", s.Proof, clock.now())
 	}
 }
+
+// A rolling limit counts what was paid while the clock was ahead until the clock is a window past that
+// time. Until then a wider limit lets the account pay.
+func TestLimitAfterClockSetBack(t *testing.T) {
+	t.Parallel()
+	url := pgtest.NewDatabase(t)
+	clock := stopClock(t, url)
+	clock.step(time.Minute)
+	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	ids := openAccounts(t, l, 2, 100)
+	limit := func(most string) {
+		t.Helper()
+		limits := []ledger.Limit{{Window: time.Minute, MaxAmount: new(amount(most))}}
+		if _, err := l.UpdateAccount(t.Context(), ledger.AccountChange{ID: ids[0], Limits: &limits}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	require := func(want ...string) {
+		t.Helper()
+		outcomes, err := l.TransferBatch(t.Context(), []ledger.TransferParams{
+			{From: ids[0], To: ids[1], Amount: amount("10")},
+		}, ledger.BatchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		requireOutcomes(t, outcomes, want...)
+	}
+	limit("10")
+	clock.step(3 * time.Hour)
+	require("SUCCESS")
+	clock.step(-3 * time.Hour)
+	require("FAILED AMOUNT_LIMIT_EXCEEDED")
+	clock.step(2 * time.Minute)
+	require("FAILED AMOUNT_LIMIT_EXCEEDED")
+	limit("20")
+	require("SUCCESS")
+	limit("10")
+	clock.step(2*time.Hour + 59*time.Minute - time.Microsecond)
+	require("FAILED AMOUNT_LIMIT_EXCEEDED")
+	clock.step(time.Microsecond)
+	require("SUCCESS")
+}

@@ -18,8 +18,8 @@ const (
 	readBatchMax  = 1000 // ids in one of them
 	readTimeout   = 10 * time.Second
 
-	// readRepeats is how often a set read is made again when its session was ended. All that were idle may
-	// have been, and each of them fails once.
+	// readRepeats is how often a set read is made again when its session was ended. All that were idle
+	// may have been, and each of them fails once.
 	readRepeats = 10
 )
 
