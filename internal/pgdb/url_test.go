@@ -98,6 +98,13 @@ func TestUnknownParameter(t *testing.T) {
 	database := withParameter(t, pgtest.NewDatabase(t), "pgbouncer", "true")
 	_, err := pgdb.Open(t.Context(), pgdb.Target{URL: database}, pgdb.Writing)
 	requireRefused(t, err, "parameter pgbouncer of the database URL")
+	// Over TCP the driver tries TLS first, and has an error of that as well.
+	server := pgtest.NewServer(t)
+	_, err = pgdb.Open(t.Context(), pgdb.Target{URL: withParameter(t, server.TCPURL(), "pgbouncer", "true")}, pgdb.Migrating)
+	requireRefused(t, err, "parameter pgbouncer of the database URL")
+	if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "tls error") {
+		t.Errorf("over TCP: %v", err)
+	}
 	keywords := "host=127.0.0.1 user=app dbname=app requirepeer=postgres"
 	if err := pgdb.CheckURL(keywords); err == nil || !strings.Contains(err.Error(), "requirepeer") {
 		t.Errorf("as keywords: %v", err)
