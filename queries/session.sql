@@ -24,14 +24,19 @@ WHERE pg_backend_pid() = @backend_pid::int
   AND s.context = 'user'
   AND (w.name <> 'synchronous_commit' OR s.setting = 'off');
 
--- SessionMismatches reads which of these settings have another value all the same.
+-- SessionMismatches reads which of these settings have another value all the same, and whether the current schema is
+-- another than the one that is meant. That need not exist yet, or the role may not use it: then nothing is found in it.
 -- name: SessionMismatches :many
 SELECT s.name::text AS name, s.setting::text AS found, w.value::text AS wanted
 FROM (SELECT unnest(@names::text[]) AS name, unnest(@wanted::text[]) AS value) AS w
 JOIN pg_catalog.pg_settings AS s ON s.name = w.name
 WHERE s.setting <> w.value
   AND w.name <> 'synchronous_commit'
-ORDER BY s.name;
+UNION ALL
+SELECT 'current_schema'::text AS name, current_schema()::text AS found, @schema::text AS wanted
+WHERE current_schema() <> @schema::text
+  AND current_schema() !~ '^pg_temp_'
+ORDER BY name;
 
 -- SessionBackend reads which server process executes it.
 -- name: SessionBackend :one

@@ -41,13 +41,6 @@ SELECT check_time, incremental, broken
 FROM last_proof
 WHERE proof_id = 1;
 
--- ActivityEnd reads the clock, and when the newest transfer was made: later than now, when the clock
--- was set back since.
--- name: ActivityEnd :one
-SELECT n.now::timestamptz AS now,
-       greatest(n.now, (SELECT max(t.create_time) FROM transfer AS t))::timestamptz AS end_time
-FROM (SELECT ledger_now() AS now) AS n;
-
 -- ActivityRead counts the transfers that were made within a time, second by second. A transfer that is or was INIT
 -- counts by that alone: what moves money for it are transfers of their own.
 -- name: ActivityRead :many
@@ -61,6 +54,22 @@ FROM transfer AS t
 WHERE t.create_time >= @from_time
   AND t.create_time < @until_time
 GROUP BY 1, 2, 3, 4
+LIMIT @row_limit;
+
+-- ActivityAhead counts, without the seconds, the transfers that were made from a time on. No more than
+-- count_limit are counted, so that it takes no longer however far the clock was set back.
+-- name: ActivityAhead :many
+SELECT t.deferred,
+       (CASE WHEN t.deferred THEN '' ELSE coalesce(t.error_reason, '') END)::text AS reason,
+       (CASE WHEN t.status = 'SUCCESS' AND NOT t.deferred THEN t.currency ELSE '' END)::text AS currency,
+       count(*) AS transfer_count,
+       sum(t.amount)::numeric AS amount
+FROM (SELECT a.deferred, a.error_reason, a.status, a.currency, a.amount
+      FROM transfer AS a
+      WHERE a.create_time >= @from_time
+      ORDER BY a.create_time
+      LIMIT @count_limit) AS t
+GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
 -- SearchWords answers the words of a text as the index of names has them.

@@ -311,12 +311,17 @@ FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
 JOIN pg_catalog.pg_settings AS s ON s.name = w.name
 WHERE s.setting <> w.value
   AND w.name <> 'synchronous_commit'
-ORDER BY s.name
+UNION ALL
+SELECT 'current_schema'::text AS name, current_schema()::text AS found, $3::text AS wanted
+WHERE current_schema() <> $3::text
+  AND current_schema() !~ '^pg_temp_'
+ORDER BY name
 `
 
 type SessionMismatchesParams struct {
 	Names  []string
 	Wanted []string
+	Schema string
 }
 
 type SessionMismatchesRow struct {
@@ -325,16 +330,21 @@ type SessionMismatchesRow struct {
 	Wanted string
 }
 
-// SessionMismatches reads which of these settings have another value all the same.
+// SessionMismatches reads which of these settings have another value all the same, and whether the current schema is
+// another than the one that is meant. That need not exist yet, or the role may not use it: then nothing is found in it.
 //
 //	SELECT s.name::text AS name, s.setting::text AS found, w.value::text AS wanted
 //	FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
 //	JOIN pg_catalog.pg_settings AS s ON s.name = w.name
 //	WHERE s.setting <> w.value
 //	  AND w.name <> 'synchronous_commit'
-//	ORDER BY s.name
+//	UNION ALL
+//	SELECT 'current_schema'::text AS name, current_schema()::text AS found, $3::text AS wanted
+//	WHERE current_schema() <> $3::text
+//	  AND current_schema() !~ '^pg_temp_'
+//	ORDER BY name
 func (q *Queries) SessionMismatches(ctx context.Context, db DBTX, arg SessionMismatchesParams) ([]SessionMismatchesRow, error) {
-	rows, err := db.Query(ctx, sessionMismatches, arg.Names, arg.Wanted)
+	rows, err := db.Query(ctx, sessionMismatches, arg.Names, arg.Wanted, arg.Schema)
 	if err != nil {
 		return nil, err
 	}

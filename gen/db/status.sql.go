@@ -292,28 +292,74 @@ func (q *Queries) AccountsEstimate(ctx context.Context, db DBTX, codes []string)
 	return items, nil
 }
 
-const activityEnd = `-- name: ActivityEnd :one
-SELECT n.now::timestamptz AS now,
-       greatest(n.now, (SELECT max(t.create_time) FROM transfer AS t))::timestamptz AS end_time
-FROM (SELECT ledger_now() AS now) AS n
+const activityAhead = `-- name: ActivityAhead :many
+SELECT t.deferred,
+       (CASE WHEN t.deferred THEN '' ELSE coalesce(t.error_reason, '') END)::text AS reason,
+       (CASE WHEN t.status = 'SUCCESS' AND NOT t.deferred THEN t.currency ELSE '' END)::text AS currency,
+       count(*) AS transfer_count,
+       sum(t.amount)::numeric AS amount
+FROM (SELECT a.deferred, a.error_reason, a.status, a.currency, a.amount
+      FROM transfer AS a
+      WHERE a.create_time >= $1
+      ORDER BY a.create_time
+      LIMIT $2) AS t
+GROUP BY 1, 2, 3
+LIMIT $3
 `
 
-type ActivityEndRow struct {
-	Now     time.Time
-	EndTime time.Time
+type ActivityAheadParams struct {
+	FromTime   time.Time
+	CountLimit int32
+	RowLimit   int32
 }
 
-// ActivityEnd reads the clock, and when the newest transfer was made: later than now, when the clock
-// was set back since.
+type ActivityAheadRow struct {
+	Deferred      bool
+	Reason        string
+	Currency      string
+	TransferCount int64
+	Amount        decimal.Decimal
+}
+
+// ActivityAhead counts, without the seconds, the transfers that were made from a time on. No more than
+// count_limit are counted, so that it takes no longer however far the clock was set back.
 //
-//	SELECT n.now::timestamptz AS now,
-//	       greatest(n.now, (SELECT max(t.create_time) FROM transfer AS t))::timestamptz AS end_time
-//	FROM (SELECT ledger_now() AS now) AS n
-func (q *Queries) ActivityEnd(ctx context.Context, db DBTX) (ActivityEndRow, error) {
-	row := db.QueryRow(ctx, activityEnd)
-	var i ActivityEndRow
-	err := row.Scan(&i.Now, &i.EndTime)
-	return i, err
+//	SELECT t.deferred,
+//	       (CASE WHEN t.deferred THEN '' ELSE coalesce(t.error_reason, '') END)::text AS reason,
+//	       (CASE WHEN t.status = 'SUCCESS' AND NOT t.deferred THEN t.currency ELSE '' END)::text AS currency,
+//	       count(*) AS transfer_count,
+//	       sum(t.amount)::numeric AS amount
+//	FROM (SELECT a.deferred, a.error_reason, a.status, a.currency, a.amount
+//	      FROM transfer AS a
+//	      WHERE a.create_time >= $1
+//	      ORDER BY a.create_time
+//	      LIMIT $2) AS t
+//	GROUP BY 1, 2, 3
+//	LIMIT $3
+func (q *Queries) ActivityAhead(ctx context.Context, db DBTX, arg ActivityAheadParams) ([]ActivityAheadRow, error) {
+	rows, err := db.Query(ctx, activityAhead, arg.FromTime, arg.CountLimit, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ActivityAheadRow{}
+	for rows.Next() {
+		var i ActivityAheadRow
+		if err := rows.Scan(
+			&i.Deferred,
+			&i.Reason,
+			&i.Currency,
+			&i.TransferCount,
+			&i.Amount,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const activityRead = `-- name: ActivityRead :many

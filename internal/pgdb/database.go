@@ -3,6 +3,7 @@ package pgdb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 		return nil, errURLForm // the driver's error may repeat the URL, password and all
 	}
 	c := config.ConnConfig
+	if err := dropClientParameters(c); err != nil {
+		return nil, fmt.Errorf("the database URL %w", err)
+	}
 	if use.needsPrimary() {
 		// Whatever target_session_attrs says: with several hosts the primary is looked for.
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
@@ -133,6 +137,9 @@ func CheckSchemaName(name string) error {
 		return fmt.Errorf("must have at most %d bytes of UTF-8, without NUL", identifierMax)
 	case strings.HasPrefix(name, "pg_"), name == "information_schema":
 		return fmt.Errorf("must not be %q: names that begin with pg_, and information_schema, are PostgreSQL's own", name)
+	case name == "$user":
+		// PostgreSQL reads it so in a search_path, in quotes too.
+		return errors.New(`must not be "$user": PostgreSQL takes that for a schema of the role's name`)
 	}
 	return nil
 }

@@ -52,6 +52,9 @@ const (
 	stateUndefinedTable             = "42P01"
 	stateUndefinedFunction          = "42883"
 	stateProtocolViolation          = "08P01" // what poolers say of their own
+	stateUndefinedObject            = "42704" // an unknown parameter
+	stateInvalidParameterValue      = "22023"
+	stateCantChangeParameter        = "55P02" // only the server's configuration has it
 	stateDivisionByZero             = "22012" // what SessionGuard fails with
 	stateReadOnly                   = "25006"
 )
@@ -377,21 +380,43 @@ func (d *Database) look(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// connectError says which parameters of the URL a pooler does not take.
+// connectError says which parameter of the URL a pooler or the server does not take.
 func (d *Database) connectError(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == stateProtocolViolation {
-		for name := range d.config.ConnConfig.RuntimeParams {
-			if strings.Contains(pg.Message, name) {
-				return &RefusedError{
-					Found:  fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL (%s)", name, pg.Message),
-					Wanted: "a URL without it",
-					Fix:    "Remove it, or have the pooler pass over it (PgBouncer: ignore_startup_parameters).",
-				}
-			}
+	if !errors.As(err, &pg) {
+		return fmt.Errorf("connect: %w", err)
+	}
+	name := d.parameterIn(pg.Message)
+	switch {
+	case name == "":
+		return fmt.Errorf("connect: %w", err)
+	case pg.Code == stateProtocolViolation:
+		return &RefusedError{
+			Found:  fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL (%s)", name, pg.Message),
+			Wanted: "a URL without it",
+			Fix:    "Remove it, or have the pooler pass over it (PgBouncer: ignore_startup_parameters).",
+		}
+	case slices.Contains([]string{stateUndefinedObject, stateInvalidParameterValue, stateCantChangeParameter}, pg.Code):
+		return &RefusedError{
+			Found:  fmt.Sprintf("the server does not take the parameter %s of the database URL (%s)", name, pg.Message),
+			Wanted: "a URL without it",
+			Fix:    "Remove it: what the driver does not know itself must be a setting that PostgreSQL lets a session have.",
+		}
+	default:
+		return fmt.Errorf("connect: %w", err)
+	}
+}
+
+// parameterIn returns the parameter of the URL that a message of the server's names, the longest that may
+// be meant. Empty: none.
+func (d *Database) parameterIn(message string) (found string) {
+	message = strings.ToLower(message)
+	for name := range d.config.ConnConfig.RuntimeParams {
+		if len(name) > len(found) && strings.Contains(message, strings.ToLower(name)) {
+			found = name
 		}
 	}
-	return fmt.Errorf("connect: %w", err)
+	return found
 }
 
 // unprepared is a connection whose statements are not prepared. They take one round trip each, and nothing is left in a

@@ -145,18 +145,28 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 	case err != nil:
 		return fmt.Errorf("prepare a session: %w", err)
 	}
-	mismatches, err := queries.SessionMismatches(ctx, unprepared{conn}, db.SessionMismatchesParams{Names: set.Names, Wanted: set.Wanted})
+	mismatches, err := queries.SessionMismatches(ctx, unprepared{conn}, db.SessionMismatchesParams{
+		Names: set.Names, Wanted: set.Wanted, Schema: d.schema,
+	})
 	if err != nil {
 		return fmt.Errorf("verify a session: %w", err)
 	}
 	if len(mismatches) > 0 {
-		m := mismatches[0]
-		return &RefusedError{
-			Found:  fmt.Sprintf("the session's %s is %q", m.Name, m.Found),
-			Wanted: fmt.Sprintf("%q", m.Wanted),
-			Fix: fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s",
-				pgx.Identifier{conn.Config().User}.Sanitize(), m.Name, m.Name),
-		}
+		return refusedSetting(&mismatches[0], conn.Config().User)
 	}
 	return nil
+}
+
+// refusedSetting says what is wrong with a session, and what changes it.
+func refusedSetting(m *db.SessionMismatchesRow, user string) *RefusedError {
+	refused := &RefusedError{
+		Found:  fmt.Sprintf("the session's %s is %q", m.Name, m.Found),
+		Wanted: fmt.Sprintf("%q", m.Wanted),
+		Fix: fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s",
+			pgx.Identifier{user}.Sanitize(), m.Name, m.Name),
+	}
+	if m.Name == "current_schema" {
+		refused.Fix = "Give the ledger's schema a name that PostgreSQL reads as it is."
+	}
+	return refused
 }

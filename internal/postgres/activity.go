@@ -21,6 +21,9 @@ const (
 	activityChunk = 60
 	// activityRowsMax bounds what one count answers: a row for each second, reason and currency.
 	activityRowsMax = 100_000
+	// aheadMax is how many transfers stamped later than now are counted. There are more than a few only
+	// after the clock was set back by far.
+	aheadMax = 100_000
 	// commitMargin is what a commit may take beyond BatchTimeout, when its batch was given up just then.
 	commitMargin = time.Second
 )
@@ -31,7 +34,9 @@ type Activity struct {
 	Steps []ActivityStep // oldest first, without gaps; the last one is not over yet
 }
 
-// An ActivityStep is what was made within a step of time. Which step a transfer belongs to, its CreateTime says.
+// An ActivityStep is what was made within a step of time. Which step a transfer belongs to, its
+// CreateTime says. One that is stamped later than now, because the clock was set back, is in the last
+// step until the clock is there.
 type ActivityStep struct {
 	Start    time.Time
 	Success  int64                        // transfers that moved money
@@ -53,7 +58,8 @@ type activity struct {
 
 	// All are guarded by the turn.
 	now     time.Time              // of the last count, by the database's clock
-	end     int64                  // the second that ends the last step: of now, or of the newest transfer
+	end     int64                  // the second of now, which the last step has in it
+	ahead   ActivityStep           // what is stamped later than that second
 	seconds map[int64]ActivityStep // since 1970
 	closed  int64                  // a second before this one does not change any more
 	counted int64                  // those from this one on to the end were counted
@@ -130,26 +136,26 @@ func (l *Ledger) activitySome(ctx context.Context, n, step int64) ([]ActivitySte
 			steps[i].add(&second)
 		}
 	}
+	steps[n-1].add(&a.ahead)
 	return steps, nil
 }
 
 // countOpen counts the seconds that can still change, and those that could when it was last done. A transaction that has
 // chosen a time commits within its BatchTimeout; that all servers have the same one is taken for granted.
 //
-// When the clock was set back, all seconds from its time on to the newest transfer's can change.
-// Only the last of them are counted here, the others when somebody asks.
+// What is stamped later than now is counted with the second of now. So the steps always end at now, and
+// what is made now on accounts that are ahead of the clock is seen at once.
 func (l *Ledger) countOpen(ctx context.Context) error {
 	a := &l.activity
-	read, err := l.queries.ActivityEnd(ctx, l.pool)
+	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
 		return readError(ctx, "read the clock", err)
 	}
-	now, end := read.Now, read.EndTime.Unix()
 	if now.Before(a.now) {
 		// The clock was set back: seconds that were over are not, and all is forgotten below.
 		a.closed = 0
 	}
-	closed := now.Add(-l.config.BatchTimeout - commitMargin).Unix()
+	end, closed := now.Unix(), now.Add(-l.config.BatchTimeout-commitMargin).Unix()
 	oldest := end - int64((activityMax+activityStepMax+l.config.BatchTimeout+commitMargin)/time.Second)
 	for s := range a.seconds {
 		if s >= a.closed || s < oldest {
@@ -157,13 +163,14 @@ func (l *Ledger) countOpen(ctx context.Context) error {
 		}
 	}
 	from := max(a.closed, closed-activityChunk)
-	if end > now.Unix() {
-		from = max(from, end-activityChunk)
-	}
 	if err := l.countSeconds(ctx, from, end+1); err != nil {
 		return err
 	}
-	a.now, a.end, a.closed, a.counted = now, end, closed, max(from, closed)
+	ahead, err := l.countAhead(ctx, end+1)
+	if err != nil {
+		return err
+	}
+	a.now, a.end, a.ahead, a.closed, a.counted = now, end, ahead, closed, max(from, closed)
 	return nil
 }
 
@@ -199,29 +206,55 @@ func (l *Ledger) countSeconds(ctx context.Context, from, until int64) error {
 	}
 	counted := make(map[int64]ActivityStep, until-from)
 	for i := range rows {
-		r := &rows[i]
-		one := ActivityStep{}
-		switch {
-		case r.Deferred:
-			one.Init = r.TransferCount
-		case r.Reason != "":
-			one.Refusals = map[ledger.ErrorReason]int64{ledger.ErrorReason(r.Reason): r.TransferCount}
-		default:
-			scale, err := l.currencies.scale(ctx, l.pool, r.Currency)
-			if err != nil {
-				return err
-			}
-			one.Success = r.TransferCount
-			one.Volumes = map[string]Volume{r.Currency: {r.Amount, scale}}
+		one, err := l.madeOf(ctx, &rows[i])
+		if err != nil {
+			return err
 		}
-		second := counted[r.Second.Unix()]
+		second := counted[rows[i].Second.Unix()]
 		second.add(&one)
-		counted[r.Second.Unix()] = second
+		counted[rows[i].Second.Unix()] = second
 	}
 	for s := from; s < until; s++ {
 		l.activity.seconds[s] = counted[s]
 	}
 	return nil
+}
+
+// countAhead counts what is stamped from a second on, at most aheadMax of it.
+func (l *Ledger) countAhead(ctx context.Context, from int64) (sum ActivityStep, err error) {
+	rows, err := l.queries.ActivityAhead(ctx, l.pool, db.ActivityAheadParams{
+		FromTime: time.Unix(from, 0).UTC(), CountLimit: aheadMax, RowLimit: activityRowsMax,
+	})
+	if err != nil {
+		return sum, readError(ctx, "count transfers", err)
+	}
+	for i := range rows {
+		r := &rows[i]
+		one, err := l.madeOf(ctx, &db.ActivityReadRow{
+			Deferred: r.Deferred, Reason: r.Reason, Currency: r.Currency,
+			TransferCount: r.TransferCount, Amount: r.Amount,
+		})
+		if err != nil {
+			return sum, err
+		}
+		sum.add(&one)
+	}
+	return sum, nil
+}
+
+// madeOf converts a row of what was counted.
+func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivityStep, error) {
+	switch {
+	case r.Deferred:
+		return ActivityStep{Init: r.TransferCount}, nil
+	case r.Reason != "":
+		return ActivityStep{Refusals: map[ledger.ErrorReason]int64{ledger.ErrorReason(r.Reason): r.TransferCount}}, nil
+	}
+	scale, err := l.currencies.scale(ctx, l.pool, r.Currency)
+	if err != nil {
+		return ActivityStep{}, err
+	}
+	return ActivityStep{Success: r.TransferCount, Volumes: map[string]Volume{r.Currency: {r.Amount, scale}}}, nil
 }
 
 // add adds what was made in another step.

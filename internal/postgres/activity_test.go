@@ -153,6 +153,38 @@ func TestActivityOfLateCommits(t *testing.T) {
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=11", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=2")
 }
 
+// A clock that went forward and back does not hide the present: the steps end at now, what is made now is
+// in its own step, and what is stamped later is in the last one until the clock is there.
+func TestActivityAfterClockSetBack(t *testing.T) {
+	t.Parallel()
+	url := pgtest.NewDatabase(t)
+	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := stopClock(t, url)
+	ids := openAccounts(t, l, 4, 100)
+	clock.step(time.Hour)
+	requireSteps(t, lately(t, l, 0, 0))
+	clock.step(3 * time.Hour)
+	pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: amount("1")})
+	requireSteps(t, lately(t, l, 0, 0), "0: 1 0 1.00 USD")
+	clock.step(-3 * time.Hour)
+
+	pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: amount("2")})
+	clock.step(time.Second)
+	got := lately(t, l, 0, 0)
+	if last := got.Steps[len(got.Steps)-1].Start; !last.Equal(clock.now()) {
+		t.Errorf("the last step begins at %s, not at %s", last, clock.now())
+	}
+	requireSteps(t, got, "1: 1 0 2.00 USD", "0: 1 0 1.00 USD")
+	pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: amount("4")})
+	pay(t, l, ledger.TransferParams{From: ids[2], To: ids[0], Amount: amount("8")})
+	clock.step(time.Second)
+	requireSteps(t, lately(t, l, 0, 0), "2: 1 0 2.00 USD", "1: 1 0 4.00 USD", "0: 2 0 9.00 USD")
+	requireSteps(t, lately(t, l, time.Minute, 5*time.Minute), "0: 4 0 15.00 USD")
+
+	clock.step(3*time.Hour + 8*time.Second)
+	requireSteps(t, lately(t, l, 0, 0), "10: 2 0 9.00 USD")
+}
+
 // An hour is counted in parts, each once, and all of it.
 func TestActivityOfAnHour(t *testing.T) {
 	t.Parallel()

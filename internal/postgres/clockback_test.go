@@ -142,15 +142,15 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 	if entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: a}, postgres.Page{}); err != nil || len(entries) != 3 {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
-	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 1 0 30.00 USD")
-	requireSteps(t, lately(t, l, time.Hour, time.Minute), "20: 1 0 1000.00 USD", "10: 1 0 50.00 USD", "0: 1 0 30.00 USD")
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 3 0 1080.00 USD")
+	requireSteps(t, lately(t, l, time.Hour, time.Minute), "0: 3 0 1080.00 USD")
 
 	// What comes now counts as made at the accounts' last moment, until the clock is there.
 	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("20")})
 	if got := must(l.GetAccountAt(ctx, a, clock.now())); got.Balance.String() != "900" {
 		t.Errorf("as of now there are %s", got.Balance)
 	}
-	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 2 0 50.00 USD")
+	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 4 0 1100.00 USD")
 	clock.step(2 * time.Hour)
 	if s, _, err := streamed(l, postgres.StatementFilter{AccountID: a, Start: opened}); err != nil || s.Closing.String() != "900" || !s.End.Equal(clock.now()) {
 		t.Errorf("the statement ends at %s with %s, %v", s.End, s.Closing, err)
@@ -324,4 +324,46 @@ func TestProofAfterClockSetBack(t *testing.T) {
 	if s := must(l.GetStatus(t.Context())); s.Proof == nil || !s.Proof.Time.Equal(clock.now()) || len(s.Proof.Broken) == 0 {
 		t.Errorf("the last proof is %+v, and not that of %s", s.Proof, clock.now())
 	}
+}
+
+// A rolling limit counts what was paid while the clock was ahead until the clock is a window past that
+// time. Until then a wider limit lets the account pay.
+func TestLimitAfterClockSetBack(t *testing.T) {
+	t.Parallel()
+	url := pgtest.NewDatabase(t)
+	clock := stopClock(t, url)
+	clock.step(time.Minute)
+	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	ids := openAccounts(t, l, 2, 100)
+	limit := func(most string) {
+		t.Helper()
+		limits := []ledger.Limit{{Window: time.Minute, MaxAmount: new(amount(most))}}
+		if _, err := l.UpdateAccount(t.Context(), ledger.AccountChange{ID: ids[0], Limits: &limits}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	require := func(want ...string) {
+		t.Helper()
+		outcomes, err := l.TransferBatch(t.Context(), []ledger.TransferParams{
+			{From: ids[0], To: ids[1], Amount: amount("10")},
+		}, ledger.BatchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		requireOutcomes(t, outcomes, want...)
+	}
+	limit("10")
+	clock.step(3 * time.Hour)
+	require("SUCCESS")
+	clock.step(-3 * time.Hour)
+	require("FAILED AMOUNT_LIMIT_EXCEEDED")
+	clock.step(2 * time.Minute)
+	require("FAILED AMOUNT_LIMIT_EXCEEDED")
+	limit("20")
+	require("SUCCESS")
+	limit("10")
+	clock.step(2*time.Hour + 59*time.Minute - time.Microsecond)
+	require("FAILED AMOUNT_LIMIT_EXCEEDED")
+	clock.step(time.Microsecond)
+	require("SUCCESS")
 }

@@ -24,6 +24,7 @@ const (
 	stateDivisionByZero       = "22012" // what a statement fails with that counts its own rows
 	stateRaised               = "P0001" // by somebody's trigger
 	stateNotSupported         = "0A000" // a rule on a statement that counts its own rows
+	stateAdminShutdown        = "57P01" // the server is shutting down, or an operator ended the session
 	stateNoRight              = "42501" // the role lacks a right: an operator must mend it, and the call may be repeated then
 )
 
@@ -92,6 +93,22 @@ func hindered(err error) bool {
 		errors.As(err, &pg) && (pg.Code == stateRaised || pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
 }
 
+// sessionEnded reports whether the error may be of one session alone, which somebody ended or which broke.
+// Where another one cannot be had, or the server does not respond in time, it is not.
+func sessionEnded(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == stateAdminShutdown
+	}
+	var network net.Error
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) || pgconn.Timeout(err) || refused(err) {
+		return false
+	}
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // refused reports whether the database became another one than it was at the start.
 func refused(err error) bool {
 	_, ok := errors.AsType[*pgdb.RefusedError](err)
@@ -116,7 +133,7 @@ var awayReasons = []struct{ code, reason string }{
 	{"53200", "it is out of memory"},
 	{"53300", "it has no connection left"},
 	{"57014", "it cancelled a statement"},
-	{"57P01", "it is shutting down"},
+	{stateAdminShutdown, "it is shutting down, or ended the session"},
 	{"57P03", "it takes no connections now"},
 	{"08", "the connection to it broke"},
 	{"28", "it does not let our role in"},

@@ -17,6 +17,10 @@ const (
 	readsInFlight = 2    // set reads of one kind at a time
 	readBatchMax  = 1000 // ids in one of them
 	readTimeout   = 10 * time.Second
+
+	// readRepeats is how often a set read is made again when its session was ended. All that were idle
+	// may have been, and each of them fails once.
+	readRepeats = 10
 )
 
 // A coalescer turns reads of single rows that come at the same time into set reads: while one is in flight, callers
@@ -118,7 +122,12 @@ func (c *coalescer[V]) answer(reads []*read[V]) {
 	for _, r := range reads {
 		ids = append(ids, r.id)
 	}
-	values, err := safely(ctx, func(ctx context.Context) (map[uuid.UUID]V, error) { return c.fetch(ctx, ids) })
+	fetch := func(ctx context.Context) (map[uuid.UUID]V, error) { return c.fetch(ctx, ids) }
+	values, err := safely(ctx, fetch)
+	// Nobody has seen anything of it yet.
+	for n := 0; n < readRepeats && sessionEnded(err) && ctx.Err() == nil; n++ {
+		values, err = safely(ctx, fetch)
+	}
 	for _, r := range reads {
 		r.value, r.found = values[r.id]
 		r.err = err

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -61,6 +62,32 @@ func payAndRead(ctx context.Context, l *postgres.Ledger, from, to uuid.UUID, wan
 		return fmt.Errorf("transfer %s reads as %+v", made.ID, read)
 	}
 	return nil
+}
+
+// TestReadsOutliveTheirSessions: a read whose session somebody ends is made again on another one, also when
+// all that are idle were ended.
+func TestReadsOutliveTheirSessions(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	admin := connect(t, pgtest.Superuser(database))
+	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
+	ids := openAccounts(t, l, 2, 100)
+	made := pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: amount("1")})
+	var wg sync.WaitGroup
+	for range 3 {
+		for range 32 { // so that several sessions are idle; one that was ended may fail a list
+			wg.Go(func() { _, _, _ = l.ListTransfers(t.Context(), postgres.TransferFilter{}, postgres.Page{}) })
+		}
+		wg.Wait()
+		execute(t, admin, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+		if _, err := l.GetAccount(t.Context(), ids[0]); err != nil {
+			t.Errorf("an account: %v", err)
+		}
+		if _, err := l.GetTransfer(t.Context(), made.ID); err != nil {
+			t.Errorf("a transfer: %v", err)
+		}
+	}
 }
 
 // TestReadsTellTheirMisses: in one set read, those who ask for what is not there are told, and nobody else.

@@ -891,7 +891,8 @@ func (x *GetActivityResponse) GetStep() *durationpb.Duration {
 // What was made within a step of time.
 type ActivityStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time.
+	// When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time,
+	// or to the last step while that is later than now.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// How many transfers moved money.
 	SuccessCount int64 `protobuf:"varint,2,opt,name=success_count,json=successCount,proto3" json:"success_count,omitempty"`

@@ -82,7 +82,8 @@ type LedgerServiceClient interface {
 	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
 	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
 	// called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
-	// The last step has now in it, or the newest transfer if the clock was set back since that was made.
+	// The last step has now in it. If the clock was set back, what is stamped later than now is in the last step too, up to
+	// 100,000 transfers, until the clock is there.
 	// An answer larger than 4 MiB, of very many currencies, is `resource_exhausted` with the reason
 	// ANSWER_TOO_LARGE: ask for longer steps.
 	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
@@ -245,7 +246,8 @@ type LedgerServiceHandler interface {
 	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
 	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
 	// called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
-	// The last step has now in it, or the newest transfer if the clock was set back since that was made.
+	// The last step has now in it. If the clock was set back, what is stamped later than now is in the last step too, up to
+	// 100,000 transfers, until the clock is there.
 	// An answer larger than 4 MiB, of very many currencies, is `resource_exhausted` with the reason
 	// ANSWER_TOO_LARGE: ask for longer steps.
 	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)

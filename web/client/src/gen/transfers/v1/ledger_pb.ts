@@ -499,7 +499,8 @@ export const GetActivityResponseSchema: GenMessage<GetActivityResponse> = /*@__P
  */
 export type ActivityStep = Message<"transfers.v1.ActivityStep"> & {
   /**
-   * When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time.
+   * When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time,
+   * or to the last step while that is later than now.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 1;
    */
@@ -675,7 +676,8 @@ export const LedgerService: GenService<{
   /**
    * Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
    * called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
-   * The last step has now in it, or the newest transfer if the clock was set back since that was made.
+   * The last step has now in it. If the clock was set back, what is stamped later than now is in the last step too, up to
+   * 100,000 transfers, until the clock is there.
    * An answer larger than 4 MiB, of very many currencies, is `resource_exhausted` with the reason
    * ANSWER_TOO_LARGE: ask for longer steps.
    *
