@@ -156,5 +156,8 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 				pgx.Identifier{conn.Config().User}.Sanitize(), m.Name, m.Name),
 		}
 	}
+	if use.guardsLedger() {
+		return d.identify(ctx, conn)
+	}
 	return nil
 }
