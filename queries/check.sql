@@ -424,6 +424,23 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
+-- CheckOpenings: each account was opened once, by its history, and nothing was opened that is not there. Whoever follows
+-- events learns of an account by that.
+-- name: CheckOpenings :one
+WITH history AS (SELECT account_id, count(*) AS openings FROM account_change WHERE opened GROUP BY account_id),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN a.account_id IS NULL THEN format('account %s: it was opened, but is not there', h.account_id)
+                     WHEN h.openings IS DISTINCT FROM 1
+                     THEN format('account %s: its history has %s openings', a.account_id, coalesce(h.openings, 0))
+                END AS violation
+         FROM account AS a FULL JOIN history AS h ON h.account_id = a.account_id),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t;
+
 -- CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled transfer of it may have failed
 -- later: it was deferred. Those of one group were made at one time. A group that any transfer to prove is of is read whole.
 -- name: CheckGroups :one

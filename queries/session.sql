@@ -128,3 +128,15 @@ WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recove
 -- DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
 -- name: DurabilityGet :one
 SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes;
+
+-- LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger this one, and the table
+-- that it has here.
+-- name: LedgerIdentity :one
+SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
+FROM setting AS s
+WHERE s.name = 'page_token_key';
+
+-- LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so that its transaction
+-- is not committed.
+-- name: LedgerGuard :exec
+SELECT 1 / ('account'::regclass::oid::bigint = @account::bigint)::int;

@@ -940,6 +940,51 @@ func (q *Queries) CheckHeld(ctx context.Context, db DBTX) (CheckHeldRow, error) 
 	return i, err
 }
 
+const checkOpenings = `-- name: CheckOpenings :one
+WITH history AS (SELECT account_id, count(*) AS openings FROM account_change WHERE opened GROUP BY account_id),
+     judged AS NOT MATERIALIZED (
+         SELECT CASE WHEN a.account_id IS NULL THEN format('account %s: it was opened, but is not there', h.account_id)
+                     WHEN h.openings IS DISTINCT FROM 1
+                     THEN format('account %s: its history has %s openings', a.account_id, coalesce(h.openings, 0))
+                END AS violation
+         FROM account AS a FULL JOIN history AS h ON h.account_id = a.account_id),
+     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+SELECT t.examined, t.bad AS violation_count,
+       ARRAY(SELECT violation
+             FROM judged
+             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+FROM tally AS t
+`
+
+type CheckOpeningsRow struct {
+	Examined       int64
+	ViolationCount int64
+	Violations     []string
+}
+
+// CheckOpenings: each account was opened once, by its history, and nothing was opened that is not there. Whoever follows
+// events learns of an account by that.
+//
+//	WITH history AS (SELECT account_id, count(*) AS openings FROM account_change WHERE opened GROUP BY account_id),
+//	     judged AS NOT MATERIALIZED (
+//	         SELECT CASE WHEN a.account_id IS NULL THEN format('account %s: it was opened, but is not there', h.account_id)
+//	                     WHEN h.openings IS DISTINCT FROM 1
+//	                     THEN format('account %s: its history has %s openings', a.account_id, coalesce(h.openings, 0))
+//	                END AS violation
+//	         FROM account AS a FULL JOIN history AS h ON h.account_id = a.account_id),
+//	     tally AS (SELECT count(*) AS examined, count(violation) AS bad FROM judged)
+//	SELECT t.examined, t.bad AS violation_count,
+//	       ARRAY(SELECT violation
+//	             FROM judged
+//	             WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
+//	FROM tally AS t
+func (q *Queries) CheckOpenings(ctx context.Context, db DBTX) (CheckOpeningsRow, error) {
+	row := db.QueryRow(ctx, checkOpenings)
+	var i CheckOpeningsRow
+	err := row.Scan(&i.Examined, &i.ViolationCount, &i.Violations)
+	return i, err
+}
+
 const checkReversals = `-- name: CheckReversals :one
 WITH reversal AS (SELECT k.parent_id, sum(t.amount) AS total
                   FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id

@@ -59,6 +59,43 @@ func (q *Queries) DurabilityGet(ctx context.Context, db DBTX) (DurabilityGetRow,
 	return i, err
 }
 
+const ledgerGuard = `-- name: LedgerGuard :exec
+SELECT 1 / ('account'::regclass::oid::bigint = $1::bigint)::int
+`
+
+// LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so that its transaction
+// is not committed.
+//
+//	SELECT 1 / ('account'::regclass::oid::bigint = $1::bigint)::int
+func (q *Queries) LedgerGuard(ctx context.Context, db DBTX, account int64) error {
+	_, err := db.Exec(ctx, ledgerGuard, account)
+	return err
+}
+
+const ledgerIdentity = `-- name: LedgerIdentity :one
+SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
+FROM setting AS s
+WHERE s.name = 'page_token_key'
+`
+
+type LedgerIdentityRow struct {
+	Identity []byte
+	Account  int64
+}
+
+// LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger this one, and the table
+// that it has here.
+//
+//	SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
+//	FROM setting AS s
+//	WHERE s.name = 'page_token_key'
+func (q *Queries) LedgerIdentity(ctx context.Context, db DBTX) (LedgerIdentityRow, error) {
+	row := db.QueryRow(ctx, ledgerIdentity)
+	var i LedgerIdentityRow
+	err := row.Scan(&i.Identity, &i.Account)
+	return i, err
+}
+
 const ledgerSchemas = `-- name: LedgerSchemas :many
 SELECT n.nspname::text AS schema
 FROM pg_catalog.pg_namespace AS n

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -53,6 +54,8 @@ type Database struct {
 	needed int    // sessions at a time, where there is one
 	pooler pooler
 	told   told
+
+	identity atomic.Pointer[[]byte] // of the ledger that sessions serve; nil: none was made yet
 }
 
 // Open connects once, verifies the server, finds the ledger's schema, and verifies that the role has

@@ -11,9 +11,10 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A Pool has sessions for one use. Its statements and transactions are executed in a session's own backend or not at all:
-// where there is a pooler, each statement travels with SessionGuard, in one round trip and one transaction. Whoever acquires
-// a session executes statements with ExecOwn, and calls RequireOwn before a commit.
+// A Pool has sessions for one use. Its statements are executed in the ledger that its sessions began with, or fail: each
+// travels with LedgerGuard, in one round trip and one transaction. Where there is a pooler, they and transactions are also
+// executed in a session's own backend or not at all, by SessionGuard. Whoever acquires a session executes statements with
+// ExecOwn. Before the end of a transaction it calls RequireOwn, and RequireSame or QueueGuard.
 type Pool struct {
 	*pgxpool.Pool
 	database *Database
@@ -21,9 +22,6 @@ type Pool struct {
 
 // Exec executes a statement.
 func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	if !p.database.pooler.met.Load() {
-		return p.Pool.Exec(ctx, sql, args...)
-	}
 	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		return pgconn.CommandTag{}, err
@@ -34,9 +32,6 @@ func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comman
 
 // Query executes a statement that has rows.
 func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if !p.database.pooler.met.Load() {
-		return p.Pool.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads them, and their error
-	}
 	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
 		return nil, err
@@ -46,9 +41,6 @@ func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 
 // QueryRow executes a statement that has a row.
 func (p *Pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if !p.database.pooler.met.Load() {
-		return p.Pool.QueryRow(ctx, sql, args...)
-	}
 	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
 	return guardedRow{rows, err}
 }
@@ -65,7 +57,7 @@ func (p *Pool) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, erro
 	return tx, nil
 }
 
-// guarded acquires a session and sends a statement after SessionGuard.
+// guarded acquires a session and sends a statement between the guards.
 func (p *Pool) guarded(ctx context.Context, sql string, args []any) (*guardedRows, error) {
 	conn, err := p.Acquire(ctx)
 	if err != nil {
@@ -82,9 +74,6 @@ func (p *Pool) guarded(ctx context.Context, sql string, args []any) (*guardedRow
 
 // ExecOwn executes a statement on a session of a pool's, outside a transaction.
 func (p *Pool) ExecOwn(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (pgconn.CommandTag, error) {
-	if !sessionOf(conn).pooled {
-		return conn.Exec(ctx, sql, args...)
-	}
 	rows, err := p.database.guarded(ctx, conn, sql, args)
 	if err != nil {
 		return pgconn.CommandTag{}, err
@@ -93,31 +82,36 @@ func (p *Pool) ExecOwn(ctx context.Context, conn *pgx.Conn, sql string, args ...
 	return rows.CommandTag(), rows.Err()
 }
 
-// guarded sends a statement after SessionGuard, where there is a pooler.
+// guarded sends a statement after SessionGuard, where there is a pooler, and before LedgerGuard.
 func (d *Database) guarded(ctx context.Context, conn *pgx.Conn, sql string, args []any) (*guardedRows, error) {
 	s, batch := sessionOf(conn), &pgx.Batch{}
 	if s.pooled {
 		_ = db.New().SessionGuard(ctx, queue{batch}, s.backend) // it is only queued
 	}
 	batch.Queue(sql, args...)
-	results := conn.SendBatch(ctx, batch)
+	rows := &guardedRows{conn: conn, guarded: QueueGuard(conn, batch), release: func() {}}
+	rows.results = conn.SendBatch(ctx, batch)
 	if s.pooled {
-		if _, err := results.Exec(); err != nil {
-			_ = results.Close() // its error is this one
+		if _, err := rows.results.Exec(); err != nil {
+			_ = rows.results.Close() // its error is this one
 			return nil, d.strayed(ctx, conn, err)
 		}
 	}
-	rows, err := results.Query() //nolint:rowserrcheck // the caller reads them, and their error
+	var err error
+	rows.Rows, err = rows.results.Query() //nolint:rowserrcheck // the caller reads them, and their error
 	if err != nil {
-		_ = results.Close()
+		_ = rows.results.Close()
 		return nil, err
 	}
-	return &guardedRows{Rows: rows, results: results, release: func() {}}, nil
+	return rows, nil
 }
 
-// guardedRows give the session back when they are closed.
+// guardedRows give the session back when they are closed. Their error says whether they are the ledger's.
 type guardedRows struct {
 	pgx.Rows
+	conn    *pgx.Conn
+	guarded bool  // LedgerGuard comes after them
+	err     error // of it
 	results pgx.BatchResults
 	release func() // nil: it was given back
 }
@@ -135,9 +129,20 @@ func (r *guardedRows) Close() {
 		return
 	}
 	r.Rows.Close()
-	_ = r.results.Close() // its error is that of the rows
+	if r.guarded && r.Rows.Err() == nil {
+		_, r.err = r.results.Exec()
+	}
+	_ = r.results.Close() // its error is that of the rows, or of the guard
+	r.err = GuardError(r.conn, r.err)
 	r.release()
 	r.release = nil
+}
+
+func (r *guardedRows) Err() error {
+	if err := r.Rows.Err(); err != nil {
+		return err
+	}
+	return r.err
 }
 
 // A guardedRow is the first of some rows.

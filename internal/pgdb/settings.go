@@ -154,6 +154,9 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 	if len(mismatches) > 0 {
 		return refusedSetting(&mismatches[0], conn.Config().User)
 	}
+	if use.guardsLedger() {
+		return d.identify(ctx, conn)
+	}
 	return nil
 }
 

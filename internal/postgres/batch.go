@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/pgdb"
 )
 
 const (
@@ -227,8 +229,18 @@ func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn)
 		}
 	}()
 	if err = f(ctx, conn.Conn()); err != nil && s.left == nil && !conn.Conn().IsClosed() {
-		// A failure to roll back is left to the pool, as above.
-		_, _ = conn.Exec(ctx, rollback)
+		err = l.undo(ctx, conn.Conn(), err)
+	}
+	return err
+}
+
+// undo rolls back what failed. It returns the error, or that this was in another ledger: then nobody's transfer is to blame.
+func (l *Ledger) undo(ctx context.Context, conn *pgx.Conn, err error) error {
+	if _, failed := conn.Exec(ctx, rollback); failed != nil || transient(err) {
+		return err // a failure to roll back is left to the pool
+	}
+	if moved := pgdb.RequireSame(ctx, conn); errors.Is(moved, pgdb.ErrOtherLedger) {
+		return moved
 	}
 	return err
 }

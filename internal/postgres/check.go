@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -52,7 +53,7 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	})
 	switch {
 	case err == nil:
-	case proved:
+	case proved && !errors.Is(err, pgdb.ErrOtherLedger):
 		// Another server was faster, or the database takes no writes. The proof stands all the same.
 		l.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
 	default:

@@ -112,6 +112,12 @@ var lifecycleCorruptions = []corruption{
 			"reversed_within_amount": {"transfer {spend}, SUCCESS: amount 10, reversed none, but its reversals sum to 3", "transfer {returned}"},
 			"details_match":          {"REVERSAL {reversal}, from account {B} to {A}"},
 		}},
+	{name: "an account that was never opened", sql: `DELETE FROM account_change WHERE opened AND account_id = {C}`,
+		want: map[string][]string{"opened_once": {"account {C}: its history has 0 openings"}}},
+	{name: "an account that was opened elsewhere", sql: `UPDATE account_change SET account_id = {new}
+		WHERE opened AND account_id = {C}`, want: map[string][]string{
+		"opened_once": {"account {C}: its history has 0 openings", "account {new}: it was opened, but is not there"},
+	}},
 	{name: "half a group", sql: `UPDATE transfer SET status = 'FAILED', error_reason = 'x' WHERE transfer_id = {one}`, want: map[string][]string{
 		"groups_are_atomic":     {"group {group}: 1 of 3 transfers were refused, such as transfer {one}"},
 		"entries_are_successes": {"transfer {one}"},

@@ -102,6 +102,7 @@ var corruptions = []corruption{
 	{name: "an account lost", sql: `DELETE FROM account WHERE account_id = {D}`, want: map[string][]string{
 		"sum_zero": {"currency USD: balances sum to 10"}, "balance_is_sum_of_entries": {"account {D}: balance none"},
 		"currencies_match": {"transfer {gift}", "transfer {spend}", "transfer "},
+		"opened_once":      {"account {D}: it was opened, but is not there"},
 	}},
 	{name: "a floor above the balance", sql: `UPDATE account SET min_balance = 20.01 WHERE account_id = {C}`, want: map[string][]string{
 		"above_floor": {"account {C}: balance 20"},
@@ -160,7 +161,7 @@ func TestCheckFindsCorruption(t *testing.T) {
 			}
 		})
 	}
-	if len(reported) != 15 {
+	if len(reported) != 16 {
 		t.Errorf("%d invariants were checked: %v", len(reported), reported)
 	}
 	for name, found := range reported {

@@ -122,6 +122,13 @@ var invariants = []invariant{
 		},
 	},
 	{
+		name: "opened_once", description: "the history of each account has its opening, once",
+		check: func(ctx context.Context, q *db.Queries, tx db.DBTX, _ scope) (finding, error) {
+			r, err := q.CheckOpenings(ctx, tx)
+			return finding(r), err
+		},
+	},
+	{
 		name: "groups_are_atomic", description: "of each group all transfers are there, and all were refused or none",
 		check: func(ctx context.Context, q *db.Queries, tx db.DBTX, s scope) (finding, error) {
 			r, err := q.CheckGroups(ctx, tx, db.CheckGroupsParams(s))

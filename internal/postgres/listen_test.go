@@ -146,7 +146,7 @@ func TestPoolerThatTellsNothing(t *testing.T) {
 	execute(t, admin, "CREATE SEQUENCE attempt")
 	execute(t, admin, "GRANT USAGE ON SEQUENCE attempt TO PUBLIC")
 	execute(t, admin, "ALTER FUNCTION profile_channel RENAME TO right_channel")
-	execute(t, admin, "CREATE FUNCTION profile_channel(regclass) RETURNS text LANGUAGE sql AS $$ SELECT 'no_' || nextval('attempt') $$")
+	execute(t, admin, "CREATE FUNCTION profile_channel(regclass) RETURNS text LANGUAGE sql AS $$ SELECT 'no_' || nextval('ledger.attempt') $$")
 	counting := newCounting()
 	l := openLedger(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: slog.New(counting)})
 	l.ListenAgain(500 * time.Millisecond) // which says nothing: a ledger that closes is not deaf

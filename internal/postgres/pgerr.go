@@ -56,7 +56,7 @@ func away(err error) bool {
 	if refused(err) {
 		return true
 	}
-	if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, errWaitCancelled) {
+	if errors.Is(err, pgdb.ErrOtherLedger) || errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, errWaitCancelled) {
 		return true
 	}
 	if _, ok := errors.AsType[ambiguousCommitError](err); ok {
@@ -152,6 +152,8 @@ func unavailable(err error) error {
 	switch {
 	case errors.Is(err, errNotWritten):
 		e.Reason = reasonHindered
+	case errors.Is(err, pgdb.ErrOtherLedger):
+		e.Reason = "another ledger has taken its name"
 	case refused(err):
 		e.Reason = "it is not as the ledger needs it; the server's log says more"
 	case errors.As(err, &pg):

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/pgdb"
 )
 
 // Transaction control, the only SQL text outside queries/: pipes put it around the queries. Read committed is what the
@@ -21,8 +23,11 @@ const (
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
 // A pipe is a connection whose next statement travels in one round trip with the transaction control around it: a
-// batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, COMMIT]. It serves the :many and :exec queries of
+// batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, guard, COMMIT]. It serves the :many and :exec queries of
 // gen/db; after an error the transaction, if one was begun, is still to be rolled back.
+//
+// An :exec query is the last of a transaction. The guard after it finds out whether another ledger has taken the name of
+// this one meanwhile: then nothing is committed, and nothing that was read is said.
 type pipe struct {
 	*pgx.Conn
 	before, after string // begin and commit, for example; empty: nothing
@@ -31,15 +36,13 @@ type pipe struct {
 // errNotCommitted: the server answered COMMIT with ROLLBACK.
 var errNotCommitted = errors.New("the transaction was rolled back instead of committed")
 
+// batch has the statement with what comes before it.
 func (p pipe) batch(sql string, args []any) *pgx.Batch {
 	b := &pgx.Batch{}
 	if p.before != "" {
 		b.Queue(p.before)
 	}
 	b.Queue(sql, args...)
-	if p.after != "" {
-		b.Queue(p.after)
-	}
 	return b
 }
 
@@ -54,13 +57,24 @@ func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 }
 
 func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
-	results := p.SendBatch(ctx, p.batch(sql, args))
+	batch := p.batch(sql, args)
+	guarded := pgdb.QueueGuard(p.Conn, batch)
+	if p.after != "" {
+		batch.Queue(p.after)
+	}
+	results := p.SendBatch(ctx, batch)
 	if p.before != "" {
 		if _, err := results.Exec(); err != nil {
 			return pgconn.CommandTag{}, errors.Join(err, results.Close())
 		}
 	}
 	tag, err := results.Exec()
+	if err == nil && guarded {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close() // its error is this one
+			return tag, pgdb.GuardError(p.Conn, err)
+		}
+	}
 	if err == nil && p.after != "" {
 		var end pgconn.CommandTag
 		end, err = results.Exec()

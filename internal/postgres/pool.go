@@ -102,7 +102,9 @@ func (r gatedRow) Scan(values ...any) error {
 
 // view runs f in a transaction that sees one moment and changes nothing.
 func (l *Ledger) view(ctx context.Context, f func(tx pgx.Tx) error) error {
-	err := pgx.BeginTxFunc(ctx, l.pool.sessions, oneMoment, f)
+	err := pgx.BeginTxFunc(ctx, l.pool.sessions, oneMoment, func(tx pgx.Tx) error {
+		return sameLedger(ctx, tx, f(tx))
+	})
 	if passed := l.gate.pass(ctx); passed != nil {
 		return passed
 	}
@@ -127,6 +129,7 @@ func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pg
 			return err
 		}
 		if err := f(tx); err != nil {
+			err = sameLedger(ctx, tx, err)
 			_ = tx.Rollback(ctx)
 			return err
 		}
@@ -141,6 +144,15 @@ func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pg
 	}
 	if errors.Is(err, errWaitCancelled) {
 		return nil // it was committed, and now the standbys have it
+	}
+	return err
+}
+
+// sameLedger returns the error of what a transaction did, or that this was in another ledger: then it means nothing that
+// something was not found.
+func sameLedger(ctx context.Context, tx pgx.Tx, err error) error {
+	if moved := pgdb.RequireSame(ctx, tx.Conn()); err == nil || errors.Is(moved, pgdb.ErrOtherLedger) {
+		return moved
 	}
 	return err
 }
