@@ -22,7 +22,7 @@ type Pool struct {
 
 // Exec executes a statement.
 func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
+	rows, err := p.guarded(ctx, sql, args)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"internaltransfers/ledger"
 	"log/slog"
 	"runtime/debug"
 	"slices"
 	"time"
+
+	"internaltransfers/ledger"
 
 	"github.com/jackc/pgx/v5"
 

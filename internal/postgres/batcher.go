@@ -2,9 +2,10 @@ package postgres
 
 import (
 	"context"
-	"internaltransfers/ledger"
 	"sync"
 	"time"
+
+	"internaltransfers/ledger"
 
 	"github.com/google/uuid"
 )

@@ -3,13 +3,14 @@ package postgres
 import (
 	"context"
 	"errors"
-	"internaltransfers/ledger"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"internaltransfers/ledger"
 
 	"github.com/google/uuid"
 )

@@ -2,10 +2,11 @@ package postgres
 
 import (
 	"errors"
-	"internaltransfers/ledger"
 	"strings"
 	"testing"
 	"time"
+
+	"internaltransfers/ledger"
 
 	"github.com/google/uuid"
 )

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+
 	"internaltransfers/ledger"
 
 	"github.com/google/uuid"

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"internaltransfers/ledger"
 	"log/slog"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"internaltransfers/ledger"
 )
 
 const (

@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"internaltransfers/ledger"
 	"slices"
 	"time"
+
+	"internaltransfers/ledger"
 )
 
 // Follow calls f with the events after a position, 0 for the first ones, that pass the filter, nil for all: in order, each

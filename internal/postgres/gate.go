@@ -3,11 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"internaltransfers/ledger"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"internaltransfers/ledger"
 )
 
 // A gate is where what was read waits until the synchronous standbys have it. It is open as long as nobody sees what they

@@ -1,8 +1,9 @@
 package postgres
 
 import (
-	"internaltransfers/ledger"
 	"time"
+
+	"internaltransfers/ledger"
 
 	"github.com/google/uuid"
 )

@@ -3,8 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"internaltransfers/ledger"
 	"testing"
+
+	"internaltransfers/ledger"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"internaltransfers/ledger"
 	"io"
+
+	"internaltransfers/ledger"
 )
 
 // ReadyToRead reports whether what is there can be read now. If not, the error is an

@@ -3,11 +3,12 @@ package postgres
 import (
 	"context"
 	"errors"
-	"internaltransfers/ledger"
 	"maps"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
+
+	"internaltransfers/ledger"
 
 	"github.com/google/uuid"
 )
