@@ -10,7 +10,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// An accountService answers transfers.v1.AccountService.
+// An accountService implements transfers.v1.AccountService.
 type accountService struct {
 	ledger  *postgres.Ledger
 	watches context.Context
@@ -163,7 +163,8 @@ func setPaths(account *transfersv1.Account) []string {
 const changeable = "; the fields that can change are display_name, image_url, metadata, min_balance, max_balance, " +
 	"max_transfer_amount, debit_block, credit_block, limits and status"
 
-// changePath adds one path of the mask to the change. A value that is not given clears the field if it can be empty.
+// changePath adds one path of the mask to the change. A value that is not set clears the field if
+// it can be empty.
 func changePath(change *ledger.AccountChange, account *transfersv1.Account, path string) error {
 	switch path {
 	case "display_name":

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// answerBytesMax is the largest message that gRPC clients take unless they are told otherwise.
+	// answerBytesMax is the default limit of gRPC clients on a message.
 	answerBytesMax = 4 << 20
 	// pageBytesMax is the size at which a page of a list ends. It is smaller, because the ledger
 	// estimates what its items take.
@@ -30,9 +30,9 @@ func pageOf(req interface {
 	return postgres.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
 }
 
-// limitAnswers refuses reads whose answer many clients could not take, with an error that says what to
-// do. Lists never come to that, because their pages end before. The answers of calls that change
-// something are never refused: the change has happened.
+// limitAnswers refuses reads whose response exceeds the limit of many clients, with an error that
+// says what to do. Lists never reach the limit, because their pages end before. Responses to calls
+// that change something are never refused: the change has happened.
 func limitAnswers(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		res, err := next(ctx, req)
@@ -48,8 +48,9 @@ func limitAnswers(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// abridge shortens the results of a batch until every client can take them, and reports whether it had
-// to. The transfers are made: a client whose limit refuses the answer would not know which.
+// abridge shortens the results of a batch until they fit the limit of every client, and reports
+// whether it had to. The transfers are made: a client whose limit refuses the response would not
+// know which.
 func abridge(results []*transfersv1.TransferResult) bool {
 	abridged := false
 	for _, shorten := range [...]func(*transfersv1.TransferResult){dropCallersData, keepOutcome} {

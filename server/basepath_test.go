@@ -29,8 +29,8 @@ func stripping(t *testing.T, upstream, path string) string {
 
 var addresses = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
 
-// TestUnderAPath: console, API reference and API are all there under a path, be it that the proxy takes the path away or
-// that BASE_PATH names it, and where there is none.
+// TestUnderAPath: console, API reference and API work under a path, whether the proxy strips it or
+// BASE_PATH names it, and without a path.
 func TestUnderAPath(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{BasePath: "/money/ledger"})

@@ -21,8 +21,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// A client calls a method, such as AccountService/GetAccount, over one protocol. It returns the answer's headers, of an
-// error too.
+// A client calls a method, such as AccountService/GetAccount, over one protocol. It returns the
+// response's headers, of an error too.
 type client interface {
 	name() string
 	call(ctx context.Context, method string, req, res proto.Message) (http.Header, *connect.Error)

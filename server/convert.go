@@ -11,8 +11,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// amountText prints an amount with exactly the currency's decimals. It never rounds: the amount of a transfer that was
-// refused can have more of them, and is printed as it was asked for.
+// amountText prints an amount with exactly the currency's decimals. It never rounds: the requested
+// amount of a refused transfer can have more decimals, and is printed with all of them.
 func amountText(amount decimal.Decimal, scale int32) string {
 	if -amount.Exponent() > scale && !amount.Equal(amount.Truncate(scale)) {
 		return amount.String()
@@ -35,7 +35,8 @@ func optionalAmount(amount decimal.NullDecimal, scale int32) *string {
 	return &text
 }
 
-// parseID reads a UUID; an empty text is uuid.Nil, and no other: requests with that were refused before.
+// parseID reads a UUID. An empty text is uuid.Nil, and nothing else is: requests with the nil UUID
+// were refused before.
 func parseID(field, text string) (uuid.UUID, error) {
 	if text == "" {
 		return uuid.Nil, nil

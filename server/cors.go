@@ -36,7 +36,7 @@ func (s *Server) withCORS(next http.Handler) http.Handler {
 }
 
 // CheckHeaderNames returns an error for what cannot be the name of a header. To the library * would
-// be any header, also those by which a proxy tells the server who calls.
+// be any header, also those by which a proxy tells the server the caller's address.
 func CheckHeaderNames(names []string) error {
 	for _, name := range names {
 		if name == "*" || !httpguts.ValidHeaderFieldName(name) {

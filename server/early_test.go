@@ -85,11 +85,11 @@ func TestEarlyGivesWay(t *testing.T) {
 	url := "http://" + early.Addr().String() + "/"
 	getWith := func(client *http.Client) string { return bodyOf(client, url) }
 	get := func() string {
-		client := newClient(func(p *http.Protocols) { p.SetHTTP1(true) }) // with a connection of its own
+		client := newClient(func(p *http.Protocols) { p.SetHTTP1(true) }) // with its own connection
 		defer client.CloseIdleConnections()
 		return getWith(client)
 	}
-	h2 := newClient(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }) // with one connection as long as it lasts
+	h2 := newClient(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }) // with one connection
 	if got := getWith(h2); !strings.Contains(got, "STARTING") {
 		t.Errorf("HTTP/2, early: %s", got)
 	}
@@ -120,7 +120,7 @@ func TestEarlyGivesWay(t *testing.T) {
 	served := make(chan error, 1)
 	after := make(chan string, 20)
 	for range cap(after) {
-		go func() { after <- get() }() // before anybody accepts
+		go func() { after <- get() }() // before Accept is called
 	}
 	go func() { served <- proper.Serve(early) }()
 	for range cap(after) {

@@ -46,7 +46,7 @@ func (s *ledgerService) WatchTransfers(
 	if filter.ParentID, err = parseID("parent_transfer_id", req.GetParentTransferId()); err != nil {
 		return err
 	}
-	if err := stream.Send(nil); err != nil { // the headers, so that the client knows that it is heard
+	if err := stream.Send(nil); err != nil { // sends the headers at once
 		return err
 	}
 	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
@@ -101,7 +101,8 @@ func (s *accountService) WatchAccount(
 		})
 }
 
-// watchFrom answers the position that a stream begins behind. Without a cursor that is where the events are now.
+// watchFrom returns the position after which a stream begins. Without a cursor that is the last
+// event.
 func watchFrom(ctx context.Context, l *postgres.Ledger, after string) (int64, error) {
 	if after != "" {
 		return parseCursor("after", after)
@@ -155,8 +156,8 @@ func watch(
 	return err
 }
 
-// fill converts the first of the events, up to a number and to the one with which they reach a size. It
-// returns them and the other events.
+// fill converts the first of the events, up to a number and to the one with which they reach a
+// size. It returns them and the other events.
 func fill(events []*postgres.Event, most, bytes int) (message []*transfersv1.Event, rest []*postgres.Event) {
 	message = make([]*transfersv1.Event, 0, min(len(events), most))
 	for size := 0; len(events) > 0 && len(message) < most && size < bytes; events = events[1:] {
@@ -217,7 +218,8 @@ type eventPage struct {
 	more   bool
 }
 
-// looksMax bounds how many pages of events are read for one answer, most of which may not pass its filter.
+// looksMax bounds how many pages of events are read for one response, most of which may not pass
+// its filter.
 const looksMax = 20
 
 // listEvents reads events until a page is full, or enough were looked at.

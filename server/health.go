@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	readyTimeout = 2 * time.Second // for the database to say whether we are ready
-	readyKept    = time.Second     // how long what it said is said to others
-	readyWatch   = time.Second     // between looks for those who watch
+	readyTimeout = 2 * time.Second // for the database to report whether it is ready
+	readyKept    = time.Second     // how long a result is reused
+	readyWatch   = time.Second     // between checks for watching clients
 
-	// The names by which the gRPC health service tells readiness. All other names are those of
-	// services and mean that writes are taken.
+	// The names of readiness in the gRPC health service. All other names are those of services and
+	// mean that writes are taken.
 	readyWrite = "ready.write"
 	readyRead  = "ready.read"
 )
@@ -32,18 +32,18 @@ const (
 // errDraining: the server stops.
 var errDraining = errors.New("the server is shutting down")
 
-// A readiness is whether the ledger can do something. The database is asked at most once at a time,
-// and once in readyKept, however many want to know.
+// A readiness is whether the ledger can do something. It queries the database at most once at a
+// time, and once in readyKept, however many callers there are.
 type readiness struct {
 	name string // of what it can do, for the log
 	ask  func(context.Context) error
 	log  *slog.Logger
 
 	mu   sync.Mutex
-	last *readyResult // guarded by mu; nil: it was never asked for
+	last *readyResult // guarded by mu; nil: no result yet
 }
 
-// A readyResult is what the database says at a time.
+// A readyResult is the result of a check of the database, with its time.
 type readyResult struct {
 	done  chan struct{} // closed when what follows is set
 	err   error         // why not; nil: ready
@@ -85,7 +85,7 @@ func (r *readiness) result(ctx context.Context) *readyResult {
 func (r *readiness) find(ctx context.Context, a, before *readyResult) {
 	defer close(a.done)
 	defer func() {
-		if p := recover(); p != nil { // a bug, and nobody above this goroutine could catch it
+		if p := recover(); p != nil { // a bug, and nothing above this goroutine could catch it
 			a.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			r.log.ErrorContext(ctx, "readiness failed", slog.Any("error", a.err))
 		}
@@ -102,7 +102,8 @@ func (r *readiness) find(ctx context.Context, a, before *readyResult) {
 	}
 }
 
-// notReady says why we should get no calls that write, or none that read, now; nil: we should.
+// notReady returns why the server should get no calls that write, or none that read, now; nil: it
+// should.
 func (s *Server) notReady(ctx context.Context, r *readiness) error {
 	if s.draining.Load() {
 		return errDraining
@@ -141,8 +142,8 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unavailableText says in plain words what is wrong with the database, as far as it is known:
-// nothing of the driver's.
+// unavailableText describes the database's problem in plain words, as far as it is known. It
+// repeats none of the driver's text.
 func unavailableText(err error) string {
 	if known, ok := errors.AsType[*ledger.UnavailableError](err); ok && known.Reason != "" {
 		return ledger.ErrUnavailable.Error() + ": " + known.Reason
@@ -161,7 +162,8 @@ func writeHealth(w http.ResponseWriter, code int, status, reason string) {
 	}{status, reason})
 }
 
-// A healthChecker answers the standard gRPC health service, for the process and for each of its services.
+// A healthChecker implements the standard gRPC health service, for the process and for each of its
+// services.
 type healthChecker struct {
 	server   *Server
 	services []string
@@ -183,7 +185,7 @@ func (h *healthChecker) Check(ctx context.Context, req *grpchealth.CheckRequest)
 		return nil, connectError(ctx.Err())
 	case errors.Is(err, errDraining):
 		if end, ok := ctx.Value(lastStatusKey{}).(context.CancelFunc); ok {
-			end() // after this status, or draining would wait for who watches
+			end() // after this status, or draining would wait for the client
 		}
 	}
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil

@@ -91,7 +91,7 @@ func reverse(t *testing.T, c client, req *transfersv1.ReverseTransferRequest) *t
 	return mustCall(t, c, "TransferService/ReverseTransfer", req, &transfersv1.ReverseTransferResponse{}).GetReversal()
 }
 
-// requireReplay repeats a call: its answer must be the one that it gave before, marked.
+// requireReplay repeats a call: its response must equal the first one, marked as a replay.
 func requireReplay(t *testing.T, c client, method string, req, before proto.Message) {
 	t.Helper()
 	again := answerTo(method)

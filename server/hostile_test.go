@@ -16,7 +16,8 @@ import (
 	"internaltransfers/server"
 )
 
-// A hostileCase is a JSON body for a method, by its name and its REST route, and the field that the answer must name.
+// A hostileCase is a JSON body for a method, by its name and its REST route, and the field that the
+// response must name.
 type hostileCase struct {
 	name   string
 	method string
@@ -68,7 +69,8 @@ func hostileAccounts() []hostileCase {
 	}
 }
 
-// hostileTransfers are bodies of CreateTransfer and BatchCreateTransfers between two accounts that exist.
+// hostileTransfers are bodies of CreateTransfer and BatchCreateTransfers between two accounts that
+// exist.
 func hostileTransfers(payer, payee string) []hostileCase {
 	accounts := strings.NewReplacer("PAYER", payer, "PAYEE", payee)
 	transfer := func(name, field, body string) hostileCase {
@@ -151,7 +153,7 @@ func manyPairs(n int) string {
 	return body.String()
 }
 
-// requireClientError checks that an answer blames the client, as JSON, and names the field.
+// requireClientError checks that a response blames the client, as JSON, and names the field.
 func requireClientError(t *testing.T, res reply, text, field string) {
 	t.Helper()
 	var answer struct {
@@ -201,7 +203,7 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// A hostileRequest is a whole request, the status it must get, and what the answer must name.
+// A hostileRequest is a whole request, the status it must get, and what the response must name.
 type hostileRequest struct {
 	name, method, path, body string
 	header                   []string

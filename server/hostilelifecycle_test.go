@@ -172,7 +172,8 @@ func TestInvalidLifecycle(t *testing.T) {
 	}
 }
 
-// TestImpossibleTimes sends times and durations that only binary messages can carry, alone and within a batch.
+// TestImpossibleTimes sends times and durations that only binary messages can carry, alone and
+// within a batch.
 func TestImpossibleTimes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

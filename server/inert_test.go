@@ -47,7 +47,7 @@ var inertTexts = [][2]string{
 	{"⩵1", "'⩵1"},
 	{"≠1", "'≠1"},
 	{"−1", "'−1"},
-	// Behind what does not count: spaces, and what nobody sees.
+	// Behind what does not count: spaces and invisible characters.
 	{" =1", "' =1"},
 	{"\u00a0=1", "'\u00a0=1"},
 	{"\u3000＝1", "'\u3000＝1"},
@@ -60,7 +60,7 @@ var inertTexts = [][2]string{
 	{"\ufe0f=1", "'\ufe0f=1"},
 	{"\u2800=1", "'\u2800=1"},
 	{" \tx", "' \tx"},
-	// Behind quotes, one of which may be the apostrophe of somebody else.
+	// Behind quotes, one of which may be an apostrophe of the text's own.
 	{`"=1"`, `'"=1"`},
 	{`" =1"`, `'" =1"`},
 	{"“=1”", "'“=1”"},
@@ -77,7 +77,7 @@ var inertTexts = [][2]string{
 	{";=1", ";'=1"},
 	{"；＝1", "；'＝1"},
 	{"a;|b", "a;|b"},
-	{"🄁=1", "🄁'=1"}, // whose compatible form ends in a comma
+	{"🄁=1", "🄁'=1"}, // its compatible form ends in a comma
 	{"\t=1", "'\t'=1"},
 	{"a;'=1", "a;''=1"},
 }
@@ -137,7 +137,7 @@ func checkInert(t interface {
 	inert := inertText(text)
 	var plain strings.Builder
 	begin := 0
-	for at, r := range inert + "," { // whose end ends the last cell
+	for at, r := range inert + "," { // it ends the last cell
 		if !strings.ContainsAny(norm.NFKD.String(string(r)), ",;|\t\r\n") {
 			continue
 		}

@@ -75,7 +75,8 @@ func refuses(t *testing.T, message protoreflect.MessageDescriptor, field protore
 	return false
 }
 
-// TestNilAccountIsInvalid: a transfer from or to the nil UUID is not recorded, alone or among others.
+// TestNilAccountIsInvalid: a transfer from or to the nil UUID is not recorded, alone or among
+// others.
 func TestNilAccountIsInvalid(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

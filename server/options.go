@@ -11,14 +11,14 @@ import (
 	"internaltransfers/ledger"
 )
 
-// isPlain reports whether the request asks for a transfer now, on no condition.
+// isPlain reports whether the request is for a transfer now, on no condition.
 func isPlain(req *transfersv1.CreateTransferRequest) bool {
 	return !req.Hold && req.ExpireTime == nil && req.HoldTtl == nil && req.ExecuteTime == nil && req.EffectiveTime == nil &&
 		!req.UpTo && req.UpToFloor == nil && req.ExpectedFromVersion == nil && req.ExpectedToVersion == nil && req.FromBalanceAtLeast == nil &&
 		req.FromBalanceAtMost == nil && req.ToBalanceAtLeast == nil && req.ToBalanceAtMost == nil && !req.ValidateOnly
 }
 
-// transferOptions reads what only some transfers are asked for with; nil: nothing of it.
+// transferOptions reads the optional fields of a transfer; nil: none is set.
 func transferOptions(req *transfersv1.CreateTransferRequest) (*ledger.TransferOptions, error) {
 	if isPlain(req) {
 		return nil, nil
@@ -91,7 +91,7 @@ func parseDuration(field string, given *durationpb.Duration) (time.Duration, err
 	return given.AsDuration(), nil
 }
 
-// parseOptional reads a decimal number whose form was validated; none is not valid.
+// parseOptional reads a decimal number whose form was validated. A missing text is not valid.
 func parseOptional(field string, text *string) (decimal.NullDecimal, error) {
 	if text == nil {
 		return decimal.NullDecimal{}, nil

@@ -12,7 +12,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// parseLimits reads rolling limits. field is the name of the list; the answer is never nil.
+// parseLimits reads rolling limits. field is the name of the list; the result is never nil.
 func parseLimits(field string, given []*transfersv1.Limit) ([]ledger.Limit, error) {
 	limits := make([]ledger.Limit, 0, len(given))
 	for i, message := range given {

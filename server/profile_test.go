@@ -16,8 +16,8 @@ import (
 	"internaltransfers/server"
 )
 
-// TestGetProfiles: in the order asked for, without those that do not exist, and as new as the last update, over every
-// protocol, by a ledger with a cache and by one without.
+// TestGetProfiles: in the order of the request, without those that do not exist, and as new as the
+// last update, over every protocol, by a ledger with a cache and by one without.
 func TestGetProfiles(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"read": 0, "cached": 10} {
@@ -130,7 +130,8 @@ func TestHostileProfiles(t *testing.T) {
 	}
 }
 
-// TestCreationValidateOnly asks what would be made, over every protocol, and finds nothing made.
+// TestCreationValidateOnly previews what would be made, over every protocol, and finds nothing
+// made.
 func TestCreationValidateOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

@@ -25,10 +25,10 @@ type restRoute struct {
 	verb      string   // behind the colon
 	variables []restVariable
 	takesBody bool
-	bodyField protoreflect.FieldDescriptor            // that the body is; nil: it is the whole message, or there is none
+	bodyField protoreflect.FieldDescriptor            // that the body is; nil: the whole message, or no body
 	query     map[string]protoreflect.FieldDescriptor // the query parameters by each of their names
 	procedure string                                  // such as /transfers.v1.AccountService/GetAccount
-	export    connect.StreamingHandlerFunc            // answers the route if it streams bodies; else nil
+	export    connect.StreamingHandlerFunc            // if the route streams bodies; else nil
 }
 
 // A restVariable is a path segment that sets a field.
@@ -106,7 +106,8 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 	return route, nil
 }
 
-// bodyNames are the names of a variable's field in the body: account.account_id is account_id in the body account.
+// bodyNames are the names of a variable's field in the body: account.account_id is account_id in
+// the body account.
 func bodyNames(variable, body string, input protoreflect.MessageDescriptor) []string {
 	name, owner := variable, input
 	if body != "*" {
@@ -148,8 +149,8 @@ func queryFields(input protoreflect.MessageDescriptor, bound map[string]bool) ma
 	return fields
 }
 
-// match finds the route of a request and the values of its path variables. Without a route, allow lists the methods
-// that the path has; empty: the path is unknown.
+// match finds the route of a request and the values of its path variables. Without a route, allow
+// lists the methods that the path has; empty: the path is unknown.
 func (routes *restRoutes) match(path, method string) (route *restRoute, values []string, allow string) {
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	last, verb, hasVerb := strings.Cut(segments[len(segments)-1], ":")

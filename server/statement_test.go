@@ -23,7 +23,7 @@ import (
 	"internaltransfers/server"
 )
 
-// streamOver makes a call that is answered by a stream, and answers the error that it ended with.
+// streamOver makes a call whose response is a stream, and returns the error that it ended with.
 func streamOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req, each func(*Res)) (http.Header, *connect.Error) {
 	t.Helper()
 	options := slices.Clone(c.options)
@@ -256,7 +256,8 @@ func TestCSVIsInert(t *testing.T) {
 	}
 }
 
-// TestStatementErrors: every method and protocol says what is wrong with a request, and in which field.
+// TestStatementErrors: the errors of every method and protocol name what is wrong with a request,
+// and the field.
 func TestStatementErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -355,7 +356,7 @@ func TestGetAccountAsOf(t *testing.T) {
 	})
 }
 
-// TestStreamHostileBodies: whatever comes instead of a request is the client's fault, and says so.
+// TestStreamHostileBodies: a body that is no request is the client's fault, and the error says so.
 func TestStreamHostileBodies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{MaxRequestBytes: 1000})

@@ -20,8 +20,9 @@ import (
 	"internaltransfers/server"
 )
 
-// TestStatementsAreTheSameBytes reads statements while transfers go on, backdated ones among them, and reads each again
-// at its position: page by page in JSON and in binary, as a stream, and as a file.
+// TestStatementsAreTheSameBytes reads statements while transfers go on, backdated ones among them,
+// and reads each again at its position: page by page in JSON and in binary, as a stream, and as a
+// file.
 func TestStatementsAreTheSameBytes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -79,7 +80,8 @@ func TestStatementsAreTheSameBytes(t *testing.T) {
 	}
 }
 
-// payAround has eight callers make transfers between two accounts, every third of them backdated, until it is ended.
+// payAround has eight callers make transfers between two accounts, every third of them backdated,
+// until end is called.
 func payAround(t *testing.T, c client, a, b *transfersv1.Account, start time.Time) (end func()) {
 	stop := make(chan struct{})
 	var payers sync.WaitGroup
@@ -111,8 +113,8 @@ func payAround(t *testing.T, c client, a, b *transfersv1.Account, start time.Tim
 	}
 }
 
-// TestLargeStatement streams more entries than fit into the memory that it may take: to a client that takes its time,
-// so that a server which reads ahead would have it all.
+// TestLargeStatement streams more entries than fit into the memory that it may take, to a slow
+// client: a server that reads ahead would hold them all.
 func TestLargeStatement(t *testing.T) {
 	const (
 		entries   = 20_000

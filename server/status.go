@@ -13,7 +13,7 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// GetStatus says how the ledger is.
+// GetStatus returns the state of the ledger.
 func (s *ledgerService) GetStatus(
 	ctx context.Context, _ *transfersv1.GetStatusRequest,
 ) (*transfersv1.GetStatusResponse, error) {

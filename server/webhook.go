@@ -12,10 +12,11 @@ import (
 	"internaltransfers/ledger"
 )
 
-// overlapDefault is how long messages are signed with an old secret too when the call does not say.
+// overlapDefault is how long messages are signed with an old secret too when the call does not set
+// it.
 const overlapDefault = 24 * time.Hour
 
-// A webhookService answers transfers.v1.WebhookService.
+// A webhookService implements transfers.v1.WebhookService.
 type webhookService struct {
 	ledger       *postgres.Ledger
 	allowPrivate bool // URLs in private networks

@@ -115,7 +115,8 @@ func rotateSecret(t *testing.T, c client, id, secret string) {
 	}
 }
 
-// redeliver has the event of the account's opening delivered to an endpoint, which is disabled, and so it waits.
+// redeliver has the event of the account's opening delivered again to an endpoint, which is
+// disabled, so the delivery waits.
 func redeliver(t *testing.T, c client, f *fixture, a *transfersv1.Account, id string) {
 	t.Helper()
 	var cursor string
@@ -225,7 +226,8 @@ func TestPrivateWebhooks(t *testing.T) {
 	}
 }
 
-// hostileEndpoints are bodies of what makes or changes an endpoint, and the field that the answer must name.
+// hostileEndpoints are bodies of requests that create or change an endpoint, and the field that the
+// response must name.
 func hostileEndpoints(account string) []struct{ field, body string } {
 	return []struct{ field, body string }{
 		{"url", `{}`}, {"url", `{"url": ""}`}, {"url", `{"url": 5}`}, {"url", `{"url": "example.com"}`}, {"url", `{"url": "ftp://example.com"}`},
@@ -247,7 +249,8 @@ func hostileEndpoints(account string) []struct{ field, body string } {
 	}
 }
 
-// TestHostileWebhooks: what is wrong is refused by its field, nothing is left of it, and nothing is a server's error.
+// TestHostileWebhooks: what is wrong is refused by its field, nothing is left of it, and nothing is
+// a server's error.
 func TestHostileWebhooks(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
