@@ -11,8 +11,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestRetryAfterClockSetBack: what is to be tried again in some seconds is so by the clock as it is,
-// also when that was set back by an hour since. So is what waited behind it.
+// TestRetryAfterClockSetBack: a retry that is due in some seconds still is when the clock was set
+// back by an hour since. So is what waited behind it.
 func TestRetryAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -16,8 +16,9 @@ import (
 	"internaltransfers/internal/webhook"
 )
 
-// TestKilled: who dies leaves messages that the next one repeats, once the lease is over: one that was not answered, though
-// later ones of other accounts were, and one that was answered before the cursor was written. Nothing is left out.
+// TestKilled: a killed deliverer leaves messages that the next one repeats, once the lease is over:
+// one without a response, though later ones of other accounts had theirs, and one whose response
+// came before the cursor was written. Nothing is left out.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for _, answered := range []bool{false, true} {
@@ -55,7 +56,7 @@ func TestKilled(t *testing.T) {
 			again = again || m.ID == first.ID
 		}
 		if !again {
-			t.Errorf("answered %v: the first message was not repeated", answered)
+			t.Errorf("delivered %v: the first message was not repeated", answered)
 		}
 	}
 }
@@ -81,7 +82,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 	return first
 }
 
-// TestLeaseLost: who lost its lease without knowing records nothing, and stops.
+// TestLeaseLost: a deliverer that lost its lease unnoticed records nothing, and stops.
 func TestLeaseLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -117,9 +118,9 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
-// TestChaos: two servers deliver, one of them is killed again and again, leases run out, and the receiver fails. All the
-// same every event is received, and along each account they come in order: none is first received before an earlier one
-// was answered with success.
+// TestChaos: two servers deliver, one of them is killed again and again, leases run out, and the
+// receiver fails. All the same every event is received, and along each account they come in order:
+// none is first received before an earlier one succeeded.
 func TestChaos(t *testing.T) {
 	const accounts, transfers = 6, 200
 	r := newRig(t)
@@ -144,13 +145,13 @@ func TestChaos(t *testing.T) {
 		r.pay(ids[from], ids[(from+1+random.IntN(accounts-1))%accounts])
 		if i%50 == 49 {
 			killed.Kill()
-			r.step(10 * time.Second) // the leases run out; whoever is first gets the endpoint
+			r.step(10 * time.Second) // the leases run out; the first server gets the endpoint
 			if killed, err = webhook.Start(other); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	// Time passes when nothing happens any more: what waits for a time comes, and a lease may run out.
+	// Time passes once nothing happens any more: retries become due, and a lease may run out.
 	before := -1
 	r.until("all were received and recorded", func() bool {
 		got := r.get(e.ID)
@@ -175,7 +176,7 @@ type order struct {
 	mu       sync.Mutex
 	attempts map[string]int
 	begun    map[string][]int64 // by account: positions that came, in order, each once
-	through  map[int64]bool     // by position: answered with success
+	through  map[int64]bool     // by position: the response was success
 	early    []string           // events that came before an earlier one of an account was through
 }
 
@@ -217,7 +218,7 @@ func (o *order) attempted() (n int) {
 	return n
 }
 
-// received is how many events were answered with success.
+// received returns how many events succeeded.
 func (o *order) received() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

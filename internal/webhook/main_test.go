@@ -215,7 +215,7 @@ func (m *message) position() int64 {
 	return position
 }
 
-// A receiver verifies every message, and answers as it is told.
+// A receiver verifies every message, and responds as the test sets it.
 type receiver struct {
 	*httptest.Server
 	t      *testing.T
@@ -235,14 +235,15 @@ func receive(t *testing.T, answer func(w http.ResponseWriter, m message)) *recei
 	return r
 }
 
-// opener answers what lets answers go on that wait for a gate. The test's end does so too, before it waits for them.
+// opener returns a function that releases the responses that wait for a gate. The test's end does
+// so too, before it waits for them.
 func (r *receiver) opener(gate chan struct{}) func() {
 	open := sync.OnceFunc(func() { close(gate) })
 	r.t.Cleanup(open)
 	return open
 }
 
-// status answers every message with a status.
+// status returns every message with a status.
 func status(code int) func(http.ResponseWriter, message) {
 	return func(w http.ResponseWriter, _ message) { w.WriteHeader(code) }
 }
@@ -293,7 +294,7 @@ func (r *receiver) verified(body []byte, header http.Header) bool {
 	return false
 }
 
-// signedWith asks the specification's own library.
+// signedWith verifies a signature with the specification's own library.
 func signedWith(t *testing.T, secret string, body []byte, header http.Header) bool {
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {

@@ -20,18 +20,19 @@ import (
 const (
 	freshMax  = 16   // new events that are posted at a time, to one endpoint
 	triedMax  = 8    // pending deliveries likewise
-	windowMax = 1000 // new events that were taken and are not through, from which on no more are taken
+	windowMax = 1000 // events in the window at which no more are taken
 )
 
-// backoff is how long after each failed attempt the next one is, more or less. It is that of the Standard Webhooks
-// specification, section "Deliverability and reliability".
+// backoff is the delay after each failed attempt, before jitter. It is that of the Standard
+// Webhooks specification, section "Deliverability and reliability".
 var backoff = [...]time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour,
 	20 * time.Hour, 24 * time.Hour,
 }
 
-// delayAfter is how long after so many attempts that failed, 1 or more, the next one is, a tenth more or less at most, so
-// that what failed together does not come together again; false: there is none.
+// delayAfter returns the delay after so many failed attempts, 1 or more; false: there is no further
+// attempt. It varies by up to a tenth, so that messages that failed together are not retried
+// together.
 func delayAfter(attempts int) (time.Duration, bool) {
 	if attempts > len(backoff) {
 		return 0, false
@@ -63,8 +64,8 @@ type pump struct {
 	endpoint  *postgres.LeasedEndpoint
 	secrets   atomic.Pointer[[][]byte]
 	stop      context.CancelFunc // ends it at once; what is under way was in vain
-	quit      chan struct{}      // closed: it ends when what is under way was answered
-	ticks     chan struct{}      // has an item when it is time to look what is due, and to write the cursor
+	quit      chan struct{}      // closed: the pump ends when open attempts are done
+	ticks     chan struct{}      // has an item when due deliveries and the cursor need a round
 	done      chan struct{}      // closed: it has ended
 	err       error              // why; after done
 	batches   chan batch
@@ -238,8 +239,8 @@ func (p *pump) take(b batch) {
 	p.taken = b.position
 }
 
-// free goes on with an event that waits for no other in the window: it is posted, or stored when an account of it has
-// pending deliveries.
+// free goes on with an event that waits for no other in the window: it is posted, or stored when an
+// account of it has pending deliveries.
 func (p *pump) free(d *delivery) {
 	if slices.ContainsFunc(d.event.Accounts(), func(id uuid.UUID) bool { return p.held[id] }) {
 		p.store(postgres.StoredDelivery{Event: d.event}, d)
@@ -321,8 +322,8 @@ func (p *pump) attempt(ctx context.Context, r result) {
 	})
 }
 
-// settleAll notes what became of an attempt, and of all others that have been answered by now, so that they are written
-// together.
+// settleAll notes the outcome of an attempt, and of all others that have ended by now, so that they
+// are written together.
 func (p *pump) settleAll(r result) error {
 	for {
 		if r.err != nil {
@@ -367,7 +368,7 @@ func (p *pump) settle(r result) {
 	p.record.Tried = append(p.record.Tried, tried)
 }
 
-// write writes what is to be written: at once what is more than the cursor, the cursor at each tick.
+// write writes the pump's changes: the cursor at each tick, all others at once.
 func (p *pump) write(ctx context.Context) error {
 	for len(p.window) > 0 && p.window[0].through {
 		p.window[0] = nil

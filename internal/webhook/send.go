@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	attemptTimeout = 15 * time.Second // of one attempt, with the reading of its answer
+	attemptTimeout = 15 * time.Second // of one attempt, including its response
 	dialTimeout    = 5 * time.Second
-	answerBytesMax = 64 << 10 // of an answer's body that are read, so that its connection can be used again
+	answerBytesMax = 64 << 10 // bytes of a body that are read, so that its connection can be reused
 	headerBytesMax = 64 << 10
 	failureMax     = 200 // characters of why an attempt failed
 	userAgent      = "internaltransfers"
@@ -49,9 +49,9 @@ type sender struct {
 	encode func(*postgres.Event) ([]byte, error)
 }
 
-// newSender makes one that follows no redirect, and goes through the proxy, if there is one. It does
-// not take one from the environment: HTTP_PROXY is set for other programs, and would carry requests
-// past the look at where they go.
+// newSender returns a sender that follows no redirect, and goes through the proxy, if there is one.
+// It does not take one from the environment: HTTP_PROXY is set for other programs, and would carry
+// requests past the check of their addresses.
 func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) ([]byte, error)) *sender {
 	dial := newDialer(allowPrivate).DialContext
 	if proxy != nil {
@@ -74,10 +74,11 @@ func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) (
 	}}
 }
 
-// close closes the connections that nobody uses.
+// close closes the idle connections.
 func (s *sender) close() { s.client.CloseIdleConnections() }
 
-// send posts an event once. It answers why that failed; empty: it did not. gone: the endpoint wants no more events.
+// send posts an event once. It returns why that failed; empty: it did not. gone: the endpoint wants
+// no more events.
 func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postgres.Event) (failure string, gone bool) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -90,7 +91,7 @@ func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postg
 		return failureText(err), false
 	}
 	defer func() { _ = response.Body.Close() }()
-	// How the answer goes on does not matter: its status has come.
+	// The rest of the body does not matter: the status has come.
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, answerBytesMax))
 	if response.StatusCode >= 200 && response.StatusCode <= 299 {
 		return "", false
@@ -139,7 +140,8 @@ func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *po
 // idleClosed is the text of net/http's error when a server hangs up before it has a request.
 const idleClosed = "http: server closed idle connection"
 
-// failureText says why an attempt failed, in one short line that can be stored. It has no address but what the URL says.
+// failureText returns why an attempt failed, in one short line that can be stored. It has no
+// address but that of the URL.
 func failureText(err error) string {
 	var (
 		wrapped *url.Error
