@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// An observation is what the counters of database and processes say; differences of two are what a leg used.
+// An observation is the state of the counters of database and processes. The difference of two is
+// what a leg used.
 type observation struct {
 	WALBytes   int64 // written ahead by the whole database server
 	PageImages int64 // whole pages in that log: the first change of each page after a checkpoint
@@ -36,7 +37,8 @@ func (o observation) plus(other observation) observation {
 	}
 }
 
-// A probe reads the counters. Parts that are not known (someone else's server, no database URL) are zero.
+// A probe reads the counters. Parts that are not known (a foreign server, no database URL) are
+// zero.
 type probe struct {
 	conn        *pgx.Conn // nil: no database is known
 	serverPID   int       // 0: not ours

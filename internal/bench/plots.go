@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// plotCallers draws a workload of the suite's grid: throughput and 99th percentile against the number of callers.
+// plotCallers draws a workload of the suite's grid: throughput and 99th percentile against the
+// number of callers.
 func plotCallers(workload string, measurements []Measurement) []byte {
 	throughput := chart{title: "Throughput", xLabel: "callers, log scale", yLabel: "transfers per second"}
 	latency := chart{title: "99th percentile of latency", xLabel: "callers, log scale", yLabel: "milliseconds, log scale", yLog: true}

@@ -14,7 +14,7 @@ import (
 // userHertz is the unit of times in /proc, the same on every Linux that Go runs on.
 const userHertz = 100
 
-// A procStat is what /proc/PID/stat says that matters here.
+// A procStat is the part of /proc/PID/stat that matters here.
 type procStat struct {
 	parent   int
 	own      time.Duration // user and system time
@@ -82,7 +82,8 @@ func treeCPU(pid int) time.Duration {
 	return total
 }
 
-// machineCPU is the time that all processors were not idle, since the machine's start; 0 when it is not known.
+// machineCPU returns the time that all processors were not idle, since the machine's start; 0 when
+// it is not known.
 func machineCPU() time.Duration {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -100,7 +101,8 @@ func machineCPU() time.Duration {
 	return time.Duration(ticks) * time.Second / userHertz
 }
 
-// peakRSS is the most memory, in bytes, that a process has had resident since resetPeakRSS; 0 when it is not known.
+// peakRSS returns the most memory, in bytes, that a process has had resident since resetPeakRSS; 0
+// when it is not known.
 func peakRSS(pid int) int64 {
 	if pid == 0 {
 		return 0
@@ -120,7 +122,8 @@ func peakRSS(pid int) int64 {
 	return 0
 }
 
-// resetPeakRSS lets peakRSS begin anew. Where the kernel forbids it, the peak is that since the process's start.
+// resetPeakRSS lets peakRSS begin anew. Where the kernel forbids it, the peak is that since the
+// process's start.
 func resetPeakRSS(pid int) {
 	if pid != 0 {
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
@@ -159,7 +162,8 @@ func fileSystem(dir string) string {
 	return fmt.Sprintf("%#x", s.Type)
 }
 
-// withParent makes a process end when the thread that starts it does, and leaves a terminal's ^C to us.
+// withParent makes a process end when the thread that starts it does, and keeps a terminal's ^C
+// from it.
 func withParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

@@ -59,7 +59,7 @@ type apiCaller struct {
 	api        *api
 	pick       picker
 	population *population
-	recent     []string // ids of this caller's last transfers, answered as made
+	recent     []string // ids of this caller's last transfers
 
 	transfer    transfersv1.CreateTransferRequest
 	batch       transfersv1.BatchCreateTransfersRequest
@@ -133,7 +133,7 @@ func (c *apiCaller) createBatch(ctx context.Context) (int, error) {
 	return made, nil
 }
 
-// resultCode is the code that the item would have been answered with by itself.
+// resultCode returns the code that the item's own call would have got.
 func resultCode(result *transfersv1.TransferResult) string {
 	if failed := result.GetError(); failed != nil {
 		return connect.Code(failed.GetCode()).String()

@@ -35,8 +35,9 @@ const (
 	headHeight              = 62.0 // above the panels: the title and the names of the lines
 )
 
-// A lineStyle makes a contender look the same in every plot, and different from others without colours too. The
-// colours are those of Okabe and Ito, which people with any kind of colour vision tell apart.
+// A lineStyle makes a contender look the same in every plot, and different from others without
+// colours too. The colours are those of Okabe and Ito, which people with any kind of colour vision
+// can distinguish.
 type lineStyle struct {
 	colour, dash, marker string
 	width                float64
@@ -66,8 +67,8 @@ func styleOf(name string) lineStyle {
 	return lineStyle{"#444444", "", "circle", 1.6}
 }
 
-// drawSVG draws charts side by side, with one set of names above them. It is text through and through: a plot in the
-// repository can be compared line by line.
+// drawSVG draws charts side by side, with one set of names above them. It is text through and
+// through: a plot in the repository can be compared line by line.
 func drawSVG(title string, charts []chart) []byte {
 	var b bytes.Buffer
 	width, height := panelWidth*float64(len(charts)), headHeight+panelHeight

@@ -43,7 +43,8 @@ func (r *suiteRun) p99(c cell) float64 {
 	return float64(s.latencies.ValueAtQuantile(99)) / 1e3
 }
 
-// judge compares what was measured with the targets. Rows whose numbers of callers were not measured are left out.
+// judge compares what was measured with the targets. Rows whose numbers of callers were not
+// measured are left out.
 func (r *suiteRun) judge() {
 	grown := r.targets // growth has judged itself, and comes last
 	r.targets = nil

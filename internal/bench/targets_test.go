@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// measuredRun is a suite in which the service makes twice the transfers of each baseline, and all latencies are 2 ms.
+// measuredRun is a suite in which the service makes twice the transfers of each baseline, and all
+// latencies are 2 ms.
 func measuredRun() *suiteRun {
 	r := &suiteRun{
 		system: &system{options: &Options{Preload: 1000, Protocol: connectProto}}, report: &Report{}, samples: map[cell]*sample{},
@@ -36,7 +37,7 @@ func measuredRun() *suiteRun {
 	return r
 }
 
-// TestTargets: each line of the table compares what it says it does.
+// TestTargets: each line of the table makes the comparison that it names.
 func TestTargets(t *testing.T) {
 	r := measuredRun()
 	r.target("growth", "came before", 1, "", true)

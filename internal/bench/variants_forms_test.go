@@ -38,8 +38,9 @@ var variantsSQL = func() map[string]string {
 	return statements
 }()
 
-// A moves is one batch as the ledger folds it, before the balances are known. Of each transfer it knows the places of
-// its accounts among those of the batch, and how far each account has come within the batch after it.
+// A moves is one batch as the ledger folds it, before the balances are known. Of each transfer it
+// knows the places of its accounts among those of the batch, and how far each account has come
+// within the batch after it.
 type moves struct {
 	apply                 db.AccountsApplyParams
 	rows                  db.TransfersInsertParams
@@ -98,7 +99,7 @@ func (m *moves) fold() {
 	}
 }
 
-// finish fills in the running balances, as every form must to answer its callers.
+// finish fills in the running balances, as every form must for its callers.
 func (m *moves) finish(balances []decimal.Decimal, entries []int64, at time.Time) {
 	r := &m.rows
 	r.CreateTime = at
@@ -256,7 +257,8 @@ func twoTrips(editApply, editInsert func(string) string) form {
 
 var present = twoTrips(same, same)
 
-// copied writes the rows by COPY, with COMMIT in the same round trip. Their positions come from the column's sequence.
+// copied writes the rows by COPY, with COMMIT in the same round trip. Their positions come from the
+// column's sequence.
 func copied(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	if err := applied(ctx, conn, m, same); err != nil {
 		return err
@@ -303,7 +305,8 @@ func copied(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	return err
 }
 
-// lockedFirst locks and reads the accounts, decides in the client, and then writes all without a condition.
+// lockedFirst locks and reads the accounts, decides in the client, and then writes all without a
+// condition.
 func lockedFirst(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	a := &m.apply
 	var balances []decimal.Decimal

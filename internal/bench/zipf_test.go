@@ -68,7 +68,8 @@ func TestZipfDraws(t *testing.T) {
 	}
 }
 
-// TestPickers: no transfer is from an account to itself, and hot accounts are where the workload says.
+// TestPickers: no transfer is from an account to itself, and hot accounts are where the workload
+// says.
 func TestPickers(t *testing.T) {
 	r := seeded()
 	for _, workload := range Workloads {
