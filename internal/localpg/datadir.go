@@ -40,7 +40,7 @@ type account struct {
 // dataDir is an owned data directory: its lock is held until close.
 type dataDir struct {
 	path     string   // Absolute and free of symbolic links.
-	root     *os.Root // Opens files inside, and nothing outside, whatever links the owner may have put there.
+	root     *os.Root // Follows no link out of the directory.
 	lock     *os.File
 	owner    account
 	password string // the superuser's
@@ -95,8 +95,8 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	return d, nil
 }
 
-// refuseForeign fails for a directory that holds something but nothing of ours. As root we would
-// give it to another user, and a mistyped path must not do that to somebody's home.
+// refuseForeign fails for a directory that holds files but no cluster of this package. As root it
+// would be given to another user, and a mistyped path must not do that to a home directory.
 func refuseForeign(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -122,7 +122,8 @@ func (d *dataDir) takeLock() error {
 	}
 	held, err := tryLock(file)
 	if err == nil && held {
-		// Who holds it is the flock's business; the process id in it is only for the error below.
+		// The flock decides which process owns it; the process id in it is only for the error
+		// below.
 		if err = file.Truncate(0); err == nil {
 			_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		}
@@ -179,9 +180,11 @@ func (d *dataDir) initCluster(ctx context.Context, bin binaries) error {
 		"--pwfile="+filepath.Join(d.path, passwordName),
 		"--auth=scram-sha-256",
 		"--encoding=UTF8",
-		// The C locale orders text the same on every machine and does not change with the C library.
+		// The C locale orders text the same on every machine and does not change with the C
+		// library.
 		"--locale=C",
-		// Checksums turn silent damage of the disk into an error; PostgreSQL 18 has them by default.
+		// Checksums turn silent damage of the disk into an error; PostgreSQL 18 has them by
+		// default.
 		"--data-checksums",
 	)
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -278,9 +281,9 @@ func freePort(port int) (int, error) {
 	return port, listener.Close()
 }
 
-// postmasterFile reads what a postmaster says about itself: its process id, and whether
-// it is ready for connections, be it for reading only as a standby is. The id is 0 when
-// there is no such file or nothing legible in it.
+// postmasterFile reads a postmaster's own file: its process id, and whether it is ready for
+// connections, if only for reading as a standby is. The id is 0 when there is no such file or
+// nothing legible in it.
 func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	text, err := d.root.ReadFile(filepath.Join(clusterName, "postmaster.pid"))
 	if err != nil {
@@ -300,8 +303,9 @@ func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	return pid, status == "ready" || status == "standby"
 }
 
-// awaitFormerPostmaster waits until a postmaster that an earlier owner left behind has gone. We hold
-// the lock, so that owner is dead, and the postmaster is on its way out: the kernel told it, or we do.
+// awaitFormerPostmaster waits until a postmaster that an earlier owner left behind has gone. This
+// process holds the lock, so that owner is dead, and the postmaster is on its way out: the kernel
+// has stopped it, or this function does.
 func (d *dataDir) awaitFormerPostmaster(ctx context.Context, log *slog.Logger) error {
 	pid, _ := d.postmasterFile()
 	if pid == 0 || !runsOn(pid, d.cluster()) {
@@ -320,10 +324,10 @@ func (d *dataDir) awaitFormerPostmaster(ctx context.Context, log *slog.Logger) e
 	return d.removeStaleFiles()
 }
 
-// removeStaleFiles deletes what a dead postmaster left to keep others out. PostgreSQL refuses such a file when
-// it is empty, and takes any process of its user that has got the same id since for a postmaster, which
-// in a container is likely. Without the files it still refuses while a backend
-// of the dead postmaster holds the cluster's shared memory.
+// removeStaleFiles deletes the files by which a dead postmaster keeps others out. PostgreSQL
+// refuses such a file when it is empty. It also takes any process of its user that has got the same
+// id since for a postmaster, which in a container is likely. Without the files it still refuses
+// while a backend of the dead postmaster holds the cluster's shared memory.
 func (d *dataDir) removeStaleFiles() error {
 	stale, err := fs.Glob(d.root.FS(), ".s.PGSQL.*")
 	if err != nil {

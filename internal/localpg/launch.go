@@ -78,8 +78,8 @@ type postmaster struct {
 	logOffset int64 // Where this process's part of the log begins.
 }
 
-// launch starts the postmaster and waits for it. It tries again when a port was snatched or when backends of a
-// killed postmaster still hold the shared memory: both pass by themselves.
+// launch starts the postmaster and waits for it. It tries again when another process took the port
+// or when backends of a killed postmaster still hold the shared memory: both pass by themselves.
 func (d *dataDir) launch(ctx context.Context, bin binaries, cfg Config, log *slog.Logger) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startMax, fmt.Errorf("not ready after %s", startMax))
 	defer cancel()
@@ -224,7 +224,7 @@ func (p *postmaster) giveUp() {
 	}
 }
 
-// exit says how the process ended. Call it after done.
+// exit returns how the process ended. Call it after done.
 func (p *postmaster) exit() error {
 	if p.waitErr != nil {
 		return p.waitErr
@@ -244,8 +244,9 @@ func (e *startError) Error() string {
 
 func (e *startError) Unwrap() error { return e.reason }
 
-// passes says whether the same start can work a moment later. The texts are stable: the cluster's
-// messages are untranslated, because its locale is C, and a start that failed has no SQLSTATE to show.
+// passes reports whether the same start can work a moment later. The texts are stable: the
+// cluster's messages are untranslated, because its locale is C, and a start that failed has no
+// SQLSTATE to show.
 func (e *startError) passes() bool {
 	for _, text := range []string{
 		"pre-existing shared memory block",

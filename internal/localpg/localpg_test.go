@@ -96,7 +96,7 @@ func wantRefusal(t *testing.T, cfg Config, parts ...string) {
 	wantParts(t, err, parts...)
 }
 
-// wantParts checks what an error says.
+// wantParts checks the text of an error.
 func wantParts(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -212,16 +212,16 @@ func TestKillAndRestartRecovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir()}))
-	<-ended //nolint:errcheck // it was killed, however it says so
+	<-ended //nolint:errcheck // it was killed, so any error will do
 }
 
-// The files of a crashed postmaster block nothing, even when its process id is somebody else's now, or
-// when the crash left them empty.
+// The files of a crashed postmaster block nothing, even when another process has its process id
+// now, or when the crash left them empty.
 func TestStalePostmasterFile(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
 	keep(t, server)
-	// A process of the user that PostgreSQL runs as: that is the case it cannot tell.
+	// A process of the user that PostgreSQL runs as, which PostgreSQL takes for a postmaster.
 	other := server.dir.owner.command(withTimeout(t), "/bin/sh", "-c", "read line")
 	input, err := other.StdinPipe()
 	if err == nil {
@@ -266,7 +266,7 @@ func ignoreExit(err error) error {
 	return err
 }
 
-// Done and Err tell of a postmaster that somebody else ended.
+// Done and Err report a postmaster that ended without Stop or Kill.
 func TestExitOnItsOwn(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
@@ -280,7 +280,7 @@ func TestExitOnItsOwn(t *testing.T) {
 	wantParts(t, server.Err(), "exited on its own", "killed", strconv.Itoa(server.PID()))
 }
 
-// A directory has one owner, whom the refusal names. The owner is not disturbed.
+// A directory has one owner, and the refusal names it. The owner is not disturbed.
 func TestSecondStartIsRefused(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
@@ -424,7 +424,7 @@ func TestOwnerIsKilled(t *testing.T) {
 	}
 }
 
-// On Linux PostgreSQL stops when its owner is killed, without anybody coming for it.
+// On Linux PostgreSQL stops when its owner is killed, without any help.
 func TestPostgresDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

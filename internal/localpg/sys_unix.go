@@ -14,8 +14,8 @@ import (
 	"syscall"
 )
 
-// command prepares a PostgreSQL program to run as the account. Its environment is fixed, since variables such as
-// PGDATA, PGPORT or a translated locale would change what it does.
+// command prepares a PostgreSQL program to run as the account. Its environment is fixed, since
+// variables such as PGDATA, PGPORT or a translated locale would change what it does.
 func (a account) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
@@ -46,7 +46,7 @@ func claim(path string) (account, error) {
 	}
 	owner.drop = true
 	if owner.uid != 0 {
-		// An earlier start, or whoever made the directory, has decided.
+		// An earlier start, or the user that made the directory, has decided.
 		return owner, nil
 	}
 	owner.uid, owner.gid, err = unprivileged()
