@@ -9,7 +9,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// people are who lives in the demo. The first ones have a wallet in EUR, too.
+// people are the persons of the demo. The first ones have a wallet in EUR, too.
 var people = []string{
 	"Amara Okafor", "Ben Fischer", "Chloé Dubois", "Daniel Kim", "Elif Yılmaz", "Farah Haddad", "Gustav Lindqvist", "Hana Sato",
 	"Ivan Petrov", "Julia Nowak", "Kofi Mensah", "Lucía Fernández", "Mateo Rossi", "Nadia Rahman", "Oskar Jensen", "Priya Sharma",

@@ -1,8 +1,10 @@
-// Package demo fills a fresh ledger with a little economy and keeps it moving, for trying things out: people who are
-// paid and shop, holds that are captured or run out, refunds, two currencies, standing orders, and what goes wrong.
+// Package demo fills a fresh ledger with a little economy and keeps it moving, for trying things
+// out: people who are paid and shop, holds that are captured or run out, refunds, two currencies,
+// schedules, and what goes wrong.
 //
-// It never touches a ledger that has data. What is made up follows from a seed that the ledger keeps, so that a demo
-// whose filling was interrupted is filled to the end at the next start, and one that was filled only goes on.
+// It never touches a ledger that has data. What is made up follows from a seed that the ledger
+// keeps, so that a demo whose filling was interrupted is filled to the end at the next start, and
+// one that was filled only goes on.
 package demo
 
 import (
@@ -53,8 +55,8 @@ type Economy struct {
 	purchases []uuid.UUID // the last ones, which can be refunded
 }
 
-// Open makes the ledger a demo, or takes up the demo that it is. For a ledger that has other data the error wraps
-// ledger.ErrNotEmpty, and nothing has changed.
+// Open makes the ledger a demo, or continues the demo in it. For a ledger that has other data the
+// error wraps ledger.ErrNotEmpty, and nothing has changed.
 func Open(ctx context.Context, config Config) (*Economy, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
@@ -108,8 +110,8 @@ func (e *Economy) pause(running time.Duration) time.Duration {
 	return time.Duration(min(e.random.ExpFloat64()/pace, 3) * float64(time.Second))
 }
 
-// fill makes all that a demo begins with, as far as it is not there. Each thing has an id that follows from the seed, so
-// making it again is a repetition, which the ledger answers with what there is; the last thing says that all is there.
+// fill makes all that a demo begins with, as far as it is not there. Each thing has an id that
+// follows from the seed, so making it again is a replay. The last thing marks the demo as filled.
 func (e *Economy) fill(ctx context.Context) error {
 	if _, err := e.ledger.GetTransfer(ctx, e.id("transfer", "last")); err == nil {
 		return nil
@@ -145,7 +147,8 @@ func (e *Economy) fill(ctx context.Context) error {
 	return err
 }
 
-// fillHistory makes what people bought before the demo was founded, with the times at which it counts.
+// fillHistory makes what people bought before the demo was founded, with the times at which it
+// takes effect.
 func (e *Economy) fillHistory(ctx context.Context, founded time.Time) error {
 	batch := make([]ledger.TransferParams, 0, historyBatch)
 	for i := range historyCount {
@@ -170,7 +173,7 @@ func (e *Economy) fillHistory(ctx context.Context, founded time.Time) error {
 	return nil
 }
 
-// fillOrders makes the standing orders.
+// fillOrders makes the schedules.
 func (e *Economy) fillOrders(ctx context.Context) error {
 	order := func(from, to, amount, reference, cron string, interval time.Duration) error {
 		_, _, err := e.ledger.CreateSchedule(ctx, ledger.ScheduleParams{
@@ -197,5 +200,5 @@ func (e *Economy) fillOrders(ctx context.Context) error {
 	return err
 }
 
-// orderStart is when all standing orders begin: what they missed is not made up for.
+// orderStart is when all schedules begin: what they missed is not made up for.
 var orderStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
