@@ -22,8 +22,8 @@ type PgBouncer struct {
 	settings  map[string]string // of pgbouncer.ini
 }
 
-// NewPgBouncer starts a PgBouncer before the databases with these URLs, with these settings, such as pool_mode. The
-// default is the mode session. Whoever a URL names may log in.
+// NewPgBouncer starts a PgBouncer before the databases with these URLs, with these settings, such
+// as pool_mode. The default is the mode session. The URLs' users may log in.
 func NewPgBouncer(t testing.TB, settings map[string]string, databases ...string) *PgBouncer {
 	t.Helper()
 	p := &PgBouncer{databases: databases, settings: map[string]string{
@@ -43,7 +43,8 @@ func NewPgBouncer(t testing.TB, settings map[string]string, databases ...string)
 	return p
 }
 
-// users lists the names and passwords of the URLs' users, with which PgBouncer logs in to PostgreSQL.
+// users lists the names and passwords of the URLs' users, with which PgBouncer logs in to
+// PostgreSQL.
 func (p *PgBouncer) users(t testing.TB) string {
 	t.Helper()
 	lines := []string{`"admin" ""`}
@@ -83,7 +84,8 @@ func (p *PgBouncer) URL(t testing.TB, database string) string {
 	return p.child.url(t, database)
 }
 
-// Set changes a setting of the pooler while it runs, as an operator does who edits the file and reloads it.
+// Set changes a setting of the pooler while it runs, as an operator does by editing the file and
+// reloading it.
 func (p *PgBouncer) Set(t testing.TB, name, value string) {
 	t.Helper()
 	p.settings[name] = value
