@@ -13,8 +13,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestReadOnly: while the administrator has switched a database to read-only, reads go on and writes are not available. When
-// it is switched back, the ledger goes on by itself, though sessions keep the default that they began with.
+// TestReadOnly: while the administrator has switched a database to read-only, reads go on and
+// writes are not available. When it is switched back, the ledger goes on by itself, though sessions
+// keep the default that they began with.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"ALTER DATABASE %", "ALTER ROLE " + localpg.Writer + " IN DATABASE %"} {
