@@ -15,9 +15,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A thing is what a screen reader finds on a page: by role, by name, maybe within another thing. A name finds what
-// contains it, whatever the case; if things have exactly that name, only those. Rows have no names: they are found by a
-// text that can be read in them.
+// A thing is what a screen reader finds on a page: by role, by name, maybe within another thing. A
+// name finds what contains it, whatever the case; if things have exactly that name, only those.
+// Rows have no names: they are found by a text that can be read in them.
 type thing struct {
 	role, name, text string
 	within           *thing
@@ -51,7 +51,7 @@ func pageLink(name string) thing { return link(name).in(thing{role: "navigation"
 // combobox is a field with a list to choose from.
 func combobox(name string) thing { return thing{role: "combobox", name: name} }
 
-// find answers the nodes that a thing is now.
+// find returns the nodes that a thing is now.
 func find(ctx context.Context, w thing) ([]*accessibility.Node, error) {
 	var root accessibility.QueryAXTreeParams
 	if w.within == nil {
@@ -99,7 +99,8 @@ func find(ctx context.Context, w thing) ([]*accessibility.Node, error) {
 	return found, nil
 }
 
-// findOne answers the only node that a thing is. Two are an error, since a person could not tell which is meant.
+// findOne returns the only node that a thing is. Two are an error, since a person could not tell
+// which is meant.
 func findOne(ctx context.Context, w thing) (*accessibility.Node, error) {
 	nodes, err := find(ctx, w)
 	if err != nil {
@@ -158,14 +159,16 @@ func (p *page) seesNo(text string) {
 	p.waitFor("no "+strconv.Quote(text), "!"+reading("document.body")+".includes("+quote(text)+")")
 }
 
-// says waits until the page tells people what changed, as a status or an alert: a screen reader reads it out.
+// says waits until the page announces the text, as a status or an alert: a screen reader reads it
+// out.
 func (p *page) says(text string) {
 	p.t.Helper()
 	p.waitFor("it to say "+strconv.Quote(text), `[...document.querySelectorAll("[role=status], [role=alert]")].some((e) => `+
 		reading("e")+`.includes(`+quote(text)+`))`)
 }
 
-// reading is what can be read in an element, as a JavaScript expression: in lower case and with single spaces.
+// reading returns the readable text of an element, as a JavaScript expression: in lower case and
+// with single spaces.
 func reading(element string) string {
 	return `(` + element + `.innerText.toLowerCase().replace(/\s+/g, " "))`
 }
@@ -182,7 +185,8 @@ func quote(text string) string {
 	return string(quoted)
 }
 
-// point answers where to click an element, once it can be clicked there: enabled, in the window, covered by nothing.
+// point returns where to click an element, once it can be clicked there: enabled, in the window,
+// covered by nothing.
 const point = `function () {
 	this.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
 	const box = this.getBoundingClientRect();
@@ -192,7 +196,7 @@ const point = `function () {
 	return this.contains(hit) || hit.closest("label")?.control === this ? [x, y] : [];
 }`
 
-// locate waits until a thing can be clicked and answers where.
+// locate waits until a thing can be clicked and returns where.
 func (p *page) locate(w thing) (x, y float64) {
 	p.t.Helper()
 	p.wait(w.String()+" that can be clicked", func(ctx context.Context) (bool, error) {
@@ -234,7 +238,7 @@ func (p *page) click(w thing) {
 	p.do("click "+w.String(), chromedp.MouseClickXY(x, y))
 }
 
-// doubleClick clicks a thing twice, as fast as it goes: the page has no time to answer between.
+// doubleClick clicks a thing twice, as fast as it goes: the page has no time to respond between.
 func (p *page) doubleClick(w thing) {
 	p.t.Helper()
 	x, y := p.locate(w)

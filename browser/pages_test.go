@@ -18,8 +18,9 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// TestEveryPage: every page of a ledger that lives is free of errors, is no wider than its window, and has nothing that
-// axe-core calls serious or critical, in both themes on desktop and phone. With -screenshots it writes what they look like.
+// TestEveryPage: every page of a ledger in use is free of errors, is no wider than its window, and
+// has nothing that axe-core calls serious or critical, in both themes on desktop and phone. With
+// -screenshots it writes what they look like.
 func TestEveryPage(t *testing.T) {
 	s := serve(t, "--demo")
 	if *screenshots != "" {
@@ -69,7 +70,8 @@ func TestEmptyPages(t *testing.T) {
 	}
 }
 
-// TestDark: the page follows the system's theme until somebody chooses one, which then is remembered.
+// TestDark: the page follows the system's theme until the user chooses one, which then is
+// remembered.
 func TestDark(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)
@@ -115,7 +117,7 @@ func (p *page) screenshot() []byte {
 	return picture
 }
 
-// picture writes what the page looks like, if pictures are asked for.
+// picture writes a screenshot of the page, if the flag -screenshots is set.
 func (p *page) picture(name string) {
 	p.t.Helper()
 	if *screenshots == "" {
@@ -129,8 +131,8 @@ func (p *page) picture(name string) {
 	}
 }
 
-// waitForCalm proves the ledger, so that the overview has a proof to show, and waits until what was made to fill the demo is
-// no longer all that it shows.
+// waitForCalm proves the ledger, so that the overview has a proof to show, and waits until it shows
+// more than what was made to fill the demo.
 func waitForCalm(t *testing.T, s *server) {
 	t.Helper()
 	if _, err := s.ledger.CheckLedger(t.Context(), &transfersv1.CheckLedgerRequest{}); err != nil {
@@ -151,7 +153,7 @@ func waitForCalm(t *testing.T, s *server) {
 
 type namedPath struct{ name, path string }
 
-// demoPages answers every page that there is, with the demo's busiest account and, if there is one, a hold.
+// demoPages returns every page, with the demo's busiest account and, if there is one, a hold.
 func demoPages(t *testing.T, s *server) []namedPath {
 	t.Helper()
 	currencies, err := s.ledger.ListCurrencies(t.Context(), &transfersv1.ListCurrenciesRequest{})
@@ -177,7 +179,7 @@ func demoPages(t *testing.T, s *server) []namedPath {
 		}
 	}
 	if busiest == "" {
-		t.Fatal("nobody pays in the demo")
+		t.Fatal("no account pays in the demo")
 	}
 	return []namedPath{
 		{"overview", "/"}, {"accounts", "/accounts"}, {"account", "/accounts/" + busiest}, {"transfers", "/transfers"},
