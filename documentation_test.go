@@ -49,8 +49,8 @@ type documentedOption struct {
 	commands                      []string
 }
 
-// documentedOptions returns every option once, with the commands that take it, in the order in which
-// the commands define them. What several commands take comes first.
+// documentedOptions returns every option once, with the commands that take it, in the order in
+// which the commands define them. Options of several commands come first.
 func documentedOptions(t *testing.T) []*documentedOption {
 	t.Helper()
 	parser, err := kong.New(&cli{}, mappers()...)
@@ -99,7 +99,8 @@ func documentOption(f *kong.Flag) documentedOption {
 	return o
 }
 
-// TestConfigurationIsDocumented compares docs/configuration.md with the options that the program has.
+// TestConfigurationIsDocumented compares docs/configuration.md with the options that the program
+// has.
 func TestConfigurationIsDocumented(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(configurationIntro)
@@ -295,7 +296,8 @@ func (d document) anchors() []string {
 	return names
 }
 
-// TestLinks: a relative link names a file or directory of the repository, and a heading if it names one.
+// TestLinks: a relative link names a file or directory of the repository, and a heading if it names
+// one.
 func TestLinks(t *testing.T) {
 	all := documents(t)
 	for _, d := range all {

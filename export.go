@@ -55,7 +55,7 @@ func newProgress() func(string) {
 	return func(text string) { fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
 }
 
-// counted says how much there is in a file.
+// counted describes how much there is in a file.
 func counted(c archive.Checksums) string {
 	rows := make(map[string]int64, len(c.Tables))
 	for _, t := range c.Tables {

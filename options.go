@@ -25,7 +25,7 @@ const exitUsage = 2
 // valueMax is how much of a wrong value an error shows, in bytes.
 const valueMax = 100
 
-// An optionError says what is wrong with an option, by the names of its flag and its variable.
+// An optionError describes what is wrong with an option, by the names of its flag and its variable.
 type optionError struct{ text string }
 
 func (e *optionError) Error() string { return e.text }
@@ -72,13 +72,13 @@ var (
 	keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)(?:'[^']*'?|\S*)`)
 )
 
-// hidePasswords is a text that somebody gave, perhaps in the wrong place, as an error may show it:
-// errors are logged.
+// hidePasswords returns a text from the user, perhaps given in the wrong place, as an error may
+// show it: errors are logged.
 func hidePasswords(text string) string {
 	return keywordPassword.ReplaceAllString(urlPassword.ReplaceAllString(text, "://…@"), "$1…")
 }
 
-// explain makes an error of Parse one line that says where to read more.
+// explain makes an error of Parse one line with where to read more.
 func explain(err error) error {
 	text, help := hidePasswords(err.Error()), "internaltransfers"
 	if own, ok := errors.AsType[*optionError](err); ok {
@@ -218,7 +218,7 @@ func namesOf(v *kong.Value) string {
 }
 
 // readVariable returns the value of an option's variable NAME, or for a secret that of the file
-// that NAME_FILE names. It is asked for options that the command line does not have.
+// that NAME_FILE names. It is called for options that the command line does not have.
 func readVariable(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		value, set := os.LookupEnv(name)

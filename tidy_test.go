@@ -16,8 +16,9 @@ import (
 
 const module = "internaltransfers/"
 
-// A room is a directory of Go code, with which of our packages and which libraries it must not import, its tests
-// included where tests is set. They keep the layers apart, and all arrows in one direction: see CONTRIBUTING.md.
+// A room is a directory of Go code, with which of the module's packages and which libraries it must
+// not import, its tests included where tests is set. They keep the layers apart, and all arrows in
+// one direction: see CONTRIBUTING.md.
 type room struct {
 	dir       string
 	forbidden []string // import path prefixes
@@ -86,20 +87,23 @@ func TestRooms(t *testing.T) {
 // sqlText finds statements, in the upper case in which we write them.
 var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP)\s+[a-zA-Z_*]`)
 
-// builtSQL is the one file of SQL in Go: statements about tables that are only known at run time, which sqlc cannot check.
+// builtSQL is the one file of SQL in Go: statements about tables that are only known at run time,
+// which sqlc cannot check.
 const builtSQL = "internal/archive/statements.go"
 
-// madeOfSQL are the directories about other databases than the service's, or about how to set one up.
+// madeOfSQL are the directories about other databases than the service's, or about how to set one
+// up.
 var madeOfSQL = []string{"internal/bench", "internal/localpg", "internal/pgtest", "migrations"}
 
-// TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the schema.
+// TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the
+// schema.
 func TestSQLLivesInQueries(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if f.test || f.path == builtSQL || slices.Contains(madeOfSQL, f.dir) {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {
-			// A command that an operator is told to run is no statement of ours.
+			// A command for an operator to run is no statement of the service.
 			if field, ok := n.(*ast.KeyValueExpr); ok {
 				if key, ok := field.Key.(*ast.Ident); ok && key.Name == "Fix" {
 					return false

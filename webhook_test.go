@@ -14,7 +14,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestWebhooksSurvive: the server that delivers is killed, and another one goes on within seconds. The secret is in no log.
+// TestWebhooksSurvive: the server that delivers is killed, and another one goes on within seconds.
+// The secret is in no log.
 func TestWebhooksSurvive(t *testing.T) {
 	got := make(chan string, 1000) // ids of transfers
 	var verifier *standardwebhooks.Webhook
