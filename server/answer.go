@@ -15,14 +15,14 @@ import (
 const (
 	// answerBytesMax is the default limit of gRPC clients on a message.
 	answerBytesMax = 4 << 20
-	// pageBytesMax is the size at which a page of a list ends. It is smaller, because the ledger
-	// estimates what its items take.
+	// pageBytesMax is the size at which a page of a list ends. It is smaller than answerBytesMax,
+	// because the ledger only estimates the size of its items.
 	pageBytesMax = 3 << 20
 	// messageTextMax bounds the error messages of abridged results.
 	messageTextMax = 200
 )
 
-// pageOf is the page that a request asks for.
+// pageOf returns the page that a request selects.
 func pageOf(req interface {
 	GetPageSize() int32
 	GetPageToken() string
@@ -65,14 +65,14 @@ func abridge(results []*transfersv1.TransferResult) bool {
 	return abridged
 }
 
-// dropCallersData drops what the caller has just sent.
+// dropCallersData drops what the caller sent and so knows.
 func dropCallersData(result *transfersv1.TransferResult) {
 	if t := result.GetTransfer(); t != nil {
 		t.Reference, t.Metadata = "", nil
 	}
 }
 
-// keepOutcome drops all but what became of a transfer.
+// keepOutcome drops all of a transfer but its outcome.
 func keepOutcome(result *transfersv1.TransferResult) {
 	switch r := result.Result.(type) {
 	case *transfersv1.TransferResult_Transfer:

@@ -33,8 +33,8 @@ func CheckBasePath(path string) error {
 	return nil
 }
 
-// withBasePath serves what is below the base path as if that were not there. All else is served as
-// before: probes need not know the path, and clients of gRPC cannot use it.
+// withBasePath serves the addresses below the base path as if it were not there. All others are
+// served as before: probes need not know the path, and clients of gRPC cannot use it.
 func (s *Server) withBasePath(next http.Handler) http.Handler {
 	base := s.config.BasePath
 	if base == "" {
@@ -68,5 +68,6 @@ func fromPath(path string) string {
 	return "./" // without it, a colon in what follows would make that an address with a scheme
 }
 
-// depthOf is how many slashes a path has beside the first. The path of some requests is empty.
+// depthOf returns the number of slashes that a path has beside the first. The path of some requests
+// is empty.
 func depthOf(path string) int { return max(0, strings.Count(path, "/")-1) }

@@ -22,7 +22,7 @@ type benchCall struct {
 	answer     proto.Message
 }
 
-// benchCalls are one transfer and a batch of 1,000.
+// benchCalls returns one transfer and a batch of 1,000.
 func benchCalls() []benchCall {
 	texts := make([]string, 1000)
 	batch := &transfersv1.BatchCreateTransfersResponse{}
@@ -44,7 +44,7 @@ func benchCalls() []benchCall {
 	}
 }
 
-// benchTransferJSON has a number for an amount.
+// benchTransferJSON returns a request whose amount is a JSON number.
 func benchTransferJSON() string {
 	return fmt.Sprintf(`{"transferId":%q,"fromAccountId":%q,"toAccountId":%q,"amount":20.10,"currency":"USD"}`,
 		uuid.NewString(), uuid.NewString(), uuid.NewString())

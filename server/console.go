@@ -57,7 +57,7 @@ func newPage(name string, content []byte) *page {
 	return &p
 }
 
-// at is the page as it is at a path; nil: nothing is so deep.
+// at returns the page for the depth of a path; nil: no page is so deep.
 func (p *page) at(path string) *consoleFile {
 	if depth := depthOf(path); depth <= pageDepthMax {
 		return p[depth]

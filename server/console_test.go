@@ -15,7 +15,7 @@ import (
 	"internaltransfers/web"
 )
 
-// consoleBytesMax is the most that the whole console may be, compressed.
+// consoleBytesMax bounds the size of the whole console, compressed.
 const consoleBytesMax = 250_000
 
 func TestConsoleIsSmallAndSelfContained(t *testing.T) {

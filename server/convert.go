@@ -149,7 +149,7 @@ func transferToProto(t *ledger.Transfer) *transfersv1.Transfer {
 	return message
 }
 
-// setDetail adds what only some transfers have to a transfer's message.
+// setDetail adds the fields that only some transfers have to a transfer's message.
 func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale int32) {
 	message.Kind = transfersv1.Transfer_Kind(transfersv1.Transfer_Kind_value[string(d.Kind)])
 	message.ParentTransferId = idText(d.ParentID)
@@ -162,7 +162,7 @@ func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale in
 	case ledger.KindHold:
 		message.ExpireTime = optionalTime(d.DueTime)
 		message.PostedAmount = optionalAmount(d.Posted, scale)
-		// Of a hold that is final nothing is open: zero.
+		// A final hold has nothing open: zero.
 		message.HeldAmount = optionalAmount(decimal.NewNullDecimal(d.Open.Decimal), scale)
 	case ledger.KindScheduled:
 		message.ExecuteTime = optionalTime(d.DueTime)

@@ -20,8 +20,8 @@ var requestHeaders = []string{
 	"B3", "X-B3-Traceid", "X-B3-Spanid", "X-B3-Parentspanid", "X-B3-Sampled", "X-B3-Flags",
 }
 
-// withCORS lets the pages of the allowed origins call us. The library takes an empty list for all
-// origins.
+// withCORS lets the pages of the allowed origins call the API. The library takes an empty list for
+// all origins.
 func (s *Server) withCORS(next http.Handler) http.Handler {
 	if len(s.config.AllowedOrigins) == 0 {
 		return next

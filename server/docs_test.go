@@ -149,7 +149,7 @@ func TestDocsDescribeTheRoutes(t *testing.T) {
 		}
 	}
 	for _, host := range regexp.MustCompile(`https?://[^"/\s)]*`).FindAllString(text, -1) {
-		// The one is what a comment speaks of, the other stands for one.
+		// The first is only mentioned in a comment, the other stands for one.
 		if host != "https://www.standardwebhooks.com" && host != "https://example.com" && host != "https?://" {
 			t.Errorf("another host is named: %s", host)
 		}
@@ -161,7 +161,7 @@ func TestDocsDescribeTheRoutes(t *testing.T) {
 	}
 }
 
-// annotatedRoutes are the REST routes of the annotations, such as "GET /api/v1/status".
+// annotatedRoutes returns the REST routes of the annotations, such as "GET /api/v1/status".
 func annotatedRoutes() []string {
 	var routes []string
 	for _, file := range []protoreflect.FileDescriptor{
@@ -304,7 +304,7 @@ func (a *openAPI) mismatch(s *schema, value any, at string) string {
 	return ""
 }
 
-// properties are those of an object, whichever of its parts names them.
+// properties returns the properties of an object, whichever of its parts names them.
 func (a *openAPI) properties(s *schema) map[string]*schema {
 	all := maps.Clone(s.Properties)
 	if all == nil {

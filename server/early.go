@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// earlyTimeout bounds each request that comes while we start.
+// earlyTimeout bounds each request that comes during the start.
 const earlyTimeout = 5 * time.Second
 
 // An EarlyListener is a listener that responds by itself while there is no Server yet, since a
@@ -27,18 +27,18 @@ type EarlyListener struct {
 	early     chan net.Conn // to responder
 	begun     chan struct{} // closed: Ready was called
 	begin     sync.Once
-	last      chan accepted // has what came meanwhile, then it is closed
+	last      chan accepted // has the connections accepted meanwhile, then it is closed
 	closed    chan struct{}
 	close     sync.Once
 }
 
-// accepted is what Accept returned.
+// accepted is a result of Accept.
 type accepted struct {
 	conn net.Conn
 	err  error
 }
 
-// NewEarlyListener begins to respond, on so many connections at a time at most.
+// NewEarlyListener begins to respond, on a limited number of connections at a time.
 func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Logger) *EarlyListener {
 	l := &EarlyListener{
 		Listener: listener, early: make(chan net.Conn), begun: make(chan struct{}), last: make(chan accepted, 1),
@@ -124,7 +124,7 @@ func (l earlyConns) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Close implements net.Listener. The listener below belongs to others.
+// Close implements net.Listener. The listener below stays open for the server.
 func (l earlyConns) Close() error { return nil }
 
 var (

@@ -29,8 +29,8 @@ func newEarlyListener(t *testing.T) *server.EarlyListener {
 	return early
 }
 
-// TestEarlyResponses: while the database is being prepared, probes learn that the process is alive
-// and not ready, and calls of every protocol that they may be repeated.
+// TestEarlyResponses: while the database is being prepared, probes report that the process is alive
+// and not ready, and calls of every protocol get a retryable error.
 func TestEarlyResponses(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)
@@ -63,7 +63,7 @@ func TestEarlyResponses(t *testing.T) {
 	}
 }
 
-// bodyOf returns what a GET returns, or why it failed.
+// bodyOf returns the body of a GET, or why it failed.
 func bodyOf(client *http.Client, url string) string {
 	response, err := client.Get(url)
 	if err != nil {
@@ -77,8 +77,8 @@ func bodyOf(client *http.Client, url string) string {
 	return string(body)
 }
 
-// TestEarlyGivesWay: from Ready on, every connection is for the server proper, while others are
-// just being served.
+// TestEarlyGivesWay: from Ready on, every connection goes to the server, while others are just
+// being served.
 func TestEarlyGivesWay(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)

@@ -27,7 +27,7 @@ const (
 	errorDomain = "transfers"
 	// internalMessage is all that a client learns of an unexpected error. The log has the rest.
 	internalMessage = "internal error; the log has the details under this call's x-request-id"
-	// unavailableRetry is when to try again while the database is away.
+	// unavailableRetry is the retry delay while the database is away.
 	unavailableRetry = time.Second
 	// These bound the length of an error. gRPC sends it in headers, as a text and once more with
 	// the details, and proxies limit all headers together: nginx to 4 KiB by default.
@@ -101,7 +101,7 @@ func unknownOutcome(err error, validateOnly bool, idField string, id uuid.UUID) 
 	return &transferError{cause: err, idField: idField, transferID: id.String()}
 }
 
-// connectError is the one map from errors to what clients see. An error that it does not know
+// connectError maps errors to what clients see; nothing else does. An error that it does not know
 // becomes `internal` with a fixed text.
 func connectError(err error) *connect.Error {
 	if ready := new(connect.Error); errors.As(err, &ready) {
@@ -260,7 +260,8 @@ func retry(after time.Duration) *errdetails.RetryInfo {
 	return &errdetails.RetryInfo{RetryDelay: durationpb.New(after)}
 }
 
-// rpcStatus is a Connect error as the google.rpc.Status that gRPC, REST and batch results carry.
+// rpcStatus returns a Connect error as the google.rpc.Status that gRPC, REST and batch results
+// carry.
 func rpcStatus(err *connect.Error) *status.Status {
 	answer := &status.Status{Code: int32(err.Code()), Message: err.Message()}
 	for _, detail := range err.Details() {

@@ -19,9 +19,9 @@ const (
 	messageEventsMax = 500       // events in one message of a stream
 	messageBytesMax  = 512 << 10 // and about how large it may be: clients take 4 MiB
 	eventsDefault    = 50        // on a page
-	eventsLooked     = 1000      // at a time, for those that pass a filter
+	eventsLooked     = 1000      // read at a time, for those that pass a filter
 
-	lastWordTime = 2 * time.Second // for a stream's client to hear that the server drains
+	lastWordTime = 2 * time.Second // for the draining status to reach a stream's client
 )
 
 // WatchTransfers streams the changes of transfers.
@@ -123,14 +123,14 @@ func watch(
 	stop := context.AfterFunc(watches, func() {
 		defer close(told)
 		cancel(ledger.ErrClosed)
-		// A client that takes nothing is not waited for long.
+		// A client that takes nothing gets only a short wait.
 		if control := callOf(ctx).control; control != nil {
 			_ = control.SetWriteDeadline(time.Now().Add(lastWordTime)) // as in limitWrites
 		}
 	})
 	defer func() {
 		if !stop() {
-			<-told // the connection is ours only until we return
+			<-told // the connection is the handler's only until it returns
 		}
 	}()
 	err := l.Follow(ctx, after, filter, func(events []*postgres.Event, position int64) error {
@@ -280,7 +280,7 @@ func parseCursor(field, text string) (int64, error) {
 	return position, nil
 }
 
-// listOf is a list of the value; of none, if it is zero.
+// listOf returns a list of the value; of none, if it is zero.
 func listOf[T comparable](value T) []T {
 	var zero T
 	if value == zero {

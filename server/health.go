@@ -29,13 +29,13 @@ const (
 	readyRead  = "ready.read"
 )
 
-// errDraining: the server stops.
+// errDraining means that the server stops.
 var errDraining = errors.New("the server is shutting down")
 
 // A readiness is whether the ledger can do something. It queries the database at most once at a
 // time, and once in readyKept, however many callers there are.
 type readiness struct {
-	name string // of what it can do, for the log
+	name string // of the ability, for the log
 	ask  func(context.Context) error
 	log  *slog.Logger
 
@@ -47,7 +47,7 @@ type readiness struct {
 type readyResult struct {
 	done  chan struct{} // closed when what follows is set
 	err   error         // why not; nil: ready
-	until time.Time     // when it is too old
+	until time.Time     // when the result expires
 }
 
 // now returns why the ledger cannot do it now; nil: it can.
@@ -61,7 +61,7 @@ func (r *readiness) now(ctx context.Context) error {
 	}
 }
 
-// result is the last one, or one that is on its way.
+// result returns the last result, or one that is on its way.
 func (r *readiness) result(ctx context.Context) *readyResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +81,7 @@ func (r *readiness) result(ctx context.Context) *readyResult {
 	return r.last
 }
 
-// find sets a result, and logs when it is another one than before.
+// find sets a result, and logs when it differs from the last one.
 func (r *readiness) find(ctx context.Context, a, before *readyResult) {
 	defer close(a.done)
 	defer func() {
@@ -116,8 +116,8 @@ func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
 	writeHealth(w, http.StatusOK, "ok", "")
 }
 
-// ready serves GET /readycheck: 200 when a transfer would be taken now, else 503 with the reason;
-// with ?for=read, when what is there can be read.
+// ready serves GET /readycheck: 200 when a transfer would be taken now, else 503 with the reason.
+// With ?for=read, 200 means that reads work.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	asked := s.readyToWrite
 	switch what := r.URL.Query().Get("for"); what {
@@ -133,7 +133,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		writeHealth(w, http.StatusOK, "ok", "")
 		return
 	}
-	callOf(r.Context()).logged = true // when it changed, not at each probe
+	callOf(r.Context()).logged = true // logged when it changed, not at each probe
 	switch {
 	case errors.Is(err, errDraining):
 		writeHealth(w, http.StatusServiceUnavailable, "draining", err.Error())
@@ -169,7 +169,7 @@ type healthChecker struct {
 	services []string
 }
 
-// lastStatusKey is of the function that ends a watch.
+// lastStatusKey is the context key of the function that ends a watch.
 type lastStatusKey struct{}
 
 // Check implements grpchealth.Checker.
@@ -202,8 +202,7 @@ func (h *healthChecker) readiness(service string) (*readiness, error) {
 	}
 }
 
-// Watch implements grpchealth.Watcher: it has the status looked at now and then, and when draining
-// begins.
+// Watch implements grpchealth.Watcher: it checks the status periodically, and when draining begins.
 func (h *healthChecker) Watch(_ context.Context, req *grpchealth.CheckRequest, onChange func()) (stop func(), err error) {
 	if _, err := h.readiness(req.Service); err != nil {
 		return nil, err

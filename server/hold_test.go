@@ -20,13 +20,13 @@ import (
 	"internaltransfers/server"
 )
 
-// advanceClock lets the database's clock be ahead of the real one.
+// advanceClock sets the database's clock ahead of the real one.
 func (f *fixture) advanceClock(t *testing.T, by time.Duration) {
 	t.Helper()
 	f.setClock(t, fmt.Sprintf("clock_timestamp() + interval '%d microseconds'", by.Microseconds()))
 }
 
-// setClock makes the ledger's clock show an expression, after statements that this needs.
+// setClock makes the ledger's clock return an expression, after statements that this needs.
 func (f *fixture) setClock(t *testing.T, expression string, statements ...string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(f.database))

@@ -26,7 +26,7 @@ type hostileCase struct {
 	field  string
 }
 
-// hostileAccounts are bodies of CreateAccount.
+// hostileAccounts returns bodies of CreateAccount.
 func hostileAccounts() []hostileCase {
 	account := func(name, field, body string) hostileCase {
 		return hostileCase{name, "AccountService/CreateAccount", "/api/v1/accounts", body, field}
@@ -69,8 +69,8 @@ func hostileAccounts() []hostileCase {
 	}
 }
 
-// hostileTransfers are bodies of CreateTransfer and BatchCreateTransfers between two accounts that
-// exist.
+// hostileTransfers returns bodies of CreateTransfer and BatchCreateTransfers between two accounts
+// that exist.
 func hostileTransfers(payer, payee string) []hostileCase {
 	accounts := strings.NewReplacer("PAYER", payer, "PAYEE", payee)
 	transfer := func(name, field, body string) hostileCase {
@@ -121,7 +121,7 @@ func hostileTransfers(payer, payee string) []hostileCase {
 	}
 }
 
-// hostileOthers are bodies of the other methods, for an account that exists.
+// hostileOthers returns bodies of the other methods, for an account that exists.
 func hostileOthers(account string) []hostileCase {
 	return []hostileCase{
 		{"forged page token", "TransferService/ListTransfers", "", `{"pageToken": "eyJ0IjoiMjAyNiJ9"}`, "page_token"},
@@ -211,7 +211,7 @@ type hostileRequest struct {
 	field                    string
 }
 
-// hostileURLs are requests with something wrong in path or query, for an account that exists.
+// hostileURLs returns requests with something wrong in path or query, for an account that exists.
 func hostileURLs(account string) []hostileRequest {
 	return []hostileRequest{
 		{"unknown parameter", "GET", "/api/v1/accounts?page_sise=1", "", nil, 400, "page_sise"},
@@ -245,7 +245,7 @@ func hostileURLs(account string) []hostileRequest {
 	}
 }
 
-// hostileHeaders are requests with something wrong elsewhere.
+// hostileHeaders returns requests with something wrong elsewhere.
 func hostileHeaders(account string) []hostileRequest {
 	huge := `{"display_name": "` + strings.Repeat("x", 100_000) + `"}`
 	return []hostileRequest{

@@ -8,7 +8,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ImportTransfers makes transfers that count at times of their own.
+// ImportTransfers makes transfers that take effect at times of their own.
 func (s *transferService) ImportTransfers(
 	ctx context.Context, req *transfersv1.ImportTransfersRequest,
 ) (*transfersv1.ImportTransfersResponse, error) {

@@ -40,7 +40,8 @@ func inertText(text string) string {
 	return inert.String()
 }
 
-// compatible is a character in its plainest form: the full-width equals sign is an equals sign.
+// compatible returns a character in its plainest form: the full-width equals sign is an equals
+// sign.
 func compatible(r rune) string {
 	if r < utf8.RuneSelf {
 		return string(r)
@@ -48,8 +49,8 @@ func compatible(r rune) string {
 	return norm.NFKD.String(string(r))
 }
 
-// startsFormula reports whether a cell that begins so may be a formula. The last one is the minus
-// sign of typographers.
+// startsFormula reports whether a cell that begins with r may be a formula. The last character is
+// the minus sign of typographers.
 func startsFormula(r rune) bool { return strings.ContainsRune("=+-@\u2212", r) }
 
 // startsText reports whether the beginning of a field is best not left to a spreadsheet, though it

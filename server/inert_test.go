@@ -92,7 +92,7 @@ func TestInertText(t *testing.T) {
 	}
 }
 
-// TestInertTextOfAnything draws texts from what matters.
+// TestInertTextOfAnything draws texts from the characters that matter.
 func TestInertTextOfAnything(t *testing.T) {
 	t.Parallel()
 	parts := rapid.SampledFrom(append(strings.Split("=+-@|%,;'\"\t\r\n \u00a0\u200b\ufeff\u3000＝－；，⩵⁺−a1é“\u0301\u0338", ""), "\r\n"))
@@ -117,7 +117,7 @@ var (
 	unfit   = regexp.MustCompile("^" + ignored + "[|%]|^" + ignored + "[\\x00-\\x1F\\x7F-\\x9F]")
 )
 
-// marked reports whether a cell begins with an apostrophe that is there for what is behind it.
+// marked reports whether a cell begins with an apostrophe of inertText.
 func marked(cell string, first bool, rest string) bool {
 	inner, ok := strings.CutPrefix(cell, "'")
 	return ok && isRisky(inner, first, strings.TrimPrefix(rest, "'"))
@@ -127,8 +127,8 @@ func isRisky(cell string, first bool, text string) bool {
 	return formula.MatchString(norm.NFKD.String(cell)) || first && unfit.MatchString(norm.NFKC.String(text))
 }
 
-// checkInert splits what became of a text by every separator there is: no cell is a formula. It
-// takes the apostrophes away again and has the text as it was.
+// checkInert splits a result at every separator: no cell is a formula. It removes the apostrophes
+// again and requires the original text.
 func checkInert(t interface {
 	Helper()
 	Errorf(string, ...any)

@@ -87,7 +87,7 @@ func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Pe
 	s.logger.LogAttrs(ctx, level, "call", attrs...)
 }
 
-// errorAttrs are the reason of an error that a client sees, and the ids of what it is about.
+// errorAttrs returns the reason of an error that a client sees, and the ids that it is about.
 func errorAttrs(err error) []slog.Attr {
 	failed, ok := errors.AsType[*connect.Error](err)
 	if !ok {
@@ -110,8 +110,8 @@ func errorAttrs(err error) []slog.Attr {
 	return nil
 }
 
-// logLevel is ERROR for what the operator must look into, INFO for what a client has done wrong,
-// and DEBUG for what is neither: browsers close streams all the time.
+// logLevel returns ERROR for errors that need the operator, INFO for errors of the client, and
+// DEBUG for neither: browsers close streams all the time.
 func logLevel(code connect.Code) slog.Level {
 	switch code {
 	case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss, connect.CodeUnavailable:
@@ -136,7 +136,7 @@ func (s *Server) recoverPanics(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// panicError makes a panic of a handler that was recovered an error, and logs it.
+// panicError makes a handler's recovered panic an error, and logs it.
 func (s *Server) panicError(ctx context.Context, spec connect.Spec, p any) error {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p) // a handler's way to have net/http cut the connection
@@ -148,7 +148,7 @@ func (s *Server) panicError(ctx context.Context, spec connect.Spec, p any) error
 	return connectError(c.cause)
 }
 
-// limitTime bounds a call by the configured time; a shorter deadline of the client's stays.
+// limitTime bounds a call by the configured time, unless the client's deadline is earlier.
 func (s *Server) limitTime(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.timeLimit(ctx, req.Spec()))

@@ -47,7 +47,7 @@ func unmarshalJSON(data []byte, message proto.Message) error {
 	return nil
 }
 
-// jsonPosition is how protojson says where an error is.
+// jsonPosition matches the place of an error in protojson's texts.
 var jsonPosition = regexp.MustCompile(` ?\(line (\d+):(\d+)\)`)
 
 // explainJSON adds the field's name to an error of protojson, which gives line and column only.
@@ -68,7 +68,8 @@ func explainJSON(err error, data []byte, plan *jsonPlan) error {
 	return &decodeError{field: field, reason: clip(strings.TrimLeft(reason, " :"), 300)}
 }
 
-// jsonOffset is the byte offset of a line and column, which count from 1 and columns in characters.
+// jsonOffset returns the byte offset of a line and column, which count from 1 and columns in
+// characters.
 func jsonOffset(data []byte, line, column int) int {
 	offset := 0
 	for ; line > 1; line-- {
@@ -93,7 +94,7 @@ type connectJSON struct {
 	name string
 }
 
-// Name is the part of the content type behind application/.
+// Name returns the part of the content type behind application/.
 func (c connectJSON) Name() string { return c.name }
 
 // IsBinary is false: Connect GET may carry JSON as text.
@@ -102,7 +103,7 @@ func (c connectJSON) IsBinary() bool { return false }
 // Marshal encodes a message.
 func (c connectJSON) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
-// MarshalStable is the same: our encoding never differs from one call to the next.
+// MarshalStable is MarshalAppend: this encoding never differs from one call to the next.
 func (c connectJSON) MarshalStable(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
 // MarshalAppend encodes a message behind what base holds.

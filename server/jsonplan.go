@@ -40,7 +40,7 @@ func planOf(message protoreflect.MessageDescriptor) *jsonPlan {
 	return plan
 }
 
-// buildPlan is given the plans that are being built, because messages may contain themselves.
+// buildPlan gets the plans that are being built, because messages may contain themselves.
 func buildPlan(message protoreflect.MessageDescriptor, building map[protoreflect.FullName]*jsonPlan) *jsonPlan {
 	if strings.HasPrefix(string(message.FullName()), "google.protobuf.") {
 		return nil // well-known types have their own forms in JSON

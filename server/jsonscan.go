@@ -52,8 +52,8 @@ func quoteDecimals(data []byte, plan *jsonPlan) []byte {
 	return append(s.out, data[s.copied:]...)
 }
 
-// jsonPathAt names the field at or around an offset, such as transfers[3].amount; empty: none.
-// It is negative for where the JSON stops being well-formed.
+// jsonPathAt names the field at or around an offset, such as transfers[3].amount; empty: none. A
+// negative offset is the place where the JSON stops being well-formed.
 func jsonPathAt(data []byte, plan *jsonPlan, offset int) string {
 	s := jsonScanner{data: data, stop: offset}
 	if offset < 0 {
@@ -313,7 +313,7 @@ func (s *jsonScanner) skipNumber() bool {
 	return true
 }
 
-// path names where the scanner stands, by the names of the proto file as far as they are known.
+// path names the scanner's place, by the names of the proto file as far as they are known.
 func (s *jsonScanner) path() string {
 	var path strings.Builder
 	for i := range s.stack {

@@ -72,8 +72,8 @@ func pages[P largePage](c *grpcClient, method string, request func(token string)
 	}
 }
 
-// largeMetadata is the most that a caller may keep with a transfer, an account or a schedule: more
-// than 100 KB.
+// largeMetadata returns the most that a caller may keep with a transfer, an account or a schedule:
+// more than 100 KB.
 func largeMetadata() map[string]string {
 	metadata := make(map[string]string, 50)
 	for i := range 50 {
@@ -164,7 +164,7 @@ func TestAnswersAbove4MiB(t *testing.T) {
 	t.Run("WatchTransfers", func(t *testing.T) { l.watch(t) })
 }
 
-// listEvents reads all events of a filter, of which there are so many or some more.
+// listEvents reads all events of a filter. There must be at least this many, and few more.
 func (l *large) listEvents(t *testing.T, request *transfersv1.ListEventsRequest, least int) {
 	t.Helper()
 	seen, pages := map[string]bool{}, 0

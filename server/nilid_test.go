@@ -22,7 +22,7 @@ import (
 )
 
 // TestNilUUIDIsNoID: nothing has the nil UUID, so every field that takes a UUID refuses it, in all
-// messages. The largest UUID is one like any other.
+// messages. The largest UUID is an ordinary one.
 func TestNilUUIDIsNoID(t *testing.T) {
 	t.Parallel()
 	fields := 0

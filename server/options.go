@@ -63,7 +63,7 @@ func transferOptions(req *transfersv1.CreateTransferRequest) (*ledger.TransferOp
 	return o, nil
 }
 
-// parseTime reads a moment; none is the zero time.
+// parseTime reads a time; a missing one is the zero time.
 func parseTime(field string, given *timestamppb.Timestamp) (time.Time, error) {
 	if given == nil {
 		return time.Time{}, nil
@@ -73,13 +73,13 @@ func parseTime(field string, given *timestamppb.Timestamp) (time.Time, error) {
 	}
 	moment := given.AsTime()
 	if moment.Truncate(time.Microsecond).IsZero() {
-		// To the ledger, which keeps microseconds, that would be no time at all.
+		// To the ledger, which keeps microseconds, that would be the zero time.
 		return time.Time{}, invalidField(field, "must be after the first microsecond of the year 1")
 	}
 	return moment, nil
 }
 
-// parseDuration reads a duration; none is zero.
+// parseDuration reads a duration; a missing one is zero.
 func parseDuration(field string, given *durationpb.Duration) (time.Duration, error) {
 	if given == nil {
 		return 0, nil
@@ -87,7 +87,7 @@ func parseDuration(field string, given *durationpb.Duration) (time.Duration, err
 	if given.CheckValid() != nil {
 		return 0, invalidField(field, "must be a duration such as 90s")
 	}
-	// What does not fit is cut to 292 years, more than any field allows.
+	// A duration that does not fit is cut to 292 years, more than any field allows.
 	return given.AsDuration(), nil
 }
 

@@ -55,7 +55,7 @@ func TestGetProfiles(t *testing.T) {
 	}
 }
 
-// profileOf is what people see of the account.
+// profileOf returns the public profile of the account.
 func profileOf(a *transfersv1.Account) *transfersv1.Profile {
 	return &transfersv1.Profile{
 		AccountId: a.GetAccountId(), Currency: a.GetCurrency(), DisplayName: a.GetDisplayName(), ImageUrl: a.GetImageUrl(),

@@ -119,14 +119,14 @@ func TestCheckLedgerTakesItsTime(t *testing.T) {
 		case a := <-answer:
 			g.open()
 			t.Fatalf("returned at the gate: %v, %v", a.CheckLedgerResponse, a.err)
-		case <-time.After(4 * requestTimeout): // all that net/http gives another call
+		case <-time.After(4 * requestTimeout): // longer than net/http gives any other call
 		}
 		g.open()
 		(<-answer).require(t)
 	})
 }
 
-// TestCheckLedgerEnds: a proof has a limit all the same.
+// TestCheckLedgerEnds: a proof has a limit, too.
 func TestCheckLedgerEnds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{CheckTimeout: 200 * time.Millisecond})

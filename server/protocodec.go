@@ -40,7 +40,7 @@ func errNoMessage(value any) error { return fmt.Errorf("%T is no proto.Message",
 // which name the field and no Go types.
 type connectProto struct{}
 
-// Name is the part of the content type behind application/.
+// Name returns the part of the content type behind application/.
 func (connectProto) Name() string { return "proto" }
 
 // IsBinary is true: Connect GET encodes messages as base64.

@@ -36,7 +36,7 @@ func (f *fixture) raw(t *testing.T, lines ...string) *bufio.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // the test has what it wants of it
+	t.Cleanup(func() { _ = conn.Close() }) // the test no longer needs it
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestHTTP10AnswersAreWhole(t *testing.T) {
 	}
 }
 
-// envelope is a message of a stream of Connect or gRPC-Web.
+// envelope returns a message of a stream of Connect or gRPC-Web.
 func envelope(message string) string {
 	return string([]byte{0, 0, 0, byte(len(message) >> 8), byte(len(message))}) + message
 }

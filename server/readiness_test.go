@@ -71,8 +71,8 @@ func TestReadinessIsShared(t *testing.T) {
 	})
 }
 
-// TestReadinessIsBounded: a prober that gives up does not end the question for the others, no
-// response is a no, and so is a panic.
+// TestReadinessIsBounded: a prober that gives up does not end the check for the others. A missing
+// response means not ready, and so does a panic.
 func TestReadinessIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestReadinessIsBounded(t *testing.T) {
 	})
 }
 
-// TestNotReadyWhileDraining: both kinds of readiness end with the draining, whatever the database
-// says.
+// TestNotReadyWhileDraining: both kinds of readiness end with the draining, whatever the database's
+// state.
 func TestNotReadyWhileDraining(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, Config{Logger: slog.New(slog.DiscardHandler)})

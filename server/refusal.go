@@ -39,7 +39,7 @@ func (e *refusedError) Error() string {
 		noun = "capture"
 	case ledger.KindReversal:
 		noun = "reversal"
-	default: // the others are transfers like any other to the caller
+	default: // to the caller the others are transfers like any other
 	}
 	verb := "was"
 	if e.preview {
@@ -137,7 +137,8 @@ func parentText(t *ledger.Transfer, amount string) string {
 	}
 }
 
-// parentOf is what a capture, execution or reversal is of; of other transfers it is uuid.Nil.
+// parentOf returns the transfer that a capture, execution or reversal refers to, uuid.Nil for other
+// transfers.
 func parentOf(t *ledger.Transfer) uuid.UUID {
 	if t.Detail == nil {
 		return uuid.Nil

@@ -152,7 +152,7 @@ func (route *restRoute) checkAgainstPath(body []byte, values []string) *restErro
 	return nil
 }
 
-// checkTimeout reads the header by which a REST client gives its deadline, in seconds.
+// checkTimeout reads the header that sets a REST client's deadline, in seconds.
 func checkTimeout(text string) *restError {
 	if text == "" {
 		return nil

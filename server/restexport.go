@@ -44,7 +44,7 @@ func (route *restRoute) serveExport(w http.ResponseWriter, r *http.Request, valu
 	}
 }
 
-// message is the request in JSON. Path and query were checked.
+// message returns the request in JSON. Path and query were checked.
 func (route *restRoute) message(r *http.Request, values []string) []byte {
 	fields := map[string]any{}
 	for i, variable := range route.variables {
@@ -119,7 +119,7 @@ func (c *restConn) ResponseHeader() http.Header { return c.w.Header() }
 // ResponseTrailer implements connect.StreamingHandlerConn. REST has none.
 func (c *restConn) ResponseTrailer() http.Header { return http.Header{} }
 
-// httpStatus is that of an error over REST, as vanguard has it.
+// httpStatus returns vanguard's HTTP status of an error.
 func httpStatus(code connect.Code) int {
 	switch code {
 	case connect.CodeCanceled:

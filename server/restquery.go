@@ -52,7 +52,7 @@ func (route *restRoute) checkQuery(r *http.Request) *restError {
 	return nil
 }
 
-// queryNames lists what the route takes instead.
+// queryNames lists the parameters that the route takes.
 func (route *restRoute) queryNames() string {
 	var names []string
 	for name, field := range route.query {
@@ -136,7 +136,7 @@ func camelPaths(mask string) string {
 		if part != "" && part[0] >= 'a' && part[0] <= 'z' {
 			parts[i+1] = strings.ToUpper(part[:1]) + part[1:]
 		} else {
-			parts[i+1] = "_" + part // no name that proto knows; it is refused as it is
+			parts[i+1] = "_" + part // no name in proto; it is refused as it is
 		}
 	}
 	return strings.Join(parts, "")
@@ -144,7 +144,7 @@ func camelPaths(mask string) string {
 
 func enumNames(enum protoreflect.EnumDescriptor) string {
 	var names []string
-	for i := 1; i < enum.Values().Len(); i++ { // without the zero value, which stands for none
+	for i := 1; i < enum.Values().Len(); i++ { // without the zero value, which means unset
 		names = append(names, string(enum.Values().Get(i).Name()))
 	}
 	return strings.Join(names, ", ")

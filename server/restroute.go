@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// restRoutes are the routes that the google.api.http annotations of the proto files give.
+// restRoutes are the routes of the google.api.http annotations in the proto files.
 type restRoutes struct {
 	routes []*restRoute
 }
@@ -35,7 +35,7 @@ type restRoute struct {
 type restVariable struct {
 	segment int
 	field   string   // its path, such as account.account_id
-	inBody  []string // by which names the body has the field too; nil: it has not
+	inBody  []string // its names in the body too; nil: not in it
 }
 
 // add reads the annotations of a service.
@@ -106,8 +106,8 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 	return route, nil
 }
 
-// bodyNames are the names of a variable's field in the body: account.account_id is account_id in
-// the body account.
+// bodyNames returns the names of a variable's field in the body: account.account_id is account_id
+// in the body account.
 func bodyNames(variable, body string, input protoreflect.MessageDescriptor) []string {
 	name, owner := variable, input
 	if body != "*" {
@@ -124,7 +124,7 @@ func bodyNames(variable, body string, input protoreflect.MessageDescriptor) []st
 	return []string{string(field.Name()), field.JSONName()}
 }
 
-// bodyFields are the names of the fields that are bodies, by the names of their messages.
+// bodyFields returns the names of the fields that are bodies, by the names of their messages.
 func (routes *restRoutes) bodyFields() map[protoreflect.FullName]string {
 	fields := map[protoreflect.FullName]string{}
 	for _, route := range routes.routes {
@@ -135,7 +135,7 @@ func (routes *restRoutes) bodyFields() map[protoreflect.FullName]string {
 	return fields
 }
 
-// queryFields are the fields that neither path nor body sets. A body of * sets them all.
+// queryFields returns the fields that neither path nor body sets. A body of * sets them all.
 func queryFields(input protoreflect.MessageDescriptor, bound map[string]bool) map[string]protoreflect.FieldDescriptor {
 	fields := map[string]protoreflect.FieldDescriptor{}
 	for i := range input.Fields().Len() {

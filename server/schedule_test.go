@@ -151,7 +151,7 @@ func listSchedules(t *testing.T, c client, account *transfersv1.Account, active,
 	}
 }
 
-// TestScheduleErrors: every way to be wrong has its code, and names the field or the account.
+// TestScheduleErrors: every error has its code, and names the field or the account.
 func TestScheduleErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

@@ -98,7 +98,7 @@ func newCompressor() connect.Compressor {
 	return w
 }
 
-// A service is a handler of one of our RPC services and where it is mounted.
+// A service is a handler of one of the RPC services and where it is mounted.
 type service struct {
 	name    string // such as transfers.v1.AccountService
 	path    string

@@ -64,7 +64,7 @@ func statement(t *testing.T, c client, req *transfersv1.GetStatementRequest) *tr
 	}
 }
 
-// streamedStatement is the same by StreamStatement.
+// streamedStatement reads the statement by StreamStatement.
 func streamedStatement(t *testing.T, c *rpcClient, req *transfersv1.GetStatementRequest) (*transfersv1.GetStatementResponse, *connect.Error) {
 	t.Helper()
 	all := &transfersv1.GetStatementResponse{}
@@ -82,7 +82,7 @@ func streamedStatement(t *testing.T, c *rpcClient, req *transfersv1.GetStatement
 	return all, failed
 }
 
-// exported is the same by ExportStatement, with the name of the file.
+// exported reads the statement by ExportStatement, with the name of the file.
 func exported(t *testing.T, c *rpcClient, req *transfersv1.GetStatementRequest) (name, text string, failed *connect.Error) {
 	t.Helper()
 	var file bytes.Buffer
@@ -98,7 +98,7 @@ func exported(t *testing.T, c *rpcClient, req *transfersv1.GetStatementRequest) 
 	return params["filename"], file.String(), failed
 }
 
-// csvPath is the URL of the same over REST.
+// csvPath returns the statement's URL over REST.
 func csvPath(req *transfersv1.GetStatementRequest) string {
 	query := url.Values{"basis": {req.GetBasis().String()}}
 	for name, at := range map[string]*timestamppb.Timestamp{"start_time": req.GetStartTime(), "endTime": req.GetEndTime()} {
@@ -112,7 +112,7 @@ func csvPath(req *transfersv1.GetStatementRequest) string {
 	return "/api/v1/accounts/" + req.GetAccountId() + "/statement.csv?" + query.Encode()
 }
 
-// statementCSV is the file of a statement, as simply as can be.
+// statementCSV returns the file of a statement, written as simply as possible.
 func statementCSV(t *testing.T, s *transfersv1.GetStatementResponse) string {
 	t.Helper()
 	moment := func(at *timestamppb.Timestamp) string {
@@ -217,7 +217,7 @@ func TestStatementIsTheSameEveryWay(t *testing.T) {
 	}
 }
 
-// TestCSVIsInert: what a caller wrote is no formula in a spreadsheet, and can be read back.
+// TestCSVIsInert: a caller's text is no formula in a spreadsheet, and can be read back.
 func TestCSVIsInert(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

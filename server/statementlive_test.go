@@ -182,12 +182,12 @@ func TestLargeStatement(t *testing.T) {
 	}
 }
 
-// A memory is how many bytes are in use beyond those when it was made, at most.
+// A memory is the peak of the bytes in use beyond those at its start.
 type memory struct{ before, most, measured int64 }
 
 func newMemory() *memory { return &memory{before: live()} }
 
-// live is how many bytes are in use. What pools keep for later goes with the second collection.
+// live returns how many bytes are in use. The second collection frees what pools keep.
 func live() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -196,7 +196,7 @@ func live() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// measure looks, not every time that it is called.
+// measure samples the memory in use, at every eighth call.
 func (m *memory) measure() {
 	if m.measured++; m.measured%8 == 0 {
 		m.most = max(m.most, live()-m.before)

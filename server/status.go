@@ -37,7 +37,7 @@ func (s *ledgerService) GetStatus(
 	return answer, nil
 }
 
-// GetActivity counts what was made lately.
+// GetActivity returns counts of recent activity.
 func (s *ledgerService) GetActivity(
 	ctx context.Context, req *transfersv1.GetActivityRequest,
 ) (*transfersv1.GetActivityResponse, error) {

@@ -43,7 +43,7 @@ func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.Streami
 		// The server's own time limit is for the whole response.
 		guarded.limitWrites(time.Time{})
 		err := s.runStream(context.WithValue(ctx, stepKey{}, s.config.RequestTimeout), guarded, next)
-		// What Connect still has to write, the status, is the last message.
+		// The last message is the status, which Connect still has to write.
 		guarded.limitWrites(time.Now().Add(s.config.RequestTimeout))
 		s.logCall(ctx, conn.Spec(), conn.Peer(), time.Since(start), err)
 		return err
@@ -57,7 +57,7 @@ func tellProxies(header http.Header) {
 	header.Add("Cache-Control", "no-transform") // beside no-store, which every response has
 }
 
-// export is a handler of a REST route that streams bodies, with the interceptors that it needs.
+// export returns a handler of a REST route that streams bodies, with its interceptors.
 func (s *Server) export(handler connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return s.guardStreams(s.validation().WrapStreamingHandler(handler))
 }

@@ -99,7 +99,7 @@ func newStreamFixture(t *testing.T, timeout time.Duration, answer func(ctx conte
 	go func() { served <- s.Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		cancel()
-		<-served //nolint:errcheck // how it ends is what other tests are about
+		<-served //nolint:errcheck // other tests check how it ends
 	})
 	f.url = "http://" + listener.Addr().String()
 	return f
@@ -191,7 +191,7 @@ func (f *streamFixture) client(t *testing.T, http2 bool) *http.Client {
 	return client
 }
 
-// counted is how many calls ended with the code.
+// counted returns how many calls ended with the code.
 func (f *streamFixture) counted(t *testing.T, code string) (n uint64) {
 	t.Helper()
 	families, err := f.registry.Gather()
@@ -235,7 +235,7 @@ func TestStreamPanics(t *testing.T) {
 		if rest := strings.HasPrefix(t.Name()[strings.LastIndex(t.Name(), "/"):], "/rest"); !rest && connect.CodeOf(err) != connect.CodeInternal {
 			t.Errorf("%v", err)
 		}
-		<-f.ended //nolint:errcheck // only that it has
+		<-f.ended //nolint:errcheck // it only has to have ended
 	})
 	if n := f.counted(t, "internal"); n != calls {
 		t.Errorf("%d of %d were counted", n, calls)
@@ -266,7 +266,7 @@ func TestStreamErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
-			<-f.ended //nolint:errcheck // only that it has
+			<-f.ended //nolint:errcheck // it only has to have ended
 		})
 	}
 }
@@ -344,7 +344,7 @@ func TestStreamStep(t *testing.T) {
 	})
 }
 
-// TestStreamIsLeft: a handler learns that its client has gone.
+// TestStreamIsLeft: a handler sees that its client has gone.
 func TestStreamIsLeft(t *testing.T) {
 	t.Parallel()
 	f := newStreamFixture(t, time.Minute, func(ctx context.Context, send sender) error {
@@ -406,6 +406,6 @@ func TestBrokenExportOverHTTP10(t *testing.T) {
 		if broken != errors.Is(err, syscall.ECONNRESET) || !broken && (err != nil || string(rest) != " and half") {
 			t.Errorf("broken off: %t; %q, %v", broken, rest, err)
 		}
-		<-f.ended //nolint:errcheck // only that it has
+		<-f.ended //nolint:errcheck // it only has to have ended
 	}
 }

@@ -21,7 +21,7 @@ type transferService struct {
 	validator protovalidate.Validator // for the items of a batch, one by one
 }
 
-// CreateTransfer moves money, reserves it, or has it moved at a later time.
+// CreateTransfer moves money now, reserves it, or schedules the move.
 func (s *transferService) CreateTransfer(
 	ctx context.Context, req *transfersv1.CreateTransferRequest,
 ) (*transfersv1.CreateTransferResponse, error) {
@@ -165,7 +165,7 @@ func transferParams(req *transfersv1.CreateTransferRequest) (ledger.TransferPara
 	}, nil
 }
 
-// GetTransfer reads a transfer. One that was refused is no error here.
+// GetTransfer reads a transfer. A refused one is no error here.
 func (s *transferService) GetTransfer(
 	ctx context.Context, req *transfersv1.GetTransferRequest,
 ) (*transfersv1.GetTransferResponse, error) {

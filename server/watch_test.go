@@ -31,7 +31,7 @@ type watcher[Res any] struct {
 	drop   context.CancelFunc // goes away
 }
 
-// watchOver opens a stream, which the test's end drops.
+// watchOver opens a stream, which is dropped at the test's end.
 func watchOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req) *watcher[Res] {
 	t.Helper()
 	options := slices.Clone(c.options)
@@ -52,7 +52,7 @@ func watchOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req
 	return &watcher[Res]{t, stream, drop}
 }
 
-// next is the next message.
+// next waits for the next message.
 func (w *watcher[Res]) next() *Res {
 	w.t.Helper()
 	if !w.stream.Receive() {
@@ -61,7 +61,7 @@ func (w *watcher[Res]) next() *Res {
 	return w.stream.Msg()
 }
 
-// end is the error that the stream ends with, whatever comes before.
+// end returns the error that the stream ends with, whatever comes before.
 func (w *watcher[Res]) end() *connect.Error {
 	w.t.Helper()
 	for w.stream.Receive() {
@@ -73,7 +73,7 @@ func (w *watcher[Res]) end() *connect.Error {
 	return failed
 }
 
-// watchFixture is a server whose streams have frequent heartbeats.
+// watchFixture returns a server whose streams have frequent heartbeats.
 func watchFixture(t *testing.T) *fixture {
 	t.Helper()
 	return serve(t, server.Config{Ledger: openLedger(t, postgres.Config{
@@ -138,7 +138,7 @@ func TestWatchTransfers(t *testing.T) {
 	}
 }
 
-// Each filter lets through what ListTransfers would list with it.
+// Each filter passes the transfers that ListTransfers lists with it.
 func TestWatchFilters(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
@@ -199,7 +199,7 @@ func cursorOf(t *testing.T, text string) int64 {
 	return cursor
 }
 
-// lastCursor is where the events end.
+// lastCursor returns the cursor of the last event.
 func lastCursor(t *testing.T, c client) int64 {
 	t.Helper()
 	page := mustCall(t, c, "LedgerService/ListEvents", &transfersv1.ListEventsRequest{PageSize: 1000}, &transfersv1.ListEventsResponse{})
@@ -251,7 +251,7 @@ func TestListEvents(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
 	c := f.protocol(t, "connect+proto")
-	start := strconv.FormatInt(lastCursor(t, c), 10) // behind the equity accounts
+	start := strconv.FormatInt(lastCursor(t, c), 10) // after the equity accounts
 	a, b := openWith(t, c, "100"), openWith(t, c, "100")
 	hold := payOver(t, c, &transfersv1.CreateTransferRequest{FromAccountId: a, ToAccountId: b, Amount: "5", Hold: true})
 	mustCall(t, c, "TransferService/VoidTransfer", &transfersv1.VoidTransferRequest{TransferId: hold}, &transfersv1.VoidTransferResponse{})
@@ -294,7 +294,7 @@ func TestListEvents(t *testing.T) {
 	})
 }
 
-// What no stream can begin with is refused, naming the field.
+// An invalid start of a stream is refused, naming the field.
 func TestWatchHostile(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)

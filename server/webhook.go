@@ -22,7 +22,7 @@ type webhookService struct {
 	allowPrivate bool // URLs in private networks
 }
 
-// EventJSON is an event as webhooks carry it: transfers.v1.Event in JSON.
+// EventJSON returns an event as webhooks carry it: transfers.v1.Event in JSON.
 func EventJSON(e *postgres.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
 
 // CreateWebhookEndpoint makes an endpoint.
@@ -105,7 +105,7 @@ func (s *webhookService) UpdateWebhookEndpoint(
 	return &transfersv1.UpdateWebhookEndpointResponse{Endpoint: endpointToProto(&endpoint)}, nil
 }
 
-// DeleteWebhookEndpoint ends an endpoint for good.
+// DeleteWebhookEndpoint deletes an endpoint for good.
 func (s *webhookService) DeleteWebhookEndpoint(
 	ctx context.Context, req *transfersv1.DeleteWebhookEndpointRequest,
 ) (*transfersv1.DeleteWebhookEndpointResponse, error) {

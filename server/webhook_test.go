@@ -168,7 +168,7 @@ func listEndpoints(t *testing.T, c client, older string) {
 	deleteEndpoint(t, c, newer.GetEndpointId())
 }
 
-// deleteEndpoint deletes an endpoint, twice. Nothing else can be done with it then but read it.
+// deleteEndpoint deletes an endpoint, twice. After that it can only be read.
 func deleteEndpoint(t *testing.T, c client, id string) {
 	t.Helper()
 	var deleted *transfersv1.WebhookEndpoint
@@ -201,7 +201,7 @@ func deleteEndpoint(t *testing.T, c client, id string) {
 	}
 }
 
-// TestWebhookLimit: there are only so many endpoints at a time.
+// TestWebhookLimit: the number of endpoints is limited.
 func TestWebhookLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -226,8 +226,8 @@ func TestPrivateWebhooks(t *testing.T) {
 	}
 }
 
-// hostileEndpoints are bodies of requests that create or change an endpoint, and the field that the
-// response must name.
+// hostileEndpoints returns bodies of requests that create or change an endpoint, and the field that
+// the response must name.
 func hostileEndpoints(account string) []struct{ field, body string } {
 	return []struct{ field, body string }{
 		{"url", `{}`}, {"url", `{"url": ""}`}, {"url", `{"url": 5}`}, {"url", `{"url": "example.com"}`}, {"url", `{"url": "ftp://example.com"}`},
@@ -309,5 +309,5 @@ func TestHostileWebhooks(t *testing.T) {
 	}
 }
 
-// clipped is the beginning of a text.
+// clipped returns the beginning of a text.
 func clipped(text string) string { return text[:min(len(text), 80)] }
