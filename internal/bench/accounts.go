@@ -127,7 +127,7 @@ func preload(ctx context.Context, control *api, p *population, n int, progress f
 	return nil
 }
 
-// A Proof is what was proved when the load was over.
+// A Proof is the result of the proofs after the load.
 type Proof struct {
 	OK         bool     `json:"ok"`          // CheckLedger found every invariant to hold
 	Examined   int64    `json:"examined"`    // rows, over all invariants
@@ -136,10 +136,10 @@ type Proof struct {
 	Opened     string   `json:"opened_with"` // the sum of their opening balances
 	Balance    string   `json:"balance"`     // the sum of their balances now
 	Conserved  bool     `json:"conserved"`   // the two are equal
-	Seconds    float64  `json:"seconds"`     // that the proof took
+	Seconds    float64  `json:"seconds"`     // of the proof
 }
 
-// Sound reports whether nothing was lost or made.
+// Sound reports whether no money was lost or made.
 func (p *Proof) Sound() bool { return p != nil && p.OK && p.Conserved }
 
 // prove runs the service's proof, and adds up the balances of the run's accounts itself: transfers

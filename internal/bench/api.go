@@ -87,7 +87,7 @@ func newHTTP2Client() *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true}}
 }
 
-// client is the HTTP client of one caller. closeIt is called when the caller has ended.
+// client returns the HTTP client of one caller. closeIt is called when the caller has ended.
 func (d *dialer) client(index int) (client connect.HTTPClient, closeIt func()) {
 	if d.http2 {
 		return d.shared[index%len(d.shared)], func() {}

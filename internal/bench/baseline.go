@@ -108,13 +108,13 @@ func (b *baseline) connect(ctx context.Context) error {
 	return nil
 }
 
-// close drops the tables: a run leaves nothing in the database but the ledger's own.
+// close drops the tables: a run leaves only the ledger in the database.
 func (b *baseline) close() {
 	_, _ = b.pool.Exec(context.Background(), baselineSQL["drop"])
 	b.pool.Close()
 }
 
-// conserved is an error when the baseline lost or made money: then it is no fair comparison.
+// conserved fails when the baseline lost or made money: then it is no fair comparison.
 func (b *baseline) conserved(ctx context.Context) error {
 	var n int64
 	var text string
@@ -140,7 +140,7 @@ type movement struct {
 // payerFirst reports whether the payer's row comes first in the order in which all lock rows.
 func (m *movement) payerFirst() bool { return bytes.Compare(m.from[:], m.to[:]) < 0 }
 
-// contenders are (a), (b) and (c).
+// contenders returns the baselines (a), (b) and (c).
 func (b *baseline) contenders(workload string) []*contender {
 	pick := newPicker(workload, len(b.population.accounts))
 	return []*contender{
@@ -150,7 +150,7 @@ func (b *baseline) contenders(workload string) []*contender {
 	}
 }
 
-// contender is one of the ways to make a movement, with the pool's connections.
+// contender returns the contender for one way to make a movement, with the pool's connections.
 func (b *baseline) contender(name, workload string, move func(context.Context, *movement) error, pick picker) *contender {
 	return &contender{
 		name: name, workload: workload, batch: 1, check: b.conserved,

@@ -90,7 +90,7 @@ type BatchShare struct {
 	Share float64 `json:"share"` // 0 to 1
 }
 
-// batches is nil when nothing is known.
+// batches returns nil when nothing is known.
 func (b batchSizes) batches() *Batches {
 	if len(b.counts) == 0 || b.counts[len(b.counts)-1] == 0 {
 		return nil

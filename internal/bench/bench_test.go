@@ -55,7 +55,7 @@ func newTarget(t *testing.T) (base, databaseURL string) {
 	return "http://" + listener.Addr().String(), pgtest.Superuser(databaseURL)
 }
 
-// newSystem is a server and a few accounts, as a run has them.
+// newSystem returns a server and a few accounts, as a run has them.
 func newSystem(t *testing.T, accounts int) (*system, *api, *population) {
 	t.Helper()
 	base, databaseURL := newTarget(t)

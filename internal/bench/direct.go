@@ -12,7 +12,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// amounts are amountTexts as the domain has them.
+// amounts are amountTexts as decimals.
 var amounts = func() (values [centsMax]decimal.Decimal) {
 	for i := range values {
 		values[i] = decimal.New(int64(i+1), -2)

@@ -25,7 +25,7 @@ type contender struct {
 	probe    *probe // of its server, where a system has two; nil: the system's
 	// newCaller prepares one of the callers of a leg. stop is called when the leg is over.
 	newCaller func(ctx context.Context, index, callers int) (do call, stop func(), err error)
-	// check is an error when the contender lost or made money. nil: it is checked at the run's end.
+	// check fails when the contender lost or made money. nil: it is checked at the run's end.
 	check func(ctx context.Context) error
 }
 
@@ -194,7 +194,7 @@ func (l *leg) closedLoop(ctx context.Context, s *shard, do call) {
 	}
 }
 
-// due is when the n-th call of an open loop should begin.
+// due returns when the n-th call of an open loop should begin.
 func (l *leg) due(n int64) time.Time {
 	return l.start.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
 }
@@ -217,7 +217,7 @@ func (l *leg) openLoop(ctx context.Context, s *shard, do call) {
 	}
 }
 
-// collect adds up what the callers recorded.
+// collect adds up the callers' records.
 func (l *leg) collect(s *sample) {
 	s.latencies = newHistogram()
 	s.errors = map[string]int64{}
@@ -301,7 +301,7 @@ func (s *sample) add(other *sample) {
 	s.serverRSS = max(s.serverRSS, other.serverRSS)
 }
 
-// rate is items a second.
+// rate returns items a second.
 func (s *sample) rate() float64 {
 	if s.elapsed <= 0 {
 		return 0

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// scripted is a contender whose calls take times from a script, in the order in which they begin;
-// later ones take rest. It serves one caller at a time.
+// scripted returns a contender whose calls take times from a script, in the order in which they
+// begin; later ones take rest. It serves one caller at a time.
 func scripted(rest time.Duration, script ...time.Duration) *contender {
 	return &contender{name: "scripted", batch: 1, newCaller: func(context.Context, int, int) (call, func(), error) {
 		return func(ctx context.Context) (int, error) {

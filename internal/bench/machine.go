@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// selfCPU is the processor time of this process.
+// selfCPU returns the processor time of this process.
 func selfCPU() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -18,7 +18,7 @@ func selfCPU() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// A Machine is what the figures were taken on. Without it they mean nothing.
+// A Machine is where the figures were taken. Without it they mean nothing.
 type Machine struct {
 	CPU        string            `json:"cpu"`
 	Cores      int               `json:"cores"` // that processes may use at once

@@ -96,7 +96,7 @@ func (s *sample) measurement(name, workload, protocol string, callers, batch int
 	return m
 }
 
-// Unexpected are the errors that mean that something is wrong.
+// Unexpected returns the number of errors that mean that something is wrong.
 func (m *Measurement) Unexpected() int64 {
 	var n int64
 	for code, count := range m.Errors {

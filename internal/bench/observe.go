@@ -70,7 +70,7 @@ func (p *probe) observe(ctx context.Context) (o observation, err error) {
 	return o, nil
 }
 
-// settingNames are what the figures depend on most.
+// settingNames are the settings that matter most for the figures.
 var settingNames = []string{
 	"server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "data_checksums",
 	"wal_compression", "max_wal_size", "checkpoint_timeout", "shared_buffers", "max_connections",
@@ -80,7 +80,7 @@ const settingsSQL = `
 SELECT array_agg(name), array_agg(current_setting(name))
 FROM unnest($1::text[]) AS name`
 
-// settings reads what the database is set to.
+// settings reads the database's settings.
 func (p *probe) settings(ctx context.Context) (map[string]string, error) {
 	if p.conn == nil {
 		return nil, nil

@@ -103,7 +103,7 @@ func (o *Options) Validate() error {
 	return o.validateTogether()
 }
 
-// names are those of an option: its flag and its variable.
+// names returns the names of an option: its flag and its variable.
 func names(option string) string {
 	return "--" + option + " (BENCH_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_")) + ")"
 }

@@ -91,5 +91,5 @@ func plotRun(measurements []Measurement) []byte {
 	return drawSVG(fmt.Sprintf("%s, %d callers", first.Workload, first.Callers), []chart{latency, rate})
 }
 
-// nines is where a percentile lies on an axis that gives each nine the same room.
+// nines returns the place of a percentile on an axis that gives each nine the same room.
 func nines(percent float64) float64 { return -math.Log10(1 - percent/100) }

@@ -44,7 +44,7 @@ func readStat(pid int) (procStat, error) {
 	return procStat{number(parent), ticks(number(utime) + number(stime)), ticks(number(cutime) + number(cstime))}, nil
 }
 
-// processCPU is the processor time of one process; 0 when it is not there.
+// processCPU returns the processor time of one process; 0 when it is not there.
 func processCPU(pid int) time.Duration {
 	if pid == 0 {
 		return 0
@@ -56,7 +56,8 @@ func processCPU(pid int) time.Duration {
 	return stat.own
 }
 
-// treeCPU is the processor time of a process and its children, those that have ended too.
+// treeCPU returns the processor time of a process and its children, including those that have
+// ended.
 func treeCPU(pid int) time.Duration {
 	if pid == 0 {
 		return 0
@@ -130,7 +131,7 @@ func resetPeakRSS(pid int) {
 	}
 }
 
-// cpuModel is the processor's name for itself.
+// cpuModel returns the processor's name for itself.
 func cpuModel() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -144,7 +145,7 @@ func cpuModel() string {
 	return ""
 }
 
-// fileSystems are the names of what statfs numbers.
+// fileSystems are the names of statfs's numbers.
 var fileSystems = map[int64]string{
 	0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x794c7630: "overlay", 0x01021994: "tmpfs",
 	0x2fc12fc1: "zfs", 0x6969: "nfs", 0x01021997: "9p", 0xf2f52010: "f2fs",

@@ -87,7 +87,7 @@ func (e itemErrors) Error() string {
 	return strings.Join(codes, ", ")
 }
 
-// errorCode is what errors are counted by: Connect's code, or PostgreSQL's.
+// errorCode returns what errors are counted by: Connect's code, or PostgreSQL's.
 func errorCode(err error) string {
 	var rpc *connect.Error
 	var sql *pgconn.PgError

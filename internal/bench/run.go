@@ -137,8 +137,8 @@ func (s *system) populate(ctx context.Context, control *api, n int, workload str
 	return p, nil
 }
 
-// readableTransfers is how many transfers are made for the workloads that read, unless 10 an account
-// are fewer.
+// readableTransfers is how many transfers are made for the workloads that read, unless 10 an
+// account are fewer.
 const readableTransfers = 10_000
 
 // contenders returns the service, and those that it is compared with. stop must be called when they
@@ -240,7 +240,7 @@ func (s *system) leg(ctx context.Context, c *contender, t turns, window time.Dur
 	return one, nil
 }
 
-// measured is the sample's measurement under the contender's name.
+// measured returns the sample's measurement under the contender's name.
 func (s *sample) measured(c *contender, protocol string, callers int, rate float64) Measurement {
 	if c.name != serviceName {
 		protocol = ""
@@ -265,7 +265,7 @@ func ratio(ours, other *sample, name string) Ratio {
 	return r
 }
 
-// quotient is 0 where there is none: JSON has no infinity.
+// quotient returns a/b, or 0 if b is 0: JSON has no infinity.
 func quotient(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -295,13 +295,13 @@ func (r *Report) write(o *Options) error {
 	return nil
 }
 
-// json is the report, indented.
+// json returns the report, indented.
 func (r *Report) json() ([]byte, error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	return append(text, '\n'), err
 }
 
-// verdict is an error when the figures must not be believed.
+// verdict fails when the figures must not be believed.
 func (r *Report) verdict() error {
 	var errs []error
 	if !r.Proof.Sound() {

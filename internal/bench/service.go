@@ -19,7 +19,7 @@ type population struct {
 // centsMax bounds the amount of a transfer; amounts are whole cents from 1 up.
 const centsMax = 100
 
-// amountTexts are all amounts that are transferred, ready to send: "0.01" to "1.00".
+// amountTexts are all amounts of transfers, ready to send: "0.01" to "1.00".
 var amountTexts = func() (texts [centsMax]string) {
 	for i := range texts {
 		texts[i] = fmt.Sprintf("%d.%02d", (i+1)/100, (i+1)%100)
@@ -27,10 +27,10 @@ var amountTexts = func() (texts [centsMax]string) {
 	return texts
 }()
 
-// serviceName is the contender's that the others are compared with.
+// serviceName is the name of the contender that the others are compared with.
 const serviceName = "service"
 
-// service is the contender that all is about: the API, over the network.
+// service returns the contender that is being measured: the API, over the network.
 func (s *system) service(workload, protocol string, batch, callers int, p *population) (*contender, error) {
 	dialer, err := newDialer(s.base, protocol, callers, s.options.Conns)
 	if err != nil {

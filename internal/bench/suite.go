@@ -26,7 +26,7 @@ type cell struct {
 	callers   int
 }
 
-// A suiteRun collects what the suite's parts measured.
+// A suiteRun collects the measurements of the suite's parts.
 type suiteRun struct {
 	*system
 	control *api
@@ -219,7 +219,7 @@ func (r *suiteRun) batches(ctx context.Context, p *population) error {
 	return r.compare(ctx, rowBatch, append([]*contender{service, direct}, hand...), suiteBatchCallers, 0)
 }
 
-// halfPeak: an open loop at half of what the closed loop reached with as many callers.
+// halfPeak measures an open loop at half of the closed loop's rate with as many callers.
 func (r *suiteRun) halfPeak(ctx context.Context, p *population) error {
 	peak := r.samples[cell{uniform, serviceName, suiteCallers}]
 	if peak == nil || peak.rate() == 0 {

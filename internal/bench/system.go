@@ -35,7 +35,7 @@ type system struct {
 	undo        []func() error  // in order; stop does it backwards
 }
 
-// startSystem starts what options do not name: a PostgreSQL, and a server on it.
+// startSystem starts what the options leave out: a PostgreSQL, and a server on it.
 func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 	s := &system{options: options, base: strings.TrimSuffix(options.Target, "/"), databaseURL: options.DatabaseURL}
 	s.serverURL = s.databaseURL
@@ -84,7 +84,7 @@ func (s *system) startPostgres(ctx context.Context) error {
 			return err
 		}
 		s.undo = append(s.undo, func() error { return os.RemoveAll(dir) })
-		// PostgreSQL does not run as root; the user that it runs as instead must get in.
+		// PostgreSQL does not run as root; the user that it runs as instead must be able to enter.
 		if err := os.Chmod(dir, 0o755); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (r *suiteRun) atMost(row, what string, value, most float64) {
 	r.target(row, what, value, fmt.Sprintf("≤ %g", most), value <= most)
 }
 
-// between is the ratio of two cells' rates; 0 when one was not measured.
+// between returns the ratio of two cells' rates; 0 when one was not measured.
 func (r *suiteRun) between(a, b cell) float64 {
 	x, y := r.samples[a], r.samples[b]
 	if x == nil || y == nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// measuredRun is a suite in which the service makes twice the transfers of each baseline, and all
-// latencies are 2 ms.
+// measuredRun returns a suite in which the service makes twice the transfers of each baseline, and
+// all latencies are 2 ms.
 func measuredRun() *suiteRun {
 	r := &suiteRun{
 		system: &system{options: &Options{Preload: 1000, Protocol: connectProto}}, report: &Report{}, samples: map[cell]*sample{},
@@ -96,7 +96,7 @@ func TestPlots(t *testing.T) {
 	}
 }
 
-// TestNumbers: axes are round and read as people write.
+// TestNumbers: the numbers of axes are round and readable.
 func TestNumbers(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 0.001: "0.001", 999: "999", 1000: "1,000", 12_034: "12,034", 1_234_567: "1,234,567"} {
 		if got := number(v); got != want {

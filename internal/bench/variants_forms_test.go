@@ -112,7 +112,7 @@ func (m *moves) finish(balances []decimal.Decimal, entries []int64, at time.Time
 	}
 }
 
-// oneTrip are the arguments of the forms that compute the running balances in the database.
+// oneTrip returns the arguments of the forms that compute the running balances in the database.
 func (m *moves) oneTrip(withPlaces bool) []any {
 	a, r := &m.apply, &m.rows
 	args := []any{
@@ -225,7 +225,7 @@ func applied(ctx context.Context, conn *pgx.Conn, m *moves, edit func(string) st
 	return nil
 }
 
-// inserted is the ledger's INSERT, as edit makes it.
+// inserted returns the ledger's INSERT, as edit makes it.
 func (m *moves) inserted(edit func(string) string) step {
 	var insert step
 	_ = db.New().TransfersInsert(context.Background(), &insert, m.rows)
@@ -245,7 +245,7 @@ func replaced(part, by string) func(string) string {
 	}
 }
 
-// twoTrips is the present form, as the edits make it.
+// twoTrips returns the present form, with its statements edited.
 func twoTrips(editApply, editInsert func(string) string) form {
 	return func(ctx context.Context, conn *pgx.Conn, m *moves) error {
 		if err := applied(ctx, conn, m, editApply); err != nil {
@@ -349,7 +349,8 @@ func windowed(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	}})
 }
 
-// indexed is one statement, given where in the batch each transfer finds its accounts.
+// indexed returns a form of one statement, given where in the batch each transfer finds its
+// accounts.
 func indexed(sql string) form {
 	return func(ctx context.Context, conn *pgx.Conn, m *moves) error {
 		return trip(ctx, conn, step{sql, m.oneTrip(true), func(rows pgx.Rows) error {

@@ -13,7 +13,7 @@ const (
 
 const zipfExponent = 1.0
 
-// defaultAccounts is how many accounts a workload has by default.
+// defaultAccounts returns how many accounts a workload has by default.
 func defaultAccounts(workload string) int {
 	switch workload {
 	case zipf:
