@@ -52,7 +52,7 @@ type finder struct {
 	fetch    func(context.Context, account) (string, error) // The last resort; returns a directory.
 }
 
-// newFinder is the finder for this machine.
+// newFinder returns the finder for this machine.
 func newFinder(cfg Config) finder {
 	return finder{
 		binDir:   cfg.BinDir,
@@ -90,7 +90,7 @@ func (f finder) choose(ctx context.Context, major int, dir *dataDir) (binaries, 
 	}
 	switch {
 	case f.binDir != "":
-		// An explicit choice that will not do is an error, not a hint.
+		// An explicit choice that is unusable is an error, not a hint.
 	case major != 0 && major != packageMajor:
 		tried = append(tried, fmt.Sprintf("npm: version %s", packageVersion))
 	default:
@@ -151,8 +151,9 @@ func (f finder) candidates(ctx context.Context) []string {
 	return unique
 }
 
-// programDir is the directory a program found on the PATH really lies in: a link to it may stand
-// where its companion programs do not. A link to a program of another name is a wrapper, and stays.
+// programDir returns the directory a program found on the PATH really lies in: a link to it may
+// stand where its companion programs do not. A link to a program of another name is a wrapper, and
+// stays.
 func programDir(program string) string {
 	if absolute, err := filepath.Abs(program); err == nil {
 		program = absolute

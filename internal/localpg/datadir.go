@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The names of what lies in a data directory; the package comment explains them.
+// The names of the files in a data directory; the package comment explains them.
 const (
 	lockName     = "localpg.lock"
 	passwordName = "password"
@@ -28,13 +28,13 @@ const (
 // formerMax bounds the wait for a postmaster whose owner died: it may have a checkpoint to write.
 const formerMax = 60 * time.Second
 
-// pollInterval is how often a file or a process is looked at while waiting for it.
+// pollInterval is the interval of checks of a file or a process.
 const pollInterval = 5 * time.Millisecond
 
 // account is the operating-system user that PostgreSQL runs as.
 type account struct {
 	uid, gid int
-	drop     bool // We are root and become this user; otherwise it is the user we are.
+	drop     bool // This process is root and becomes this user; otherwise it is this user.
 }
 
 // dataDir is an owned data directory: its lock is held until close.
@@ -47,7 +47,7 @@ type dataDir struct {
 	tcp      bool   // The server listens on TCP.
 }
 
-// requireCluster is an error when there is no cluster in the directory. It creates nothing.
+// requireCluster fails when there is no cluster in the directory. It creates nothing.
 func requireCluster(path string) error {
 	_, err := os.Stat(filepath.Join(path, clusterName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +72,7 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
-	// A postmaster reports its directory without links, so we compare without links too.
+	// A postmaster reports its directory without links, so the comparison is without links too.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, err
 	}
@@ -141,16 +141,16 @@ func (d *dataDir) takeLock() error {
 		d.path, pid), file.Close())
 }
 
-// close gives the lock back. Closing is what releases a flock, so errors have no remedy.
+// close releases the lock. Closing is what releases a flock, so errors have no remedy.
 func (d *dataDir) close() {
 	_ = d.lock.Close()
 	_ = d.root.Close()
 }
 
-// cluster is the path of PostgreSQL's own data directory.
+// cluster returns the path of PostgreSQL's own data directory.
 func (d *dataDir) cluster() string { return filepath.Join(d.path, clusterName) }
 
-// clusterMajor is the major version that made the cluster, or 0 when there is no cluster yet.
+// clusterMajor returns the major version that made the cluster, or 0 when there is no cluster yet.
 func (d *dataDir) clusterMajor() (int, error) {
 	if _, err := d.root.Stat(clusterName); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -215,8 +215,8 @@ func (d *dataDir) removeLeftovers() {
 	}
 }
 
-// makePassword writes the password file. It happens before initdb, and so for every
-// cluster there is a password, even if we die between the two.
+// makePassword writes the password file. It does so before initdb, and so for every cluster there
+// is a password, even if this process dies between the two.
 func (d *dataDir) makePassword() error {
 	temporary := initPrefix + passwordName
 	file, err := d.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -263,7 +263,7 @@ func (d *dataDir) choosePort() (int, error) {
 	return freePort(0)
 }
 
-// rememberPort is for the next choosePort, and no loss when it fails.
+// rememberPort keeps the port for the next choosePort. A failure is no loss.
 func (d *dataDir) rememberPort(port int) {
 	if !d.tcp {
 		return

@@ -175,27 +175,27 @@ func start(ctx context.Context, cfg Config, find finder) (server *Server, err er
 	return server, nil
 }
 
-// URL is the address of the service's database for the superuser, for pgx and for psql. It goes
-// through the Unix socket when the data directory's path is short enough, else through loopback
-// TCP. It contains the password. It stays the same over restarts, on TCP while no other process
-// takes the port.
+// URL returns the address of the service's database for the superuser, for pgx and for psql. It
+// goes through the Unix socket when the data directory's path is short enough, else through
+// loopback TCP. It contains the password. It stays the same over restarts, on TCP while no other
+// process takes the port.
 func (s *Server) URL() string { return s.RoleURL(Superuser) }
 
-// RoleURL is URL for one of the roles.
+// RoleURL returns URL for one of the roles.
 func (s *Server) RoleURL(role string) string {
 	return s.dir.url(Database, role, s.port, s.dir.hasSocket())
 }
 
-// TCPURL is URL through 127.0.0.1, for a proxy in between. Config.TCP must be set.
+// TCPURL returns URL through 127.0.0.1, for a proxy in between. Config.TCP must be set.
 func (s *Server) TCPURL() string { return s.dir.url(Database, Superuser, s.port, false) }
 
-// Version is the server's own statement of its version, such as "15.18 (Debian …)".
+// Version returns the server's own statement of its version, such as "15.18 (Debian …)".
 func (s *Server) Version() string { return s.version }
 
-// PID is the postmaster's process id.
+// PID returns the postmaster's process id.
 func (s *Server) PID() int { return s.process.cmd.Process.Pid }
 
-// DataDir is the absolute path of the data directory, for a restart.
+// DataDir returns the absolute path of the data directory, for a restart.
 func (s *Server) DataDir() string { return s.dir.path }
 
 // Done is closed when the postmaster has exited, for whatever reason, and the data directory is
@@ -253,9 +253,9 @@ func (s *Server) signal(sig os.Signal) error {
 	return nil
 }
 
-// DefaultDataDir is where "make run" keeps its server. dataHome is $XDG_DATA_HOME, and empty means
-// ~/.local/share. For root it is under /var/lib, since PostgreSQL refuses to
-// run as root and the user it runs as instead cannot enter /root. An unknown home is an error.
+// DefaultDataDir returns where "make run" keeps its server. dataHome is $XDG_DATA_HOME, and empty
+// means ~/.local/share. For root it is under /var/lib, since PostgreSQL refuses to run as root and
+// the user it runs as instead cannot enter /root. An unknown home is an error.
 func DefaultDataDir(dataHome string) (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/lib/internal-transfers", nil

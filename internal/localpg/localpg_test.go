@@ -43,7 +43,7 @@ func own(dir string) {
 	os.Exit(2)
 }
 
-// newDir is a directory that other users can enter, unlike t.TempDir's.
+// newDir returns a directory that other users can enter, unlike t.TempDir's.
 func newDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "localpg-test-")
@@ -61,10 +61,10 @@ func newDir(t testing.TB) string {
 	return dir
 }
 
-// newDataDir is a data directory that does not exist yet.
+// newDataDir returns a data directory that does not exist yet.
 func newDataDir(t testing.TB) string { return filepath.Join(newDir(t), "data") }
 
-// withTimeout is the test's context, bounded.
+// withTimeout returns the test's context, bounded.
 func withTimeout(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), waitMax)
 	t.Cleanup(cancel)
@@ -172,7 +172,8 @@ func TestStopAndRestartKeepRows(t *testing.T) {
 	}
 }
 
-// What makes commits durable is on, and what we add can be overridden, except the addresses.
+// The settings that make commits durable are on, and this package's settings can be overridden,
+// except the addresses.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t), Settings: map[string]string{"max_connections": "17"}})
@@ -313,7 +314,7 @@ func TestOtherVersionIsRefused(t *testing.T) {
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir()}))
 }
 
-// Directories that cannot be used are refused in words.
+// Directories that cannot be used are refused with a reason.
 func TestUnusableDirectories(t *testing.T) {
 	t.Parallel()
 	wantRefusal(t, Config{}, "no data directory")
@@ -321,7 +322,7 @@ func TestUnusableDirectories(t *testing.T) {
 	closed := newDir(t)
 	mode := os.FileMode(0)
 	if os.Geteuid() == 0 {
-		mode = 0o700 // Closed to the user PostgreSQL runs as; nothing is closed to us.
+		mode = 0o700 // Closed to the user PostgreSQL runs as; not closed to the test.
 	}
 	if err := os.Chmod(closed, mode); err != nil {
 		t.Fatal(err)

