@@ -32,7 +32,7 @@ const (
 	// The pace of the economy, in moves a second: it swings between these two within swing.
 	paceLeast, paceMost = 1.0, 6.0
 	swing               = 4 * time.Minute
-	// patience is how long it rests when the ledger takes nothing.
+	// patience is how long the demo rests when the ledger takes nothing.
 	patience = time.Second
 )
 
@@ -40,10 +40,10 @@ const (
 type Config struct {
 	Ledger *postgres.Ledger
 	Logger *slog.Logger // default: slog.Default()
-	Seed   uint64       // of a fresh demo and of what happens in it; 0: by chance
+	Seed   uint64       // of a fresh demo and its moves; 0: by chance
 }
 
-// An Economy is a demo's ledger with what lives in it. Its methods are not for concurrent use.
+// An Economy is a demo's ledger and its state. Its methods are not for concurrent use.
 type Economy struct {
 	ledger *postgres.Ledger
 	logger *slog.Logger
@@ -75,7 +75,7 @@ func Open(ctx context.Context, config Config) (*Economy, error) {
 		return nil, fmt.Errorf("demo: fill the ledger: %w", err)
 	}
 	if config.Seed == 0 {
-		// What comes now is not what came after the start before.
+		// The moves differ from those after the last start.
 		e.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	return e, nil
@@ -103,7 +103,7 @@ func (e *Economy) Run(ctx context.Context) {
 	}
 }
 
-// pause is how long it takes until the next move: by chance, with a mean that swings.
+// pause returns the time until the next move: by chance, with a mean that swings.
 func (e *Economy) pause(running time.Duration) time.Duration {
 	phase := math.Sin(2 * math.Pi * running.Seconds() / swing.Seconds())
 	pace := paceLeast + (paceMost-paceLeast)*(1+phase)/2

@@ -47,7 +47,7 @@ func openDemo(t *testing.T, l *postgres.Ledger, seed uint64) *demo.Economy {
 	return e
 }
 
-// contents spells how much there is of everything in a database.
+// contents returns the number of rows of everything in a database.
 func contents(t *testing.T, url string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
@@ -141,7 +141,7 @@ func TestDemoFollowsFromItsSeed(t *testing.T) {
 	}
 }
 
-// A second start goes on: it makes nothing anew, whatever the seed that it is given.
+// A second start goes on: it makes nothing anew, whatever its seed.
 func TestDemoGoesOn(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -158,7 +158,7 @@ func TestDemoGoesOn(t *testing.T) {
 	}
 }
 
-// A filling that was interrupted is finished by the next start, and comes to the same.
+// A filling that was interrupted is finished by the next start, with the same outcome.
 func TestDemoIsFilledToTheEnd(t *testing.T) {
 	t.Parallel()
 	whole := pgtest.NewDatabase(t)

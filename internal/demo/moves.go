@@ -15,13 +15,13 @@ import (
 const (
 	// remembered bounds the holds and the purchases that are kept in mind.
 	remembered = 200
-	// payday is after how many moves salaries are paid, a minute or so.
+	// payday is the number of moves between salaries, a minute or so.
 	payday = 200
 	// holdTTL is how long a checkout waits for its parcel; then the money is free again.
 	holdTTL = 3 * time.Minute
 )
 
-// moves are what happens, and how often in 1,000 times.
+// moves are the kinds of moves, and how often each comes in 1,000 moves.
 var moves = []struct {
 	weight int
 	make   func(*Economy, context.Context) error
@@ -38,7 +38,7 @@ var moves = []struct {
 	{20, (*Economy).tryForbidden},
 }
 
-// Step makes one move. That a transfer is refused is part of the demo, not an error.
+// Step makes one move. A refused transfer is part of the demo, not an error.
 func (e *Economy) Step(ctx context.Context) error {
 	e.steps++
 	if e.steps%payday == 0 {
@@ -61,13 +61,13 @@ func (e *Economy) transfer(ctx context.Context, p ledger.TransferParams) (ledger
 
 func (e *Economy) person() string { return people[e.random.IntN(len(people))] }
 
-// amount is one from least to most cents; small ones are more likely.
+// amount returns an amount from least to most cents; small ones are more likely.
 func (e *Economy) amount(least, most int64) decimal.Decimal {
 	x := e.random.Float64()
 	return decimal.New(least+int64(x*x*float64(most-least)), -2)
 }
 
-// purchase makes up one.
+// purchase makes up a purchase.
 func (e *Economy) purchase() ledger.TransferParams {
 	s := &shops[e.random.IntN(len(shops))]
 	return ledger.TransferParams{
@@ -215,7 +215,7 @@ func (e *Economy) payLater(ctx context.Context) error {
 		Options: &ledger.TransferOptions{ExecuteTime: time.Now().Add(time.Duration(15+e.random.IntN(90)) * time.Second)},
 	})
 	if _, past := errors.AsType[*ledger.InvalidError](err); past {
-		return nil // the database's clock is ahead of ours
+		return nil // the database's clock is ahead
 	}
 	return err
 }
