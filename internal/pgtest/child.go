@@ -109,7 +109,7 @@ func unprivileged() string {
 	return "nobody"
 }
 
-// socket is where the child listens.
+// socket returns where the child listens.
 func (c *child) socket() string {
 	return filepath.Join(c.dir, ".s.PGSQL."+strconv.Itoa(socketPort))
 }

@@ -20,8 +20,8 @@ import (
 // dirPrefix begins the names of the servers' directories; the id of the test process follows.
 const dirPrefix = "transfers-test-"
 
-// tempDir is where servers of tests live. As root PostgreSQL runs as another user, which cannot
-// enter /root.
+// tempDir returns where servers of tests live. As root PostgreSQL runs as another user, which
+// cannot enter /root.
 func tempDir() string {
 	dir := os.TempDir()
 	if os.Geteuid() == 0 && (dir == "/root" || strings.HasPrefix(dir, "/root/")) {

@@ -78,7 +78,7 @@ func (p *PgBouncer) configure(t testing.TB) {
 	p.child.write(t, "pgbouncer.ini", ini.String())
 }
 
-// URL is the address of a database through the pooler.
+// URL returns the address of a database through the pooler.
 func (p *PgBouncer) URL(t testing.TB, database string) string {
 	t.Helper()
 	return p.child.url(t, database)
@@ -113,13 +113,13 @@ func (p *PgBouncer) Command(t testing.TB, command string) {
 // Kill ends the pooler as a crash does, with all its sessions.
 func (p *PgBouncer) Kill() { p.child.kill() }
 
-// Start starts it again after that.
+// Start starts it again after Kill.
 func (p *PgBouncer) Start(t testing.TB) {
 	t.Helper()
 	p.child.start(t)
 }
 
-// url is the address of a database through the child.
+// url returns the address of a database through the child.
 func (c *child) url(t testing.TB, database string) string {
 	t.Helper()
 	u := parse(database)

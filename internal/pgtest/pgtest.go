@@ -105,7 +105,7 @@ func Owner(database string) string { return as(database, shared.server.RoleURL(l
 // Writer returns the URL of a database from NewDatabase for the role that serves.
 func Writer(database string) string { return as(database, shared.server.RoleURL(localpg.Writer)) }
 
-// Reader returns the URL of a database from NewDatabase for the role that only looks.
+// Reader returns the URL of a database from NewDatabase for the role that only reads.
 func Reader(database string) string { return as(database, shared.server.RoleURL(localpg.Reader)) }
 
 // as returns the address of a database with the user and the password of another one.
@@ -305,12 +305,12 @@ func stop(server *localpg.Server) error {
 	return server.Stop(ctx)
 }
 
-// config is the configuration of a test server in dir.
+// config returns the configuration of a test server in dir.
 func config(dir string) localpg.Config {
 	return localpg.Config{DataDir: dir, BinDir: os.Getenv("PG_BIN")}
 }
 
-// databaseURL is the address of another database on the server.
+// databaseURL returns the address of another database on the server.
 func databaseURL(server, name string) string {
 	address := parse(server)
 	address.Path = "/" + name

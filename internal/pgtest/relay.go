@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A relay carries bytes between a standby and its primary, as long as it is let.
+// A relay carries bytes between a standby and its primary, until it is frozen or closed.
 type relay struct {
 	listener net.Listener
 	target   string // the primary's address

@@ -59,7 +59,7 @@ func Synchronous(t testing.TB, primary *localpg.Server) {
 	await(t, primary, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
 }
 
-// Asynchronous has the primary's commits wait for no standby, those too that wait already.
+// Asynchronous has the primary's commits wait for no standby, including those that wait already.
 func Asynchronous(t testing.TB, primary *localpg.Server) {
 	t.Helper()
 	setStandbys(t, primary, "")
@@ -78,7 +78,7 @@ func setStandbys(t testing.TB, primary *localpg.Server, names string) {
 // Freeze holds up the traffic between the primary and the standby, until Thaw is called.
 func (s *Standby) Freeze() { s.relay.freeze(true) }
 
-// Thaw lets them go on.
+// Thaw lets the traffic go on.
 func (s *Standby) Thaw() { s.relay.freeze(false) }
 
 // Promote makes the standby a primary. What was held up never arrives.
@@ -110,7 +110,7 @@ func backUp(ctx context.Context, primary *localpg.Server, dir, conninfo string) 
 	for name, text := range map[string]string{
 		"backup_label":   label,
 		"standby.signal": "",
-		// In place of what was set on the primary.
+		// In place of the primary's settings.
 		"postgresql.auto.conf": "primary_conninfo = '" + conninfo + "'\nwal_retrieve_retry_interval = '100ms'\n",
 	} {
 		path := filepath.Join(dir, clusterDir, name)
