@@ -23,10 +23,10 @@ var one, penny = decimal.NewFromInt(1), decimal.RequireFromString("0.01")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// patience is how long anything may take, on a machine that has much else to do.
+// patience is how long anything may take, on a busy machine.
 const patience = 2 * time.Minute
 
-// configure is the ledger that a server opens, in little.
+// configure returns a small configuration of a server's ledger.
 func configure(url, schema string) postgres.Config {
 	return postgres.Config{
 		DatabaseURL: url, Schema: schema, ReadConns: 4, Workers: 1, WorkerInterval: 20 * time.Millisecond,
@@ -214,7 +214,7 @@ func (n *life) batch(told map[uuid.UUID]int) {
 	}
 }
 
-// read finds what was done, in every way there is.
+// read finds what was done, in every way.
 func (n *life) read() {
 	n.do("read the accounts", func() error {
 		a, err := n.l.GetAccount(n.ctx, n.ids[0])
@@ -267,7 +267,7 @@ func (n *life) order() {
 	})
 }
 
-// expire makes a hold that a worker finds expired.
+// expire makes a hold that a worker expires.
 func (n *life) expire() {
 	hold, _ := n.transfer("expires", "1", 0, 1, &ledger.TransferOptions{Hold: true, HoldTTL: time.Millisecond})
 	n.until("read an expired hold", func() (bool, error) {
@@ -276,7 +276,7 @@ func (n *life) expire() {
 	})
 }
 
-// until waits for something.
+// until waits for a condition.
 func (n *life) until(what string, so func() (bool, error)) {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -291,7 +291,7 @@ func (n *life) until(what string, so func() (bool, error)) {
 // A reader follows the events of a ledger, from the first one on. It goes on from its last position
 // when it is cut off.
 type reader struct {
-	told map[uuid.UUID]int // how often each transfer was, guarded by mu
+	told map[uuid.UUID]int // how many events each transfer had, guarded by mu
 	mu   sync.Mutex
 	more chan struct{}
 	stop func()

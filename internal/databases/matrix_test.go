@@ -48,7 +48,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// combinations are so few that each pair of values is in one, chosen greedily.
+// combinations returns few combinations in which each pair of values occurs, chosen greedily.
 func combinations() (chosen []map[string]string) {
 	all := []map[string]string{{}}
 	for _, d := range dimensions {
@@ -81,7 +81,7 @@ func combinations() (chosen []map[string]string) {
 	}
 }
 
-// newPairs are the pairs of values in a combination that did not meet before.
+// newPairs returns the pairs of values in a combination that no earlier one had.
 func newPairs(c map[string]string, met map[[2]string]bool) (pairs [][2]string) {
 	for i, a := range dimensions {
 		for _, b := range dimensions[i+1:] {
@@ -142,7 +142,7 @@ func newSite(t *testing.T, admin, name string, c map[string]string) *site {
 	return s
 }
 
-// place makes the settings where they apply to our sessions.
+// place applies the settings where they are set for the ledger's sessions.
 func (s *site) place(t *testing.T, conn *pgx.Conn, place, database string, roles []string, settings map[string]string) {
 	t.Helper()
 	for name, value := range settings {
@@ -241,7 +241,7 @@ var special = map[string]map[string]string{
 	"idle_session_timeout":                {"other": "2s", "low": "10s", "high": "0"},
 	"transaction_timeout":                 {"other": "20s", "low": "10s", "high": "0"},
 	"idle_in_transaction_session_timeout": {"other": "2s", "low": "10s", "high": "0"},
-	// It is the database administrator's switch: TestReadOnly.
+	// Only the database administrator changes it: see TestReadOnly.
 	"default_transaction_read_only": {},
 	// They are those of a transaction.
 	"transaction_read_only": {}, "transaction_isolation": {}, "transaction_deferrable": {},

@@ -68,7 +68,7 @@ func TestPgBouncerSharedByLedgers(t *testing.T) {
 	}
 }
 
-// sharing is what callers of two ledgers do until they are stopped.
+// sharing is the load of the callers of two ledgers, until they are stopped.
 type sharing struct {
 	t          *testing.T
 	done       atomic.Bool
@@ -197,7 +197,7 @@ func await(t *testing.T, database, query string) {
 	}
 }
 
-// connect is a superuser's session with no settings of ours, which ends with the test.
+// connect opens a superuser's session without added settings, which ends with the test.
 func connect(t *testing.T, database string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(database))

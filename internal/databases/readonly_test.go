@@ -59,6 +59,6 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// endSessions ends the sessions of others, which would keep what was set when they began.
+// endSessions ends the other sessions, which would keep the settings that they began with.
 const endSessions = `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
 	WHERE datname = current_database() AND pid <> pg_backend_pid()`
