@@ -18,7 +18,7 @@ func axe(p *page) []string {
 		ID, Impact, Help string
 		Nodes            []string
 	}
-	// Style sheets are looked at as they are applied: nothing is to be loaded for it again.
+	// Style sheets are checked as applied: nothing is to be loaded for it again.
 	violations := evaluate[[]violation](p, `axe.run(document, { preload: false, resultTypes: ["violations"] }).then((r) => r.violations
 		.filter((v) => v.impact === "serious" || v.impact === "critical")
 		.map((v) => ({ ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map((n) => n.html + " " + n.failureSummary) })))`)

@@ -31,7 +31,7 @@ func (w thing) String() string {
 	return text
 }
 
-// in narrows where the thing is looked for.
+// in limits the search to another thing.
 func (w thing) in(outer thing) thing {
 	w.within = &outer
 	return w
@@ -45,10 +45,10 @@ func textbox(name string) thing { return thing{role: "textbox", name: name} }
 func dialog(name string) thing  { return thing{role: "dialog", name: name} }
 func radio(name string) thing   { return thing{role: "radio", name: name} }
 
-// pageLink is a link to a page in the navigation.
+// pageLink returns a link to a page in the navigation.
 func pageLink(name string) thing { return link(name).in(thing{role: "navigation", name: "Pages"}) }
 
-// combobox is a field with a list to choose from.
+// combobox returns a field with a list to choose from.
 func combobox(name string) thing { return thing{role: "combobox", name: name} }
 
 // find returns the nodes that a thing is now.
@@ -116,7 +116,7 @@ func findOne(ctx context.Context, w thing) (*accessibility.Node, error) {
 	return nodes[0], nil
 }
 
-// text is a value of the accessibility tree, as plain text.
+// text returns a value of the accessibility tree, as plain text.
 func text(v *accessibility.Value) string {
 	var s string
 	if v == nil || json.Unmarshal(v.Value, &s) != nil {
@@ -173,10 +173,10 @@ func reading(element string) string {
 	return `(` + element + `.innerText.toLowerCase().replace(/\s+/g, " "))`
 }
 
-// readable is a text as reading has it.
+// readable returns a text in the form of reading.
 func readable(text string) string { return strings.Join(strings.Fields(strings.ToLower(text)), " ") }
 
-// quote makes a JavaScript string of a text as reading has it.
+// quote returns a JavaScript string of a text in the form of reading.
 func quote(text string) string {
 	quoted, err := json.Marshal(readable(text))
 	if err != nil {
@@ -210,7 +210,7 @@ func (p *page) locate(w thing) (x, y float64) {
 	return x, y
 }
 
-// callOn calls a JavaScript function on the element that a thing is.
+// callOn calls a JavaScript function on a thing's element.
 func callOn[T any](ctx context.Context, w thing, function string, args ...any) (T, error) {
 	var zero T
 	node, err := findOne(ctx, w)
@@ -252,7 +252,7 @@ func (p *page) doubleClick(w thing) {
 	}))
 }
 
-// fill replaces what is in a field.
+// fill replaces the text of a field.
 func (p *page) fill(w thing, text string) {
 	p.t.Helper()
 	p.click(w)
@@ -273,13 +273,13 @@ func (p *page) press(key string) {
 	p.do("press "+strconv.Quote(key), chromedp.KeyEvent(key))
 }
 
-// search types into a combobox and takes what it then offers under a name.
+// search types into a combobox and takes the offer of that name.
 func (p *page) search(w thing, text, option string) {
 	p.t.Helper()
 	p.fill(w, text)
 	offer := thing{role: "option"}.in(thing{role: "listbox", name: w.name})
 	p.wait("only "+option+" to choose", func(ctx context.Context) (bool, error) {
-		offers, err := find(ctx, offer) // what else there is goes away when it is searched
+		offers, err := find(ctx, offer) // other offers go away during the search
 		return len(offers) == 1, err
 	})
 	offer.name = option

@@ -25,7 +25,7 @@ func (p *page) focuses(name string) {
 	})
 }
 
-// TestKeyboard: the keyboard alone is enough, and the focus is where people expect it.
+// TestKeyboard: the keyboard alone is enough, and the focus is where users expect it.
 func TestKeyboard(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)

@@ -45,11 +45,11 @@ func startChromium(t *testing.T) context.Context {
 		}
 		options := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path),
-			// Nothing that is looked at here needs a graphics card, and not every machine has one.
+			// No page needs a graphics card, and not every machine has one.
 			chromedp.DisableGPU,
 		)
 		if os.Geteuid() == 0 {
-			options = append(options, chromedp.NoSandbox) // root has no sandbox to be put in
+			options = append(options, chromedp.NoSandbox) // root has no sandbox
 		}
 		allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
 		// Both live until stopChromium.

@@ -23,7 +23,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Widths and heights of what people use, in CSS pixels.
+// Widths and heights of common screens, in CSS pixels.
 var (
 	desktop = [2]int64{1280, 800}
 	phone   = [2]int64{390, 844}
@@ -38,8 +38,8 @@ type page struct {
 
 	mu       sync.Mutex
 	problems []string                      // what no page may do
-	expected []string                      // parts of the problems that the test brings about
-	said     []string                      // what it wrote to the console that is no problem
+	expected []string                      // parts of the problems that the test causes
+	said     []string                      // the console's other lines
 	loader   cdp.LoaderID                  // of the document that is shown
 	inFlight map[network.RequestID]request // those without a response that are not streams
 }
@@ -168,7 +168,7 @@ func (p *page) emulate(size [2]int64, theme string) {
 	p.width = size[0]
 	var options []chromedp.EmulateViewportOption
 	if *screenshots != "" {
-		options = append(options, chromedp.EmulateScale(2)) // as good screens have it
+		options = append(options, chromedp.EmulateScale(2)) // as on high-density screens
 	}
 	if size == phone {
 		options = append(options, chromedp.EmulateMobile, chromedp.EmulatePortrait)
@@ -198,7 +198,7 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open goes to a path as a person who types it does.
+// open goes to a path as if it were typed.
 func (p *page) open(path string) {
 	p.t.Helper()
 	p.do("open "+path, chromedp.Navigate("http://"+p.address+path))
@@ -265,7 +265,7 @@ func (p *page) waitFor(what, expression string) {
 	})
 }
 
-// waitUntil waits for what is not on the page itself.
+// waitUntil waits for a condition outside the page.
 func (p *page) waitUntil(what string, done func() bool) {
 	p.t.Helper()
 	p.wait(what, func(context.Context) (bool, error) { return done(), nil })
@@ -303,7 +303,7 @@ func (p *page) loading() []string {
 	return urls
 }
 
-// fail ends the test with what the page shows. With -artifacts a picture of it is kept.
+// fail ends the test with the page's content. With -artifacts a picture of it is kept.
 func (p *page) fail(format string, args ...any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, *waitMax)

@@ -30,7 +30,7 @@ func TestEveryPage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPage(t, s.address)
 			if c.name == "new-transfer" {
-				p.expectRefusal("TransferService/CreateTransfer") // whether the demo has the money is not the question
+				p.expectRefusal("TransferService/CreateTransfer") // the demo may lack the money
 			}
 			for _, size := range [][2]int64{desktop, phone} {
 				p.emulate(size, "light")
@@ -87,7 +87,7 @@ func TestDark(t *testing.T) {
 	p.waitUntil("the light theme again", func() bool { return p.brightness() > 0.7 })
 }
 
-// brightness is how bright the page is, 0 to 1, on average.
+// brightness returns how bright the page is, 0 to 1, on average.
 func (p *page) brightness() float64 {
 	p.t.Helper()
 	picture, err := png.Decode(bytes.NewReader(p.screenshot()))
@@ -105,7 +105,7 @@ func (p *page) brightness() float64 {
 	return sum / count
 }
 
-// screenshot is what the window shows, as PNG.
+// screenshot returns what the window shows, as PNG.
 func (p *page) screenshot() []byte {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, *waitMax)
@@ -162,7 +162,7 @@ func demoPages(t *testing.T, s *server) []namedPath {
 	}
 	count := make(map[string]int)
 	for _, currency := range currencies.GetCurrencies() {
-		count[currency.GetEquityAccountId()] = math.MinInt // where money comes from is no typical account
+		count[currency.GetEquityAccountId()] = math.MinInt // the equity account is not typical
 	}
 	transfers, err := s.transfers.ListTransfers(t.Context(), &transfersv1.ListTransfersRequest{PageSize: 1000})
 	if err != nil {

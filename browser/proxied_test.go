@@ -90,7 +90,7 @@ func send(t *testing.T, r *http.Request) (status int, body string) {
 	return res.StatusCode, string(text)
 }
 
-// exportIsWhole downloads a statement and compares it with what the server gives without a proxy.
+// exportIsWhole downloads a statement and compares it with the server's own, without a proxy.
 func (p *proxy) exportIsWhole(ctx context.Context, t *testing.T, s *server) {
 	t.Helper()
 	from, to := s.account(t, "Payer", "5000"), s.account(t, "Payee", "")

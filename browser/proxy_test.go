@@ -112,7 +112,7 @@ func (p *proxy) start(t *testing.T, config, file string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the rest lies in the system's temporary directory
 	if err := os.WriteFile(filepath.Join(dir, file), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func (p *proxy) start(t *testing.T, config, file string, args ...string) {
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
-		<-exited                                //nolint:errcheck // only that it has
+		<-exited                                //nolint:errcheck // it only has to have ended
 		if t.Failed() {
 			t.Logf("%s said:\n%s", p.name, logs.String())
 		}
@@ -182,7 +182,7 @@ func waitListening(address string, exited <-chan error) error {
 	}
 }
 
-// url is the address of a path below one of the paths at which the proxy shows the server.
+// url returns the address of a path below one of the paths at which the proxy shows the server.
 func (p *proxy) url(under, path string) string {
 	return "http://" + p.web + under + "/" + strings.TrimPrefix(path, "/")
 }

@@ -119,7 +119,7 @@ func (s *server) stop(t *testing.T) {
 	}
 }
 
-// url is the address of a path, which begins with a slash.
+// url returns the address of a path, which begins with a slash.
 func (s *server) url(path string) string { return "http://" + s.address + path }
 
 // account opens an account beside the browser.
