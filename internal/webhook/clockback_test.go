@@ -43,8 +43,8 @@ func TestRetryAfterClockSetBack(t *testing.T) {
 	}
 }
 
-// TestLeaseAfterClockSetBack: the endpoint of one that died is taken over when its lease would have
-// ended, not an hour later because the clock was set back.
+// TestLeaseAfterClockSetBack: the endpoint of a dead deliverer is taken over when its lease would
+// have ended, not an hour later because the clock was set back.
 func TestLeaseAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

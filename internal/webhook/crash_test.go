@@ -49,7 +49,7 @@ func TestKilled(t *testing.T) {
 		r.endpoint(witness, postgres.EventFilter{})
 		last := r.pay(b, a)
 		witness.next(t)
-		to.none(t) // the lease of the one that died is not over
+		to.none(t) // the lease of the dead one is not over
 		r.step(7 * time.Second)
 		again := false
 		for m := to.next(t); m.transfer() != last.ID.String(); m = to.next(t) {
@@ -96,7 +96,7 @@ func TestLeaseLost(t *testing.T) {
 	open := to.opener(release)
 	e := r.endpoint(to, postgres.EventFilter{})
 	stuck := r.config()
-	stuck.Interval = time.Hour // it does not look whether it holds the endpoint
+	stuck.Interval = time.Hour // it does not check whether it holds the endpoint
 	r.deliver(stuck)
 	r.pay(a, b)
 	first := to.next(t)
@@ -111,7 +111,7 @@ func TestLeaseLost(t *testing.T) {
 	r.until("the cursor is written", func() bool { return webhook.MessageID(r.get(e.ID).Cursor) == first.ID })
 	next := r.pay(b, a)
 	for {
-		// The one that is stuck may post it too, and records neither.
+		// The stuck one may post it too, and records neither.
 		if m := to.next(t); m.transfer() == next.ID.String() {
 			break
 		}
@@ -171,7 +171,7 @@ func TestChaos(t *testing.T) {
 	o.verify(t, r)
 }
 
-// An order is what a receiver that fails now and then saw.
+// An order is what an unreliable receiver saw.
 type order struct {
 	mu       sync.Mutex
 	attempts map[string]int
@@ -208,7 +208,7 @@ func (o *order) answer(w http.ResponseWriter, m message) {
 	o.through[position] = true
 }
 
-// attempted is how many messages came.
+// attempted returns how many messages came.
 func (o *order) attempted() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -254,7 +254,7 @@ func TestAnswers(t *testing.T) {
 	r.pay(a, b)
 	to.next(t)
 	r.until("the endless answer is a success", func() bool { return r.get(e.ID).LastSuccess != nil })
-	if n := written.Load(); n > 64<<20 { // what lies in buffers on the way is less
+	if n := written.Load(); n > 64<<20 { // buffers on the way hold less
 		t.Errorf("%d bytes of it were taken", n)
 	}
 	r.pay(b, a)
@@ -263,7 +263,7 @@ func TestAnswers(t *testing.T) {
 	elsewhere.none(t)
 }
 
-// TestClose: what is under way is waited for, and the next one goes on behind it.
+// TestClose: Close waits for what is under way, and the next deliverer goes on behind it.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

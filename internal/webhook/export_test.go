@@ -15,7 +15,7 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// StartLooking is Start, and calls looked each time after a pump has read what is due.
+// StartLooking is Start, and calls looked each time after a pump has read the due deliveries.
 func StartLooking(config Config, looked func(id uuid.UUID)) (*Deliverer, error) {
 	d, err := newDeliverer(config)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // 6to4 ones. The denied prefix looks public, but in Azure leads to the machine's host.
 var guardian = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
 
-// errPrivate is the error of a connection to where the server must not go.
+// errPrivate is the error of a connection to a forbidden address.
 var errPrivate = errors.New("the host is in a private network")
 
 // CheckURL returns why events cannot be posted to a URL; nil: they can. Unless private networks are

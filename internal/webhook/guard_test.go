@@ -14,7 +14,7 @@ import (
 	"internaltransfers/internal/webhook"
 )
 
-// TestAddresses: no connection is made to an address that is not one of a host on the Internet.
+// TestAddresses: no connection is made to an address that is not public on the Internet.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{

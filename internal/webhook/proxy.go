@@ -52,7 +52,7 @@ type tunneler struct {
 	proxy        *url.URL
 	allowPrivate bool
 	dialer       net.Dialer
-	tls          *tls.Config // to an https proxy; nil: as usual
+	tls          *tls.Config // to an https proxy; nil: the default
 	resolve      func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 

@@ -41,9 +41,9 @@ func delayAfter(attempts int) (time.Duration, bool) {
 	return d - d/10 + rand.N(d/5), true
 }
 
-// delaysMax is the longest that an attempt is put off, by the number of attempts before it.
+// delaysMax returns the longest delay of an attempt, by the number of attempts before it.
 func delaysMax() []time.Duration {
-	longest := make([]time.Duration, 1, len(backoff)+1) // the first one is not
+	longest := make([]time.Duration, 1, len(backoff)+1) // the first attempt has no delay
 	for _, d := range backoff {
 		longest = append(longest, d+d/10)
 	}
@@ -53,7 +53,7 @@ func delaysMax() []time.Duration {
 // A delivery is a new event on its way.
 type delivery struct {
 	event   *postgres.Event
-	waits   int         // for how many earlier events of its accounts, in the window
+	waits   int         // number of earlier events of its accounts in the window
 	next    []*delivery // that wait for it
 	through bool        // it is delivered, or stored
 }
@@ -85,7 +85,7 @@ type pump struct {
 	pending  int64                   // deliveries, about
 	due      bool                    // pending deliveries may be due
 	ticked   bool
-	record   postgres.WebhookRecord // what is to be written
+	record   postgres.WebhookRecord // to be written
 }
 
 // A batch is what follows the position before.
@@ -94,7 +94,7 @@ type batch struct {
 	position int64
 }
 
-// A result is what became of an attempt.
+// A result is the outcome of an attempt.
 type result struct {
 	fresh   *delivery            // a new event, or
 	tried   postgres.DueDelivery // a pending delivery
@@ -121,7 +121,7 @@ func (p *pump) begin() {
 	}
 }
 
-// look has the pump look what is due, and sign with these secrets from now on.
+// look makes the pump look for due deliveries, and sign with these secrets from now on.
 func (p *pump) look(secrets [][]byte) {
 	p.secrets.Store(&secrets)
 	select {
@@ -258,7 +258,7 @@ func (p *pump) store(s postgres.StoredDelivery, d *delivery) {
 	p.through(d)
 }
 
-// through lets those go on that wait for an event.
+// through releases the events that wait for an event.
 func (p *pump) through(d *delivery) {
 	d.through = true
 	for _, id := range d.event.Accounts() {
@@ -274,7 +274,7 @@ func (p *pump) through(d *delivery) {
 	d.next = nil
 }
 
-// start posts what may be posted, as far as there is room.
+// start posts events that are ready, as far as there is room.
 func (p *pump) start(ctx context.Context) error {
 	for len(p.ready) > 0 && p.fresh < freshMax {
 		d := p.ready[0]

@@ -111,7 +111,7 @@ func TestRetries(t *testing.T) {
 	r.again(to, &up, e.ID, first.ID)
 }
 
-// again has a dead delivery tried once more, which fails, and then succeeds.
+// again redelivers a dead delivery, which fails, and then succeeds.
 func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message string) {
 	r.t.Helper()
 	if n, _, err := r.ledger.RedeliverWebhook(r.t.Context(), endpoint, r.deliveries(endpoint)[0].Position, nil); n != 1 || err != nil {

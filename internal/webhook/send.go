@@ -26,14 +26,14 @@ const (
 	dialTimeout    = 5 * time.Second
 	answerBytesMax = 64 << 10 // bytes of a body that are read, so that its connection can be reused
 	headerBytesMax = 64 << 10
-	failureMax     = 200 // characters of why an attempt failed
+	failureMax     = 200 // characters of an attempt's failure
 	userAgent      = "internaltransfers"
 )
 
-// SecretText spells a secret as receivers take it.
+// SecretText returns a secret in the form that receivers take.
 func SecretText(secret []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(secret) }
 
-// MessageID is the webhook-id of the event at a position.
+// MessageID returns the webhook-id of the event at a position.
 func MessageID(position int64) string { return "evt_" + strconv.FormatInt(position, 10) }
 
 // A payload is the body of a message.
@@ -68,7 +68,7 @@ func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) (
 			MaxIdleConnsPerHost:    freshMax + triedMax,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: headerBytesMax,
-			DisableCompression:     true, // so that what is read is no more than what came
+			DisableCompression:     true, // so that the limit on reading bounds what came
 			ForceAttemptHTTP2:      true,
 		},
 	}}
@@ -137,7 +137,8 @@ func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *po
 	return request, nil
 }
 
-// idleClosed is the text of net/http's error when a server hangs up before it has a request.
+// idleClosed is the text of net/http's error when a server closes a connection before it has a
+// request.
 const idleClosed = "http: server closed idle connection"
 
 // failureText returns why an attempt failed, in one short line that can be stored. It has no

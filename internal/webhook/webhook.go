@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	lease        = 6 * time.Second // after which others take what a holder has that is not heard of
+	lease        = 6 * time.Second // others take a silent holder's endpoints after it
 	roundTimeout = 5 * time.Second
 	endTimeout   = 5 * time.Second // for open attempts to end when the Deliverer closes
 )
@@ -170,7 +170,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 	}
 	if err != nil {
 		if time.Since(d.renewed) > lease {
-			// Others may have the endpoints by now.
+			// Another server may have the endpoints by now.
 			for id := range d.pumps {
 				d.end(ctx, id)
 			}
@@ -224,7 +224,7 @@ func (d *Deliverer) end(ctx context.Context, id uuid.UUID) {
 	}
 }
 
-// metrics are what a Deliverer counts.
+// metrics are the metrics of a Deliverer.
 type metrics struct {
 	attempts     *prometheus.CounterVec
 	seconds      prometheus.Histogram
