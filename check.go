@@ -27,7 +27,7 @@ type unjudgedError struct{ error }
 
 func (e unjudgedError) Unwrap() error { return e.error }
 
-// ExitCode is what kong ends the process with.
+// ExitCode returns what kong ends the process with.
 func (e unjudgedError) ExitCode() int { return 2 }
 
 // Run proves every invariant and prints each with its figures, and on standard error what it is

@@ -83,7 +83,7 @@ func (c *databaseConfig) Validate() error {
 	return checkURL("--database-url (DATABASE_URL)", c.DatabaseURL)
 }
 
-// checkURL is an error when the URL of a database is malformed. An empty one is none.
+// checkURL fails when the URL of a database is malformed. An empty one is none.
 func checkURL(names, url string) error {
 	if url == "" {
 		return nil
@@ -135,7 +135,7 @@ func (c *serveConfig) Validate() error {
 	return nil
 }
 
-// hostPort is an error when an address to listen on is malformed. net.Listen takes an empty one for
+// hostPort fails when an address to listen on is malformed. net.Listen takes an empty one for
 // any port of all networks.
 func hostPort(variable, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
@@ -144,7 +144,7 @@ func hostPort(variable, address string) error {
 	return nil
 }
 
-// webhookProxy is the proxy for webhooks; nil: none.
+// webhookProxy returns the proxy for webhooks; nil: none.
 func (c *serveConfig) webhookProxy() (*url.URL, error) {
 	if c.WebhookProxy == "" {
 		return nil, nil

@@ -20,7 +20,7 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// soak is how long each load below runs before it is judged.
+// soak is how long each load below runs before it is checked.
 var soak = flag.Duration("soak", time.Second, "how long each load test of the program runs")
 
 const callers = 64

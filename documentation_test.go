@@ -141,7 +141,7 @@ const (
 	packagesEnd      = "```\n<!-- End of what is generated. -->"
 )
 
-// TestPackagesAreDocumented compares the packages in CONTRIBUTING.md with what imports what.
+// TestPackagesAreDocumented compares the packages in CONTRIBUTING.md with the imports.
 func TestPackagesAreDocumented(t *testing.T) {
 	imports := map[string][]string{}
 	for _, f := range goFiles(t) {
@@ -209,16 +209,16 @@ func TestPackagesAreDocumented(t *testing.T) {
 	}
 }
 
-// proseColumnsMax is how wide a line of prose in Markdown is at most. Tables and code may be wider.
+// proseColumnsMax bounds the width of a line of prose in Markdown. Tables and code may be wider.
 const proseColumnsMax = 100
 
-// A document is a Markdown file of ours.
+// A document is a Markdown file of the repository.
 type document struct {
 	path  string
-	lines []string // what is in blocks of code is left out: such a line is empty
+	lines []string // without code blocks: their lines are empty
 }
 
-// documents reads every Markdown file that people or our generators wrote.
+// documents reads every Markdown file but those of dependencies.
 func documents(t *testing.T) []document {
 	t.Helper()
 	var all []document

@@ -106,7 +106,7 @@ func (c *databaseConfig) migrate(ctx context.Context, logger *slog.Logger, priva
 	return target, err
 }
 
-// target is where the ledger is for a role of a private PostgreSQL, else what is configured.
+// target returns where the ledger is for a role of a private PostgreSQL, else what is configured.
 func (c *databaseConfig) target(private *localpg.Server, role string) pgdb.Target {
 	if private == nil {
 		return pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}

@@ -129,8 +129,8 @@ func (p *process) post(t *testing.T, path, body string) map[string]any {
 	return answer
 }
 
-// privateData is a data directory that the private PostgreSQL can use, also when the tests run as
-// root.
+// privateData returns a data directory that the private PostgreSQL can use, also when the tests run
+// as root.
 func privateData(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "internaltransfers-test-")
@@ -140,11 +140,11 @@ func privateData(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the rest lies in the system's temporary directory
 	return filepath.Join(dir, "data")
 }
 
-// execute runs a statement that the service never would, nor may.
+// execute runs a statement that the service never runs, nor may.
 func execute(t *testing.T, url, statement string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))

@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// clearVariables takes our variables out of the environment, until the test ends.
+// clearVariables removes the program's variables from the environment, until the test ends.
 func clearVariables(t *testing.T) {
 	t.Helper()
 	parser, err := kong.New(&cli{}, mappers()...)
@@ -50,7 +50,7 @@ func usage(t *testing.T, env []string, args ...string) (text string) {
 }
 
 // TestUsageErrors: a wrong option ends the program with status 2 and one line on standard error,
-// without the help that people would have to scroll over; what fails later with status 1.
+// without the help text that would hide it; what fails later with status 1.
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -25,7 +25,8 @@ type room struct {
 	tests     bool
 }
 
-// outside is what the law does not know: storage, network, time's passing and other goroutines.
+// outside is what the package ledger must not depend on: storage, network, the passing of time and
+// other goroutines.
 var outside = []string{
 	module + "gen", module + "internal", module + "server", module + "migrations", "github.com/jackc/pgx", "database/sql",
 	"connectrpc.com/", "google.golang.org/", "net", "context", "sync", "os", "log",
@@ -84,7 +85,7 @@ func TestRooms(t *testing.T) {
 	}
 }
 
-// sqlText finds statements, in the upper case in which we write them.
+// sqlText finds statements, in the upper case in which they are written here.
 var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP)\s+[a-zA-Z_*]`)
 
 // builtSQL is the one file of SQL in Go: statements about tables that are only known at run time,
@@ -117,7 +118,7 @@ func TestSQLLivesInQueries(t *testing.T) {
 	}
 }
 
-// calls that have one place, or none.
+// forbiddenCalls are calls that are allowed in one place, or none.
 var forbiddenCalls = []struct {
 	pkg, name string
 	in        func(f goFile) bool // where it is forbidden
@@ -160,7 +161,7 @@ const (
 	functionLinesMax = 70
 )
 
-// TestSizes: what grows past these is split by concept.
+// TestSizes: code that grows past these limits is split by concept.
 func TestSizes(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if n := f.set.File(f.ast.Pos()).LineCount(); n > fileLinesMax {
@@ -178,7 +179,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestPackageNames: a package is named after what it is about.
+// TestPackageNames: a package is named after its subject.
 func TestPackageNames(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if slices.Contains([]string{"util", "utils", "common", "helpers", "misc", "mocks"}, f.ast.Name.Name) {
@@ -194,7 +195,7 @@ type goFile struct {
 	ast       *ast.File
 }
 
-// goFiles parses every Go file that people wrote.
+// goFiles parses every Go file that is not generated.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
 	var files []goFile

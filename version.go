@@ -57,7 +57,7 @@ func newBuild(info *debug.BuildInfo, version, revision string) build {
 	return b
 }
 
-// String is what --version prints.
+// String returns what --version prints.
 func (b build) String() string {
 	changed := ""
 	if b.changed {

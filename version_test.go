@@ -14,7 +14,7 @@ import (
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--version"}, {"serve", "--version"}} {
-		// A variable that is wrong does not matter.
+		// --version works despite a variable that is wrong.
 		out, err := program(t, []string{"QUEUE_MAX=many"}, args...).CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "internaltransfers ") || !strings.Contains(string(out), runtime.Version()) {
 			t.Errorf("%v: %v\n%s", args, err, out)

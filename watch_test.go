@@ -100,7 +100,7 @@ func (l *load) watch(ctx context.Context, random *rand.Rand, last string) (seen 
 		stream, err := client.WatchTransfers(connection, &transfersv1.WatchTransfersRequest{After: cursor})
 		if err != nil {
 			drop()
-			continue // a server that was killed; another try finds one
+			continue // a killed server; another try finds one
 		}
 		for range 1 + random.IntN(30) {
 			if !stream.Receive() {

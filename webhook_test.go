@@ -70,7 +70,7 @@ func TestWebhooksSurvive(t *testing.T) {
 		}
 	}
 	arrives(pay())
-	// One of the two that are killed is the one that delivers when it is.
+	// One of the two killed servers is delivering when it is killed.
 	p = servers[1]
 	servers[0].kill()
 	arrives(pay())
