@@ -8,8 +8,8 @@ import (
 	"internaltransfers/internal/bench"
 )
 
-// benchCommand is everything that bench can be told. What the server that it starts can be told, it is told by its own
-// variables, such as BATCHES_IN_FLIGHT.
+// benchCommand has all options of bench. The server that it starts takes its own variables, such as
+// BATCHES_IN_FLIGHT.
 type benchCommand struct {
 	Target      string `env:"BENCH_TARGET" placeholder:"URL" help:"A running server, such as http://localhost:9091. Empty: a server is started as a process of its own."`
 	DatabaseURL string `env:"BENCH_DATABASE_URL" placeholder:"URL" secret:"" help:"The server's PostgreSQL, for WAL and commits, and for the baselines, which work in its schema baseline. Empty: none with --target, else a private one is started."`
@@ -52,8 +52,8 @@ func (c *benchCommand) Validate() error {
 	return checkURL("--database-url (BENCH_DATABASE_URL)", c.DatabaseURL)
 }
 
-// Run measures and reports. The exit status is 1 when the ledger is not sound afterwards, or when calls failed that
-// should not.
+// Run measures and reports. The exit status is 1 when the ledger is not sound afterwards, or when
+// calls failed that should not.
 func (c *benchCommand) Run(ctx context.Context) error {
 	options := c.options()
 	var err error

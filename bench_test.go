@@ -10,7 +10,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestBench: one command starts a database and a server, measures, proves the ledger and leaves nothing behind.
+// TestBench: one command starts a database and a server, measures, proves the ledger and leaves
+// nothing behind.
 func TestBench(t *testing.T) {
 	temporary := privateData(t)
 	if err := os.Mkdir(temporary, 0o755); err != nil {

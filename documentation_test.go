@@ -49,8 +49,8 @@ type documentedOption struct {
 	commands                      []string
 }
 
-// documentedOptions returns every option once, with the commands that take it, in the order in which
-// the commands define them. What several commands take comes first.
+// documentedOptions returns every option once, with the commands that take it, in the order in
+// which the commands define them. Options of several commands come first.
 func documentedOptions(t *testing.T) []*documentedOption {
 	t.Helper()
 	parser, err := kong.New(&cli{}, mappers()...)
@@ -99,7 +99,8 @@ func documentOption(f *kong.Flag) documentedOption {
 	return o
 }
 
-// TestConfigurationIsDocumented compares docs/configuration.md with the options that the program has.
+// TestConfigurationIsDocumented compares docs/configuration.md with the options that the program
+// has.
 func TestConfigurationIsDocumented(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(configurationIntro)
@@ -140,7 +141,7 @@ const (
 	packagesEnd      = "```\n<!-- End of what is generated. -->"
 )
 
-// TestPackagesAreDocumented compares the packages in CONTRIBUTING.md with what imports what.
+// TestPackagesAreDocumented compares the packages in CONTRIBUTING.md with the imports.
 func TestPackagesAreDocumented(t *testing.T) {
 	imports := map[string][]string{}
 	for _, f := range goFiles(t) {
@@ -208,16 +209,16 @@ func TestPackagesAreDocumented(t *testing.T) {
 	}
 }
 
-// proseColumnsMax is how wide a line of prose in Markdown is at most. Tables and code may be wider.
+// proseColumnsMax bounds the width of a line of prose in Markdown. Tables and code may be wider.
 const proseColumnsMax = 100
 
-// A document is a Markdown file of ours.
+// A document is a Markdown file of the repository.
 type document struct {
 	path  string
-	lines []string // what is in blocks of code is left out: such a line is empty
+	lines []string // without code blocks: their lines are empty
 }
 
-// documents reads every Markdown file that people or our generators wrote.
+// documents reads every Markdown file but those of dependencies.
 func documents(t *testing.T) []document {
 	t.Helper()
 	var all []document
@@ -295,7 +296,8 @@ func (d document) anchors() []string {
 	return names
 }
 
-// TestLinks: a relative link names a file or directory of the repository, and a heading if it names one.
+// TestLinks: a relative link names a file or directory of the repository, and a heading if it names
+// one.
 func TestLinks(t *testing.T) {
 	all := documents(t)
 	for _, d := range all {

@@ -20,7 +20,7 @@ type exportCommand struct {
 	Webhooks bool   `env:"EXPORT_WEBHOOKS" help:"Include webhook endpoints, with their secrets, and what is still to be delivered. Default: they are left out."`
 }
 
-// Run writes the ledger into a file, and on standard error how far it is.
+// Run writes the ledger into a file, and its progress on standard error.
 func (c *exportCommand) Run(ctx context.Context) error {
 	if c.Output == "-" && isTerminal(os.Stdout) {
 		return errors.New("an export is no text for a terminal: name a file with --output, or redirect standard output")
@@ -49,13 +49,14 @@ func (c *exportCommand) Run(ctx context.Context) error {
 	})
 }
 
-// newProgress returns what prints how far an export or import is, with the time since now.
+// newProgress returns a function that prints the progress of an export or import, with the time
+// since now.
 func newProgress() func(string) {
 	began := time.Now()
 	return func(text string) { fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
 }
 
-// counted says how much there is in a file.
+// counted describes how much there is in a file.
 func counted(c archive.Checksums) string {
 	rows := make(map[string]int64, len(c.Tables))
 	for _, t := range c.Tables {
@@ -64,8 +65,7 @@ func counted(c archive.Checksums) string {
 	return fmt.Sprintf("%d accounts, %d transfers", rows["account"], rows["transfer"])
 }
 
-// isTerminal reports whether a person may sit at the other end. The null device looks like a
-// terminal.
+// isTerminal reports whether the file may be a terminal. The null device looks like one.
 func isTerminal(file *os.File) bool {
 	is, err := file.Stat()
 	if err != nil || is.Mode()&os.ModeCharDevice == 0 {

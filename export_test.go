@@ -53,8 +53,8 @@ func TestExportAndImport(t *testing.T) {
 	}
 }
 
-// TestImportFindsDamage: what is broken in the ledger is printed, and the exit status tells a
-// script.
+// TestImportFindsDamage: what is broken in the ledger is printed, and a script sees it by the exit
+// status.
 func TestImportFindsDamage(t *testing.T) {
 	original, duplicate := pgtest.NewDatabase(t), pgtest.NewDatabase(t)
 	execute(t, original, `UPDATE account SET balance = balance + 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`)
@@ -94,8 +94,7 @@ func TestExportAndImportAlone(t *testing.T) {
 	}
 }
 
-// TestInterruptedExport: an export that is told to stop leaves no file, and one whose reader is
-// gone fails.
+// TestInterruptedExport: an interrupted export leaves no file, and one whose reader is gone fails.
 func TestInterruptedExport(t *testing.T) {
 	original := pgtest.NewDatabase(t)
 	r, w, err := os.Pipe()
@@ -108,7 +107,7 @@ func TestInterruptedExport(t *testing.T) {
 	cmd := program(t, []string{"DATABASE_URL=" + original}, "export")
 	cmd.Stdout = w
 	if err := cmd.Run(); err == nil {
-		t.Error("an export that nobody reads succeeds")
+		t.Error("an export without a reader succeeds")
 	}
 	// The export waits for the time of its snapshot, and so cannot end by itself.
 	execute(t, original, "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS "+

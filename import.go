@@ -22,7 +22,7 @@ type importCommand struct {
 	Webhooks bool   `env:"IMPORT_WEBHOOKS" help:"Take the webhook endpoints that the file has, and go on delivering to them: the other ledger must not do so any more. Default: they are left out."`
 }
 
-// Run makes the ledger of a file that of the database, and prints what was proved of it.
+// Run makes the ledger of a file that of the database, and prints the result of its proof.
 func (c *importCommand) Run(ctx context.Context) error {
 	input := io.Reader(os.Stdin)
 	switch {

@@ -1,5 +1,5 @@
-// Command internaltransfers is a ledger for transfers between accounts: one binary on Postgres that speaks Connect,
-// gRPC, gRPC-Web, JSON and REST on one port.
+// Command internaltransfers is a ledger for transfers between accounts: one binary on Postgres that
+// speaks Connect, gRPC, gRPC-Web, JSON and REST on one port.
 package main
 
 import (
@@ -12,20 +12,22 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
-	_ "time/tzdata" // standing orders have time zones, and a container may have none
+	_ "time/tzdata" // schedules have time zones, and a container may have none
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
 )
 
-// stopTimeout bounds each step of the end: the batches that are queued, then the private PostgreSQL.
+// stopTimeout bounds each step of the end: the batches that are queued, then the private
+// PostgreSQL.
 const stopTimeout = 30 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if os.Getenv("GOGC") == "" {
-		// Little lives long here: with the default of 100 a seventh of the processor goes into collecting it again and again.
+		// Most allocations are short-lived: with the default of 100 a seventh of the processor time
+		// goes into collecting them.
 		debug.SetGCPercent(400)
 	}
 	// The first signal drains; a second one ends the process at once.
@@ -48,7 +50,8 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	return c.withDatabase(ctx, c.logger(), func(context.Context, pgdb.Target) error { return nil })
 }
 
-// withDatabase calls f with the place of a ledger that was brought to the newest version, as whoever serves it gets at it.
+// withDatabase calls f with the target of a ledger that was brought to the newest version, as the
+// server connects to it.
 func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, f func(context.Context, pgdb.Target) error) error {
 	return c.withServer(ctx, logger, false, func(ctx context.Context, private *localpg.Server) error {
 		target, err := c.migrate(ctx, logger, private)
@@ -59,8 +62,9 @@ func (c *databaseConfig) withDatabase(ctx context.Context, logger *slog.Logger, 
 	})
 }
 
-// withServer calls f with a private PostgreSQL, which is started before and stopped after, or with nil where another one is
-// configured. f's context also ends when that server dies. Where existing is asked for, nothing is made.
+// withServer calls f with a private PostgreSQL, which is started before and stopped after, or with
+// nil where another one is configured. f's context also ends when that server dies. With existing,
+// nothing is made.
 func (c *databaseConfig) withServer(
 	ctx context.Context, logger *slog.Logger, existing bool, f func(context.Context, *localpg.Server) error,
 ) error {
@@ -90,7 +94,8 @@ func (c *databaseConfig) withServer(
 	return errors.Join(err, private.Err(), private.Stop(stopCtx))
 }
 
-// migrate brings the ledger to the newest version and returns its place, in a private PostgreSQL the writer's.
+// migrate brings the ledger to the newest version and returns its target, in a private PostgreSQL
+// the writer's.
 func (c *databaseConfig) migrate(ctx context.Context, logger *slog.Logger, private *localpg.Server) (pgdb.Target, error) {
 	target := c.target(private, localpg.Writer)
 	if private == nil {
@@ -101,7 +106,7 @@ func (c *databaseConfig) migrate(ctx context.Context, logger *slog.Logger, priva
 	return target, err
 }
 
-// target is where the ledger is for a role of a private PostgreSQL, else what is configured.
+// target returns where the ledger is for a role of a private PostgreSQL, else what is configured.
 func (c *databaseConfig) target(private *localpg.Server, role string) pgdb.Target {
 	if private == nil {
 		return pgdb.Target{URL: c.DatabaseURL, Schema: c.DBSchema}

@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// program is the command line with arguments, in an environment without our variables but those given.
+// program returns the command line with arguments, in an environment without the program's
+// variables but those given.
 func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
@@ -98,7 +99,7 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// terminate asks the process to end, and waits until it has.
+// terminate signals the process to end, and waits until it has.
 func (p *process) terminate(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -110,7 +111,7 @@ func (p *process) terminate(t *testing.T) {
 	}
 }
 
-// post sends a JSON request as curl does and answers the decoded response.
+// post sends a JSON request as curl does and returns the decoded response.
 func (p *process) post(t *testing.T, path, body string) map[string]any {
 	t.Helper()
 	response, err := http.Post("http://"+p.address+path, "application/json", strings.NewReader(body))
@@ -128,7 +129,8 @@ func (p *process) post(t *testing.T, path, body string) map[string]any {
 	return answer
 }
 
-// privateData is a data directory that the private PostgreSQL can use, also when the tests run as root.
+// privateData returns a data directory that the private PostgreSQL can use, also when the tests run
+// as root.
 func privateData(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "internaltransfers-test-")
@@ -138,11 +140,11 @@ func privateData(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the rest lies in the system's temporary directory
 	return filepath.Join(dir, "data")
 }
 
-// execute runs a statement that the service never would, nor may.
+// execute runs a statement that the service never runs, nor may.
 func execute(t *testing.T, url, statement string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))

@@ -44,8 +44,8 @@ func (p *process) scrape(t *testing.T) map[string]float64 {
 	return got
 }
 
-// awaitMetrics scrapes until these are what they should be: what the database says is told for some
-// seconds.
+// awaitMetrics scrapes until these are what they should be: figures of the database are reused for
+// some seconds.
 func (p *process) awaitMetrics(t *testing.T, want map[string]float64) map[string]float64 {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -64,7 +64,7 @@ func (p *process) awaitMetrics(t *testing.T, want map[string]float64) map[string
 	}
 }
 
-// TestMetricsTellWhatWasDone scrapes a server at work: webhooks that nobody takes, a stream, a
+// TestMetricsTellWhatWasDone scrapes a server at work: webhooks that no endpoint takes, a stream, a
 // proof, connections.
 func TestMetricsTellWhatWasDone(t *testing.T) {
 	t.Parallel()

@@ -22,24 +22,24 @@ import (
 // Everything else that fails is 1.
 const exitUsage = 2
 
-// valueMax is how much of a wrong value an error shows, in bytes.
+// valueMax bounds the part of a wrong value that an error shows, in bytes.
 const valueMax = 100
 
-// An optionError says what is wrong with an option, by the names of its flag and its variable.
+// An optionError describes what is wrong with an option, by the names of its flag and its variable.
 type optionError struct{ text string }
 
 func (e *optionError) Error() string { return e.text }
 
-// optionNames are the names of the option that a variable stands for: --db-read-conns
+// optionNames returns the names of the option that a variable stands for: --db-read-conns
 // (DB_READ_CONNS).
 func optionNames(variable string) string { return "--" + flagOf(variable) + " (" + variable + ")" }
 
-// flagOf is the flag that has a variable's name.
+// flagOf returns the flag that has a variable's name.
 func flagOf(variable string) string {
 	return strings.ReplaceAll(strings.ToLower(variable), "_", "-")
 }
 
-// within is an error when a value is out of range.
+// within fails when a value is out of range.
 func within[T cmp.Ordered](variable string, value, from, to T) error {
 	if value >= from && value <= to {
 		return nil
@@ -47,7 +47,7 @@ func within[T cmp.Ordered](variable string, value, from, to T) error {
 	return &optionError{fmt.Sprintf("%s must be %v to %v, not %v", optionNames(variable), from, to, value)}
 }
 
-// parse reads the command line and the variables. An error is one line, for people.
+// parse reads the command line and the variables. An error is one line of text.
 func parse(ctx context.Context, args []string) (*kong.Context, error) {
 	options := append(mappers(),
 		kong.Name("internaltransfers"),
@@ -66,19 +66,19 @@ func parse(ctx context.Context, args []string) (*kong.Context, error) {
 	return command, nil
 }
 
-// What may be a password in a text: in a URL, and in a connection string of keywords.
+// Passwords that a text may have: in a URL, and in a connection string of keywords.
 var (
 	urlPassword     = regexp.MustCompile(`://.*@`)
 	keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)(?:'[^']*'?|\S*)`)
 )
 
-// hidePasswords is a text that somebody gave, perhaps in the wrong place, as an error may show it:
-// errors are logged.
+// hidePasswords returns a text from the user, perhaps given in the wrong place, as an error may
+// show it: errors are logged.
 func hidePasswords(text string) string {
 	return keywordPassword.ReplaceAllString(urlPassword.ReplaceAllString(text, "://…@"), "$1…")
 }
 
-// explain makes an error of Parse one line that says where to read more.
+// explain makes an error of Parse one line with where to read more.
 func explain(err error) error {
 	text, help := hidePasswords(err.Error()), "internaltransfers"
 	if own, ok := errors.AsType[*optionError](err); ok {
@@ -122,7 +122,7 @@ func mappers() []kong.Option {
 	}
 }
 
-// list reads a list by how one of it is read. An empty text is an empty list.
+// list reads a list with the function for one item. An empty text is an empty list.
 func list[T any](one func(string) (T, error)) func(string) ([]T, error) {
 	return func(text string) (all []T, err error) {
 		if text == "" {
@@ -139,7 +139,7 @@ func list[T any](one func(string) (T, error)) func(string) ([]T, error) {
 	}
 }
 
-// reads makes a mapper of what is wanted and of a function that reads it.
+// reads makes a mapper from a description of the value and a function that reads it.
 func reads[T any](wanted string, read func(string) (T, error)) kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		text, err := value(ctx, wanted)
@@ -192,7 +192,7 @@ func readBool(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// value is the text that follows an option.
+// value returns the text that follows an option.
 func value(ctx *kong.DecodeContext, wanted string) (string, error) {
 	token, err := ctx.Scan.PopValue(wanted)
 	if err != nil {
@@ -208,7 +208,7 @@ func wrong(v *kong.Value, wanted, text string) error {
 	return &optionError{fmt.Sprintf("%s must be %s, not %q", namesOf(v), wanted, hidePasswords(text))}
 }
 
-// namesOf are the names of an option.
+// namesOf returns the names of an option.
 func namesOf(v *kong.Value) string {
 	names := v.ShortSummary()
 	if len(v.Tag.Envs) > 0 {
@@ -218,7 +218,7 @@ func namesOf(v *kong.Value) string {
 }
 
 // readVariable returns the value of an option's variable NAME, or for a secret that of the file
-// that NAME_FILE names. It is asked for options that the command line does not have.
+// that NAME_FILE names. It is called for options that the command line does not have.
 func readVariable(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		value, set := os.LookupEnv(name)

@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// clearVariables takes our variables out of the environment, until the test ends.
+// clearVariables removes the program's variables from the environment, until the test ends.
 func clearVariables(t *testing.T) {
 	t.Helper()
 	parser, err := kong.New(&cli{}, mappers()...)
@@ -33,7 +33,7 @@ func clearVariables(t *testing.T) {
 	}
 }
 
-// usage is what parse says is wrong, with the variables.
+// usage returns the error text of parse, with the variables.
 func usage(t *testing.T, env []string, args ...string) (text string) {
 	t.Helper()
 	t.Run("", func(t *testing.T) { // has its own variables
@@ -50,7 +50,7 @@ func usage(t *testing.T, env []string, args ...string) (text string) {
 }
 
 // TestUsageErrors: a wrong option ends the program with status 2 and one line on standard error,
-// without the help that people would have to scroll over; what fails later with status 1.
+// without the help text that would hide it; what fails later with status 1.
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -74,8 +74,8 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// TestOptionErrorsAreOneLine: whatever is wrong with an option, one line says so by the names of
-// its flag and its variable.
+// TestOptionErrorsAreOneLine: whatever is wrong with an option, one line describes it by the names
+// of its flag and its variable.
 func TestOptionErrorsAreOneLine(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte(" \n"), 0o600); err != nil {
@@ -130,7 +130,7 @@ func TestOptionErrorsAreOneLine(t *testing.T) {
 	}
 }
 
-// requireOneLine fails the test unless a usage error says what it should.
+// requireOneLine fails the test unless a usage error has the wanted text.
 func requireOneLine(t *testing.T, what, got, want string) {
 	t.Helper()
 	if !strings.Contains(got, want) || strings.ContainsAny(got, "\r\n\t\x1b") || strings.Contains(got, "hunter2") {
@@ -138,8 +138,8 @@ func requireOneLine(t *testing.T, what, got, want string) {
 	}
 }
 
-// TestDatabaseURLErrors: the expected form is told before anything is started, and what was given
-// is not, since any of it may be the password.
+// TestDatabaseURLErrors: the error has the expected form, before anything is started. It does not
+// have the given value, since any of it may be the password.
 func TestDatabaseURLErrors(t *testing.T) {
 	const form = "postgres://user:password@host:port/database"
 	for _, c := range []struct{ url, want string }{
@@ -165,8 +165,8 @@ func TestDatabaseURLErrors(t *testing.T) {
 	requireOneLine(t, "bench", got, "--database-url (BENCH_DATABASE_URL) must be a valid "+form)
 }
 
-// TestFlagsHaveTheNamesOfVariables: who knows one knows the other, every option has both, and help
-// says what it is and its default.
+// TestFlagsHaveTheNamesOfVariables: the flag follows from the variable and the reverse, every
+// option has both, and help describes it with its default.
 func TestFlagsHaveTheNamesOfVariables(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&cli{}, mappers()...)

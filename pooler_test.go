@@ -14,9 +14,10 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestPgBouncerTransactionMode: eight callers never see an internal error while the pooler goes over to transaction mode
-// and back, though statements come to sessions that did not prepare them. They are told to repeat the call, the log says
-// once what is wrong, and the server goes on by itself as soon as it is mended.
+// TestPgBouncerTransactionMode: eight callers never see an internal error while the pooler goes
+// over to transaction mode and back, though statements come to sessions that did not prepare them.
+// The errors are retryable, the log says once what is wrong, and the server goes on by itself as
+// soon as it is mended.
 func TestPgBouncerTransactionMode(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -38,8 +39,8 @@ func TestPgBouncerTransactionMode(t *testing.T) {
 	}
 }
 
-// TestPgBouncerRefused: behind a pooler in transaction mode no command starts, and each says what changes it. In session mode
-// all do.
+// TestPgBouncerRefused: behind a pooler in transaction mode no command starts, and each error names
+// the remedy. In session mode all do.
 func TestPgBouncerRefused(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -92,8 +93,8 @@ func (c *crowd) run() {
 	}
 }
 
-// call makes one call, of GET without a body, and counts its status. A 404 is as good as a 200: the account may not have
-// been made.
+// call makes one call, of GET without a body, and counts its status. A 404 is as good as a 200: the
+// account may not have been made.
 func (c *crowd) call(path, format string, args ...any) {
 	address := "http://" + c.p.address + "/api/v1/" + path
 	var response *http.Response

@@ -18,8 +18,8 @@ import (
 	"internaltransfers/migrations"
 )
 
-// TestServeAsWriter: on a ledger that is current a server writes nothing when it starts, and says nothing of its role. One
-// that may do more says so, once.
+// TestServeAsWriter: on a ledger that is current a server writes nothing when it starts, and logs
+// nothing about its role. One with more rights than needed logs that, once.
 func TestServeAsWriter(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -44,8 +44,8 @@ func TestServeAsWriter(t *testing.T) {
 	}
 }
 
-// TestServeIsRefused: a server that may not bring the ledger to its version, or lacks a right, says what to do and changes
-// nothing.
+// TestServeIsRefused: a server that may not bring the ledger to its version, or lacks a right, says
+// what to do and changes nothing.
 func TestServeIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -72,8 +72,8 @@ func TestServeIsRefused(t *testing.T) {
 	}
 }
 
-// TestMigrateTogether: several owners may migrate an empty database at once, where docs/roles.sql has made the schema; applied
-// again it lets the others in.
+// TestMigrateTogether: several owners may migrate an empty database at once, where docs/roles.sql
+// has made the schema; applied again it lets the others in.
 func TestMigrateTogether(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewEmptyDatabase(t, "")
@@ -89,7 +89,8 @@ func TestMigrateTogether(t *testing.T) {
 	requireStatus(t, []string{"DATABASE_URL=" + pgtest.Reader(url)}, 0, []string{"the ledger is sound"}, "check")
 }
 
-// users are the roles that have sessions on a private PostgreSQL, but for the superuser that asks.
+// users returns the roles that have sessions on a private PostgreSQL, but for the superuser of the
+// query.
 func users(t *testing.T, data string) (names string) {
 	t.Helper()
 	password, err := os.ReadFile(filepath.Join(data, "password"))
@@ -109,8 +110,8 @@ func users(t *testing.T, data string) (names string) {
 	return names
 }
 
-// TestServeAloneAsWriter: on the private PostgreSQL too a server has the writer's rights alone, also where an earlier version
-// has made everything as the superuser.
+// TestServeAloneAsWriter: on the private PostgreSQL too a server has the writer's rights alone,
+// also where an earlier version has made everything as the superuser.
 func TestServeAloneAsWriter(t *testing.T) {
 	t.Parallel()
 	data := privateData(t)

@@ -23,7 +23,8 @@ type serveCommand struct {
 	serveConfig `embed:""`
 }
 
-// Run serves until a signal comes, then drains: calls in flight are answered, queued batches are applied.
+// Run serves until a signal comes, then drains: calls in flight are finished, queued batches are
+// applied.
 func (c *serveCommand) Run(ctx context.Context) error {
 	logger, this := c.logger(), thisBuild()
 	registry := prometheus.NewRegistry()
@@ -117,10 +118,11 @@ func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, regi
 	admin := server.NewAdmin(registry)
 	go func() { _ = admin.Serve(listener) }()
 	logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", listener.Addr().String()))
-	return func() { _ = admin.Close() }, nil // nobody is owed a response there
+	return func() { _ = admin.Close() }, nil // its requests are not worth a wait
 }
 
-// fillDemo makes the database a demo, or refuses one that has other data, before there are workers that would change it.
+// fillDemo makes the database a demo, or refuses one that has other data, before there are workers
+// that would change it.
 func fillDemo(ctx context.Context, target pgdb.Target, logger *slog.Logger) error {
 	logger.WarnContext(ctx, "this is a DEMO: its accounts and transfers are made up")
 	l, err := postgres.Open(ctx, postgres.Config{DatabaseURL: target.URL, Schema: target.Schema, Logger: logger})

@@ -18,7 +18,7 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestPortIsTaken: a port that somebody else has is found before anything is started or changed.
+// TestPortIsTaken: a port that another process has is found before anything is started or changed.
 func TestPortIsTaken(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,8 +93,9 @@ func newGate(t *testing.T, database string) (gated string, open func()) {
 	return u.String(), func() { close(opened) }
 }
 
-// TestAliveWhileItStarts: while a database takes its time, the process says that it is alive and
-// not ready, so that nobody restarts it in the midst of a migration. Its log says what it is.
+// TestAliveWhileItStarts: while a database takes its time, the process reports that it is alive and
+// not ready, so that no supervisor restarts it in the midst of a migration. Its log has its
+// version.
 func TestAliveWhileItStarts(t *testing.T) {
 	t.Parallel()
 	database, open := newGate(t, pgtest.NewDatabase(t))

@@ -16,15 +16,17 @@ import (
 
 const module = "internaltransfers/"
 
-// A room is a directory of Go code, with which of our packages and which libraries it must not import, its tests
-// included where tests is set. They keep the layers apart, and all arrows in one direction: see CONTRIBUTING.md.
+// A room is a directory of Go code, with which of the module's packages and which libraries it must
+// not import, its tests included where tests is set. They keep the layers apart, and all arrows in
+// one direction: see CONTRIBUTING.md.
 type room struct {
 	dir       string
 	forbidden []string // import path prefixes
 	tests     bool
 }
 
-// outside is what the law does not know: storage, network, time's passing and other goroutines.
+// outside is what the package ledger must not depend on: storage, network, the passing of time and
+// other goroutines.
 var outside = []string{
 	module + "gen", module + "internal", module + "server", module + "migrations", "github.com/jackc/pgx", "database/sql",
 	"connectrpc.com/", "google.golang.org/", "net", "context", "sync", "os", "log",
@@ -83,23 +85,26 @@ func TestRooms(t *testing.T) {
 	}
 }
 
-// sqlText finds statements, in the upper case in which we write them.
+// sqlText finds statements, in the upper case in which they are written here.
 var sqlText = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP)\s+[a-zA-Z_*]`)
 
-// builtSQL is the one file of SQL in Go: statements about tables that are only known at run time, which sqlc cannot check.
+// builtSQL is the one file of SQL in Go: statements about tables that are only known at run time,
+// which sqlc cannot check.
 const builtSQL = "internal/archive/statements.go"
 
-// madeOfSQL are the directories about other databases than the service's, or about how to set one up.
+// madeOfSQL are the directories about other databases than the service's, or about how to set one
+// up.
 var madeOfSQL = []string{"internal/bench", "internal/localpg", "internal/pgtest", "migrations"}
 
-// TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the schema.
+// TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the
+// schema.
 func TestSQLLivesInQueries(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if f.test || f.path == builtSQL || slices.Contains(madeOfSQL, f.dir) {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {
-			// A command that an operator is told to run is no statement of ours.
+			// A command for an operator to run is no statement of the service.
 			if field, ok := n.(*ast.KeyValueExpr); ok {
 				if key, ok := field.Key.(*ast.Ident); ok && key.Name == "Fix" {
 					return false
@@ -113,7 +118,7 @@ func TestSQLLivesInQueries(t *testing.T) {
 	}
 }
 
-// calls that have one place, or none.
+// forbiddenCalls are calls that are allowed in one place, or none.
 var forbiddenCalls = []struct {
 	pkg, name string
 	in        func(f goFile) bool // where it is forbidden
@@ -156,7 +161,7 @@ const (
 	functionLinesMax = 70
 )
 
-// TestSizes: what grows past these is split by concept.
+// TestSizes: code that grows past these limits is split by concept.
 func TestSizes(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if n := f.set.File(f.ast.Pos()).LineCount(); n > fileLinesMax {
@@ -174,7 +179,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestPackageNames: a package is named after what it is about.
+// TestPackageNames: a package is named after its subject.
 func TestPackageNames(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if slices.Contains([]string{"util", "utils", "common", "helpers", "misc", "mocks"}, f.ast.Name.Name) {
@@ -190,7 +195,7 @@ type goFile struct {
 	ast       *ast.File
 }
 
-// goFiles parses every Go file that people wrote.
+// goFiles parses every Go file that is not generated.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
 	var files []goFile

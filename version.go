@@ -10,14 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What a release says of itself, set by the linker: -ldflags '-X main.version=v1.2.3 -X
+// A release's version and revision, set by the linker: -ldflags '-X main.version=v1.2.3 -X
 // main.revision=8c928e5'. Where they are not set, the Go toolchain has noted it, if it built in a
 // checkout with git.
 var version, revision string
 
 const unknown = "unknown"
 
-// A build says what this program was built from.
+// A build is what this program was built from.
 type build struct {
 	version  string // of a tag, or what git describe makes of it, or a module version
 	revision string // the commit
@@ -34,8 +34,8 @@ func thisBuild() build {
 	return newBuild(info, version, revision)
 }
 
-// newBuild prefers what the linker was told. The commit that Go noted is then of use only if it is
-// the same one.
+// newBuild prefers the linker's values. The commit that Go noted is then of use only if it is the
+// same one.
 func newBuild(info *debug.BuildInfo, version, revision string) build {
 	settings := make(map[string]string, len(info.Settings))
 	for _, s := range info.Settings {
@@ -57,7 +57,7 @@ func newBuild(info *debug.BuildInfo, version, revision string) build {
 	return b
 }
 
-// String is what --version prints.
+// String returns what --version prints.
 func (b build) String() string {
 	changed := ""
 	if b.changed {

@@ -10,11 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestVersion: an operator who has a binary, and nothing else, learns what it is.
+// TestVersion: an operator who has only a binary learns its version.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--version"}, {"serve", "--version"}} {
-		// A variable that is wrong does not matter.
+		// --version works despite a variable that is wrong.
 		out, err := program(t, []string{"QUEUE_MAX=many"}, args...).CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "internaltransfers ") || !strings.Contains(string(out), runtime.Version()) {
 			t.Errorf("%v: %v\n%s", args, err, out)
@@ -22,7 +22,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestBuild: a release, a build in a checkout, one of a module, and one without git each say what
+// TestBuild: a release, a build in a checkout, one of a module, and one without git each print what
 // they know, and no more.
 func TestBuild(t *testing.T) {
 	t.Parallel()

@@ -20,8 +20,9 @@ const (
 	watchedTransfers = 2_000
 )
 
-// TestWatchersMissNothing: two processes make transfers, and each is killed and started again in between, while watchers
-// connect to either, drop and resume at random. Each sees every event once, all in the same order.
+// TestWatchersMissNothing: two processes make transfers, and each is killed and started again in
+// between, while watchers connect to either, drop and resume at random. Each sees every event once,
+// all in the same order.
 func TestWatchersMissNothing(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	servers := [2]*process{serve(t, "DATABASE_URL="+url), serve(t, "DATABASE_URL="+url)}
@@ -68,7 +69,7 @@ func TestWatchersMissNothing(t *testing.T) {
 	}
 	for id := range l.answers {
 		if !made[id] {
-			t.Errorf("no event tells of transfer %s", id)
+			t.Errorf("transfer %s has no event", id)
 		}
 	}
 	if len(want) < watchedTransfers {
@@ -88,7 +89,8 @@ func TestWatchersMissNothing(t *testing.T) {
 // A seenEvent is what a watcher remembers of an event.
 type seenEvent struct{ cursor, transfer string }
 
-// watch reads all events of transfers, now from one server, now from another, until that of the last transfer.
+// watch reads all events of transfers, now from one server, now from another, until that of the
+// last transfer.
 func (l *load) watch(ctx context.Context, random *rand.Rand, last string) (seen []seenEvent) {
 	cursor := "0"
 	for ctx.Err() == nil {
@@ -98,7 +100,7 @@ func (l *load) watch(ctx context.Context, random *rand.Rand, last string) (seen 
 		stream, err := client.WatchTransfers(connection, &transfersv1.WatchTransfersRequest{After: cursor})
 		if err != nil {
 			drop()
-			continue // a server that was killed; another try finds one
+			continue // a killed server; another try finds one
 		}
 		for range 1 + random.IntN(30) {
 			if !stream.Receive() {

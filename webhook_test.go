@@ -14,7 +14,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestWebhooksSurvive: the server that delivers is killed, and another one goes on within seconds. The secret is in no log.
+// TestWebhooksSurvive: the server that delivers is killed, and another one goes on within seconds.
+// The secret is in no log.
 func TestWebhooksSurvive(t *testing.T) {
 	got := make(chan string, 1000) // ids of transfers
 	var verifier *standardwebhooks.Webhook
@@ -69,7 +70,7 @@ func TestWebhooksSurvive(t *testing.T) {
 		}
 	}
 	arrives(pay())
-	// One of the two that are killed is the one that delivers when it is.
+	// One of the two killed servers is delivering when it is killed.
 	p = servers[1]
 	servers[0].kill()
 	arrives(pay())

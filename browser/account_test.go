@@ -2,7 +2,8 @@ package browser
 
 import "testing"
 
-// TestOpenAccounts: accounts are opened by a form, found by search, and the filters are in the address.
+// TestOpenAccounts: accounts are opened by a form, found by search, and the filters are in the
+// address.
 func TestOpenAccounts(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)

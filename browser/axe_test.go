@@ -8,7 +8,7 @@ import (
 //go:embed testdata/axe.min.js
 var axeSource string
 
-// axe answers what axe-core finds on the page that is serious or critical.
+// axe returns what axe-core finds on the page that is serious or critical.
 func axe(p *page) []string {
 	p.t.Helper()
 	if !evaluate[bool](p, "typeof axe === 'object'") {
@@ -18,7 +18,7 @@ func axe(p *page) []string {
 		ID, Impact, Help string
 		Nodes            []string
 	}
-	// Style sheets are looked at as they are applied: nothing is to be loaded for it again.
+	// Style sheets are checked as applied: nothing is to be loaded for it again.
 	violations := evaluate[[]violation](p, `axe.run(document, { preload: false, resultTypes: ["violations"] }).then((r) => r.violations
 		.filter((v) => v.impact === "serious" || v.impact === "critical")
 		.map((v) => ({ ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map((n) => n.html + " " + n.failureSummary) })))`)
@@ -29,7 +29,7 @@ func axe(p *page) []string {
 	return found
 }
 
-// overflow answers by how many pixels the page is wider than the window.
+// overflow returns by how many pixels the page is wider than the window.
 func overflow(p *page) int64 {
 	p.t.Helper()
 	return evaluate[int64](p, "document.documentElement.scrollWidth") - p.width

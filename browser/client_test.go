@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// exampleSource is the example of web/client/README.md with all that it imports, made by `make web`.
+// exampleSource is the example of web/client/README.md with all that it imports, made by `make
+// web`.
 //
 //go:embed testdata/example.js
 var exampleSource string
@@ -47,8 +48,8 @@ func TestClientPackage(t *testing.T) {
 	} {
 		p.waitUntil("the line "+want, func() bool { return p.hasSaid(want) })
 	}
-	// With a login and OpenTelemetry, the browser asks first whether it may send what they add, and then lets the page see
-	// what the answer says.
+	// With a login and OpenTelemetry, the browser sends a preflight for the added headers, and then
+	// lets the page see the response's headers.
 	seen := evaluate[[]string](p, fmt.Sprintf(`fetch(%q, {method: "POST", body: "{}", headers: {
 		"Content-Type": "application/json", "Connect-Protocol-Version": "1", "Connect-Timeout-Ms": "5000", "Authorization": "Bearer x",
 		"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate": "a=b", "Baggage": "c=d",

@@ -7,9 +7,9 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// TestDocs: the API reference shows the REST routes, and what is tried out there is done, in both themes. Like every page it
-// asks no other host, and breaks no rule of its policy. Its viewer is made elsewhere: it is found by its classes, and
-// axe-core is not asked.
+// TestDocs: the API reference shows the REST routes, and a route that is tried out there is called,
+// in both themes. Like every page it makes no request to another host, and breaks no rule of its
+// policy. Its viewer is third-party: it is found by its classes, and axe-core does not check it.
 func TestDocs(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)
@@ -22,7 +22,7 @@ func TestDocs(t *testing.T) {
 	evaluate[bool](p, operation+".querySelector('button.execute').click(), true")
 	p.waitFor("an answer", operation+".querySelector('.live-responses-table')")
 	if status := evaluate[string](p, operation+".querySelector('.live-responses-table tbody .response-col_status').innerText"); status != "200" {
-		t.Errorf("it was answered with %s", status)
+		t.Errorf("it got %s", status)
 	}
 	list, err := s.accounts.ListAccounts(context.Background(), &transfersv1.ListAccountsRequest{Search: "ada"})
 	if err != nil || len(list.GetAccounts()) != 1 || list.GetAccounts()[0].GetBalance() != "100.00" {

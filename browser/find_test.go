@@ -15,9 +15,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A thing is what a screen reader finds on a page: by role, by name, maybe within another thing. A name finds what
-// contains it, whatever the case; if things have exactly that name, only those. Rows have no names: they are found by a
-// text that can be read in them.
+// A thing is what a screen reader finds on a page: by role, by name, maybe within another thing. A
+// name finds what contains it, whatever the case; if things have exactly that name, only those.
+// Rows have no names: they are found by a text that can be read in them.
 type thing struct {
 	role, name, text string
 	within           *thing
@@ -31,7 +31,7 @@ func (w thing) String() string {
 	return text
 }
 
-// in narrows where the thing is looked for.
+// in limits the search to another thing.
 func (w thing) in(outer thing) thing {
 	w.within = &outer
 	return w
@@ -45,13 +45,13 @@ func textbox(name string) thing { return thing{role: "textbox", name: name} }
 func dialog(name string) thing  { return thing{role: "dialog", name: name} }
 func radio(name string) thing   { return thing{role: "radio", name: name} }
 
-// pageLink is a link to a page in the navigation.
+// pageLink returns a link to a page in the navigation.
 func pageLink(name string) thing { return link(name).in(thing{role: "navigation", name: "Pages"}) }
 
-// combobox is a field with a list to choose from.
+// combobox returns a field with a list to choose from.
 func combobox(name string) thing { return thing{role: "combobox", name: name} }
 
-// find answers the nodes that a thing is now.
+// find returns the nodes that a thing is now.
 func find(ctx context.Context, w thing) ([]*accessibility.Node, error) {
 	var root accessibility.QueryAXTreeParams
 	if w.within == nil {
@@ -99,7 +99,8 @@ func find(ctx context.Context, w thing) ([]*accessibility.Node, error) {
 	return found, nil
 }
 
-// findOne answers the only node that a thing is. Two are an error, since a person could not tell which is meant.
+// findOne returns the only node that a thing is. Two are an error, since a person could not tell
+// which is meant.
 func findOne(ctx context.Context, w thing) (*accessibility.Node, error) {
 	nodes, err := find(ctx, w)
 	if err != nil {
@@ -115,7 +116,7 @@ func findOne(ctx context.Context, w thing) (*accessibility.Node, error) {
 	return nodes[0], nil
 }
 
-// text is a value of the accessibility tree, as plain text.
+// text returns a value of the accessibility tree, as plain text.
 func text(v *accessibility.Value) string {
 	var s string
 	if v == nil || json.Unmarshal(v.Value, &s) != nil {
@@ -158,22 +159,24 @@ func (p *page) seesNo(text string) {
 	p.waitFor("no "+strconv.Quote(text), "!"+reading("document.body")+".includes("+quote(text)+")")
 }
 
-// says waits until the page tells people what changed, as a status or an alert: a screen reader reads it out.
+// says waits until the page announces the text, as a status or an alert: a screen reader reads it
+// out.
 func (p *page) says(text string) {
 	p.t.Helper()
 	p.waitFor("it to say "+strconv.Quote(text), `[...document.querySelectorAll("[role=status], [role=alert]")].some((e) => `+
 		reading("e")+`.includes(`+quote(text)+`))`)
 }
 
-// reading is what can be read in an element, as a JavaScript expression: in lower case and with single spaces.
+// reading returns the readable text of an element, as a JavaScript expression: in lower case and
+// with single spaces.
 func reading(element string) string {
 	return `(` + element + `.innerText.toLowerCase().replace(/\s+/g, " "))`
 }
 
-// readable is a text as reading has it.
+// readable returns a text in the form of reading.
 func readable(text string) string { return strings.Join(strings.Fields(strings.ToLower(text)), " ") }
 
-// quote makes a JavaScript string of a text as reading has it.
+// quote returns a JavaScript string of a text in the form of reading.
 func quote(text string) string {
 	quoted, err := json.Marshal(readable(text))
 	if err != nil {
@@ -182,7 +185,8 @@ func quote(text string) string {
 	return string(quoted)
 }
 
-// point answers where to click an element, once it can be clicked there: enabled, in the window, covered by nothing.
+// point returns where to click an element, once it can be clicked there: enabled, in the window,
+// covered by nothing.
 const point = `function () {
 	this.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
 	const box = this.getBoundingClientRect();
@@ -192,7 +196,7 @@ const point = `function () {
 	return this.contains(hit) || hit.closest("label")?.control === this ? [x, y] : [];
 }`
 
-// locate waits until a thing can be clicked and answers where.
+// locate waits until a thing can be clicked and returns where.
 func (p *page) locate(w thing) (x, y float64) {
 	p.t.Helper()
 	p.wait(w.String()+" that can be clicked", func(ctx context.Context) (bool, error) {
@@ -206,7 +210,7 @@ func (p *page) locate(w thing) (x, y float64) {
 	return x, y
 }
 
-// callOn calls a JavaScript function on the element that a thing is.
+// callOn calls a JavaScript function on a thing's element.
 func callOn[T any](ctx context.Context, w thing, function string, args ...any) (T, error) {
 	var zero T
 	node, err := findOne(ctx, w)
@@ -234,7 +238,7 @@ func (p *page) click(w thing) {
 	p.do("click "+w.String(), chromedp.MouseClickXY(x, y))
 }
 
-// doubleClick clicks a thing twice, as fast as it goes: the page has no time to answer between.
+// doubleClick clicks a thing twice, as fast as it goes: the page has no time to respond between.
 func (p *page) doubleClick(w thing) {
 	p.t.Helper()
 	x, y := p.locate(w)
@@ -248,7 +252,7 @@ func (p *page) doubleClick(w thing) {
 	}))
 }
 
-// fill replaces what is in a field.
+// fill replaces the text of a field.
 func (p *page) fill(w thing, text string) {
 	p.t.Helper()
 	p.click(w)
@@ -269,13 +273,13 @@ func (p *page) press(key string) {
 	p.do("press "+strconv.Quote(key), chromedp.KeyEvent(key))
 }
 
-// search types into a combobox and takes what it then offers under a name.
+// search types into a combobox and takes the offer of that name.
 func (p *page) search(w thing, text, option string) {
 	p.t.Helper()
 	p.fill(w, text)
 	offer := thing{role: "option"}.in(thing{role: "listbox", name: w.name})
 	p.wait("only "+option+" to choose", func(ctx context.Context) (bool, error) {
-		offers, err := find(ctx, offer) // what else there is goes away when it is searched
+		offers, err := find(ctx, offer) // other offers go away during the search
 		return len(offers) == 1, err
 	})
 	offer.name = option

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestHarnessSees: what no page may do is seen. Without this, pages could be found faultless because nobody looked.
+// TestHarnessSees: the harness detects what no page may do. Without this, pages could pass because
+// nothing was checked.
 func TestHarnessSees(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {

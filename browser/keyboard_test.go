@@ -8,7 +8,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// focus answers the name and the text of what has the focus.
+// focus returns the name and the text of what has the focus.
 func (p *page) focus() string {
 	p.t.Helper()
 	return evaluate[string](p, `(document.activeElement.ariaLabel ?? document.activeElement.labels?.[0]?.innerText ?? document.activeElement.innerText ?? "").trim().replace(/\s+/g, " ")`)
@@ -25,7 +25,7 @@ func (p *page) focuses(name string) {
 	})
 }
 
-// TestKeyboard: the keyboard alone is enough, and the focus is where people expect it.
+// TestKeyboard: the keyboard alone is enough, and the focus is where users expect it.
 func TestKeyboard(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)

@@ -31,7 +31,8 @@ func (p *page) remembers() {
 	}
 }
 
-// TestLiveTail: what happens elsewhere appears by itself, in the list of transfers and on an account's page.
+// TestLiveTail: what happens elsewhere appears by itself, in the list of transfers and on an
+// account's page.
 func TestLiveTail(t *testing.T) {
 	c := newPair(t)
 	c.open("/transfers")
@@ -52,7 +53,8 @@ func TestLiveTail(t *testing.T) {
 	c.remembers()
 }
 
-// TestRestart: a page tells that the server is away, goes on by itself when it is back, and shows what happened meanwhile.
+// TestRestart: a page shows that the server is away, goes on by itself when it is back, and shows
+// what happened meanwhile.
 func TestRestart(t *testing.T) {
 	c := newPair(t)
 	// While the server starts, it has its port and refuses calls.
@@ -83,7 +85,8 @@ func TestRestart(t *testing.T) {
 	c.expectBalances("95.00", "5.00")
 }
 
-// TestAddress: the address says what a page shows, so it can be shared, and the back button leads back.
+// TestAddress: the address holds what a page shows, so it can be shared, and the back button leads
+// back.
 func TestAddress(t *testing.T) {
 	c := newPair(t)
 	c.pay(c.server, "1", "rent")

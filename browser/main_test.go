@@ -19,14 +19,16 @@ import (
 
 var screenshots = flag.String("screenshots", "", "the `directory` to write a picture of every page to, in both themes, for desktop and phone")
 
-// waitMax bounds each wait. It is long because the machine may be busy: only a test that fails waits so long.
+// waitMax bounds each wait. It is long because the machine may be busy: only a test that fails
+// waits so long.
 var waitMax = flag.Duration("wait", time.Minute, "how long to wait for what a page should show")
 
 func TestMain(m *testing.M) {
 	pgtest.Main(m, stopChromium, removeProgram)
 }
 
-// chromium is the browser of this test process, which starts at the first use. Each page has a profile of its own in it.
+// chromium is the browser of this test process, which starts at the first use. Each page has a
+// profile of its own in it.
 var chromium struct {
 	start sync.Once
 	ctx   context.Context
@@ -43,11 +45,11 @@ func startChromium(t *testing.T) context.Context {
 		}
 		options := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path),
-			// Nothing that is looked at here needs a graphics card, and not every machine has one.
+			// No page needs a graphics card, and not every machine has one.
 			chromedp.DisableGPU,
 		)
 		if os.Geteuid() == 0 {
-			options = append(options, chromedp.NoSandbox) // root has no sandbox to be put in
+			options = append(options, chromedp.NoSandbox) // root has no sandbox
 		}
 		allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
 		// Both live until stopChromium.
@@ -94,7 +96,8 @@ var program struct {
 	err   error
 }
 
-// buildProgram returns the path of the binary. It is built as `make build` does, so that most of it is built already.
+// buildProgram returns the path of the binary. It is built as `make build` does, so that most of it
+// is built already.
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	program.build.Do(func() {

@@ -6,7 +6,8 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// TestOverview: the first page shows what happens as it happens, what was refused and why, and proves the ledger.
+// TestOverview: the first page shows what happens as it happens, what was refused and why, and
+// proves the ledger.
 func TestOverview(t *testing.T) {
 	c := newPair(t)
 	c.open("/")

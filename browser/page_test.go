@@ -23,7 +23,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Widths and heights of what people use, in CSS pixels.
+// Widths and heights of common screens, in CSS pixels.
 var (
 	desktop = [2]int64{1280, 800}
 	phone   = [2]int64{390, 844}
@@ -38,10 +38,10 @@ type page struct {
 
 	mu       sync.Mutex
 	problems []string                      // what no page may do
-	expected []string                      // parts of the problems that the test brings about
-	said     []string                      // what it wrote to the console that is no problem
+	expected []string                      // parts of the problems that the test causes
+	said     []string                      // the console's other lines
 	loader   cdp.LoaderID                  // of the document that is shown
-	inFlight map[network.RequestID]request // those that are neither answered nor streams
+	inFlight map[network.RequestID]request // those without a response that are not streams
 }
 
 // A request is one that a document makes.
@@ -50,7 +50,8 @@ type request struct {
 	url    string
 }
 
-// newPage opens a tab that may talk to address only. When the test ends, the page must have had no problem.
+// newPage opens a tab that may talk to address only. When the test ends, the page must have had no
+// problem.
 func newPage(t *testing.T, address string) *page {
 	t.Helper()
 	p := &page{t: t, address: address, inFlight: make(map[network.RequestID]request)}
@@ -96,7 +97,7 @@ func (p *page) listen(event any) {
 		} else {
 			p.said = append(p.said, text)
 		}
-	case *log.EventEntryAdded: // what the browser itself complains of: requests that failed, what its policies refuse
+	case *log.EventEntryAdded: // of the browser: failed requests, refusals by policy
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Source == log.EntrySourceSecurity {
 			p.problems = append(p.problems, fmt.Sprintf("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL))
 		}
@@ -123,26 +124,27 @@ func (p *page) listen(event any) {
 	}
 }
 
-// expect says that the test makes the page have problems that contain text.
+// expect makes problems that contain text acceptable.
 func (p *page) expect(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expected = append(p.expected, text)
 }
 
-// expectRefusal says that the server will refuse a call of method, which the browser reports by itself as a failed request.
+// expectRefusal makes a refused call of method acceptable, which the browser reports by itself as a
+// failed request.
 func (p *page) expectRefusal(method string) {
 	p.expect("status of 400 (Bad Request) " + "http://" + p.address + "/transfers.v1." + method)
 }
 
-// hasSaid answers whether the page wrote a text to the console.
+// hasSaid reports whether the page wrote a text to the console.
 func (p *page) hasSaid(text string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Contains(strings.Join(p.said, "\n")+"\n", text)
 }
 
-// unexpected answers the problems that the test did not bring about.
+// unexpected returns the problems that the test did not bring about.
 func (p *page) unexpected() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,14 +161,14 @@ next:
 	return left
 }
 
-// emulate sets the size of the window and what the system's settings ask for: a theme, "light" or "dark", and no motion, so
-// that things are where they will be.
+// emulate sets the size of the window and the system's preferences: a theme, "light" or "dark", and
+// no motion, so that elements do not move.
 func (p *page) emulate(size [2]int64, theme string) {
 	p.t.Helper()
 	p.width = size[0]
 	var options []chromedp.EmulateViewportOption
 	if *screenshots != "" {
-		options = append(options, chromedp.EmulateScale(2)) // as good screens have it
+		options = append(options, chromedp.EmulateScale(2)) // as on high-density screens
 	}
 	if size == phone {
 		options = append(options, chromedp.EmulateMobile, chromedp.EmulatePortrait)
@@ -196,7 +198,7 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open goes to a path as a person who types it does.
+// open goes to a path as if it were typed.
 func (p *page) open(path string) {
 	p.t.Helper()
 	p.do("open "+path, chromedp.Navigate("http://"+p.address+path))
@@ -208,13 +210,14 @@ func (p *page) reload() {
 	p.do("reload", chromedp.Reload())
 }
 
-// back does what the browser's button does. It does not wait: within one document nothing is loaded.
+// back does what the browser's button does. It does not wait: within one document nothing is
+// loaded.
 func (p *page) back() {
 	p.t.Helper()
 	p.do("back", chromedp.Evaluate[chromedp.Void]("history.back()"))
 }
 
-// evaluate answers the value of a JavaScript expression, which may be a promise.
+// evaluate returns the value of a JavaScript expression, which may be a promise.
 func evaluate[T any](p *page, expression string) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, *waitMax)
@@ -226,9 +229,11 @@ func evaluate[T any](p *page, expression string) T {
 	return value
 }
 
-// wait calls done until it answers true; an error means not yet, since a page may change while it is looked at.
+// wait calls done until it returns true; an error means not yet, since a page may change during the
+// check.
 //
-// chromedp's own Poll would not do: it makes functions of strings, as our Content-Security-Policy forbids.
+// chromedp's own Poll would not do: it makes functions of strings, which the
+// Content-Security-Policy forbids.
 func (p *page) wait(what string, done func(ctx context.Context) (bool, error)) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, *waitMax)
@@ -260,17 +265,18 @@ func (p *page) waitFor(what, expression string) {
 	})
 }
 
-// waitUntil waits for what is not on the page itself.
+// waitUntil waits for a condition outside the page.
 func (p *page) waitUntil(what string, done func() bool) {
 	p.t.Helper()
 	p.wait(what, func(context.Context) (bool, error) { return done(), nil })
 }
 
-// settled waits until the page shows what it has to show: nothing is asked for or drawn any more, and nothing says that it is busy.
+// settled waits until the page shows all that it will: no request and no drawing is under way, and
+// nothing is marked as busy.
 func (p *page) settled() {
 	p.t.Helper()
 	p.wait("the page to settle", func(ctx context.Context) (bool, error) {
-		for range 2 { // what an answer asks for in turn is sent when the answer is drawn
+		for range 2 { // drawing a response may send further requests
 			idle, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`new Promise((resolve) =>
 				requestAnimationFrame(() => requestAnimationFrame(() => resolve(
 					document.readyState === "complete" && document.querySelector("h1") !== null &&
@@ -283,8 +289,8 @@ func (p *page) settled() {
 	})
 }
 
-// loading answers the addresses that the document asked and that have not answered. Of what a document before it asked the
-// browser does not tell the end.
+// loading returns the addresses of the document's requests that have no response yet. For requests
+// of a document before it the browser does not report the end.
 func (p *page) loading() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -297,7 +303,7 @@ func (p *page) loading() []string {
 	return urls
 }
 
-// fail ends the test with what the page shows. With -artifacts a picture of it is kept.
+// fail ends the test with the page's content. With -artifacts a picture of it is kept.
 func (p *page) fail(format string, args ...any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, *waitMax)

@@ -18,8 +18,9 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// TestEveryPage: every page of a ledger that lives is free of errors, is no wider than its window, and has nothing that
-// axe-core calls serious or critical, in both themes on desktop and phone. With -screenshots it writes what they look like.
+// TestEveryPage: every page of a ledger in use is free of errors, is no wider than its window, and
+// has nothing that axe-core calls serious or critical, in both themes on desktop and phone. With
+// -screenshots it writes what they look like.
 func TestEveryPage(t *testing.T) {
 	s := serve(t, "--demo")
 	if *screenshots != "" {
@@ -29,7 +30,7 @@ func TestEveryPage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPage(t, s.address)
 			if c.name == "new-transfer" {
-				p.expectRefusal("TransferService/CreateTransfer") // whether the demo has the money is not the question
+				p.expectRefusal("TransferService/CreateTransfer") // the demo may lack the money
 			}
 			for _, size := range [][2]int64{desktop, phone} {
 				p.emulate(size, "light")
@@ -69,7 +70,8 @@ func TestEmptyPages(t *testing.T) {
 	}
 }
 
-// TestDark: the page follows the system's theme until somebody chooses one, which then is remembered.
+// TestDark: the page follows the system's theme until the user chooses one, which then is
+// remembered.
 func TestDark(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)
@@ -85,7 +87,7 @@ func TestDark(t *testing.T) {
 	p.waitUntil("the light theme again", func() bool { return p.brightness() > 0.7 })
 }
 
-// brightness is how bright the page is, 0 to 1, on average.
+// brightness returns how bright the page is, 0 to 1, on average.
 func (p *page) brightness() float64 {
 	p.t.Helper()
 	picture, err := png.Decode(bytes.NewReader(p.screenshot()))
@@ -103,7 +105,7 @@ func (p *page) brightness() float64 {
 	return sum / count
 }
 
-// screenshot is what the window shows, as PNG.
+// screenshot returns what the window shows, as PNG.
 func (p *page) screenshot() []byte {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, *waitMax)
@@ -115,7 +117,7 @@ func (p *page) screenshot() []byte {
 	return picture
 }
 
-// picture writes what the page looks like, if pictures are asked for.
+// picture writes a screenshot of the page, if the flag -screenshots is set.
 func (p *page) picture(name string) {
 	p.t.Helper()
 	if *screenshots == "" {
@@ -129,8 +131,8 @@ func (p *page) picture(name string) {
 	}
 }
 
-// waitForCalm proves the ledger, so that the overview has a proof to show, and waits until what was made to fill the demo is
-// no longer all that it shows.
+// waitForCalm proves the ledger, so that the overview has a proof to show, and waits until it shows
+// more than what was made to fill the demo.
 func waitForCalm(t *testing.T, s *server) {
 	t.Helper()
 	if _, err := s.ledger.CheckLedger(t.Context(), &transfersv1.CheckLedgerRequest{}); err != nil {
@@ -151,7 +153,7 @@ func waitForCalm(t *testing.T, s *server) {
 
 type namedPath struct{ name, path string }
 
-// demoPages answers every page that there is, with the demo's busiest account and, if there is one, a hold.
+// demoPages returns every page, with the demo's busiest account and, if there is one, a hold.
 func demoPages(t *testing.T, s *server) []namedPath {
 	t.Helper()
 	currencies, err := s.ledger.ListCurrencies(t.Context(), &transfersv1.ListCurrenciesRequest{})
@@ -160,7 +162,7 @@ func demoPages(t *testing.T, s *server) []namedPath {
 	}
 	count := make(map[string]int)
 	for _, currency := range currencies.GetCurrencies() {
-		count[currency.GetEquityAccountId()] = math.MinInt // where money comes from is no typical account
+		count[currency.GetEquityAccountId()] = math.MinInt // the equity account is not typical
 	}
 	transfers, err := s.transfers.ListTransfers(t.Context(), &transfersv1.ListTransfersRequest{PageSize: 1000})
 	if err != nil {
@@ -177,7 +179,7 @@ func demoPages(t *testing.T, s *server) []namedPath {
 		}
 	}
 	if busiest == "" {
-		t.Fatal("nobody pays in the demo")
+		t.Fatal("no account pays in the demo")
 	}
 	return []namedPath{
 		{"overview", "/"}, {"accounts", "/accounts"}, {"account", "/accounts/" + busiest}, {"transfers", "/transfers"},

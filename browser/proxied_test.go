@@ -20,8 +20,8 @@ import (
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
 )
 
-// TestAPIBehindProxies: every way to call the ledger works through nginx and HAProxy as they are by default, and a stream
-// tells what happens when it happens.
+// TestAPIBehindProxies: every way to call the ledger works through nginx and HAProxy as they are by
+// default, and a stream sends events as they happen.
 func TestAPIBehindProxies(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--base-path=/ledger")
@@ -57,7 +57,7 @@ func (p *proxy) callsWork(ctx context.Context, t *testing.T, under string) {
 			t.Fatalf("%s at %q: %v", name, under, err)
 		}
 		if !stream.Receive() || stream.Msg().GetEvents()[0].GetTransfer().GetToAccountId() != account.GetAccount().GetAccountId() {
-			t.Errorf("%s at %q: the stream tells %v, %v", name, under, stream.Msg(), stream.Err())
+			t.Errorf("%s at %q: the stream sends %v, %v", name, under, stream.Msg(), stream.Err())
 		}
 		end()
 		_ = stream.Close() // it was left
@@ -90,7 +90,7 @@ func send(t *testing.T, r *http.Request) (status int, body string) {
 	return res.StatusCode, string(text)
 }
 
-// exportIsWhole downloads a statement and compares it with what the server gives without a proxy.
+// exportIsWhole downloads a statement and compares it with the server's own, without a proxy.
 func (p *proxy) exportIsWhole(ctx context.Context, t *testing.T, s *server) {
 	t.Helper()
 	from, to := s.account(t, "Payer", "5000"), s.account(t, "Payee", "")
@@ -151,7 +151,7 @@ func (p *proxy) grpcWorks(ctx context.Context, t *testing.T, s *server) {
 	}
 	if err := stream.RecvMsg(&second); err != nil || len(second.GetEvents()) == 0 ||
 		second.GetEvents()[0].GetTransfer().GetToAccountId() != created.GetAccount().GetAccountId() {
-		t.Errorf("gRPC: the stream tells %v, %v", &second, err)
+		t.Errorf("gRPC: the stream sends %v, %v", &second, err)
 	}
 	// An error comes in headers, which proxies bound.
 	wrong := &transfersv1.GetProfilesRequest{}
@@ -166,7 +166,7 @@ func (p *proxy) grpcWorks(ctx context.Context, t *testing.T, s *server) {
 	id := uuid.NewString()
 	plain := transfersv1connect.NewAccountServiceClient(http.DefaultClient, p.url("", ""), connect.WithGRPC())
 	if _, err := plain.CreateAccount(ctx, &transfersv1.CreateAccountRequest{AccountId: id}); err == nil {
-		t.Error("gRPC over HTTP/1 is answered")
+		t.Error("gRPC over HTTP/1 is served")
 	}
 	_, err = s.accounts.GetAccount(ctx, &transfersv1.GetAccountRequest{AccountId: id})
 	if connect.CodeOf(err) != connect.CodeNotFound {
@@ -174,8 +174,8 @@ func (p *proxy) grpcWorks(ctx context.Context, t *testing.T, s *server) {
 	}
 }
 
-// TestConsoleBehindProxies: the console and the API reference are whole under every path, also when a page is loaded anew,
-// and live.
+// TestConsoleBehindProxies: the console and the API reference are whole under every path, also when
+// a page is reloaded, and live.
 func TestConsoleBehindProxies(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--base-path=/ledger")
@@ -213,8 +213,8 @@ func TestConsoleBehindProxies(t *testing.T) {
 	}
 }
 
-// TestConsoleBehindABufferingProxy: a proxy that keeps streams back, whatever the server says, makes the console slower
-// and not empty.
+// TestConsoleBehindABufferingProxy: a proxy that keeps streams back, whatever the response's
+// headers, makes the console slower and not empty.
 func TestConsoleBehindABufferingProxy(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

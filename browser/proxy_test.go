@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// A proxy is nginx or HAProxy in front of a server, with the settings that they have by default and the
-// lines of docs/proxies.md.
+// A proxy is nginx or HAProxy in front of a server, with the settings that they have by default and
+// the lines of docs/proxies.md.
 type proxy struct {
 	name  string
-	web   string // host:port that speaks HTTP/1.1: the server is at /, /stripped/ and, left in the path, /ledger/
+	web   string // host:port for HTTP/1.1: the server is at /, /stripped/ and, unstripped, /ledger/
 	grpc  string // host:port that speaks HTTP/2
-	mute  string // host:port whose streams are kept back, whatever the server says; empty: there is none
+	mute  string // host:port that buffers streams, whatever their headers; empty: none
 	paths []string
 }
 
-// nginxLines is the configuration of nginx. Its pid, its logs and its temporary files are the test's own.
+// nginxLines is the configuration of nginx. Its pid, its logs and its temporary files are the
+// test's own.
 const nginxLines = `
 daemon off;
 pid nginx.pid;
@@ -57,7 +58,8 @@ http {
 }
 `
 
-// haproxyLines is the configuration of HAProxy, which has no timeouts by default and says that it should.
+// haproxyLines is the configuration of HAProxy, which has no timeouts by default and warns about
+// it.
 const haproxyLines = `
 defaults
 	mode http
@@ -98,8 +100,8 @@ func startHAProxy(t *testing.T, s *server) *proxy {
 	return p
 }
 
-// start starts the program, which is named as the proxy is, in a directory of its own, and waits until it
-// listens. It has no privileges, also when the tests are run by root.
+// start starts the program, which is named as the proxy is, in a directory of its own, and waits
+// until it listens. It has no privileges, also when the tests are run by root.
 func (p *proxy) start(t *testing.T, config, file string, args ...string) {
 	t.Helper()
 	path, err := findProxy(p.name)
@@ -110,7 +112,7 @@ func (p *proxy) start(t *testing.T, config, file string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the rest lies in the system's temporary directory
 	if err := os.WriteFile(filepath.Join(dir, file), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +134,7 @@ func (p *proxy) start(t *testing.T, config, file string, args ...string) {
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
-		<-exited                                //nolint:errcheck // only that it has
+		<-exited                                //nolint:errcheck // it only has to have ended
 		if t.Failed() {
 			t.Logf("%s said:\n%s", p.name, logs.String())
 		}
@@ -145,7 +147,8 @@ func (p *proxy) start(t *testing.T, config, file string, args ...string) {
 	}
 }
 
-// findProxy looks for a program, on PATH and where Debian keeps it off the PATH of others than root.
+// findProxy looks for a program, on PATH and where Debian keeps it off the PATH of users other than
+// root.
 func findProxy(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -157,7 +160,8 @@ func findProxy(name string) (string, error) {
 	return "", fmt.Errorf("%[1]s was not found: install it (on Debian: apt-get install %[1]s)", name)
 }
 
-// waitListening waits until somebody listens at an address, or the one who should has exited.
+// waitListening waits until an address accepts connections, or the process that should listen has
+// exited.
 func waitListening(address string, exited <-chan error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -178,7 +182,7 @@ func waitListening(address string, exited <-chan error) error {
 	}
 }
 
-// url is the address of a path below one of the paths at which the proxy shows the server.
+// url returns the address of a path below one of the paths at which the proxy shows the server.
 func (p *proxy) url(under, path string) string {
 	return "http://" + p.web + under + "/" + strings.TrimPrefix(path, "/")
 }

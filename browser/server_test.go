@@ -36,8 +36,8 @@ type server struct {
 	logs   *bytes.Buffer // standard error; after exited is closed
 }
 
-// serve starts the program on a new database, and waits until it listens. When the test ends, the ledger is
-// proved and the program stopped.
+// serve starts the program on a new database, and waits until it listens. When the test ends, the
+// ledger is proved and the program stopped.
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := &server{address: freeAddress(t), env: []string{"DATABASE_URL=" + pgtest.NewDatabase(t)}}
@@ -52,8 +52,8 @@ func serve(t *testing.T, args ...string) *server {
 	return s
 }
 
-// freeAddress is one that nobody listens at, and that no client is given by chance while a server is away from it: those
-// have ports from 32768 on.
+// freeAddress returns an address on which no process listens. No client gets its port by chance
+// while a server is away from it: those have ports from 32768 on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
@@ -107,7 +107,7 @@ func (s *server) start(t *testing.T, args ...string) {
 	}
 }
 
-// stop asks the program to end and waits until it has.
+// stop makes the program end and waits until it has.
 func (s *server) stop(t *testing.T) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -119,7 +119,7 @@ func (s *server) stop(t *testing.T) {
 	}
 }
 
-// url is the address of a path, which begins with a slash.
+// url returns the address of a path, which begins with a slash.
 func (s *server) url(path string) string { return "http://" + s.address + path }
 
 // account opens an account beside the browser.

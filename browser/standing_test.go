@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSchedule: a standing order is made by a form in a dialog, and stopped.
+// TestSchedule: a schedule is made by a form in a dialog, and stopped.
 func TestSchedule(t *testing.T) {
 	c := newPair(t)
 	c.open("/schedules")

@@ -13,7 +13,8 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// A pair is a ledger with two accounts, Ada Lovelace with 100.00 and Grace Hopper with nothing, and a page to use it with.
+// A pair is a ledger with two accounts, Ada Lovelace with 100.00 and Grace Hopper with nothing, and
+// a page to use it with.
 type pair struct {
 	*server
 	*page
@@ -46,7 +47,8 @@ func (c *pair) fillTransfer(amount string) {
 	c.fill(textbox("Amount"), amount)
 }
 
-// TestTransfer: money moves by a form that finds accounts by name and checks the amount as it is typed.
+// TestTransfer: money moves by a form that finds accounts by name and checks the amount as it is
+// typed.
 func TestTransfer(t *testing.T) {
 	c := newPair(t)
 	c.fillTransfer("12.345")
@@ -128,7 +130,8 @@ func TestDoubleClick(t *testing.T) {
 	c.expectBalances("90.00", "10.00")
 }
 
-// TestLostAnswer: when the answer is lost on its way, nothing is claimed; another try finds that the money moved, once.
+// TestLostAnswer: when the response is lost on its way, the page claims nothing; another try finds
+// that the money moved, once.
 func TestLostAnswer(t *testing.T) {
 	for _, how := range []string{"try again", "reload"} {
 		t.Run(how, func(t *testing.T) {
@@ -151,7 +154,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// loseAnswer lets the next call of method reach the server and loses its answer.
+// loseAnswer lets the next call of method reach the server and loses its response.
 func (p *page) loseAnswer(method string) {
 	p.t.Helper()
 	var lost atomic.Bool

@@ -10,7 +10,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// An accountService answers transfers.v1.AccountService.
+// An accountService implements transfers.v1.AccountService.
 type accountService struct {
 	ledger  *postgres.Ledger
 	watches context.Context
@@ -134,7 +134,7 @@ func accountChange(req *transfersv1.UpdateAccountRequest) (ledger.AccountChange,
 	return change, nil
 }
 
-// setPaths are the fields that can change and that the account has set.
+// setPaths returns the fields that can change and that the account has set.
 func setPaths(account *transfersv1.Account) []string {
 	var paths []string
 	for _, field := range [...]struct {
@@ -163,7 +163,8 @@ func setPaths(account *transfersv1.Account) []string {
 const changeable = "; the fields that can change are display_name, image_url, metadata, min_balance, max_balance, " +
 	"max_transfer_amount, debit_block, credit_block, limits and status"
 
-// changePath adds one path of the mask to the change. A value that is not given clears the field if it can be empty.
+// changePath adds one path of the mask to the change. A value that is not set clears the field if
+// it can be empty.
 func changePath(change *ledger.AccountChange, account *transfersv1.Account, path string) error {
 	switch path {
 	case "display_name":
@@ -203,7 +204,7 @@ func changePath(change *ledger.AccountChange, account *transfersv1.Account, path
 	return nil
 }
 
-// changePolicy adds a path of what an account may not do. A value that is not given clears it.
+// changePolicy adds a path of an account's restrictions. A value that is not set clears it.
 func changePolicy(change *ledger.AccountChange, account *transfersv1.Account, path string) error {
 	field := "account." + path
 	switch path {
@@ -230,7 +231,7 @@ func changePolicy(change *ledger.AccountChange, account *transfersv1.Account, pa
 	}
 }
 
-// ListEntries reads a page of an account's movements.
+// ListEntries reads a page of an account's entries.
 func (s *accountService) ListEntries(
 	ctx context.Context, req *transfersv1.ListEntriesRequest,
 ) (*transfersv1.ListEntriesResponse, error) {

@@ -11,8 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewAdmin answers what operators ask: GET /metrics in Prometheus' format, from the registry, and profiles under
-// /debug/pprof/. It tells much and takes CPU time, so it belongs on a port of its own that only they reach.
+// NewAdmin returns the operators' server: GET /metrics in Prometheus' format, from the registry,
+// and profiles under /debug/pprof/. It reveals internals and takes CPU time, so it belongs on a
+// port that only operators reach.
 func NewAdmin(registry prometheus.Gatherer) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

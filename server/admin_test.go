@@ -13,7 +13,7 @@ import (
 	"internaltransfers/server"
 )
 
-// TestAdmin: the metrics tell what happened, profiles are there, and neither is on the port that callers reach.
+// TestAdmin: the metrics count the calls, profiles are there, and neither is on the callers' port.
 func TestAdmin(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()

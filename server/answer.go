@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// answerBytesMax is the largest message that gRPC clients take unless they are told otherwise.
+	// answerBytesMax is the default limit of gRPC clients on a message.
 	answerBytesMax = 4 << 20
-	// pageBytesMax is the size at which a page of a list ends. It is smaller, because the ledger
-	// estimates what its items take.
+	// pageBytesMax is the size at which a page of a list ends. It is smaller than answerBytesMax,
+	// because the ledger only estimates the size of its items.
 	pageBytesMax = 3 << 20
 	// messageTextMax bounds the error messages of abridged results.
 	messageTextMax = 200
 )
 
-// pageOf is the page that a request asks for.
+// pageOf returns the page that a request selects.
 func pageOf(req interface {
 	GetPageSize() int32
 	GetPageToken() string
@@ -30,9 +30,9 @@ func pageOf(req interface {
 	return postgres.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
 }
 
-// limitAnswers refuses reads whose answer many clients could not take, with an error that says what to
-// do. Lists never come to that, because their pages end before. The answers of calls that change
-// something are never refused: the change has happened.
+// limitAnswers refuses reads whose response exceeds the limit of many clients, with an error that
+// says what to do. Lists never reach the limit, because their pages end before. Responses to calls
+// that change something are never refused: the change has happened.
 func limitAnswers(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		res, err := next(ctx, req)
@@ -48,8 +48,9 @@ func limitAnswers(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// abridge shortens the results of a batch until every client can take them, and reports whether it had
-// to. The transfers are made: a client whose limit refuses the answer would not know which.
+// abridge shortens the results of a batch until they fit the limit of every client, and reports
+// whether it had to. The transfers are made: a client whose limit refuses the response would not
+// know which.
 func abridge(results []*transfersv1.TransferResult) bool {
 	abridged := false
 	for _, shorten := range [...]func(*transfersv1.TransferResult){dropCallersData, keepOutcome} {
@@ -64,14 +65,14 @@ func abridge(results []*transfersv1.TransferResult) bool {
 	return abridged
 }
 
-// dropCallersData drops what the caller has just sent.
+// dropCallersData drops what the caller sent and so knows.
 func dropCallersData(result *transfersv1.TransferResult) {
 	if t := result.GetTransfer(); t != nil {
 		t.Reference, t.Metadata = "", nil
 	}
 }
 
-// keepOutcome drops all but what became of a transfer.
+// keepOutcome drops all of a transfer but its outcome.
 func keepOutcome(result *transfersv1.TransferResult) {
 	switch r := result.Result.(type) {
 	case *transfersv1.TransferResult_Transfer:

@@ -11,7 +11,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// TestAbridge: the results of the largest batch fit into what clients take, whatever is in them.
+// TestAbridge: the results of the largest batch fit clients' limits, whatever they contain.
 func TestAbridge(t *testing.T) {
 	t.Parallel()
 	const n = 10_000

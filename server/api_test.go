@@ -291,7 +291,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestLargestBatch sends as many transfers as one call takes, in JSON, within the default limit of a body.
+// TestLargestBatch sends as many transfers as one call takes, in JSON, within the default limit of
+// a body.
 func TestLargestBatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

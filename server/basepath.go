@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// A proxy may show the server under a path, such as /ledger, and take the path away or leave it. All
-// addresses that the server gives are relative, so it need not know a path that is taken away, nor trust a
-// header that names it. One that is left is Config.BasePath.
+// A proxy may show the server under a path, such as /ledger, and strip the path or leave it. All
+// addresses that the server gives are relative, so it need not know a path that is stripped, nor
+// trust a header that names it. A path that is left is Config.BasePath.
 
 const basePathMax = 200
 
 var basePathForm = regexp.MustCompile(`^(/[A-Za-z0-9_~-]+)+$`)
 
-// CheckBasePath returns an error for what cannot be Config.BasePath. A dot is not allowed, so that no
-// path is taken for that of a service or for another one.
+// CheckBasePath returns an error for what cannot be Config.BasePath. A dot is not allowed, so that
+// no path is taken for that of a service or for another one.
 func CheckBasePath(path string) error {
 	if path == "" {
 		return nil
@@ -33,8 +33,8 @@ func CheckBasePath(path string) error {
 	return nil
 }
 
-// withBasePath serves what is below the base path as if that were not there. All else is served as
-// before: probes need not know the path, and clients of gRPC cannot use it.
+// withBasePath serves the addresses below the base path as if it were not there. All others are
+// served as before: probes need not know the path, and clients of gRPC cannot use it.
 func (s *Server) withBasePath(next http.Handler) http.Handler {
 	base := s.config.BasePath
 	if base == "" {
@@ -59,8 +59,8 @@ func (s *Server) withBasePath(next http.Handler) http.Handler {
 	})
 }
 
-// fromPath is the way from a path to the root, as a relative address. For a client it is the way to the
-// path under which the proxy shows the server.
+// fromPath returns the way from a path to the root, as a relative address. For a client it leads to
+// the path under which the proxy shows the server.
 func fromPath(path string) string {
 	if up := strings.Repeat("../", depthOf(path)); up != "" {
 		return up
@@ -68,5 +68,6 @@ func fromPath(path string) string {
 	return "./" // without it, a colon in what follows would make that an address with a scheme
 }
 
-// depthOf is how many slashes a path has beside the first. The path of some requests is empty.
+// depthOf returns the number of slashes that a path has beside the first. The path of some requests
+// is empty.
 func depthOf(path string) int { return max(0, strings.Count(path, "/")-1) }

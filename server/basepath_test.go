@@ -15,7 +15,7 @@ import (
 	"internaltransfers/server"
 )
 
-// stripping is a proxy that shows a server under a path, which the server does not see.
+// stripping starts a proxy that shows a server under a path, which the server does not see.
 func stripping(t *testing.T, upstream, path string) string {
 	t.Helper()
 	target, err := url.Parse(upstream)
@@ -29,8 +29,8 @@ func stripping(t *testing.T, upstream, path string) string {
 
 var addresses = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
 
-// TestUnderAPath: console, API reference and API are all there under a path, be it that the proxy takes the path away or
-// that BASE_PATH names it, and where there is none.
+// TestUnderAPath: console, API reference and API work under a path, whether the proxy strips it or
+// BASE_PATH names it, and without a path.
 func TestUnderAPath(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{BasePath: "/money/ledger"})
@@ -74,7 +74,7 @@ func TestUnderAPath(t *testing.T) {
 					t.Errorf("%s: %.200s", path, body)
 				}
 			}
-			// The routes of the description are where it says.
+			// The routes are at the addresses in the description.
 			spec, err := url.Parse(c.root + "/docs/openapi.json")
 			if err != nil {
 				t.Fatal(err)
@@ -95,7 +95,7 @@ func TestUnderAPath(t *testing.T) {
 	}
 }
 
-// browse opens an address as a browser does, with redirects, and wants it to be there.
+// browse opens an address as a browser does, with redirects, and requires it to be there.
 func browse(t *testing.T, address string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -118,7 +118,7 @@ func browse(t *testing.T, address string) string {
 	return string(body)
 }
 
-// TestRedirectsStayUnderThePath: a redirect names where to go from where the client is.
+// TestRedirectsStayUnderThePath: a redirect is relative to the client's address.
 func TestRedirectsStayUnderThePath(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(server.Config{

@@ -16,17 +16,18 @@ const (
 	requestIDMax    = 128 // bytes
 )
 
-// A call is what is known of an HTTP request beyond what it asks for. Only its own goroutine touches it.
+// A call is what the server knows of an HTTP request beyond its content. Only its own goroutine
+// touches it.
 type call struct {
 	id      string
-	peer    string // host:port of who sent it, which may be a proxy
+	peer    string // host:port of the sender, which may be a proxy
 	rest    bool   // it came by a REST route, though the handler sees Connect
 	logged  bool   // the interceptors wrote its log line
 	cause   error  // the error behind a fixed text
 	refused error  // why it never came to a handler, if that is known
 	path    string // of the request, below Config.BasePath
 
-	control *http.ResponseController // of the answer
+	control *http.ResponseController // of the response
 }
 
 type callKey struct{}
@@ -39,8 +40,9 @@ func callOf(ctx context.Context) *call {
 	return &call{}
 }
 
-// withCall gives every request an id and a time by which its body must have come. It also logs the requests that the
-// interceptors never see, because they ended earlier: bodies that cannot be decoded, unknown paths, probes.
+// withCall gives every request an id and a time by which its body must have come. It also logs the
+// requests that the interceptors never see, because they ended earlier: bodies that cannot be
+// decoded, unknown paths, probes.
 func (s *Server) withCall(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -50,8 +52,9 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		w.Header().Set(requestIDHeader, c.id)
 		c.control = http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
-			// It ends with the body, over HTTP/1 and HTTP/2 alike; without a body, net/http would take it for the client's
-			// going away. An error means that there is no connection to set it on, as in tests.
+			// The deadline ends with the body, over HTTP/1 and HTTP/2 alike. Without a body,
+			// net/http would take the deadline for the client's disconnecting. An error means that
+			// there is no connection to set it on, as in tests.
 			_ = c.control.SetReadDeadline(start.Add(s.config.RequestTimeout))
 		}
 		recorder := &statusRecorder{ResponseWriter: w, call: c, status: http.StatusOK}
@@ -78,8 +81,8 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 	})
 }
 
-// requestID is the caller's id if it is 1 to 128 printable ASCII characters, so that it is safe in headers and logs,
-// else a new one.
+// requestID returns the caller's id if it is 1 to 128 printable ASCII characters, so that it is
+// safe in headers and logs, else a new one.
 func requestID(given string) string {
 	if given == "" || len(given) > requestIDMax {
 		return uuid.NewString()
@@ -92,8 +95,9 @@ func requestID(given string) string {
 	return given
 }
 
-// A statusRecorder remembers the HTTP status of an answer. It also makes the addresses of redirects
-// relative: http.ServeMux names paths from the root, which may be another's for the client.
+// A statusRecorder remembers the HTTP status of a response. It also makes the addresses of
+// redirects relative: http.ServeMux names paths from the root, which may be another server's for
+// the client.
 type statusRecorder struct {
 	http.ResponseWriter
 
@@ -110,7 +114,7 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Flush implements http.Flusher, which vanguard and Connect ask for.
+// Flush implements http.Flusher, which vanguard and Connect require.
 func (r *statusRecorder) Flush() {
 	// The only error is that the writer below cannot flush; then there is nothing to flush.
 	_ = http.NewResponseController(r.ResponseWriter).Flush()

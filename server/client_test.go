@@ -21,14 +21,15 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// A client calls a method, such as AccountService/GetAccount, over one protocol. It returns the answer's headers, of an
-// error too.
+// A client calls a method, such as AccountService/GetAccount, over one protocol. It returns the
+// response's headers, of an error too.
 type client interface {
 	name() string
 	call(ctx context.Context, method string, req, res proto.Message) (http.Header, *connect.Error)
 }
 
-// protocols are all ways to call a method. Those that have no side effects have one more.
+// protocols returns clients for all ways to call a method. Methods without side effects have one
+// more.
 func (f *fixture) protocols() []client {
 	return []client{
 		&rpcClient{label: "connect+proto", url: f.url, http: f.http1},
@@ -255,7 +256,7 @@ func restRequest(rule *annotations.HttpRule, m protoreflect.Message) (verb, path
 	return verb, path, body, nil
 }
 
-// restFailure reads the google.rpc.Status of an error. Everything else is a failure of the server.
+// restFailure reads the google.rpc.Status of an error. Anything else is a failure of the server.
 func restFailure(code int, body []byte) *connect.Error {
 	var answer status.Status
 	if err := protojson.Unmarshal(body, &answer); err != nil || answer.GetCode() == 0 {

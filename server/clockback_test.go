@@ -13,8 +13,8 @@ import (
 	"internaltransfers/server"
 )
 
-// TestExpiredHoldIsShownAsSuch: account, hold and list agree that a hold has expired before anything
-// has settled it.
+// TestExpiredHoldIsShownAsSuch: account, hold and list agree that a hold has expired before
+// anything has settled it.
 func TestExpiredHoldIsShownAsSuch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -42,8 +42,8 @@ func TestExpiredHoldIsShownAsSuch(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: as of now, and in the default statement, there is what there is, whatever the
-// database's clock says.
+// TestClockSetBack: the balance as of now and the default statement include every transfer,
+// whatever the database's clock says.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

@@ -13,7 +13,8 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// A benchCall is a call as the codecs see it: the request as a client writes it in JSON, and the answer.
+// A benchCall is a call as the codecs see it: the request as a client writes it in JSON, and the
+// response.
 type benchCall struct {
 	name       string
 	text       string
@@ -21,7 +22,7 @@ type benchCall struct {
 	answer     proto.Message
 }
 
-// benchCalls are one transfer and a batch of 1,000.
+// benchCalls returns one transfer and a batch of 1,000.
 func benchCalls() []benchCall {
 	texts := make([]string, 1000)
 	batch := &transfersv1.BatchCreateTransfersResponse{}
@@ -43,7 +44,7 @@ func benchCalls() []benchCall {
 	}
 }
 
-// benchTransferJSON has a number for an amount.
+// benchTransferJSON returns a request whose amount is a JSON number.
 func benchTransferJSON() string {
 	return fmt.Sprintf(`{"transferId":%q,"fromAccountId":%q,"toAccountId":%q,"amount":20.10,"currency":"USD"}`,
 		uuid.NewString(), uuid.NewString(), uuid.NewString())
@@ -89,7 +90,7 @@ func BenchmarkUnmarshalProto(b *testing.B) {
 	})
 }
 
-// benchMarshal writes answers.
+// benchMarshal writes responses.
 func benchMarshal(b *testing.B, codec connect.Codec) {
 	for _, call := range benchCalls() {
 		b.Run(call.name, func(b *testing.B) {
@@ -108,7 +109,8 @@ func BenchmarkMarshalJSON(b *testing.B) { benchMarshal(b, connectJSON{name: "jso
 
 func BenchmarkMarshalProto(b *testing.B) { benchMarshal(b, connectProto{}) }
 
-// BenchmarkValidate checks one transfer by the rules in the proto; in a batch each item is checked like this.
+// BenchmarkValidate checks one transfer by the rules in the proto; in a batch each item is checked
+// like this.
 func BenchmarkValidate(b *testing.B) {
 	validator, err := newValidator()
 	if err != nil {

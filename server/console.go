@@ -16,13 +16,15 @@ import (
 	"internaltransfers/web"
 )
 
-// consolePolicy is the Content-Security-Policy of the console: everything comes from us, and nothing is inline. Only
-// pictures may come from elsewhere, because the pictures of accounts are URLs that people gave.
+// consolePolicy is the Content-Security-Policy of the console: everything comes from this server,
+// and nothing is inline. Only images may come from elsewhere, because the pictures of accounts are
+// URLs that callers gave.
 const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"img-src 'self' data: https: http:; font-src 'self'; manifest-src 'self'; object-src 'none'; base-uri 'none'; " +
 	"form-action 'self'; frame-ancestors 'none'"
 
-// consoleTypes are the types of the files that the console is made of. The machine's own table may have others.
+// consoleTypes are the content types of the console's files. The machine's own table may have
+// others.
 var consoleTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
@@ -41,8 +43,9 @@ type consoleFile struct {
 // pageDepthMax is how many slashes the path of a page may have beside the first.
 const pageDepthMax = 4
 
-// A page is an HTML file whose addresses, which begin with ./, are relative to the root. By the path at
-// which it is asked for it is another file: at /accounts/ID they begin with ../ in its place.
+// A page is an HTML file whose addresses, which begin with ./, are relative to the root. It is
+// another file for each depth of the request's path: at /accounts/ID the addresses begin with ../
+// instead.
 type page [pageDepthMax + 1]*consoleFile
 
 func newPage(name string, content []byte) *page {
@@ -54,7 +57,7 @@ func newPage(name string, content []byte) *page {
 	return &p
 }
 
-// at is the page as it is at a path; nil: nothing is so deep.
+// at returns the page for the depth of a path; nil: no page is so deep.
 func (p *page) at(path string) *consoleFile {
 	if depth := depthOf(path); depth <= pageDepthMax {
 		return p[depth]
@@ -71,7 +74,8 @@ var consolePage = sync.OnceValue(func() *page {
 	return newPage("index.html", content)
 })
 
-// consoleFiles are the console's files by URL path. They are compressed once for all, by whoever asks first.
+// consoleFiles are the console's files by URL path. The first request compresses them, once for
+// all.
 var consoleFiles = sync.OnceValue(func() map[string]*consoleFile {
 	files := make(map[string]*consoleFile)
 	console := web.Console()
@@ -112,8 +116,8 @@ func newConsoleFile(name string, content []byte) *consoleFile {
 	return file
 }
 
-// withConsole shows the console to those who read what next does not answer: its files under their names, and its page
-// under every other path that a browser opens, because which pages there are the console knows itself.
+// withConsole serves the console beside next: its files under their names, and its page under every
+// other path that a browser opens. Only the console knows which pages it has.
 func withConsole(next *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -136,14 +140,15 @@ func withConsole(next *http.ServeMux) http.Handler {
 	})
 }
 
-// isConsolePage says whether a browser opens a page. A path with a dot is that of a file, or of an RPC: those that do
-// not exist are not found.
+// isConsolePage reports whether a browser opens a page. A path with a dot is that of a file, or of
+// an RPC: those that do not exist are not found.
 func isConsolePage(r *http.Request) bool {
 	return r.URL.Path == "/" ||
 		!strings.Contains(r.URL.Path, ".") && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// serve sends the file, or that the client's copy is current: it is asked each time, because names never change.
+// serve sends the file, or 304 if the client's copy is current. Clients revalidate each time,
+// because names never change.
 func (f *consoleFile) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
@@ -159,11 +164,11 @@ func (f *consoleFile) serve(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("ETag", `"`+tag+`"`)
-	// It answers If-None-Match, HEAD and ranges.
+	// It returns If-None-Match, HEAD and ranges.
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// acceptsGzip says whether the client takes gzip. A weight of zero says that it does not.
+// acceptsGzip reports whether the client takes gzip. A weight of zero means that it does not.
 func acceptsGzip(r *http.Request) bool {
 	for _, offer := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
 		coding, weight, _ := strings.Cut(offer, ";")

@@ -15,7 +15,7 @@ import (
 	"internaltransfers/web"
 )
 
-// consoleBytesMax is the most that the whole console may be, compressed.
+// consoleBytesMax bounds the size of the whole console, compressed.
 const consoleBytesMax = 250_000
 
 func TestConsoleIsSmallAndSelfContained(t *testing.T) {
@@ -52,7 +52,8 @@ func TestConsoleIsSmallAndSelfContained(t *testing.T) {
 	}
 }
 
-// TestConsolePage: the policy forbids what is inline and what is elsewhere, so none of it may be there.
+// TestConsolePage: the policy forbids what is inline and what is elsewhere, so none of it may be
+// there.
 func TestConsolePage(t *testing.T) {
 	t.Parallel()
 	page, err := fs.ReadFile(web.Console(), "index.html")
@@ -112,7 +113,7 @@ func TestConsoleIsServed(t *testing.T) {
 		{"GET", "/assets", script, 404, "not found"},
 		{"GET", "/favicon.ico", browser, 404, "not found"},
 		{"GET", "/../go.mod", browser, 404, "not found"},
-		// What others answer stays theirs, in whatever way it is asked for.
+		// The console never replaces the responses of other handlers, however they are requested.
 		{"GET", "/healthcheck", browser, 200, ""},
 		{"POST", "/healthcheck", browser, 405, ""},
 		{"GET", "/api/v1/nonsense", browser, 404, "route"},
@@ -196,10 +197,10 @@ func TestConsoleIsCachedAndCompressed(t *testing.T) {
 			t.Errorf("%s: the entity tag is %q, uncompressed %q", path, tag, plain.Header().Get("ETag"))
 		}
 		if again := get(path, "gzip", tag); again.Code != http.StatusNotModified || again.Body.Len() > 0 {
-			t.Errorf("%s: a current copy is answered with %d and %d bytes", path, again.Code, again.Body.Len())
+			t.Errorf("%s: a current copy gets %d and %d bytes", path, again.Code, again.Body.Len())
 		}
 		if other := get(path, "gzip", `"other"`); other.Code != http.StatusOK {
-			t.Errorf("%s: an old copy is answered with %d", path, other.Code)
+			t.Errorf("%s: an old copy gets %d", path, other.Code)
 		}
 	}
 }

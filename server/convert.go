@@ -11,8 +11,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// amountText prints an amount with exactly the currency's decimals. It never rounds: the amount of a transfer that was
-// refused can have more of them, and is printed as it was asked for.
+// amountText prints an amount with exactly the currency's decimals. It never rounds: the requested
+// amount of a refused transfer can have more decimals, and is printed with all of them.
 func amountText(amount decimal.Decimal, scale int32) string {
 	if -amount.Exponent() > scale && !amount.Equal(amount.Truncate(scale)) {
 		return amount.String()
@@ -35,7 +35,8 @@ func optionalAmount(amount decimal.NullDecimal, scale int32) *string {
 	return &text
 }
 
-// parseID reads a UUID; an empty text is uuid.Nil, and no other: requests with that were refused before.
+// parseID reads a UUID. An empty text is uuid.Nil, and nothing else is: requests with the nil UUID
+// were refused before.
 func parseID(field, text string) (uuid.UUID, error) {
 	if text == "" {
 		return uuid.Nil, nil
@@ -148,7 +149,7 @@ func transferToProto(t *ledger.Transfer) *transfersv1.Transfer {
 	return message
 }
 
-// setDetail adds what only some transfers have to a transfer's message.
+// setDetail adds the fields that only some transfers have to a transfer's message.
 func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale int32) {
 	message.Kind = transfersv1.Transfer_Kind(transfersv1.Transfer_Kind_value[string(d.Kind)])
 	message.ParentTransferId = idText(d.ParentID)
@@ -161,7 +162,7 @@ func setDetail(message *transfersv1.Transfer, d *ledger.TransferDetail, scale in
 	case ledger.KindHold:
 		message.ExpireTime = optionalTime(d.DueTime)
 		message.PostedAmount = optionalAmount(d.Posted, scale)
-		// Of a hold that is final nothing is open: zero.
+		// A final hold has nothing open: zero.
 		message.HeldAmount = optionalAmount(decimal.NewNullDecimal(d.Open.Decimal), scale)
 	case ledger.KindScheduled:
 		message.ExecuteTime = optionalTime(d.DueTime)

@@ -20,8 +20,8 @@ var requestHeaders = []string{
 	"B3", "X-B3-Traceid", "X-B3-Spanid", "X-B3-Parentspanid", "X-B3-Sampled", "X-B3-Flags",
 }
 
-// withCORS lets the pages of the allowed origins call us. The library takes an empty list for all
-// origins.
+// withCORS lets the pages of the allowed origins call the API. The library takes an empty list for
+// all origins.
 func (s *Server) withCORS(next http.Handler) http.Handler {
 	if len(s.config.AllowedOrigins) == 0 {
 		return next
@@ -36,7 +36,7 @@ func (s *Server) withCORS(next http.Handler) http.Handler {
 }
 
 // CheckHeaderNames returns an error for what cannot be the name of a header. To the library * would
-// be any header, also those by which a proxy tells the server who calls.
+// be any header, also those by which a proxy tells the server the caller's address.
 func CheckHeaderNames(names []string) error {
 	for _, name := range names {
 		if name == "*" || !httpguts.ValidHeaderFieldName(name) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// preflight asks as a browser does whether a page of an origin may send headers, which browsers write in lower case
-// and sort. It returns the headers of the answer.
+// preflight sends the preflight of a page of an origin that wants to send headers, which browsers
+// write in lower case and sort. It returns the headers of the response.
 func preflight(s *Server, origin, headers string) http.Header {
 	r := httptest.NewRequest(http.MethodOptions, "/transfers.v1.TransferService/CreateTransfer", nil)
 	r.Header.Set("Origin", origin)
@@ -20,8 +20,8 @@ func preflight(s *Server, origin, headers string) http.Header {
 	return w.Header()
 }
 
-// TestPreflights: browsers are let send what clients of Connect, gRPC-Web, REST and OpenTelemetry send, and nothing else
-// that the operator did not name.
+// TestPreflights: browsers may send the headers that clients of Connect, gRPC-Web, REST and
+// OpenTelemetry send, and no others that the operator did not name.
 func TestPreflights(t *testing.T) {
 	t.Parallel()
 	const origin = "https://app.test"
@@ -54,7 +54,8 @@ func TestPreflights(t *testing.T) {
 	}
 }
 
-// TestExposedHeaders: scripts of an allowed origin see what answers say beside their bodies.
+// TestExposedHeaders: scripts of an allowed origin see the headers that responses have beside their
+// bodies.
 func TestExposedHeaders(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, Config{AllowedOrigins: []string{"https://app.test"}, Logger: slog.New(slog.DiscardHandler)})

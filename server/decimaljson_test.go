@@ -114,8 +114,8 @@ func TestMarshalJSON(t *testing.T) {
 	}
 }
 
-// FuzzDecimalJSON checks that quoting makes JSON no more and no less valid, changes nothing but numbers at decimal
-// fields, and loses no digit of these.
+// FuzzDecimalJSON checks that quoting makes JSON no more and no less valid, changes nothing but
+// numbers at decimal fields, and loses no digit of these.
 func FuzzDecimalJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"transfers":[{"amount":20.10,"reference":"x","metadata":{"amount":"1"}},{"amount":"5"}],"atomic":false}`,

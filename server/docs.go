@@ -13,8 +13,8 @@ import (
 //go:embed docs
 var docsPage embed.FS
 
-// docsFiles are the API reference's files by URL path, compressed by whoever asks first. They have the Content-Security-Policy
-// of the console, and need no exception from it.
+// docsFiles are the API reference's files by URL path, compressed on the first request. They have
+// the Content-Security-Policy of the console, and need no exception from it.
 var docsFiles = sync.OnceValue(func() map[string]*consoleFile {
 	files := map[string]*consoleFile{"/docs/openapi.json": newConsoleFile("openapi.json", openapi.Document)}
 	index, err := docsPage.ReadFile("docs/index.html")
@@ -41,7 +41,8 @@ var docsFiles = sync.OnceValue(func() map[string]*consoleFile {
 	return files
 })
 
-// docs shows the API reference: the description of the REST routes, /docs/openapi.json, in Swagger UI.
+// docs shows the API reference: the description of the REST routes, /docs/openapi.json, in Swagger
+// UI.
 func docs(w http.ResponseWriter, r *http.Request) {
 	file := docsFiles()[r.URL.Path]
 	if file == nil {

@@ -17,7 +17,8 @@ import (
 	"internaltransfers/server"
 )
 
-// The page of the API reference, its description and the viewer are ours, and a strict policy lets nothing else in.
+// The page of the API reference, its description and the viewer come from this server, and a strict
+// policy lets nothing else in.
 func TestDocsAreServed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -52,7 +53,7 @@ func TestDocsAreServed(t *testing.T) {
 	}
 	for _, path := range []string{"/docs/nothing", "/docs/../docs.go", "/docs/index.html", "/docs/viewer/LICENSE", "/docs/%00"} {
 		if answer, _ := f.send(t, "GET", path, ""); answer.StatusCode == 200 {
-			t.Errorf("%s is answered", path)
+			t.Errorf("%s is served", path)
 		}
 	}
 	if answer, _ := f.send(t, "POST", "/docs", "{}"); answer.StatusCode != 405 {
@@ -100,7 +101,8 @@ func (f *fixture) openAPI(t *testing.T) (*openAPI, string) {
 	return api, text
 }
 
-// Every REST route is described, and nothing else is; every reference leads somewhere; no other host is named.
+// Every REST route is described, and nothing else is; every reference leads somewhere; no other
+// host is named.
 func TestDocsDescribeTheRoutes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -147,7 +149,7 @@ func TestDocsDescribeTheRoutes(t *testing.T) {
 		}
 	}
 	for _, host := range regexp.MustCompile(`https?://[^"/\s)]*`).FindAllString(text, -1) {
-		// The one is what a comment speaks of, the other stands for one.
+		// The first is only mentioned in a comment, the other stands for one.
 		if host != "https://www.standardwebhooks.com" && host != "https://example.com" && host != "https?://" {
 			t.Errorf("another host is named: %s", host)
 		}
@@ -159,7 +161,7 @@ func TestDocsDescribeTheRoutes(t *testing.T) {
 	}
 }
 
-// annotatedRoutes are the REST routes of the annotations, such as "GET /api/v1/status".
+// annotatedRoutes returns the REST routes of the annotations, such as "GET /api/v1/status".
 func annotatedRoutes() []string {
 	var routes []string
 	for _, file := range []protoreflect.FileDescriptor{
@@ -189,7 +191,7 @@ func annotatedRoutes() []string {
 	return routes
 }
 
-// What the routes answer is what is described, errors too.
+// The routes respond as the description says, with errors too.
 func TestDocsDescribeTheAnswers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -239,7 +241,7 @@ func TestDocsDescribeTheAnswers(t *testing.T) {
 	}
 }
 
-// mismatch says in which way a value is not as the schema says; empty: in none.
+// mismatch returns how a value differs from the schema; empty: not at all.
 func (a *openAPI) mismatch(s *schema, value any, at string) string {
 	if s.Ref != "" {
 		return a.mismatch(a.Components.Schemas[strings.TrimPrefix(s.Ref, "#/components/schemas/")], value, at)
@@ -302,7 +304,7 @@ func (a *openAPI) mismatch(s *schema, value any, at string) string {
 	return ""
 }
 
-// properties are those of an object, whichever of its parts names them.
+// properties returns the properties of an object, whichever of its parts names them.
 func (a *openAPI) properties(s *schema) map[string]*schema {
 	all := maps.Clone(s.Properties)
 	if all == nil {

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// earlyTimeout bounds each request that comes while we start.
+// earlyTimeout bounds each request that comes during the start.
 const earlyTimeout = 5 * time.Second
 
 // An EarlyListener is a listener that responds by itself while there is no Server yet, since a
 // database may be migrated for minutes: GET /healthcheck says that the process is alive, GET
-// /readycheck that it is not ready, and all calls are unavailable. From Ready on, all connections
-// are for who accepts them.
+// /readycheck that it is not ready, and all calls are unavailable. From Ready on, Accept returns
+// all connections.
 type EarlyListener struct {
 	net.Listener
 
@@ -27,18 +27,18 @@ type EarlyListener struct {
 	early     chan net.Conn // to responder
 	begun     chan struct{} // closed: Ready was called
 	begin     sync.Once
-	last      chan accepted // has what came meanwhile, then it is closed
+	last      chan accepted // has the connections accepted meanwhile, then it is closed
 	closed    chan struct{}
 	close     sync.Once
 }
 
-// accepted is what Accept returned.
+// accepted is a result of Accept.
 type accepted struct {
 	conn net.Conn
 	err  error
 }
 
-// NewEarlyListener begins to respond, on so many connections at a time at most.
+// NewEarlyListener begins to respond, on a limited number of connections at a time.
 func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Logger) *EarlyListener {
 	l := &EarlyListener{
 		Listener: listener, early: make(chan net.Conn), begun: make(chan struct{}), last: make(chan accepted, 1),
@@ -62,7 +62,7 @@ func (l *EarlyListener) accept() {
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
-			l.last <- accepted{nil, err} // who accepts next knows what to do about it
+			l.last <- accepted{nil, err} // the caller of Accept handles the error
 			return
 		}
 		select {
@@ -77,14 +77,13 @@ func (l *EarlyListener) accept() {
 			l.last <- accepted{conn, nil}
 			return
 		case <-l.closed:
-			_ = conn.Close() // nobody will serve it
+			_ = conn.Close() // the server no longer accepts
 			return
 		}
 	}
 }
 
-// Ready leaves the connections that come from now on to who accepts them. Those that came before
-// still get their responses.
+// Ready leaves new connections to Accept. Earlier ones still get their responses.
 func (l *EarlyListener) Ready() {
 	l.begin.Do(func() {
 		close(l.begun)
@@ -125,7 +124,7 @@ func (l earlyConns) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Close implements net.Listener. The listener below belongs to others.
+// Close implements net.Listener. The listener below stays open for the server.
 func (l earlyConns) Close() error { return nil }
 
 var (
@@ -135,7 +134,7 @@ var (
 )
 
 func respondEarly(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Connection", "close") // the next call may be for the server proper; this ends HTTP/2 connections too
+	w.Header().Set("Connection", "close") // ends HTTP/2 connections too; the real server is next
 	switch {
 	case r.URL.Path == "/healthcheck":
 		writeHealth(w, http.StatusOK, "ok", "")

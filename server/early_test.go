@@ -29,8 +29,8 @@ func newEarlyListener(t *testing.T) *server.EarlyListener {
 	return early
 }
 
-// TestEarlyResponses: while the database is being prepared, probes learn that the process is alive
-// and not ready, and calls of every protocol that they may be repeated.
+// TestEarlyResponses: while the database is being prepared, probes report that the process is alive
+// and not ready, and calls of every protocol get a retryable error.
 func TestEarlyResponses(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)
@@ -63,7 +63,7 @@ func TestEarlyResponses(t *testing.T) {
 	}
 }
 
-// bodyOf returns what a GET returns, or why it failed.
+// bodyOf returns the body of a GET, or why it failed.
 func bodyOf(client *http.Client, url string) string {
 	response, err := client.Get(url)
 	if err != nil {
@@ -77,19 +77,19 @@ func bodyOf(client *http.Client, url string) string {
 	return string(body)
 }
 
-// TestEarlyGivesWay: from Ready on, every connection is for the server proper, while others are
-// just being served.
+// TestEarlyGivesWay: from Ready on, every connection goes to the server, while others are just
+// being served.
 func TestEarlyGivesWay(t *testing.T) {
 	t.Parallel()
 	early := newEarlyListener(t)
 	url := "http://" + early.Addr().String() + "/"
 	getWith := func(client *http.Client) string { return bodyOf(client, url) }
 	get := func() string {
-		client := newClient(func(p *http.Protocols) { p.SetHTTP1(true) }) // with a connection of its own
+		client := newClient(func(p *http.Protocols) { p.SetHTTP1(true) }) // with its own connection
 		defer client.CloseIdleConnections()
 		return getWith(client)
 	}
-	h2 := newClient(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }) // with one connection as long as it lasts
+	h2 := newClient(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }) // with one connection
 	if got := getWith(h2); !strings.Contains(got, "STARTING") {
 		t.Errorf("HTTP/2, early: %s", got)
 	}
@@ -120,7 +120,7 @@ func TestEarlyGivesWay(t *testing.T) {
 	served := make(chan error, 1)
 	after := make(chan string, 20)
 	for range cap(after) {
-		go func() { after <- get() }() // before anybody accepts
+		go func() { after <- get() }() // before Accept is called
 	}
 	go func() { served <- proper.Serve(early) }()
 	for range cap(after) {

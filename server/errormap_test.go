@@ -83,10 +83,11 @@ func TestConnectError(t *testing.T) {
 	}
 }
 
-// TestErrorsFitIntoHeaders: gRPC sends an error in headers, and nginx takes 4 KiB of them by default.
+// TestErrorsFitIntoHeaders: gRPC sends an error in headers, and nginx takes 4 KiB of them by
+// default.
 func TestErrorsFitIntoHeaders(t *testing.T) {
 	t.Parallel()
-	const headersMax, others = 4 << 10, 300 // others: the type, the date, the request's id and so on
+	const headersMax, others = 4 << 10, 300 // others: type, date, request id and so on
 	many := func(n int, field, reason string) error {
 		invalid := &invalidError{}
 		for range n {

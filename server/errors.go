@@ -25,12 +25,12 @@ import (
 const (
 	// errorDomain is the domain of every google.rpc.ErrorInfo we send.
 	errorDomain = "transfers"
-	// internalMessage is all that a client learns of an error that we did not foresee. The log has the rest.
+	// internalMessage is all that a client learns of an unexpected error. The log has the rest.
 	internalMessage = "internal error; the log has the details under this call's x-request-id"
-	// unavailableRetry is when to try again while the database is away.
+	// unavailableRetry is the retry delay while the database is away.
 	unavailableRetry = time.Second
-	// These bound what an error says. gRPC sends it in headers, as a text and once more with the
-	// details, and proxies limit all headers together: nginx to 4 KiB by default.
+	// These bound the length of an error. gRPC sends it in headers, as a text and once more with
+	// the details, and proxies limit all headers together: nginx to 4 KiB by default.
 	violationsMax     = 10
 	fieldBytesMax     = 150
 	reasonBytesMax    = 350
@@ -62,7 +62,7 @@ func (e *invalidError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// told are the violations that an error has room for, the first ones.
+// told returns the violations that an error has room for, the first ones.
 func (e *invalidError) told() []violation {
 	told := make([]violation, 0, violationsMax)
 	size := 0
@@ -81,8 +81,8 @@ func invalidField(field, reason string) error {
 	return &invalidError{violations: []violation{{field, reason}}}
 }
 
-// A transferError is an error of a call for one transfer. When the transfer's outcome is unknown, the client is told
-// its id, which the client may never have seen.
+// A transferError is an error of a call for one transfer. When the transfer's outcome is unknown,
+// the error has its id, which the client may never have seen.
 type transferError struct {
 	cause      error
 	idField    string // where the call takes the id, such as transfer_id
@@ -92,8 +92,8 @@ type transferError struct {
 func (e *transferError) Error() string { return e.cause.Error() }
 func (e *transferError) Unwrap() error { return e.cause }
 
-// unknownOutcome is an error of a call that may have made the transfer all the same, unless it was only to say what
-// would happen.
+// unknownOutcome returns an error of a call that may have made the transfer all the same. A call
+// that only validates makes none.
 func unknownOutcome(err error, validateOnly bool, idField string, id uuid.UUID) error {
 	if validateOnly || id == uuid.Nil {
 		return err
@@ -101,8 +101,8 @@ func unknownOutcome(err error, validateOnly bool, idField string, id uuid.UUID) 
 	return &transferError{cause: err, idField: idField, transferID: id.String()}
 }
 
-// connectError is the one map from errors to what clients see. An error that it does not know becomes `internal` with
-// a fixed text.
+// connectError maps errors to what clients see; nothing else does. An error that it does not know
+// becomes `internal` with a fixed text.
 func connectError(err error) *connect.Error {
 	if ready := new(connect.Error); errors.As(err, &ready) {
 		return ready
@@ -150,7 +150,8 @@ func connectError(err error) *connect.Error {
 	return transientError(err)
 }
 
-// transientError maps what has nothing to do with the request. Its texts are ours, whatever err wraps.
+// transientError maps errors that have nothing to do with the request. Its texts are fixed,
+// whatever err wraps.
 func transientError(err error) *connect.Error {
 	var metadata map[string]string
 	advice := "repeat the call; with the same ids it is applied at most once"
@@ -208,7 +209,8 @@ func asInvalid(err error) *invalidError {
 	}
 }
 
-// within names the fields of an invalid request as part of a greater one, such as transfers[3]. Other errors stay.
+// within names the fields of an invalid request as part of a greater one, such as transfers[3]. It
+// leaves other errors as they are.
 func within(parent string, err error) error {
 	invalid := asInvalid(err)
 	if invalid == nil {
@@ -237,7 +239,8 @@ func newError(code connect.Code, err error, details ...proto.Message) *connect.E
 	}
 	connectErr := connect.NewError(code, err)
 	for _, message := range details {
-		// The only failure is a message that cannot be encoded; the code and the text are worth sending without it.
+		// The only failure is a message that cannot be encoded; the code and the text are worth
+		// sending without it.
 		if detail, err := connect.NewErrorDetail(message); err == nil {
 			connectErr.AddDetail(detail)
 		}
@@ -257,7 +260,8 @@ func retry(after time.Duration) *errdetails.RetryInfo {
 	return &errdetails.RetryInfo{RetryDelay: durationpb.New(after)}
 }
 
-// rpcStatus is a Connect error as the google.rpc.Status that gRPC, REST and batch results carry.
+// rpcStatus returns a Connect error as the google.rpc.Status that gRPC, REST and batch results
+// carry.
 func rpcStatus(err *connect.Error) *status.Status {
 	answer := &status.Status{Code: int32(err.Code()), Message: err.Message()}
 	for _, detail := range err.Details() {

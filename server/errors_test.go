@@ -39,7 +39,8 @@ func detail[T proto.Message](t *testing.T, failed *connect.Error) (found T) {
 	return found
 }
 
-// requireInfo checks the code and the google.rpc.ErrorInfo of an error, as far as want says, and returns its metadata.
+// requireInfo checks the code and the google.rpc.ErrorInfo of an error, against the parts that want
+// names, and returns its metadata.
 func requireInfo(t *testing.T, failed *connect.Error, code connect.Code, reason string, want ...string) {
 	t.Helper()
 	if failed == nil {
@@ -172,7 +173,7 @@ func TestInvalidArgument(t *testing.T) {
 	}
 }
 
-// answerTo makes an empty answer of a method.
+// answerTo returns an empty response of a method.
 func answerTo(method string) proto.Message {
 	name := methodOf(method).Output().FullName()
 	kind, err := protoregistry.GlobalTypes.FindMessageByName(name)
@@ -282,8 +283,8 @@ func TestReadConflictAndStateErrors(t *testing.T) {
 	})
 }
 
-// An inProcess transport hands requests to a handler without a connection, so that a handler's time limit of nearly
-// nothing does not also cut off the body.
+// An inProcess transport hands requests to a handler without a connection, so that a handler's time
+// limit of nearly nothing does not also cut off the body.
 type inProcess struct{ handler http.Handler }
 
 func (p inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -311,8 +312,8 @@ func TestDeadlineExceeded(t *testing.T) {
 	})
 }
 
-// TestUnavailableAndOverloaded takes the database away: reads are refused, one transfer is tried in vain, one waits, and
-// more find the queue full.
+// TestUnavailableAndOverloaded takes the database away: reads are refused, one transfer is tried in
+// vain, one waits, and more find the queue full.
 func TestUnavailableAndOverloaded(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewServer(t)
@@ -329,7 +330,8 @@ func TestUnavailableAndOverloaded(t *testing.T) {
 	if res, text := f.send(t, http.MethodGet, "/readycheck", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("ready: %d %s", res.StatusCode, text)
 	}
-	// Stopped, not killed: after a kill the sessions that are open live on for a moment, and answer.
+	// Stopped, not killed: after a kill the sessions that are open live on for a moment, and
+	// return.
 	if err := database.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -379,8 +381,8 @@ func TestUnavailableAndOverloaded(t *testing.T) {
 	openLedger(t, postgres.Config{DatabaseURL: database.URL()})
 }
 
-// requireUnknownOutcome lets a deadline pass while a transfer is tried in vain, by each header that gives one. The answer
-// says which transfer to ask for, though the caller gave no id.
+// requireUnknownOutcome lets a deadline pass while a transfer is tried in vain, by each header that
+// sets one. The response names the transfer to look up, though the caller gave no id.
 func requireUnknownOutcome(t *testing.T, f *fixture, from, to *transfersv1.Account) {
 	t.Helper()
 	body := `{"fromAccountId": "` + from.GetAccountId() + `", "toAccountId": "` + to.GetAccountId() + `", "amount": 1}`

@@ -19,9 +19,9 @@ const (
 	messageEventsMax = 500       // events in one message of a stream
 	messageBytesMax  = 512 << 10 // and about how large it may be: clients take 4 MiB
 	eventsDefault    = 50        // on a page
-	eventsLooked     = 1000      // at a time, for those that pass a filter
+	eventsLooked     = 1000      // read at a time, for those that pass a filter
 
-	lastWordTime = 2 * time.Second // for a stream's client to hear that the server drains
+	lastWordTime = 2 * time.Second // for the draining status to reach a stream's client
 )
 
 // WatchTransfers streams the changes of transfers.
@@ -46,7 +46,7 @@ func (s *ledgerService) WatchTransfers(
 	if filter.ParentID, err = parseID("parent_transfer_id", req.GetParentTransferId()); err != nil {
 		return err
 	}
-	if err := stream.Send(nil); err != nil { // the headers, so that the client knows that it is heard
+	if err := stream.Send(nil); err != nil { // sends the headers at once
 		return err
 	}
 	after, err := watchFrom(ctx, s.ledger, req.GetAfter())
@@ -101,7 +101,8 @@ func (s *accountService) WatchAccount(
 		})
 }
 
-// watchFrom answers the position that a stream begins behind. Without a cursor that is where the events are now.
+// watchFrom returns the position after which a stream begins. Without a cursor that is the last
+// event.
 func watchFrom(ctx context.Context, l *postgres.Ledger, after string) (int64, error) {
 	if after != "" {
 		return parseCursor("after", after)
@@ -122,14 +123,14 @@ func watch(
 	stop := context.AfterFunc(watches, func() {
 		defer close(told)
 		cancel(ledger.ErrClosed)
-		// A client that takes nothing is not waited for long.
+		// A client that takes nothing gets only a short wait.
 		if control := callOf(ctx).control; control != nil {
 			_ = control.SetWriteDeadline(time.Now().Add(lastWordTime)) // as in limitWrites
 		}
 	})
 	defer func() {
 		if !stop() {
-			<-told // the connection is ours only until we return
+			<-told // the connection is the handler's only until it returns
 		}
 	}()
 	err := l.Follow(ctx, after, filter, func(events []*postgres.Event, position int64) error {
@@ -155,8 +156,8 @@ func watch(
 	return err
 }
 
-// fill converts the first of the events, up to a number and to the one with which they reach a size. It
-// returns them and the other events.
+// fill converts the first of the events, up to a number and to the one with which they reach a
+// size. It returns them and the other events.
 func fill(events []*postgres.Event, most, bytes int) (message []*transfersv1.Event, rest []*postgres.Event) {
 	message = make([]*transfersv1.Event, 0, min(len(events), most))
 	for size := 0; len(events) > 0 && len(message) < most && size < bytes; events = events[1:] {
@@ -217,7 +218,8 @@ type eventPage struct {
 	more   bool
 }
 
-// looksMax bounds how many pages of events are read for one answer, most of which may not pass its filter.
+// looksMax bounds how many pages of events are read for one response, most of which may not pass
+// its filter.
 const looksMax = 20
 
 // listEvents reads events until a page is full, or enough were looked at.
@@ -278,7 +280,7 @@ func parseCursor(field, text string) (int64, error) {
 	return position, nil
 }
 
-// listOf is a list of the value; of none, if it is zero.
+// listOf returns a list of the value; of none, if it is zero.
 func listOf[T comparable](value T) []T {
 	var zero T
 	if value == zero {

@@ -19,35 +19,35 @@ import (
 )
 
 const (
-	readyTimeout = 2 * time.Second // for the database to say whether we are ready
-	readyKept    = time.Second     // how long what it said is said to others
-	readyWatch   = time.Second     // between looks for those who watch
+	readyTimeout = 2 * time.Second // for the database to report whether it is ready
+	readyKept    = time.Second     // how long a result is reused
+	readyWatch   = time.Second     // between checks for watching clients
 
-	// The names by which the gRPC health service tells readiness. All other names are those of
-	// services and mean that writes are taken.
+	// The names of readiness in the gRPC health service. All other names are those of services and
+	// mean that writes are taken.
 	readyWrite = "ready.write"
 	readyRead  = "ready.read"
 )
 
-// errDraining: the server stops.
+// errDraining means that the server stops.
 var errDraining = errors.New("the server is shutting down")
 
-// A readiness is whether the ledger can do something. The database is asked at most once at a time,
-// and once in readyKept, however many want to know.
+// A readiness is whether the ledger can do something. It queries the database at most once at a
+// time, and once in readyKept, however many callers there are.
 type readiness struct {
-	name string // of what it can do, for the log
+	name string // of the ability, for the log
 	ask  func(context.Context) error
 	log  *slog.Logger
 
 	mu   sync.Mutex
-	last *readyResult // guarded by mu; nil: it was never asked for
+	last *readyResult // guarded by mu; nil: no result yet
 }
 
-// A readyResult is what the database says at a time.
+// A readyResult is the result of a check of the database, with its time.
 type readyResult struct {
 	done  chan struct{} // closed when what follows is set
 	err   error         // why not; nil: ready
-	until time.Time     // when it is too old
+	until time.Time     // when the result expires
 }
 
 // now returns why the ledger cannot do it now; nil: it can.
@@ -61,7 +61,7 @@ func (r *readiness) now(ctx context.Context) error {
 	}
 }
 
-// result is the last one, or one that is on its way.
+// result returns the last result, or one that is on its way.
 func (r *readiness) result(ctx context.Context) *readyResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,11 +81,11 @@ func (r *readiness) result(ctx context.Context) *readyResult {
 	return r.last
 }
 
-// find sets a result, and logs when it is another one than before.
+// find sets a result, and logs when it differs from the last one.
 func (r *readiness) find(ctx context.Context, a, before *readyResult) {
 	defer close(a.done)
 	defer func() {
-		if p := recover(); p != nil { // a bug, and nobody above this goroutine could catch it
+		if p := recover(); p != nil { // a bug, and nothing above this goroutine could catch it
 			a.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			r.log.ErrorContext(ctx, "readiness failed", slog.Any("error", a.err))
 		}
@@ -102,7 +102,8 @@ func (r *readiness) find(ctx context.Context, a, before *readyResult) {
 	}
 }
 
-// notReady says why we should get no calls that write, or none that read, now; nil: we should.
+// notReady returns why the server should get no calls that write, or none that read, now; nil: it
+// should.
 func (s *Server) notReady(ctx context.Context, r *readiness) error {
 	if s.draining.Load() {
 		return errDraining
@@ -115,8 +116,8 @@ func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
 	writeHealth(w, http.StatusOK, "ok", "")
 }
 
-// ready serves GET /readycheck: 200 when a transfer would be taken now, else 503 with the reason;
-// with ?for=read, when what is there can be read.
+// ready serves GET /readycheck: 200 when a transfer would be taken now, else 503 with the reason.
+// With ?for=read, 200 means that reads work.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	asked := s.readyToWrite
 	switch what := r.URL.Query().Get("for"); what {
@@ -132,7 +133,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		writeHealth(w, http.StatusOK, "ok", "")
 		return
 	}
-	callOf(r.Context()).logged = true // when it changed, not at each probe
+	callOf(r.Context()).logged = true // logged when it changed, not at each probe
 	switch {
 	case errors.Is(err, errDraining):
 		writeHealth(w, http.StatusServiceUnavailable, "draining", err.Error())
@@ -141,8 +142,8 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unavailableText says in plain words what is wrong with the database, as far as it is known:
-// nothing of the driver's.
+// unavailableText describes the database's problem in plain words, as far as it is known. It
+// repeats none of the driver's text.
 func unavailableText(err error) string {
 	if known, ok := errors.AsType[*ledger.UnavailableError](err); ok && known.Reason != "" {
 		return ledger.ErrUnavailable.Error() + ": " + known.Reason
@@ -161,13 +162,14 @@ func writeHealth(w http.ResponseWriter, code int, status, reason string) {
 	}{status, reason})
 }
 
-// A healthChecker answers the standard gRPC health service, for the process and for each of its services.
+// A healthChecker implements the standard gRPC health service, for the process and for each of its
+// services.
 type healthChecker struct {
 	server   *Server
 	services []string
 }
 
-// lastStatusKey is of the function that ends a watch.
+// lastStatusKey is the context key of the function that ends a watch.
 type lastStatusKey struct{}
 
 // Check implements grpchealth.Checker.
@@ -183,7 +185,7 @@ func (h *healthChecker) Check(ctx context.Context, req *grpchealth.CheckRequest)
 		return nil, connectError(ctx.Err())
 	case errors.Is(err, errDraining):
 		if end, ok := ctx.Value(lastStatusKey{}).(context.CancelFunc); ok {
-			end() // after this status, or draining would wait for who watches
+			end() // after this status, or draining would wait for the client
 		}
 	}
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
@@ -200,8 +202,7 @@ func (h *healthChecker) readiness(service string) (*readiness, error) {
 	}
 }
 
-// Watch implements grpchealth.Watcher: it has the status looked at now and then, and when draining
-// begins.
+// Watch implements grpchealth.Watcher: it checks the status periodically, and when draining begins.
 func (h *healthChecker) Watch(_ context.Context, req *grpchealth.CheckRequest, onChange func()) (stop func(), err error) {
 	if _, err := h.readiness(req.Service); err != nil {
 		return nil, err

@@ -86,7 +86,8 @@ func (s *transferService) ReverseTransfer(
 	return &transfersv1.ReverseTransferResponse{Reversal: transferToProto(&reversal)}, nil
 }
 
-// parseChild reads what names a transfer, the one to make of it, and its amount; empty: all that is left.
+// parseChild reads what names a transfer, the one to make of it, and its amount; empty: all that is
+// left.
 func parseChild(parent, childField, child, text string) (target, id uuid.UUID, amount decimal.NullDecimal, err error) {
 	if target, err = parseID("transfer_id", parent); err != nil {
 		return target, id, amount, err

@@ -20,13 +20,13 @@ import (
 	"internaltransfers/server"
 )
 
-// advanceClock lets the database's clock be ahead of the real one.
+// advanceClock sets the database's clock ahead of the real one.
 func (f *fixture) advanceClock(t *testing.T, by time.Duration) {
 	t.Helper()
 	f.setClock(t, fmt.Sprintf("clock_timestamp() + interval '%d microseconds'", by.Microseconds()))
 }
 
-// setClock makes the ledger's clock show an expression, after statements that this needs.
+// setClock makes the ledger's clock return an expression, after statements that this needs.
 func (f *fixture) setClock(t *testing.T, expression string, statements ...string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(f.database))
@@ -91,7 +91,7 @@ func reverse(t *testing.T, c client, req *transfersv1.ReverseTransferRequest) *t
 	return mustCall(t, c, "TransferService/ReverseTransfer", req, &transfersv1.ReverseTransferResponse{}).GetReversal()
 }
 
-// requireReplay repeats a call: its answer must be the one that it gave before, marked.
+// requireReplay repeats a call: its response must equal the first one, marked as a replay.
 func requireReplay(t *testing.T, c client, method string, req, before proto.Message) {
 	t.Helper()
 	again := answerTo(method)

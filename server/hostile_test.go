@@ -16,7 +16,8 @@ import (
 	"internaltransfers/server"
 )
 
-// A hostileCase is a JSON body for a method, by its name and its REST route, and the field that the answer must name.
+// A hostileCase is a JSON body for a method, by its name and its REST route, and the field that the
+// response must name.
 type hostileCase struct {
 	name   string
 	method string
@@ -25,7 +26,7 @@ type hostileCase struct {
 	field  string
 }
 
-// hostileAccounts are bodies of CreateAccount.
+// hostileAccounts returns bodies of CreateAccount.
 func hostileAccounts() []hostileCase {
 	account := func(name, field, body string) hostileCase {
 		return hostileCase{name, "AccountService/CreateAccount", "/api/v1/accounts", body, field}
@@ -68,7 +69,8 @@ func hostileAccounts() []hostileCase {
 	}
 }
 
-// hostileTransfers are bodies of CreateTransfer and BatchCreateTransfers between two accounts that exist.
+// hostileTransfers returns bodies of CreateTransfer and BatchCreateTransfers between two accounts
+// that exist.
 func hostileTransfers(payer, payee string) []hostileCase {
 	accounts := strings.NewReplacer("PAYER", payer, "PAYEE", payee)
 	transfer := func(name, field, body string) hostileCase {
@@ -119,7 +121,7 @@ func hostileTransfers(payer, payee string) []hostileCase {
 	}
 }
 
-// hostileOthers are bodies of the other methods, for an account that exists.
+// hostileOthers returns bodies of the other methods, for an account that exists.
 func hostileOthers(account string) []hostileCase {
 	return []hostileCase{
 		{"forged page token", "TransferService/ListTransfers", "", `{"pageToken": "eyJ0IjoiMjAyNiJ9"}`, "page_token"},
@@ -151,7 +153,7 @@ func manyPairs(n int) string {
 	return body.String()
 }
 
-// requireClientError checks that an answer blames the client, as JSON, and names the field.
+// requireClientError checks that a response blames the client, as JSON, and names the field.
 func requireClientError(t *testing.T, res reply, text, field string) {
 	t.Helper()
 	var answer struct {
@@ -201,7 +203,7 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// A hostileRequest is a whole request, the status it must get, and what the answer must name.
+// A hostileRequest is a whole request, the status it must get, and what the response must name.
 type hostileRequest struct {
 	name, method, path, body string
 	header                   []string
@@ -209,7 +211,7 @@ type hostileRequest struct {
 	field                    string
 }
 
-// hostileURLs are requests with something wrong in path or query, for an account that exists.
+// hostileURLs returns requests with something wrong in path or query, for an account that exists.
 func hostileURLs(account string) []hostileRequest {
 	return []hostileRequest{
 		{"unknown parameter", "GET", "/api/v1/accounts?page_sise=1", "", nil, 400, "page_sise"},
@@ -243,7 +245,7 @@ func hostileURLs(account string) []hostileRequest {
 	}
 }
 
-// hostileHeaders are requests with something wrong elsewhere.
+// hostileHeaders returns requests with something wrong elsewhere.
 func hostileHeaders(account string) []hostileRequest {
 	huge := `{"display_name": "` + strings.Repeat("x", 100_000) + `"}`
 	return []hostileRequest{

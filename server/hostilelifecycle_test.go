@@ -16,7 +16,7 @@ import (
 	"internaltransfers/server"
 )
 
-// invalidOptions are transfers with options that cannot be, by the field that must be named.
+// invalidOptions returns transfers with impossible options, by the field that must be named.
 func invalidOptions(a, b *transfersv1.Account) []invalidRequest {
 	past, future := timestamppb.New(time.Unix(1, 0)), timestamppb.New(time.Now().Add(1000*time.Hour))
 	year1 := timestamppb.New(time.Time{}.Add(100 * time.Nanosecond))
@@ -56,7 +56,7 @@ func invalidOptions(a, b *transfersv1.Account) []invalidRequest {
 	return requests
 }
 
-// invalidFollowers are calls about a hold and about groups.
+// invalidFollowers returns calls about a hold and about groups.
 func invalidFollowers(a, b *transfersv1.Account, held string) []invalidRequest {
 	var requests []invalidRequest
 	batch := func(field string, req *transfersv1.BatchCreateTransfersRequest) {
@@ -107,7 +107,7 @@ func invalidFollowers(a, b *transfersv1.Account, held string) []invalidRequest {
 		invalidRequest{"TransferService/ReverseTransfer", &transfersv1.ReverseTransferRequest{TransferId: held, Metadata: map[string]string{"": ""}}, `metadata[""]`})
 }
 
-// invalidPolicies are what no account can have.
+// invalidPolicies returns policies that no account can have.
 func invalidPolicies(a *transfersv1.Account) []invalidRequest {
 	hour, one := durationpb.New(time.Hour), proto.Int64(1)
 	limits := map[string][]*transfersv1.Limit{
@@ -172,7 +172,8 @@ func TestInvalidLifecycle(t *testing.T) {
 	}
 }
 
-// TestImpossibleTimes sends times and durations that only binary messages can carry, alone and within a batch.
+// TestImpossibleTimes sends times and durations that only binary messages can carry, alone and
+// within a batch.
 func TestImpossibleTimes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -225,7 +226,7 @@ func TestImpossibleTimes(t *testing.T) {
 	}
 }
 
-// hostileLifecycle are requests about a transfer, a hold, over REST.
+// hostileLifecycle returns requests about a transfer, a hold, over REST.
 func hostileLifecycle(held, account string) []hostileRequest {
 	path := func(verb string) string { return "/api/v1/transfers/" + held + verb }
 	other := `{"transfer_id": "` + uuid.NewString() + `"}`

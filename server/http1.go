@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// What HTTP/1 needs for proxies. nginx speaks HTTP/1.0 to servers by default, where an answer ends when
-// the connection does: an answer that breaks off would look whole. So those that are not streams state
-// their length, and streams of REST reset the connection when they break off. The other streams have an
-// end of their own.
+// HTTP/1 needs extra care behind proxies. nginx speaks HTTP/1.0 to servers by default, where a
+// response ends with the connection: a response that breaks off would look whole. So responses that
+// are not streams state their length, and streams of REST reset the connection when they break off.
+// The other streams mark their own end.
 
 // A limitedListener bounds the connections that are open at once; more wait to be accepted.
 type limitedListener struct {
@@ -77,9 +77,9 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 	return ctx
 }
 
-// resetUnlessWhole sees to it that a client of HTTP/1.0 does not take half a stream for a whole one: from
-// now on the connection is reset when it closes, be it that the handler fails or that the process dies.
-// whole is for when everything was sent.
+// resetUnlessWhole keeps a client of HTTP/1.0 from taking half a stream for a whole one: from now
+// on the connection is reset when it closes, whether the handler fails or the process dies. Call
+// whole once everything was sent.
 func resetUnlessWhole(r *http.Request) (whole func()) {
 	conn, ok := r.Context().Value(connKey{}).(interface{ SetLinger(seconds int) error })
 	if r.ProtoAtLeast(1, 1) || !ok {
@@ -90,7 +90,8 @@ func resetUnlessWhole(r *http.Request) (whole func()) {
 	return func() { _ = conn.SetLinger(-1) }
 }
 
-// withLength lets answers over HTTP/1.0 state their length, unless they are flushed before their end.
+// withLength lets responses over HTTP/1.0 state their length, unless they are flushed before their
+// end.
 func withLength(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoAtLeast(1, 1) {
@@ -103,7 +104,7 @@ func withLength(next http.Handler) http.Handler {
 	})
 }
 
-// A wholeWriter keeps an answer until its length is known.
+// A wholeWriter keeps a response until its length is known.
 type wholeWriter struct {
 	http.ResponseWriter
 
@@ -123,7 +124,7 @@ func (w *wholeWriter) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// Flush implements http.Flusher, which Connect asks for: the answer is a stream.
+// Flush implements http.Flusher, which Connect requires. A response that is flushed is a stream.
 func (w *wholeWriter) Flush() {
 	w.begin()
 	// The only error is that the writer below cannot flush; then there is nothing to flush.
@@ -140,7 +141,7 @@ func (w *wholeWriter) begin() {
 	w.begun = true
 	w.ResponseWriter.WriteHeader(w.status)
 	if w.body.Len() > 0 {
-		_, _ = w.ResponseWriter.Write(w.body.Bytes()) // a client that is gone needs no answer
+		_, _ = w.ResponseWriter.Write(w.body.Bytes()) // a client that is gone needs no response
 	}
 	w.body = bytes.Buffer{}
 }
@@ -152,8 +153,8 @@ func (w *wholeWriter) end() {
 	w.begin()
 }
 
-// withHTTP2 refuses gRPC over HTTP/1, where the status of a call is lost on its way back through a proxy:
-// the caller would not learn what was done.
+// withHTTP2 refuses gRPC over HTTP/1, where the status of a call is lost on its way back through a
+// proxy: the caller would not learn the outcome.
 func withHTTP2(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor < 2 && isGRPC(r) && !strings.HasPrefix(r.URL.Path, "/api/") {

@@ -8,7 +8,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ImportTransfers makes transfers that count at times of their own.
+// ImportTransfers makes transfers that take effect at times of their own.
 func (s *transferService) ImportTransfers(
 	ctx context.Context, req *transfersv1.ImportTransfersRequest,
 ) (*transfersv1.ImportTransfersResponse, error) {
@@ -22,9 +22,9 @@ func (s *transferService) ImportTransfers(
 	return &transfersv1.ImportTransfersResponse{Abridged: abridge(results), Results: results}, nil
 }
 
-// checkImportOrder refuses items without an effective_time and items that count before the one before them, whatever
-// else is wrong with them: out of order, none of the others may be where its caller means it to be. That a time lies in
-// the future is for the ledger to see, by the database's clock.
+// checkImportOrder refuses items without an effective_time and items that take effect before the
+// previous item, whatever else is wrong with them: after such an item, none may be where the caller
+// means it to be. Times in the future are for the ledger to find, by the database's clock.
 func checkImportOrder(items []*transfersv1.CreateTransferRequest) error {
 	var last time.Time
 	for i, item := range items {

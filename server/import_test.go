@@ -13,7 +13,7 @@ import (
 	"internaltransfers/server"
 )
 
-// importRequest asks for transfers of 1 that count at these seconds of 2020.
+// importRequest returns a request for transfers of 1 that take effect at these seconds of 2020.
 func importRequest(from, to *transfersv1.Account, seconds ...int64) *transfersv1.ImportTransfersRequest {
 	req := &transfersv1.ImportTransfersRequest{}
 	for _, second := range seconds {
@@ -70,7 +70,8 @@ func TestImportTransfers(t *testing.T) {
 	})
 }
 
-// TestImportOrder: a time that is missing or goes back refuses all, whatever else is wrong with the item.
+// TestImportOrder: a time that is missing or goes back refuses all, whatever else is wrong with the
+// item.
 func TestImportOrder(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -91,7 +92,7 @@ func TestImportOrder(t *testing.T) {
 	} {
 		eachProtocol(t, f, func(t *testing.T, c client) {
 			if rpc, ok := c.(*rpcClient); field == "transfers[0].effective_time" && (!ok || rpc.json) {
-				return // JSON cannot say that
+				return // JSON cannot express that
 			}
 			_, failed := c.call(t.Context(), "TransferService/ImportTransfers", req, &transfersv1.ImportTransfersResponse{})
 			requireField(t, failed, field)

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// inertText keeps a text of the caller's from being run as a formula where the file is opened in a
-// spreadsheet: what begins like one gets an apostrophe before it, as OWASP recommends in
-// https://owasp.org/www-community/attacks/CSV_Injection.
+// inertText keeps a caller's text from being run as a formula where the file is opened in a
+// spreadsheet: a text that begins like a formula gets an apostrophe before it, as OWASP recommends
+// in https://owasp.org/www-community/attacks/CSV_Injection.
 //
-// A spreadsheet that separates cells otherwise than by commas makes several of one text. So what
-// follows a separator gets its apostrophe, too. Neither white space nor quotes nor what nobody sees
-// hides what is behind them. An apostrophe counts as a quote: a text that begins with one of its own
-// gets another, so that whoever takes the first one away has the text as it was.
+// A spreadsheet that separates cells otherwise than by commas makes several cells of one text. So
+// what follows a separator gets its apostrophe, too. White space, quotes and invisible characters
+// hide nothing behind them. An apostrophe counts as a quote: a text that begins with one gets
+// another, so that removing the first one gives the original text.
 func inertText(text string) string {
 	var inert strings.Builder
 	taken := 0     // how much of the text is written
@@ -40,7 +40,8 @@ func inertText(text string) string {
 	return inert.String()
 }
 
-// compatible is a character in its plainest form: the full-width equals sign is an equals sign.
+// compatible returns a character in its plainest form: the full-width equals sign is an equals
+// sign.
 func compatible(r rune) string {
 	if r < utf8.RuneSelf {
 		return string(r)
@@ -48,15 +49,15 @@ func compatible(r rune) string {
 	return norm.NFKD.String(string(r))
 }
 
-// startsFormula reports whether a cell that begins so may be a formula. The last one is the minus
-// sign of typographers.
+// startsFormula reports whether a cell that begins with r may be a formula. The last character is
+// the minus sign of typographers.
 func startsFormula(r rune) bool { return strings.ContainsRune("=+-@\u2212", r) }
 
 // startsText reports whether the beginning of a field is best not left to a spreadsheet, though it
 // is no formula.
 func startsText(r rune) bool { return unicode.IsControl(r) || r == '|' || r == '%' }
 
-// separates reports whether spreadsheets may be told, or guess, that cells end here.
+// separates reports whether spreadsheets may be set, or guess, to end a cell at r.
 func separates(r rune) bool { return strings.ContainsRune(",;|\t\r\n", r) }
 
 // hides reports whether a spreadsheet may look behind the character for a cell's beginning.

@@ -47,7 +47,7 @@ var inertTexts = [][2]string{
 	{"⩵1", "'⩵1"},
 	{"≠1", "'≠1"},
 	{"−1", "'−1"},
-	// Behind what does not count: spaces, and what nobody sees.
+	// Behind what does not count: spaces and invisible characters.
 	{" =1", "' =1"},
 	{"\u00a0=1", "'\u00a0=1"},
 	{"\u3000＝1", "'\u3000＝1"},
@@ -60,7 +60,7 @@ var inertTexts = [][2]string{
 	{"\ufe0f=1", "'\ufe0f=1"},
 	{"\u2800=1", "'\u2800=1"},
 	{" \tx", "' \tx"},
-	// Behind quotes, one of which may be the apostrophe of somebody else.
+	// Behind quotes, one of which may be an apostrophe of the text's own.
 	{`"=1"`, `'"=1"`},
 	{`" =1"`, `'" =1"`},
 	{"“=1”", "'“=1”"},
@@ -77,7 +77,7 @@ var inertTexts = [][2]string{
 	{";=1", ";'=1"},
 	{"；＝1", "；'＝1"},
 	{"a;|b", "a;|b"},
-	{"🄁=1", "🄁'=1"}, // whose compatible form ends in a comma
+	{"🄁=1", "🄁'=1"}, // its compatible form ends in a comma
 	{"\t=1", "'\t'=1"},
 	{"a;'=1", "a;''=1"},
 }
@@ -92,7 +92,7 @@ func TestInertText(t *testing.T) {
 	}
 }
 
-// TestInertTextOfAnything draws texts from what matters.
+// TestInertTextOfAnything draws texts from the characters that matter.
 func TestInertTextOfAnything(t *testing.T) {
 	t.Parallel()
 	parts := rapid.SampledFrom(append(strings.Split("=+-@|%,;'\"\t\r\n \u00a0\u200b\ufeff\u3000＝－；，⩵⁺−a1é“\u0301\u0338", ""), "\r\n"))
@@ -117,7 +117,7 @@ var (
 	unfit   = regexp.MustCompile("^" + ignored + "[|%]|^" + ignored + "[\\x00-\\x1F\\x7F-\\x9F]")
 )
 
-// marked reports whether a cell begins with an apostrophe that is there for what is behind it.
+// marked reports whether a cell begins with an apostrophe of inertText.
 func marked(cell string, first bool, rest string) bool {
 	inner, ok := strings.CutPrefix(cell, "'")
 	return ok && isRisky(inner, first, strings.TrimPrefix(rest, "'"))
@@ -127,8 +127,8 @@ func isRisky(cell string, first bool, text string) bool {
 	return formula.MatchString(norm.NFKD.String(cell)) || first && unfit.MatchString(norm.NFKC.String(text))
 }
 
-// checkInert splits what became of a text by every separator there is: no cell is a formula. It
-// takes the apostrophes away again and has the text as it was.
+// checkInert splits a result at every separator: no cell is a formula. It removes the apostrophes
+// again and requires the original text.
 func checkInert(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -137,7 +137,7 @@ func checkInert(t interface {
 	inert := inertText(text)
 	var plain strings.Builder
 	begin := 0
-	for at, r := range inert + "," { // whose end ends the last cell
+	for at, r := range inert + "," { // it ends the last cell
 		if !strings.ContainsAny(norm.NFKD.String(string(r)), ",;|\t\r\n") {
 			continue
 		}

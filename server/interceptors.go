@@ -23,8 +23,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// interceptors wrap every handler, the outermost first. The log comes before the recovery, so that a call that
-// panicked has its line too; the error map sees what validation and handler answer.
+// interceptors wrap every handler, the outermost first. The log comes before the recovery, so that
+// a call that panicked has its line too. The error map sees the errors of validation and handler.
 func (s *Server) interceptors() connect.HandlerOption {
 	return connect.WithInterceptors(
 		connect.UnaryInterceptorFunc(s.logCalls),
@@ -52,8 +52,8 @@ func (s *Server) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// logCall writes one line for a call that has ended, and counts it. Of what the request says, only
-// the ids are in it that an error is about.
+// logCall writes one line for a call that has ended, and counts it. Of the request's content, the
+// line has only the ids that an error is about.
 func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Peer, took time.Duration, err error) {
 	s.metrics.done(spec.Procedure, err, took)
 	c := callOf(ctx)
@@ -87,7 +87,7 @@ func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Pe
 	s.logger.LogAttrs(ctx, level, "call", attrs...)
 }
 
-// errorAttrs are the reason of an error that a client sees, and the ids of what it is about.
+// errorAttrs returns the reason of an error that a client sees, and the ids that it is about.
 func errorAttrs(err error) []slog.Attr {
 	failed, ok := errors.AsType[*connect.Error](err)
 	if !ok {
@@ -110,8 +110,8 @@ func errorAttrs(err error) []slog.Attr {
 	return nil
 }
 
-// logLevel is ERROR for what the operator must look into, INFO for what a client has done wrong,
-// and DEBUG for what is neither: browsers close streams all the time.
+// logLevel returns ERROR for errors that need the operator, INFO for errors of the client, and
+// DEBUG for neither: browsers close streams all the time.
 func logLevel(code connect.Code) slog.Level {
 	switch code {
 	case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss, connect.CodeUnavailable:
@@ -123,7 +123,8 @@ func logLevel(code connect.Code) slog.Level {
 	}
 }
 
-// recoverPanics makes a panic of a handler an internal error, so that it ends one call and not the process's others.
+// recoverPanics makes a panic of a handler an internal error, so that it ends one call and not the
+// process's others.
 func (s *Server) recoverPanics(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (res connect.AnyResponse, err error) {
 		defer func() {
@@ -135,7 +136,7 @@ func (s *Server) recoverPanics(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// panicError makes a panic of a handler that was recovered an error, and logs it.
+// panicError makes a handler's recovered panic an error, and logs it.
 func (s *Server) panicError(ctx context.Context, spec connect.Spec, p any) error {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p) // a handler's way to have net/http cut the connection
@@ -147,7 +148,7 @@ func (s *Server) panicError(ctx context.Context, spec connect.Spec, p any) error
 	return connectError(c.cause)
 }
 
-// limitTime bounds a call by the configured time; a shorter deadline of the client's stays.
+// limitTime bounds a call by the configured time, unless the client's deadline is earlier.
 func (s *Server) limitTime(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.timeLimit(ctx, req.Spec()))
@@ -156,7 +157,8 @@ func (s *Server) limitTime(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// timeLimit is the configured time of a call. A proof has its own, beyond what net/http gives the answer to any other.
+// timeLimit returns the configured time of a call. A proof has its own, longer than net/http allows
+// the response to any other call.
 func (s *Server) timeLimit(ctx context.Context, spec connect.Spec) time.Duration {
 	if spec.Procedure != transfersv1connect.LedgerServiceCheckLedgerProcedure {
 		return s.config.RequestTimeout
@@ -179,10 +181,11 @@ func (s *Server) mapErrors(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// visibleError makes an error one that a client may see, and keeps the cause for the log if the text hides it.
+// visibleError makes an error one that a client may see, and keeps the cause for the log if the
+// text hides it.
 func visibleError(ctx context.Context, err error) error {
 	if violations := new(protovalidate.ValidationError); errors.As(err, &violations) {
-		err = violations // without the Connect error around it, whose text and details are not ours
+		err = violations // without the Connect error around it, which has other text and details
 	}
 	mapped := connectError(err)
 	if logLevel(mapped.Code()) == slog.LevelError {
@@ -191,11 +194,12 @@ func visibleError(ctx context.Context, err error) error {
 	return mapped
 }
 
-// validateAllBytes is the size up to which a request has all its violations reported, not only the first.
+// validateAllBytes is the size up to which a request has all its violations reported, not only the
+// first.
 const validateAllBytes = 64 << 10
 
-// A boundedValidator stops at the first violation of a large message, so that a body with a million broken fields
-// costs no more than one with a few.
+// A boundedValidator stops at the first violation of a large message, so that a body with a million
+// broken fields costs no more than one with a few.
 type boundedValidator struct {
 	protovalidate.Validator
 }

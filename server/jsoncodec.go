@@ -13,11 +13,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// jsonMarshal is how every JSON answer is written: all fields but unset optional ones, empty lists and texts too.
+// jsonMarshal writes every JSON response: all fields but unset optional ones, empty lists and texts
+// too.
 var jsonMarshal = protojson.MarshalOptions{EmitDefaultValues: true}
 
-// marshalJSON appends the message to base. protojson puts spaces here and there, differently in each build, so that
-// nobody relies on them; taking them out gives the same bytes from every build.
+// marshalJSON appends the message to base. protojson varies its spaces with each build, so that no
+// client relies on them. Without them every build gives the same bytes.
 func marshalJSON(base []byte, message proto.Message) ([]byte, error) {
 	out, err := jsonMarshal.MarshalAppend(base, message)
 	if err != nil {
@@ -34,7 +35,8 @@ func marshalJSON(base []byte, message proto.Message) ([]byte, error) {
 // unmarshalJSON reads a message. Decimal fields take numbers too. Every error is a *decodeError.
 func unmarshalJSON(data []byte, message proto.Message) error {
 	if len(data) == 0 {
-		// The zero bytes of a body that was refused half-way must never pass as a request with default values.
+		// The zero bytes of a body that was refused half-way must never pass as a request with
+		// default values.
 		return &decodeError{reason: "the body is empty; it must be a JSON object"}
 	}
 	plan := planOf(message.ProtoReflect().Descriptor())
@@ -45,13 +47,13 @@ func unmarshalJSON(data []byte, message proto.Message) error {
 	return nil
 }
 
-// jsonPosition is how protojson says where an error is.
+// jsonPosition matches the place of an error in protojson's texts.
 var jsonPosition = regexp.MustCompile(` ?\(line (\d+):(\d+)\)`)
 
-// explainJSON adds the field's name to an error of protojson, which gives line and column only. Where protojson does
-// not even give these, the text ends too soon.
+// explainJSON adds the field's name to an error of protojson, which gives line and column only.
+// Where protojson does not even give these, the text ends too soon.
 func explainJSON(err error, data []byte, plan *jsonPlan) error {
-	// The space behind the prefix is sometimes a non-breaking one, so that nobody relies on it.
+	// The space behind the prefix is sometimes a non-breaking one, so that no caller relies on it.
 	reason := strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
 	offset := -1
 	if position := jsonPosition.FindStringSubmatch(reason); position != nil {
@@ -66,7 +68,8 @@ func explainJSON(err error, data []byte, plan *jsonPlan) error {
 	return &decodeError{field: field, reason: clip(strings.TrimLeft(reason, " :"), 300)}
 }
 
-// jsonOffset is the byte offset of a line and column, which count from 1 and columns in characters.
+// jsonOffset returns the byte offset of a line and column, which count from 1 and columns in
+// characters.
 func jsonOffset(data []byte, line, column int) int {
 	offset := 0
 	for ; line > 1; line-- {
@@ -84,13 +87,14 @@ func jsonOffset(data []byte, line, column int) int {
 	return len(data)
 }
 
-// A connectJSON is the codec of application/json for the Connect protocols. It differs from Connect's own: decimal
-// fields take numbers, unknown fields are refused rather than overlooked, and errors name the field.
+// A connectJSON is the codec of application/json for the Connect protocols. It differs from
+// Connect's own: decimal fields take numbers, unknown fields are refused rather than ignored, and
+// errors name the field.
 type connectJSON struct {
 	name string
 }
 
-// Name is the part of the content type behind application/.
+// Name returns the part of the content type behind application/.
 func (c connectJSON) Name() string { return c.name }
 
 // IsBinary is false: Connect GET may carry JSON as text.
@@ -99,7 +103,7 @@ func (c connectJSON) IsBinary() bool { return false }
 // Marshal encodes a message.
 func (c connectJSON) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
-// MarshalStable is the same: our encoding never differs from one call to the next.
+// MarshalStable is MarshalAppend: this encoding never differs from one call to the next.
 func (c connectJSON) MarshalStable(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
 // MarshalAppend encodes a message behind what base holds.
@@ -111,7 +115,7 @@ func (c connectJSON) MarshalAppend(base []byte, message any) ([]byte, error) {
 	return marshalJSON(base, m)
 }
 
-// Unmarshal decodes a message. Connect answers its errors as invalid_argument.
+// Unmarshal decodes a message. Connect sends its errors as invalid_argument.
 func (c connectJSON) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
 	if !ok {
@@ -120,10 +124,11 @@ func (c connectJSON) Unmarshal(data []byte, message any) error {
 	return unmarshalJSON(data, m)
 }
 
-// A restJSON is the codec of the REST routes. Its errors are Connect errors, since vanguard answers any other with
-// status 502.
+// A restJSON is the codec of the REST routes. Its errors are Connect errors, since vanguard sends
+// any other with status 502.
 type restJSON struct {
-	// For lists, maps and scalars as bodies, of which no route has one; messages as bodies come to the methods below.
+	// For lists, maps and scalars as bodies, of which no route has one. Messages as bodies go to
+	// the methods below.
 	vanguard.JSONCodec
 
 	bodyFields map[protoreflect.FullName]string // the field that a message is when it is the body, such as account

@@ -11,7 +11,8 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// A jsonPlan is what the JSON scanner knows about a message: its fields by each name that protojson accepts.
+// A jsonPlan is what the JSON scanner knows about a message: its fields by each name that protojson
+// accepts.
 type jsonPlan struct {
 	fields map[string]*jsonField
 }
@@ -32,13 +33,14 @@ func planOf(message protoreflect.MessageDescriptor) *jsonPlan {
 	if plan, ok := jsonPlans.Load(message.FullName()); ok {
 		return plan.(*jsonPlan)
 	}
-	// Two callers may build the same plan at once; either is good, since a plan never changes once it is stored.
+	// Two callers may build the same plan at once; either is good, since a plan never changes once
+	// it is stored.
 	plan := buildPlan(message, map[protoreflect.FullName]*jsonPlan{})
 	jsonPlans.Store(message.FullName(), plan)
 	return plan
 }
 
-// buildPlan is given the plans that are being built, because messages may contain themselves.
+// buildPlan gets the plans that are being built, because messages may contain themselves.
 func buildPlan(message protoreflect.MessageDescriptor, building map[protoreflect.FullName]*jsonPlan) *jsonPlan {
 	if strings.HasPrefix(string(message.FullName()), "google.protobuf.") {
 		return nil // well-known types have their own forms in JSON
@@ -71,7 +73,8 @@ func buildPlan(message protoreflect.MessageDescriptor, building map[protoreflect
 	return plan
 }
 
-// isDecimal reports whether the field has the validation rule transfers.v1.decimal, for itself or for its items.
+// isDecimal reports whether the field has the validation rule transfers.v1.decimal, for itself or
+// for its items.
 func isDecimal(field protoreflect.FieldDescriptor) bool {
 	if field.Kind() != protoreflect.StringKind || !proto.HasExtension(field.Options(), validate.E_Field) {
 		return false

@@ -8,19 +8,22 @@ import (
 	"strings"
 )
 
-// jsonDepthMax is how deep objects and arrays may nest before the scanner gives up. Our messages are four deep at
-// most, so anything deeper is no message of ours, and protojson refuses it by the name of its first unknown field.
+// jsonDepthMax is how deep objects and arrays may nest before the scanner gives up. The API's
+// messages are four deep at most, so anything deeper is none of them, and protojson refuses it by
+// the name of its first unknown field.
 const jsonDepthMax = 100
 
-// A jsonScanner walks over JSON text beside the plan of a message, without recursion. It checks only as much of the
-// grammar as it needs to know where it is; what it gives up on, protojson refuses.
+// A jsonScanner walks over JSON text beside the plan of a message, without recursion. It checks
+// only as much of the grammar as it needs to know where it is; what it gives up on, protojson
+// refuses.
 type jsonScanner struct {
 	data  []byte
 	pos   int
 	stop  int // scanning ends at the first name or value that starts here or later
 	stack []jsonFrame
 
-	// What is written instead of data, when rewrite is set: data up to copied, with the numbers at decimal fields quoted.
+	// What is written instead of data, when rewrite is set: data up to copied, with the numbers at
+	// decimal fields quoted.
 	rewrite bool
 	out     []byte
 	copied  int
@@ -36,9 +39,10 @@ type jsonFrame struct {
 	index int        // in an array
 }
 
-// quoteDecimals returns data with every number at a decimal field made a string, digit by digit the same, and
-// everything else as it was. From where the JSON is malformed or nested too deeply, all is as it was; what comes before
-// is still quoted, so that protojson complains of the fault and not of a number ahead of it.
+// quoteDecimals returns data with every number at a decimal field made a string, digit by digit the
+// same, and everything else unchanged. It stops at the first place where the JSON is malformed or
+// nested too deeply. The numbers before are still quoted, so that protojson reports the fault and
+// not a number ahead of it.
 func quoteDecimals(data []byte, plan *jsonPlan) []byte {
 	s := jsonScanner{data: data, stop: math.MaxInt, rewrite: true}
 	s.scan(plan)
@@ -48,8 +52,8 @@ func quoteDecimals(data []byte, plan *jsonPlan) []byte {
 	return append(s.out, data[s.copied:]...)
 }
 
-// jsonPathAt names the field at or around an offset, such as transfers[3].amount; empty: none.
-// It is negative for where the JSON stops being well-formed.
+// jsonPathAt names the field at or around an offset, such as transfers[3].amount; empty: none. A
+// negative offset is the place where the JSON stops being well-formed.
 func jsonPathAt(data []byte, plan *jsonPlan, offset int) string {
 	s := jsonScanner{data: data, stop: offset}
 	if offset < 0 {
@@ -142,7 +146,8 @@ func (s *jsonScanner) quote(start int) {
 	s.copied = s.pos
 }
 
-// enter stands behind an opening bracket. It reports whether something is inside; if not, it passes the closing one.
+// enter stands behind an opening bracket. It reports whether something is inside; if not, it passes
+// the closing one.
 func (s *jsonScanner) enter() (more, ok bool) {
 	s.skipSpace()
 	if s.pos >= len(s.data) {
@@ -177,8 +182,8 @@ func (s *jsonScanner) leave() (more, ok bool) {
 	}
 }
 
-// next stands before an item of an array or a name of an object, passes the name, and returns what is known of the
-// value that follows.
+// next stands before an item of an array or a name of an object, passes the name, and returns what
+// is known of the value that follows.
 func (s *jsonScanner) next() (field *jsonField, ok bool) {
 	top := &s.stack[len(s.stack)-1]
 	if top.array {
@@ -269,7 +274,8 @@ func (s *jsonScanner) skipWord(word string) bool {
 	return true
 }
 
-// skipNumber takes exactly what the JSON grammar calls a number, so that quoting never makes valid what was not.
+// skipNumber takes exactly what the JSON grammar calls a number, so that quoting never makes valid
+// what was not.
 func (s *jsonScanner) skipNumber() bool {
 	i := s.pos
 	digits := func() bool {
@@ -307,14 +313,14 @@ func (s *jsonScanner) skipNumber() bool {
 	return true
 }
 
-// path names where the scanner stands, by the names of the proto file as far as they are known.
+// path names the scanner's place, by the names of the proto file as far as they are known.
 func (s *jsonScanner) path() string {
 	var path strings.Builder
 	for i := range s.stack {
 		frame := &s.stack[i]
 		switch {
 		case frame.array:
-			if path.Len() > 0 { // an index alone would say nothing
+			if path.Len() > 0 { // an index alone would mean nothing
 				path.WriteString("[" + strconv.Itoa(frame.index) + "]")
 			}
 		case frame.name == nil:

@@ -20,7 +20,7 @@ import (
 	"internaltransfers/server"
 )
 
-// grpcLimit is the largest message that a gRPC client takes when it is told nothing else.
+// grpcLimit is the default limit of a gRPC client on a message.
 const grpcLimit = 4 << 20
 
 // A grpcClient is Google's, with all its defaults.
@@ -72,7 +72,8 @@ func pages[P largePage](c *grpcClient, method string, request func(token string)
 	}
 }
 
-// largeMetadata is the most that a caller may keep with a transfer, an account or a standing order: more than 100 KB.
+// largeMetadata returns the most that a caller may keep with a transfer, an account or a schedule:
+// more than 100 KB.
 func largeMetadata() map[string]string {
 	metadata := make(map[string]string, 50)
 	for i := range 50 {
@@ -81,7 +82,7 @@ func largeMetadata() map[string]string {
 	return metadata
 }
 
-// large is a ledger whose lists are long in bytes: more than a client takes, in few items. They are
+// large is a ledger whose lists are long in bytes: a few items exceed a client's limit. They are
 // made beside the API.
 type large struct {
 	*grpcClient
@@ -131,7 +132,8 @@ func (l *large) makeTransfers() {
 	}
 }
 
-// TestAnswersAbove4MiB: a client with gRPC's default limit reads every list to its end, however large the items are.
+// TestAnswersAbove4MiB: a client with gRPC's default limit reads every list to its end, however
+// large the items are.
 func TestAnswersAbove4MiB(t *testing.T) {
 	t.Parallel()
 	l := newLarge(t)
@@ -162,7 +164,7 @@ func TestAnswersAbove4MiB(t *testing.T) {
 	t.Run("WatchTransfers", func(t *testing.T) { l.watch(t) })
 }
 
-// listEvents reads all events of a filter, of which there are so many or some more.
+// listEvents reads all events of a filter. There must be at least this many, and few more.
 func (l *large) listEvents(t *testing.T, request *transfersv1.ListEventsRequest, least int) {
 	t.Helper()
 	seen, pages := map[string]bool{}, 0
@@ -205,8 +207,8 @@ func (l *large) watch(t *testing.T) {
 	}
 }
 
-// TestAccountsAbove4MiB: lists of accounts and standing orders end by their bytes. Profiles are not a list, so what is too much of
-// them is refused in words that say what to do.
+// TestAccountsAbove4MiB: lists of accounts and schedules end by their bytes. Profiles are not a
+// list, so too many of them are refused with an error that says what to do.
 func TestAccountsAbove4MiB(t *testing.T) {
 	t.Parallel()
 	l := newLarge(t)
@@ -250,8 +252,8 @@ func TestAccountsAbove4MiB(t *testing.T) {
 	}
 }
 
-// TestBatchAbove4MiB: what a batch did is told to a client with gRPC's default limit however much the
-// batch says, because it is done.
+// TestBatchAbove4MiB: a client with gRPC's default limit gets the outcome of a batch, however long
+// its results are, because the batch is done.
 func TestBatchAbove4MiB(t *testing.T) {
 	t.Parallel()
 	l := newLarge(t)

@@ -9,7 +9,7 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// A ledgerService answers transfers.v1.LedgerService.
+// A ledgerService implements transfers.v1.LedgerService.
 type ledgerService struct {
 	ledger  *postgres.Ledger
 	watches context.Context

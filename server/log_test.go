@@ -30,7 +30,7 @@ func (l logLines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// next waits for the next line whose attributes are these.
+// next waits for the next line with these attributes.
 func (l logLines) next(t *testing.T, want logged) logged {
 	t.Helper()
 	var seen []string
@@ -82,8 +82,8 @@ func requireLogged(t *testing.T, line, want logged) {
 	}
 }
 
-// TestRefusalsAreLogged: who reads the log learns why a call was refused, which accounts and
-// transfer it is about, and who called, whatever the protocol.
+// TestRefusalsAreLogged: the log has why a call was refused, which accounts and transfer it is
+// about, and the caller, whatever the protocol.
 func TestRefusalsAreLogged(t *testing.T) {
 	t.Parallel()
 	f, lines := newLogged(t)
@@ -121,8 +121,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 	})
 }
 
-// TestCanceledCallsAreNoNews: each tab that is closed ends a stream, which is worth no line unless
-// somebody looks for it.
+// TestCanceledCallsAreNoNews: each tab that is closed ends a stream, which gets a line only at the
+// debug level.
 func TestCanceledCallsAreNoNews(t *testing.T) {
 	t.Parallel()
 	f, lines := newLogged(t)

@@ -34,7 +34,8 @@ type fixture struct {
 	served   chan error
 }
 
-// newFixture starts a server on a fresh database. The test's end proves every invariant of the ledger, then drains.
+// newFixture starts a server on a fresh database. The test's end proves every invariant of the
+// ledger, then drains.
 func newFixture(t *testing.T, config server.Config) *fixture {
 	t.Helper()
 	database := pgtest.NewDatabase(t)
@@ -120,13 +121,13 @@ func newClient(set func(*http.Protocols)) *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: protocols, MaxIdleConnsPerHost: 16}, Timeout: time.Minute}
 }
 
-// A reply is what an HTTP answer says beside its body.
+// A reply is an HTTP response without its body.
 type reply struct {
 	StatusCode int
 	Header     http.Header
 }
 
-// send makes a raw HTTP/1.1 request and returns its answer and the answer's body.
+// send makes a raw HTTP/1.1 request and returns its response and the response's body.
 func (f *fixture) send(t *testing.T, method, path, body string, header ...string) (reply, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, strings.NewReader(body))
@@ -146,12 +147,13 @@ func (f *fixture) send(t *testing.T, method, path, body string, header ...string
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatalf("%s %s: read the answer: %v", method, path, err)
+		t.Fatalf("%s %s: read the response: %v", method, path, err)
 	}
 	return reply{res.StatusCode, res.Header}, string(text)
 }
 
-// counts is the number of accounts, transfers and currencies, to see that a refused request left nothing.
+// counts returns the number of accounts, transfers and currencies, to see that a refused request
+// left nothing.
 func (f *fixture) counts(t *testing.T) (n [3]int) {
 	t.Helper()
 	c := f.protocol(t, "connect+proto")

@@ -22,7 +22,7 @@ import (
 )
 
 // TestNilUUIDIsNoID: nothing has the nil UUID, so every field that takes a UUID refuses it, in all
-// messages. The largest UUID is one like any other.
+// messages. The largest UUID is an ordinary one.
 func TestNilUUIDIsNoID(t *testing.T) {
 	t.Parallel()
 	fields := 0
@@ -75,7 +75,8 @@ func refuses(t *testing.T, message protoreflect.MessageDescriptor, field protore
 	return false
 }
 
-// TestNilAccountIsInvalid: a transfer from or to the nil UUID is not recorded, alone or among others.
+// TestNilAccountIsInvalid: a transfer from or to the nil UUID is not recorded, alone or among
+// others.
 func TestNilAccountIsInvalid(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

@@ -11,14 +11,14 @@ import (
 	"internaltransfers/ledger"
 )
 
-// isPlain reports whether the request asks for a transfer now, on no condition.
+// isPlain reports whether the request is for a transfer now, on no condition.
 func isPlain(req *transfersv1.CreateTransferRequest) bool {
 	return !req.Hold && req.ExpireTime == nil && req.HoldTtl == nil && req.ExecuteTime == nil && req.EffectiveTime == nil &&
 		!req.UpTo && req.UpToFloor == nil && req.ExpectedFromVersion == nil && req.ExpectedToVersion == nil && req.FromBalanceAtLeast == nil &&
 		req.FromBalanceAtMost == nil && req.ToBalanceAtLeast == nil && req.ToBalanceAtMost == nil && !req.ValidateOnly
 }
 
-// transferOptions reads what only some transfers are asked for with; nil: nothing of it.
+// transferOptions reads the optional fields of a transfer; nil: none is set.
 func transferOptions(req *transfersv1.CreateTransferRequest) (*ledger.TransferOptions, error) {
 	if isPlain(req) {
 		return nil, nil
@@ -63,7 +63,7 @@ func transferOptions(req *transfersv1.CreateTransferRequest) (*ledger.TransferOp
 	return o, nil
 }
 
-// parseTime reads a moment; none is the zero time.
+// parseTime reads a time; a missing one is the zero time.
 func parseTime(field string, given *timestamppb.Timestamp) (time.Time, error) {
 	if given == nil {
 		return time.Time{}, nil
@@ -73,13 +73,13 @@ func parseTime(field string, given *timestamppb.Timestamp) (time.Time, error) {
 	}
 	moment := given.AsTime()
 	if moment.Truncate(time.Microsecond).IsZero() {
-		// To the ledger, which keeps microseconds, that would be no time at all.
+		// To the ledger, which keeps microseconds, that would be the zero time.
 		return time.Time{}, invalidField(field, "must be after the first microsecond of the year 1")
 	}
 	return moment, nil
 }
 
-// parseDuration reads a duration; none is zero.
+// parseDuration reads a duration; a missing one is zero.
 func parseDuration(field string, given *durationpb.Duration) (time.Duration, error) {
 	if given == nil {
 		return 0, nil
@@ -87,11 +87,11 @@ func parseDuration(field string, given *durationpb.Duration) (time.Duration, err
 	if given.CheckValid() != nil {
 		return 0, invalidField(field, "must be a duration such as 90s")
 	}
-	// What does not fit is cut to 292 years, more than any field allows.
+	// A duration that does not fit is cut to 292 years, more than any field allows.
 	return given.AsDuration(), nil
 }
 
-// parseOptional reads a decimal number whose form was validated; none is not valid.
+// parseOptional reads a decimal number whose form was validated. A missing text is not valid.
 func parseOptional(field string, text *string) (decimal.NullDecimal, error) {
 	if text == nil {
 		return decimal.NullDecimal{}, nil

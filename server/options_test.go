@@ -74,7 +74,8 @@ func TestUpTo(t *testing.T) {
 	})
 }
 
-// TestSweepDrawsNoOverdraft: what is available is what a sweep takes, unless it names another floor.
+// TestSweepDrawsNoOverdraft: what is available is what a sweep takes, unless it names another
+// floor.
 func TestSweepDrawsNoOverdraft(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -177,7 +178,8 @@ func TestConditions(t *testing.T) {
 	})
 }
 
-// requireRefusal makes a transfer that must be refused, with these figures in the error and in the record.
+// requireRefusal makes a transfer that must be refused, with these figures in the error and in the
+// record.
 func requireRefusal(t *testing.T, c client, req *transfersv1.CreateTransferRequest, code connect.Code, reason string, figures ...string) {
 	t.Helper()
 	text := requireFailure(t, c, "TransferService/CreateTransfer", req, code, reason, append(figures, "transfer_id", req.GetTransferId())...)
@@ -197,7 +199,8 @@ func requireRefusal(t *testing.T, c client, req *transfersv1.CreateTransferReque
 	}
 }
 
-// TestValidateOnly asks what would happen, of every method here that changes something, and finds everything as it was.
+// TestValidateOnly previews every method here that changes something, and finds everything
+// unchanged.
 func TestValidateOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -254,7 +257,7 @@ func TestValidateOnly(t *testing.T) {
 	})
 }
 
-// requireAccountPreviews asks what would happen of accounts and currencies.
+// requireAccountPreviews previews accounts and currencies.
 func requireAccountPreviews(t *testing.T, c client, a *transfersv1.Account) {
 	t.Helper()
 	before := getAccount(t, c, a.GetAccountId())

@@ -9,7 +9,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// TestPlainTransferPaysForNoOptions: reading a plain transfer makes nothing more than it did before there were options.
+// TestPlainTransferPaysForNoOptions: reading a plain transfer allocates nothing for options.
 func TestPlainTransferPaysForNoOptions(t *testing.T) {
 	req := &transfersv1.CreateTransferRequest{
 		TransferId: uuid.NewString(), FromAccountId: uuid.NewString(), ToAccountId: uuid.NewString(), Amount: "20.10",

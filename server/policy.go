@@ -12,7 +12,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// parseLimits reads rolling limits. field is the name of the list; the answer is never nil.
+// parseLimits reads rolling limits. field is the name of the list; the result is never nil.
 func parseLimits(field string, given []*transfersv1.Limit) ([]ledger.Limit, error) {
 	limits := make([]ledger.Limit, 0, len(given))
 	for i, message := range given {
@@ -30,7 +30,7 @@ func parseLimits(field string, given []*transfersv1.Limit) ([]ledger.Limit, erro
 	return limits, nil
 }
 
-// parseBlock reads a block; none is the end of one.
+// parseBlock reads a block; a missing one removes the block.
 func parseBlock(field string, given *transfersv1.Block) (*ledger.OptionalBlock, error) {
 	if given == nil {
 		return &ledger.OptionalBlock{}, nil
@@ -46,7 +46,7 @@ func parseBlock(field string, given *transfersv1.Block) (*ledger.OptionalBlock, 
 	return &ledger.OptionalBlock{Block: block}, nil
 }
 
-// pointer is the number that is there; nil: none.
+// pointer returns the number if it is set, else nil.
 func pointer(amount decimal.NullDecimal) *decimal.Decimal {
 	if !amount.Valid {
 		return nil

@@ -89,7 +89,7 @@ func TestPolicyRefusals(t *testing.T) {
 		cases := []struct {
 			reason  string
 			policy  *transfersv1.Account // of an account with 100, beside one of 10 that it paid
-			in      bool                 // the account is paid
+			in      bool                 // the account is the payee
 			amount  string
 			figures []string
 		}{
@@ -122,7 +122,7 @@ func TestPolicyRefusals(t *testing.T) {
 			requireRefusal(t, c, req, connect.CodeFailedPrecondition, tc.reason, tc.figures...)
 			requireBalances(t, c, account, "90.00 90.00 0.00 0.00")
 		}
-		// The figures of a hold's want of money are those of what is available.
+		// For a hold the figures of insufficient funds are those of the available balance.
 		account := open(t, c, "100")
 		hold(t, c, account, rich, "60")
 		requireRefusal(t, c, transferRequest(account, rich, "41"), connect.CodeFailedPrecondition, "INSUFFICIENT_FUNDS", "seen", "40.00", "allowed", "0.00")

@@ -10,7 +10,7 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// GetProfiles reads what people see of accounts.
+// GetProfiles reads the public profiles of accounts.
 func (s *accountService) GetProfiles(
 	ctx context.Context, req *transfersv1.GetProfilesRequest,
 ) (*transfersv1.GetProfilesResponse, error) {

@@ -16,8 +16,8 @@ import (
 	"internaltransfers/server"
 )
 
-// TestGetProfiles: in the order asked for, without those that do not exist, and as new as the last update, over every
-// protocol, by a ledger with a cache and by one without.
+// TestGetProfiles: in the order of the request, without those that do not exist, and as new as the
+// last update, over every protocol, by a ledger with a cache and by one without.
 func TestGetProfiles(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"read": 0, "cached": 10} {
@@ -55,7 +55,7 @@ func TestGetProfiles(t *testing.T) {
 	}
 }
 
-// profileOf is what people see of the account.
+// profileOf returns the public profile of the account.
 func profileOf(a *transfersv1.Account) *transfersv1.Profile {
 	return &transfersv1.Profile{
 		AccountId: a.GetAccountId(), Currency: a.GetCurrency(), DisplayName: a.GetDisplayName(), ImageUrl: a.GetImageUrl(),
@@ -130,7 +130,8 @@ func TestHostileProfiles(t *testing.T) {
 	}
 }
 
-// TestCreationValidateOnly asks what would be made, over every protocol, and finds nothing made.
+// TestCreationValidateOnly previews what would be made, over every protocol, and finds nothing
+// made.
 func TestCreationValidateOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

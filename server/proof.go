@@ -10,9 +10,9 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// A prover proves the ledger for whoever asks, one proof at a time: it is expensive, and who asks again and again must not
-// make it more so. Callers who come while a proof runs share it, unless it proves less than they ask for; then they wait
-// for the next. A proof that nobody waits for any more is ended.
+// A prover runs one proof of the ledger at a time: a proof is expensive, and repeated calls must
+// not make it more so. Callers that come while a proof runs share it, unless it proves less than
+// they want; then they wait for the next. A proof that no caller waits for any more is ended.
 type prover struct {
 	ledger  *postgres.Ledger
 	timeout time.Duration // of one proof
@@ -21,7 +21,7 @@ type prover struct {
 	running *proof // guarded by mu; nil: none
 }
 
-// A proof is one that runs, for those who wait for it.
+// A proof is a running one, with the callers that wait for it.
 type proof struct {
 	incremental bool
 	cancel      context.CancelFunc
@@ -33,7 +33,7 @@ type proof struct {
 	err    error
 }
 
-// prove answers a proof that ended after the call began.
+// prove returns a proof that ended after the call began.
 func (p *prover) prove(ctx context.Context, incremental bool) (postgres.Report, error) {
 	for {
 		running := p.join(ctx, incremental)
@@ -51,13 +51,13 @@ func (p *prover) prove(ctx context.Context, incremental bool) (postgres.Report, 
 	}
 }
 
-// join answers the proof that runs, or begins one.
+// join returns the proof that runs, or begins one.
 func (p *prover) join(ctx context.Context, incremental bool) *proof {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running == nil {
 		p.running = &proof{incremental: incremental, done: make(chan struct{})}
-		// The proof is everybody's, so no caller's context ends it.
+		// The proof is shared, so no caller's context ends it.
 		ctx, p.running.cancel = context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
 		go p.run(ctx, p.running)
 	}
@@ -65,7 +65,8 @@ func (p *prover) join(ctx context.Context, incremental bool) *proof {
 	return p.running
 }
 
-// leave is called by who waits no more, and reports whether everybody had gone before the proof ended.
+// leave is called by a caller that waits no more. It reports whether all callers left before the
+// proof ended.
 func (p *prover) leave(running *proof) (abandoned bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +87,8 @@ func (p *prover) run(ctx context.Context, running *proof) {
 	close(running.done)
 }
 
-// check proves the ledger, and makes a panic an error: it is a bug, but nobody above this goroutine could catch it.
+// check proves the ledger, and makes a panic an error: it is a bug, but nothing above this
+// goroutine could catch it.
 func (p *prover) check(ctx context.Context, incremental bool) (report postgres.Report, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -42,7 +42,7 @@ func (g *gate) exec(sql string) {
 	}
 }
 
-// await answers when n proofs wait at the gate.
+// await returns when n proofs wait at the gate.
 func (g *gate) await(n int) {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)
@@ -62,7 +62,7 @@ type answeredProof struct {
 	err *connect.Error
 }
 
-// prove asks for a proof and answers where its answer comes.
+// prove starts a proof and returns where its result comes.
 func prove(ctx context.Context, c client, scope transfersv1.CheckLedgerRequest_Scope) <-chan answeredProof {
 	answer := make(chan answeredProof, 1)
 	go func() {
@@ -86,7 +86,7 @@ const (
 	incremental = transfersv1.CheckLedgerRequest_INCREMENTAL
 )
 
-// TestCheckLedgerScopes: an incremental proof says what it went on from.
+// TestCheckLedgerScopes: an incremental proof names the proof that it continues.
 func TestCheckLedgerScopes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -102,7 +102,8 @@ func TestCheckLedgerScopes(t *testing.T) {
 	})
 }
 
-// TestCheckLedgerTakesItsTime: a proof may take longer than other calls, and its answer comes then.
+// TestCheckLedgerTakesItsTime: a proof may take longer than other calls, and its result still
+// comes.
 func TestCheckLedgerTakesItsTime(t *testing.T) {
 	t.Parallel()
 	const requestTimeout = 100 * time.Millisecond
@@ -117,15 +118,15 @@ func TestCheckLedgerTakesItsTime(t *testing.T) {
 		select {
 		case a := <-answer:
 			g.open()
-			t.Fatalf("answered at the gate: %v, %v", a.CheckLedgerResponse, a.err)
-		case <-time.After(4 * requestTimeout): // all that net/http gives another call
+			t.Fatalf("returned at the gate: %v, %v", a.CheckLedgerResponse, a.err)
+		case <-time.After(4 * requestTimeout): // longer than net/http gives any other call
 		}
 		g.open()
 		(<-answer).require(t)
 	})
 }
 
-// TestCheckLedgerEnds: a proof has a limit all the same.
+// TestCheckLedgerEnds: a proof has a limit, too.
 func TestCheckLedgerEnds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{CheckTimeout: 200 * time.Millisecond})
@@ -138,7 +139,8 @@ func TestCheckLedgerEnds(t *testing.T) {
 	g.await(0)
 }
 
-// TestCheckLedgerIsShared: whoever comes while a proof runs shares it, or waits when it proves less than asked for.
+// TestCheckLedgerIsShared: a caller that comes while a proof runs shares it, or waits when it
+// proves less than requested.
 func TestCheckLedgerIsShared(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -169,7 +171,7 @@ func TestCheckLedgerIsShared(t *testing.T) {
 	g.joined([]<-chan answeredProof{more})
 	g.open()
 	if (<-less).require(t).GetCheckpointTime() == nil || (<-more).require(t).GetCheckpointTime() != nil {
-		t.Error("the one who asked for everything got less, or the other more")
+		t.Error("the full proof covers less, or the incremental one more")
 	}
 }
 
@@ -181,7 +183,7 @@ func (g *gate) joined(callers []<-chan answeredProof) {
 		wait.Go(func() {
 			select {
 			case a := <-c:
-				g.t.Errorf("answered at the gate: %v, %v", a.CheckLedgerResponse, a.err)
+				g.t.Errorf("returned at the gate: %v, %v", a.CheckLedgerResponse, a.err)
 			case <-time.After(200 * time.Millisecond):
 			}
 		})
@@ -193,7 +195,8 @@ func (g *gate) joined(callers []<-chan answeredProof) {
 	g.await(1)
 }
 
-// TestCheckLedgerIsAbandoned: a proof that nobody waits for ends, and the next caller gets one of its own.
+// TestCheckLedgerIsAbandoned: a proof that no caller waits for ends, and the next caller gets its
+// own.
 func TestCheckLedgerIsAbandoned(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

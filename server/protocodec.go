@@ -11,7 +11,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// withCodecs makes a handler speak our JSON, by both names that clients give it, and binary with our error texts.
+// withCodecs makes a handler speak our JSON, by both names that clients give it, and binary with
+// our error texts.
 func withCodecs() connect.HandlerOption {
 	return connect.WithHandlerOptions(
 		connect.WithCodec(connectJSON{name: "json"}),
@@ -20,7 +21,7 @@ func withCodecs() connect.HandlerOption {
 	)
 }
 
-// A decodeError says what is wrong with a request that could not be decoded.
+// A decodeError describes what is wrong with a request that could not be decoded.
 type decodeError struct {
 	field  string // such as transfers[3].amount; empty: no field in particular
 	reason string
@@ -35,11 +36,11 @@ func (e *decodeError) Error() string {
 
 func errNoMessage(value any) error { return fmt.Errorf("%T is no proto.Message", value) }
 
-// A connectProto is the codec of binary requests. It differs from Connect's own in its errors, which name the field and
-// none of our types.
+// A connectProto is the codec of binary requests. It differs from Connect's own in its errors,
+// which name the field and no Go types.
 type connectProto struct{}
 
-// Name is the part of the content type behind application/.
+// Name returns the part of the content type behind application/.
 func (connectProto) Name() string { return "proto" }
 
 // IsBinary is true: Connect GET encodes messages as base64.
@@ -66,7 +67,7 @@ func (connectProto) MarshalStable(message any) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
-// Unmarshal decodes a message. Connect answers its errors as invalid_argument.
+// Unmarshal decodes a message. Connect sends its errors as invalid_argument.
 func (connectProto) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
 	if !ok {
@@ -81,10 +82,12 @@ func (connectProto) Unmarshal(data []byte, message any) error {
 	return &decodeError{reason: "the message is malformed"}
 }
 
-// protoDepthMax is how deep a message is searched for the cause of an error; ours are four deep at most.
+// protoDepthMax is how deep a message is searched for the cause of an error; ours are four deep at
+// most.
 const protoDepthMax = 10
 
-// invalidTextField names the first text that is not UTF-8 in an encoded message; empty: there is none that can be found.
+// invalidTextField names the first text that is not UTF-8 in an encoded message; empty: none was
+// found.
 func invalidTextField(data []byte, message protoreflect.MessageDescriptor, depth int) string {
 	items := map[protowire.Number]int{} // of each list so far
 	for len(data) > 0 {

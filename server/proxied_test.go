@@ -36,7 +36,7 @@ func (f *fixture) raw(t *testing.T, lines ...string) *bufio.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // the test has what it wants of it
+	t.Cleanup(func() { _ = conn.Close() }) // the test no longer needs it
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func (f *fixture) raw(t *testing.T, lines ...string) *bufio.Reader {
 	return bufio.NewReader(conn)
 }
 
-// A rawAnswer is an answer whose body can still be read.
+// A rawAnswer is a response whose body can still be read.
 type rawAnswer struct {
 	StatusCode int
 	Header     http.Header
@@ -55,7 +55,7 @@ type rawAnswer struct {
 	Body       io.Reader
 }
 
-// answer reads the head of an answer.
+// answer reads the head of a response.
 func answer(t *testing.T, r *bufio.Reader) rawAnswer {
 	t.Helper()
 	res, err := http.ReadResponse(r, nil)
@@ -66,7 +66,8 @@ func answer(t *testing.T, r *bufio.Reader) rawAnswer {
 	return rawAnswer{res.StatusCode, res.Header, res.ContentLength, res.Close, res.Body}
 }
 
-// TestRequestsAsProxiesWriteThem: what nginx, HAProxy and their like change of a request does not matter.
+// TestRequestsAsProxiesWriteThem: the changes that nginx, HAProxy and their like make to a request
+// do not matter.
 func TestRequestsAsProxiesWriteThem(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -109,7 +110,7 @@ func TestRequestsAsProxiesWriteThem(t *testing.T) {
 			t.Errorf("%s: %d, %v", target, res.StatusCode, err)
 		}
 	}
-	// The body is sent when the server asks for it.
+	// The client sends the body once the server requests it.
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -129,8 +130,9 @@ func TestRequestsAsProxiesWriteThem(t *testing.T) {
 	}
 }
 
-// TestHTTP10AnswersAreWhole: over HTTP/1.0, which nginx speaks to servers by default, an answer ends where the connection
-// does. One that is broken off must not look whole, so it states its length.
+// TestHTTP10AnswersAreWhole: over HTTP/1.0, which nginx speaks to servers by default, a response
+// ends where the connection does. One that is broken off must not look whole, so it states its
+// length.
 func TestHTTP10AnswersAreWhole(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -168,7 +170,7 @@ func TestHTTP10AnswersAreWhole(t *testing.T) {
 	}
 }
 
-// envelope is a message of a stream of Connect or gRPC-Web.
+// envelope returns a message of a stream of Connect or gRPC-Web.
 func envelope(message string) string {
 	return string([]byte{0, 0, 0, byte(len(message) >> 8), byte(len(message))}) + message
 }
@@ -187,7 +189,8 @@ func readEnvelope(t *testing.T, r io.Reader) (flags byte, message []byte) {
 	return head[0], message
 }
 
-// TestStreamsOverHTTP10: a stream begins at once, tells proxies not to keep it back, and goes on.
+// TestStreamsOverHTTP10: a stream begins at once, has the header that keeps proxies from buffering
+// it, and goes on.
 func TestStreamsOverHTTP10(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -209,7 +212,8 @@ func TestStreamsOverHTTP10(t *testing.T) {
 	}
 }
 
-// requireUnbuffered fails the test when an answer does not tell proxies to pass it on as it comes.
+// requireUnbuffered fails the test when a response lacks the header that keeps proxies from
+// buffering it.
 func requireUnbuffered(t *testing.T, what string, header http.Header) {
 	t.Helper()
 	if header.Get("X-Accel-Buffering") != "no" || !slices.Contains(header.Values("Cache-Control"), "no-transform") {
@@ -217,7 +221,8 @@ func requireUnbuffered(t *testing.T, what string, header http.Header) {
 	}
 }
 
-// TestStreamsTellProxies: every stream tells proxies not to keep it back, over each protocol.
+// TestStreamsTellProxies: every stream has the header that keeps proxies from buffering it, over
+// each protocol.
 func TestStreamsTellProxies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -251,7 +256,8 @@ func TestStreamsTellProxies(t *testing.T) {
 	}
 }
 
-// TestStreamHeadersComeAtOnce: a stream's headers do not wait for its first message, which waits for the database.
+// TestStreamHeadersComeAtOnce: a stream's headers do not wait for its first message, which waits
+// for the database.
 func TestStreamHeadersComeAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -293,15 +299,15 @@ func TestStreamHeadersComeAtOnce(t *testing.T) {
 	}
 }
 
-// TestGRPCOverHTTP1: gRPC without HTTP/2, which is what proxy_pass in the place of grpc_pass makes of it, loses the outcome
-// on its way back. So it is refused before anything happens.
+// TestGRPCOverHTTP1: gRPC without HTTP/2, as with proxy_pass in the place of grpc_pass, loses the
+// outcome on its way back. So it is refused before anything happens.
 func TestGRPCOverHTTP1(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
 	id := uuid.NewString()
 	client := transfersv1connect.NewAccountServiceClient(f.http1, f.url, connect.WithGRPC())
 	if _, err := client.CreateAccount(t.Context(), &transfersv1.CreateAccountRequest{AccountId: id}); err == nil {
-		t.Error("it is answered")
+		t.Error("it is served")
 	}
 	for _, version := range []string{"1.0", "1.1"} {
 		res := answer(t, f.raw(t, "POST /transfers.v1.AccountService/CreateAccount HTTP/"+version, "Host: x",
@@ -317,8 +323,8 @@ func TestGRPCOverHTTP1(t *testing.T) {
 	}
 }
 
-// TestNothingIsCached: no cache between may keep what is true of a moment only, a refusal or a read that found nothing
-// included.
+// TestNothingIsCached: no cache on the way may keep a response that is true of a moment only,
+// including a refusal or a read that found nothing.
 func TestNothingIsCached(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

@@ -17,8 +17,8 @@ import (
 	"connectrpc.com/grpchealth"
 )
 
-// TestReadinessIsShared: the database is asked once for a flood of probes, and again after a
-// second. The log says when the result changes, not more often.
+// TestReadinessIsShared: a flood of probes queries the database once, and again after a second. The
+// log has a line when the result changes, not more often.
 func TestReadinessIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestReadinessIsShared(t *testing.T) {
 		pass(readyKept - time.Millisecond)
 		flood(nil)
 		if asked.Load() != 1 {
-			t.Errorf("asked %d times, want once", asked.Load())
+			t.Errorf("queried %d times, want once", asked.Load())
 		}
 		result = broken
 		for range 3 {
@@ -63,7 +63,7 @@ func TestReadinessIsShared(t *testing.T) {
 		pass(readyKept)
 		flood(nil)
 		if asked.Load() != 5 {
-			t.Errorf("asked %d times, want 5", asked.Load())
+			t.Errorf("queried %d times, want 5", asked.Load())
 		}
 		if got := strings.Count(log.String(), "\n"); got != 2 || !strings.Contains(log.String(), "not ready") || !strings.Contains(log.String(), "ready again") {
 			t.Errorf("the log has %d lines, want 2:\n%s", got, log.String())
@@ -71,8 +71,8 @@ func TestReadinessIsShared(t *testing.T) {
 	})
 }
 
-// TestReadinessIsBounded: a prober that gives up does not end the question for the others, no
-// response is a no, and so is a panic.
+// TestReadinessIsBounded: a prober that gives up does not end the check for the others. A missing
+// response means not ready, and so does a panic.
 func TestReadinessIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestReadinessIsBounded(t *testing.T) {
 	})
 }
 
-// TestNotReadyWhileDraining: both kinds of readiness end with the draining, whatever the database
-// says.
+// TestNotReadyWhileDraining: both kinds of readiness end with the draining, whatever the database's
+// state.
 func TestNotReadyWhileDraining(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, Config{Logger: slog.New(slog.DiscardHandler)})

@@ -19,7 +19,7 @@ import (
 	"internaltransfers/server"
 )
 
-// awaitReadiness asks until the response is this one. What a database says is kept for a moment.
+// awaitReadiness probes until this response comes. A result is reused for a moment.
 func (f *fixture) awaitReadiness(t *testing.T, path string, status int, body string) {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -39,7 +39,8 @@ const (
 	noRight  = `{"status":"unavailable","reason":"the database is not available: its role lacks a right that the ledger needs"}`
 )
 
-// requireHealth fails the test unless the gRPC health service says the same of writes and reads.
+// requireHealth fails the test unless the gRPC health service reports the same for writes and
+// reads.
 func requireHealth(t *testing.T, f *fixture, write, read grpchealth.Status) {
 	t.Helper()
 	health := grpchealth.NewClient(f.http2, f.url, connect.WithGRPC())
@@ -71,11 +72,12 @@ func execute(t *testing.T, conn *pgx.Conn, statement string) {
 	}
 }
 
-// endSessions has everybody but the test connect again.
+// endSessions makes all but the test reconnect.
 const endSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 
 // TestReadyWhileReadOnly: a database that takes no writes, by a setting of its own, makes the
-// server unready for writes and not for reads. Writes are told why, and nothing of the driver's.
+// server unready for writes and not for reads. The error of a write has the reason, and nothing of
+// the driver's text.
 func TestReadyWhileReadOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -119,8 +121,8 @@ func TestReadyWhileReadOnly(t *testing.T) {
 	mustCall(t, f.protocol(t, "grpc"), "TransferService/CreateTransfer", transferRequest(a, b, "1"), &transfersv1.CreateTransferResponse{})
 }
 
-// TestReadyWithoutRights: a role that has lost a right is an operator's mistake, which the server
-// tells: by its readiness, and to callers as something that passes, not as an internal error.
+// TestReadyWithoutRights: a role that has lost a right is an operator's mistake. The server shows
+// it in its readiness, and to callers as a transient error, not as an internal one.
 func TestReadyWithoutRights(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -160,8 +162,7 @@ func TestReadyForSomethingElse(t *testing.T) {
 	}
 }
 
-// TestHealthWatch: who watches hears of each change, and of the end, for which draining does not
-// wait.
+// TestHealthWatch: a watching client gets each change, and the end. Draining does not wait for it.
 func TestHealthWatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{DrainTimeout: time.Minute})

@@ -11,17 +11,17 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A refusedError is a transfer that the ledger recorded as FAILED. All that it says comes from the record, so a replay
-// says the same.
+// A refusedError is a transfer that the ledger recorded as FAILED. All its texts and figures come
+// from the record, so a replay returns the same.
 type refusedError struct {
 	transfer ledger.Transfer
-	preview  bool // it was only asked what would happen, and nothing is on record
+	preview  bool // nothing is on record
 }
 
 func (e *refusedError) reason() string { return string(e.transfer.Reason) }
 
-// code tells a caller whose picture of an account is out of date to look again; to all others the same call is refused
-// for as long as the accounts are as they are.
+// code tells callers with an outdated view of an account to read it again. To all others the same
+// call is refused until the accounts change.
 func (e *refusedError) code() connect.Code {
 	if e.transfer.Reason == ledger.VersionMismatch {
 		return connect.CodeAborted
@@ -39,7 +39,7 @@ func (e *refusedError) Error() string {
 		noun = "capture"
 	case ledger.KindReversal:
 		noun = "reversal"
-	default: // the others are transfers like any other to the caller
+	default: // to the caller the others are transfers like any other
 	}
 	verb := "was"
 	if e.preview {
@@ -48,7 +48,7 @@ func (e *refusedError) Error() string {
 	return fmt.Sprintf("%s %s %s refused: %s", noun, t.ID, verb, refusalText(t))
 }
 
-// refusalText says why a transfer was refused, as a clause.
+// refusalText returns why a transfer was refused, as a clause.
 func refusalText(t *ledger.Transfer) string {
 	f := figuresOf(t)
 	amount := amountText(t.Amount, t.Scale) + " " + t.Currency
@@ -93,7 +93,7 @@ func refusalText(t *ledger.Transfer) string {
 	}
 }
 
-// insufficientText says what there was. Without a floor and holds that is the balance.
+// insufficientText returns what was available. Without a floor and holds that is the balance.
 func insufficientText(t *ledger.Transfer, amount string) string {
 	if t.Detail == nil || t.Detail.Refusal == nil {
 		return fmt.Sprintf("account %s, with a balance of %s, cannot pay %s", t.From, balanceText(t.FromBalance, t.Scale), amount)
@@ -113,7 +113,8 @@ func blockedUntil(figures map[string]string) string {
 	return ""
 }
 
-// parentText says why a capture or reversal was refused for the sake of the transfer that it is of.
+// parentText returns why a capture or reversal was refused because of the transfer that it refers
+// to.
 func parentText(t *ledger.Transfer, amount string) string {
 	parent := parentOf(t)
 	switch t.Reason {
@@ -136,7 +137,8 @@ func parentText(t *ledger.Transfer, amount string) string {
 	}
 }
 
-// parentOf is what a capture, execution or reversal is of; of other transfers it is uuid.Nil.
+// parentOf returns the transfer that a capture, execution or reversal refers to, uuid.Nil for other
+// transfers.
 func parentOf(t *ledger.Transfer) uuid.UUID {
 	if t.Detail == nil {
 		return uuid.Nil
@@ -144,7 +146,7 @@ func parentOf(t *ledger.Transfer) uuid.UUID {
 	return t.Detail.ParentID
 }
 
-// metadata is what was asked for and what the ledger saw.
+// metadata returns the request's figures and those that the ledger saw.
 func (e *refusedError) metadata() map[string]string {
 	t := &e.transfer
 	metadata := map[string]string{
@@ -169,8 +171,8 @@ func (e *refusedError) metadata() map[string]string {
 	return metadata
 }
 
-// figuresOf are the figures of a refused transfer. The ledger keeps none where the payer's balance was simply too small,
-// because the record has that already.
+// figuresOf returns the figures of a refused transfer. The ledger keeps none where the payer's
+// balance was simply too small, because the record has that already.
 func figuresOf(t *ledger.Transfer) map[string]string {
 	switch {
 	case t.Detail != nil && t.Detail.Refusal != nil:
@@ -182,7 +184,7 @@ func figuresOf(t *ledger.Transfer) map[string]string {
 	}
 }
 
-// notVoidedText says why a transfer could not be voided.
+// notVoidedText returns why a transfer could not be voided.
 func notVoidedText(e *ledger.RefusedError) string {
 	why := "it is not pending"
 	switch e.Reason {

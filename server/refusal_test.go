@@ -12,7 +12,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestEveryReasonHasASentence gives each reason of the API to a refusal, with all figures that there are.
+// TestEveryReasonHasASentence gives each reason of the API to a refusal, with all figures.
 func TestEveryReasonHasASentence(t *testing.T) {
 	t.Parallel()
 	from, to, parent := uuid.New(), uuid.New(), uuid.New()

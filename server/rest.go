@@ -18,7 +18,7 @@ import (
 	"connectrpc.com/vanguard"
 )
 
-// A restError is an answer to a REST request that never reaches a handler.
+// A restError is a response to a REST request that never reaches a handler.
 type restError struct {
 	status int // HTTP
 	err    *connect.Error
@@ -33,11 +33,12 @@ func restRefusal(status int, code connect.Code, reason, format string, args ...a
 	return &restError{status: status, err: newError(code, fmt.Errorf(format, args...), info(reason, nil))}
 }
 
-// newREST answers the REST routes by handing them to the Connect handlers through vanguard.
+// newREST returns the REST routes by handing them to the Connect handlers through vanguard.
 //
-// What vanguard answers with a text that is no JSON, or with a status 5xx although the client is to blame, is refused
-// before it comes to that: unknown paths, methods and query parameters, bad values of them, other media types, bodies
-// that are too large or where none belongs.
+// Some faulty requests get a text that is no JSON from vanguard, or a status 5xx although the
+// client is to blame. They are refused before it comes to that: unknown paths, methods and query
+// parameters, bad values of them, other media types, bodies that are too large or where none
+// belongs.
 func newREST(services []service, maxBytes int) (http.Handler, error) {
 	restServices := make([]*vanguard.Service, len(services))
 	var routes restRoutes
@@ -77,7 +78,7 @@ func newREST(services []service, maxBytes int) (http.Handler, error) {
 	}), nil
 }
 
-// write answers as vanguard does: a google.rpc.Status with a numeric code.
+// write returns as vanguard does: a google.rpc.Status with a numeric code.
 func (e *restError) write(w http.ResponseWriter) {
 	body, err := marshalJSON(nil, rpcStatus(e.err))
 	if err != nil {
@@ -88,7 +89,7 @@ func (e *restError) write(w http.ResponseWriter) {
 		w.Header().Set("Allow", e.allow)
 	}
 	w.WriteHeader(e.status)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) // a client that is gone needs no response
 }
 
 func notFoundRoute(r *http.Request) *restError {
@@ -96,8 +97,8 @@ func notFoundRoute(r *http.Request) *restError {
 		"there is no route %s", clip(r.URL.Path, 200))
 }
 
-// check refuses what vanguard cannot be trusted with, and puts the rest in the form that it understands. It
-// answers the request's route and the values of its path variables.
+// check refuses requests that vanguard mishandles, and puts the rest in the form that it
+// understands. It returns the request's route and the values of its path variables.
 func (routes *restRoutes) check(r *http.Request, maxBytes int) (*restRoute, []string, *restError) {
 	route, values, allow := routes.match(r.URL.Path, r.Method)
 	if route == nil && allow != "" {
@@ -110,7 +111,7 @@ func (routes *restRoutes) check(r *http.Request, maxBytes int) (*restRoute, []st
 		return nil, nil, notFoundRoute(r)
 	}
 	for i, value := range values {
-		// vanguard unescapes a value once more, so a percent sign would not arrive; no id of ours has one.
+		// vanguard unescapes a value once more, so a percent sign would not arrive; no id has one.
 		if !utf8.ValidString(value) || strings.Contains(value, "%") {
 			return nil, nil, restInvalid(route.variables[i].field, "must be a UUID")
 		}
@@ -130,7 +131,7 @@ func (routes *restRoutes) check(r *http.Request, maxBytes int) (*restRoute, []st
 	return route, values, route.checkAgainstPath(body, values)
 }
 
-// checkAgainstPath refuses a body that says something else than the path, which vanguard would overlook.
+// checkAgainstPath refuses a body that contradicts the path, which vanguard would ignore.
 func (route *restRoute) checkAgainstPath(body []byte, values []string) *restError {
 	for i, variable := range route.variables {
 		if len(body) == 0 || variable.inBody == nil {
@@ -138,7 +139,7 @@ func (route *restRoute) checkAgainstPath(body []byte, values []string) *restErro
 		}
 		var fields map[string]json.RawMessage
 		if json.Unmarshal(body, &fields) != nil {
-			return nil // the codec says what is wrong with it
+			return nil // the codec reports the error
 		}
 		for _, name := range variable.inBody {
 			var text string
@@ -151,7 +152,7 @@ func (route *restRoute) checkAgainstPath(body []byte, values []string) *restErro
 	return nil
 }
 
-// checkTimeout reads the header by which a REST client gives its deadline, in seconds.
+// checkTimeout reads the header that sets a REST client's deadline, in seconds.
 func checkTimeout(text string) *restError {
 	if text == "" {
 		return nil
@@ -163,7 +164,8 @@ func checkTimeout(text string) *restError {
 	return nil
 }
 
-// prepareBody reads the body, uncompressed, so that vanguard only ever sees a whole one of a size that is allowed.
+// prepareBody reads the body, uncompressed, so that vanguard only ever sees a whole one of a size
+// that is allowed.
 func (route *restRoute) prepareBody(r *http.Request, maxBytes int) ([]byte, *restError) {
 	encoding := r.Header.Get("Content-Encoding")
 	var reader io.Reader = r.Body
@@ -194,8 +196,8 @@ func (route *restRoute) prepareBody(r *http.Request, maxBytes int) ([]byte, *res
 			"%s %s takes no body; give fields as query parameters", r.Method, clip(r.URL.Path, 200))
 	}
 	if (len(body) > 0 || route.method == http.MethodPost) && !isJSON(r.Header.Get("Content-Type")) {
-		// Nothing else is guessed at, a missing type neither: those are what web pages can send without asking. So they can
-		// a POST without a body.
+		// No other type is guessed, and a missing one is refused too: web pages can send those
+		// types without a preflight. So they can a POST without a body.
 		return nil, restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_MEDIA_TYPE",
 			"Content-Type: %q is not supported; send application/json", clip(r.Header.Get("Content-Type"), 64))
 	}

@@ -15,8 +15,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// serveExport answers a route whose answer is a stream of bodies, a file of any length. vanguard would keep all of it in
-// memory first. A file that fails half-way is cut off, so that nobody takes it for a whole one.
+// serveExport serves a route whose response is a stream of bodies, a file of any length. vanguard
+// would keep all of it in memory first. A file that fails half-way is cut off, so that no client
+// takes it for a whole one.
 func (route *restRoute) serveExport(w http.ResponseWriter, r *http.Request, values []string) {
 	ctx := r.Context()
 	if text := r.Header.Get("X-Server-Timeout"); text != "" {
@@ -37,13 +38,13 @@ func (route *restRoute) serveExport(w http.ResponseWriter, r *http.Request, valu
 	case conn.began:
 		panic(http.ErrAbortHandler)
 	default:
-		whole() // the error is a whole answer
+		whole() // the error is a whole response
 		failed := connectError(err)
 		(&restError{status: httpStatus(failed.Code()), err: failed}).write(w)
 	}
 }
 
-// message is the request in JSON. Path and query were checked.
+// message returns the request in JSON. Path and query were checked.
 func (route *restRoute) message(r *http.Request, values []string) []byte {
 	fields := map[string]any{}
 	for i, variable := range route.variables {
@@ -62,13 +63,13 @@ func (route *restRoute) message(r *http.Request, values []string) []byte {
 	return message
 }
 
-// A restConn is a REST request as a stream: of one message, answered by bodies.
+// A restConn is a REST request as a stream: one message in, bodies out.
 type restConn struct {
 	route   *restRoute
 	request []byte // in JSON; nil when it was received
 	header  http.Header
 	w       http.ResponseWriter
-	began   bool // the answer
+	began   bool // the response
 }
 
 // Spec implements connect.StreamingHandlerConn.
@@ -118,7 +119,7 @@ func (c *restConn) ResponseHeader() http.Header { return c.w.Header() }
 // ResponseTrailer implements connect.StreamingHandlerConn. REST has none.
 func (c *restConn) ResponseTrailer() http.Header { return http.Header{} }
 
-// httpStatus is that of an error over REST, as vanguard has it.
+// httpStatus returns vanguard's HTTP status of an error.
 func httpStatus(code connect.Code) int {
 	switch code {
 	case connect.CodeCanceled:

@@ -15,7 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// checkQuery refuses parameters that the route does not have or whose values cannot be read, by name.
+// checkQuery refuses, by name, parameters that the route does not have or whose values cannot be
+// read.
 func (route *restRoute) checkQuery(r *http.Request) *restError {
 	if r.URL.RawQuery == "" {
 		return nil
@@ -43,7 +44,7 @@ func (route *restRoute) checkQuery(r *http.Request) *restError {
 		if isFieldMask(field) {
 			query.Set(name, camelPaths(values[0]))
 			if values[0] == "" {
-				query.Del(name) // vanguard cannot read a mask without paths, which means the same as none
+				query.Del(name) // vanguard cannot read a mask without paths, which equals none
 			}
 		}
 	}
@@ -51,7 +52,7 @@ func (route *restRoute) checkQuery(r *http.Request) *restError {
 	return nil
 }
 
-// queryNames lists what the route takes instead.
+// queryNames lists the parameters that the route takes.
 func (route *restRoute) queryNames() string {
 	var names []string
 	for name, field := range route.query {
@@ -66,7 +67,7 @@ func (route *restRoute) queryNames() string {
 	return "; it has " + strings.Join(names, ", ")
 }
 
-// checkParameter says what is wrong with a value; empty: nothing.
+// checkParameter returns what is wrong with a value; empty: nothing.
 func checkParameter(field protoreflect.FieldDescriptor, value string) string {
 	if !utf8.ValidString(value) {
 		return "must be UTF-8"
@@ -127,14 +128,15 @@ func isFieldMask(field protoreflect.FieldDescriptor) bool {
 	return field.Message() != nil && field.Message().FullName() == "google.protobuf.FieldMask"
 }
 
-// camelPaths writes a field mask as JSON does, display_name as displayName; both are accepted in a query.
+// camelPaths writes a field mask as JSON does, display_name as displayName; both are accepted in a
+// query.
 func camelPaths(mask string) string {
 	parts := strings.Split(mask, "_")
 	for i, part := range parts[1:] {
 		if part != "" && part[0] >= 'a' && part[0] <= 'z' {
 			parts[i+1] = strings.ToUpper(part[:1]) + part[1:]
 		} else {
-			parts[i+1] = "_" + part // no name that proto knows; it is refused as it is
+			parts[i+1] = "_" + part // no name in proto; it is refused as it is
 		}
 	}
 	return strings.Join(parts, "")
@@ -142,7 +144,7 @@ func camelPaths(mask string) string {
 
 func enumNames(enum protoreflect.EnumDescriptor) string {
 	var names []string
-	for i := 1; i < enum.Values().Len(); i++ { // without the zero value, which stands for none
+	for i := 1; i < enum.Values().Len(); i++ { // without the zero value, which means unset
 		names = append(names, string(enum.Values().Get(i).Name()))
 	}
 	return strings.Join(names, ", ")

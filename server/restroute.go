@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// restRoutes are the routes that the google.api.http annotations of the proto files give.
+// restRoutes are the routes of the google.api.http annotations in the proto files.
 type restRoutes struct {
 	routes []*restRoute
 }
@@ -25,17 +25,17 @@ type restRoute struct {
 	verb      string   // behind the colon
 	variables []restVariable
 	takesBody bool
-	bodyField protoreflect.FieldDescriptor            // that the body is; nil: it is the whole message, or there is none
+	bodyField protoreflect.FieldDescriptor            // that the body is; nil: the whole message, or no body
 	query     map[string]protoreflect.FieldDescriptor // the query parameters by each of their names
 	procedure string                                  // such as /transfers.v1.AccountService/GetAccount
-	export    connect.StreamingHandlerFunc            // answers the route if it streams bodies; else nil
+	export    connect.StreamingHandlerFunc            // if the route streams bodies; else nil
 }
 
 // A restVariable is a path segment that sets a field.
 type restVariable struct {
 	segment int
 	field   string   // its path, such as account.account_id
-	inBody  []string // by which names the body has the field too; nil: it has not
+	inBody  []string // its names in the body too; nil: not in it
 }
 
 // add reads the annotations of a service.
@@ -106,7 +106,8 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 	return route, nil
 }
 
-// bodyNames are the names of a variable's field in the body: account.account_id is account_id in the body account.
+// bodyNames returns the names of a variable's field in the body: account.account_id is account_id
+// in the body account.
 func bodyNames(variable, body string, input protoreflect.MessageDescriptor) []string {
 	name, owner := variable, input
 	if body != "*" {
@@ -123,7 +124,7 @@ func bodyNames(variable, body string, input protoreflect.MessageDescriptor) []st
 	return []string{string(field.Name()), field.JSONName()}
 }
 
-// bodyFields are the names of the fields that are bodies, by the names of their messages.
+// bodyFields returns the names of the fields that are bodies, by the names of their messages.
 func (routes *restRoutes) bodyFields() map[protoreflect.FullName]string {
 	fields := map[protoreflect.FullName]string{}
 	for _, route := range routes.routes {
@@ -134,7 +135,7 @@ func (routes *restRoutes) bodyFields() map[protoreflect.FullName]string {
 	return fields
 }
 
-// queryFields are the fields that neither path nor body sets. A body of * sets them all.
+// queryFields returns the fields that neither path nor body sets. A body of * sets them all.
 func queryFields(input protoreflect.MessageDescriptor, bound map[string]bool) map[string]protoreflect.FieldDescriptor {
 	fields := map[string]protoreflect.FieldDescriptor{}
 	for i := range input.Fields().Len() {
@@ -148,8 +149,8 @@ func queryFields(input protoreflect.MessageDescriptor, bound map[string]bool) ma
 	return fields
 }
 
-// match finds the route of a request and the values of its path variables. Without a route, allow lists the methods
-// that the path has; empty: the path is unknown.
+// match finds the route of a request and the values of its path variables. Without a route, allow
+// lists the methods that the path has; empty: the path is unknown.
 func (routes *restRoutes) match(path, method string) (route *restRoute, values []string, allow string) {
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	last, verb, hasVerb := strings.Cut(segments[len(segments)-1], ":")

@@ -12,12 +12,12 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A scheduleService answers transfers.v1.ScheduleService.
+// A scheduleService implements transfers.v1.ScheduleService.
 type scheduleService struct {
 	ledger *postgres.Ledger
 }
 
-// CreateSchedule makes a standing order.
+// CreateSchedule makes a schedule.
 func (s *scheduleService) CreateSchedule(
 	ctx context.Context, req *transfersv1.CreateScheduleRequest,
 ) (*transfersv1.CreateScheduleResponse, error) {
@@ -70,7 +70,7 @@ func scheduleParams(req *transfersv1.CreateScheduleRequest) (ledger.SchedulePara
 	return p, err
 }
 
-// GetSchedule reads a standing order.
+// GetSchedule reads a schedule.
 func (s *scheduleService) GetSchedule(
 	ctx context.Context, req *transfersv1.GetScheduleRequest,
 ) (*transfersv1.GetScheduleResponse, error) {
@@ -85,7 +85,7 @@ func (s *scheduleService) GetSchedule(
 	return &transfersv1.GetScheduleResponse{Schedule: scheduleToProto(&schedule)}, nil
 }
 
-// ListSchedules reads a page of standing orders.
+// ListSchedules reads a page of schedules.
 func (s *scheduleService) ListSchedules(
 	ctx context.Context, req *transfersv1.ListSchedulesRequest,
 ) (*transfersv1.ListSchedulesResponse, error) {
@@ -108,7 +108,7 @@ func (s *scheduleService) ListSchedules(
 	return answer, nil
 }
 
-// PauseSchedule keeps a standing order from making transfers.
+// PauseSchedule keeps a schedule from making transfers.
 func (s *scheduleService) PauseSchedule(
 	ctx context.Context, req *transfersv1.PauseScheduleRequest,
 ) (*transfersv1.PauseScheduleResponse, error) {
@@ -116,7 +116,7 @@ func (s *scheduleService) PauseSchedule(
 	return &transfersv1.PauseScheduleResponse{Schedule: schedule}, err
 }
 
-// ResumeSchedule lets a paused standing order go on.
+// ResumeSchedule lets a paused schedule go on.
 func (s *scheduleService) ResumeSchedule(
 	ctx context.Context, req *transfersv1.ResumeScheduleRequest,
 ) (*transfersv1.ResumeScheduleResponse, error) {
@@ -124,7 +124,7 @@ func (s *scheduleService) ResumeSchedule(
 	return &transfersv1.ResumeScheduleResponse{Schedule: schedule}, err
 }
 
-// DeleteSchedule ends a standing order for good.
+// DeleteSchedule ends a schedule for good.
 func (s *scheduleService) DeleteSchedule(
 	ctx context.Context, req *transfersv1.DeleteScheduleRequest,
 ) (*transfersv1.DeleteScheduleResponse, error) {

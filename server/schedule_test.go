@@ -18,7 +18,7 @@ import (
 	"internaltransfers/server"
 )
 
-// scheduleRequest asks for a standing order that is far from due.
+// scheduleRequest returns a request for a schedule that is far from due.
 func scheduleRequest(from, to *transfersv1.Account) *transfersv1.CreateScheduleRequest {
 	return &transfersv1.CreateScheduleRequest{
 		ScheduleId: uuid.NewString(), FromAccountId: from.GetAccountId(), ToAccountId: to.GetAccountId(), Amount: "1.5",
@@ -87,7 +87,7 @@ func TestSchedules(t *testing.T) {
 	})
 }
 
-// changeSchedules pauses, resumes and deletes a standing order.
+// changeSchedules pauses, resumes and deletes a schedule.
 func changeSchedules(t *testing.T, c client, id string) {
 	t.Helper()
 	version := int64(1)
@@ -125,7 +125,7 @@ func changeSchedules(t *testing.T, c client, id string) {
 	}
 }
 
-// listSchedules reads the standing orders of an account, oldest first, in all ways.
+// listSchedules reads the schedules of an account, oldest first, in all ways.
 func listSchedules(t *testing.T, c client, account *transfersv1.Account, active, deleted *transfersv1.Schedule) {
 	t.Helper()
 	for _, list := range []struct {
@@ -151,7 +151,7 @@ func listSchedules(t *testing.T, c client, account *transfersv1.Account, active,
 	}
 }
 
-// TestScheduleErrors: every way to be wrong has its code, and names the field or the account.
+// TestScheduleErrors: every error has its code, and names the field or the account.
 func TestScheduleErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})

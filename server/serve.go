@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// idleTimeout is longer than the time for which proxies keep connections for calls to come, ten minutes
-// with Google's load balancers: a call that meets the server's closing of its connection fails.
+// idleTimeout is longer than the time for which proxies keep idle connections, ten minutes with
+// Google's load balancers: a call fails if the server closes its connection at that moment.
 const (
 	headerTimeout  = 10 * time.Second // for a request's header to come
 	idleTimeout    = 11 * time.Minute // until a connection without calls is closed
@@ -19,9 +19,10 @@ const (
 	streamsMax     = 1000             // calls at once on one HTTP/2 connection
 )
 
-// Serve answers on the listener, in HTTP/1.1 and in HTTP/2 without TLS, until ctx ends. Then it drains: readiness fails,
-// no more connections are accepted, and calls in flight are finished, for at most Config.DrainTimeout. It returns nil
-// when none was cut off. The listener is closed in any case.
+// Serve serves on the listener, in HTTP/1.1 and in HTTP/2 without TLS, until ctx ends. Then it
+// drains: readiness fails, no more connections are accepted, and calls in flight are finished, for
+// at most Config.DrainTimeout. It returns nil when none was cut off. The listener is closed in any
+// case.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -32,7 +33,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ReadHeaderTimeout: headerTimeout,
-		// One share of the time for the body, one for the call, one for the answer. Streams have limits of their own.
+		// One share of the time for the body, one for the call, one for the response. Streams have
+		// limits of their own.
 		WriteTimeout:   3 * s.config.RequestTimeout,
 		IdleTimeout:    idleTimeout,
 		ConnContext:    withConn,
@@ -52,7 +54,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	err := httpServer.Shutdown(drainCtx)
 	if err != nil {
-		// Calls are still in flight after all that time. Their outcome is decided by the ledger, not by this connection.
+		// Calls are still in flight after all that time. Their outcome is decided by the ledger,
+		// not by this connection.
 		err = errors.Join(fmt.Errorf("drain: %w", err), httpServer.Close())
 	}
 	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {

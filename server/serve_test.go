@@ -19,7 +19,8 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// TestServeFinishesCallsInFlight ends a server while calls are in its handlers, over HTTP/1.1 and HTTP/2.
+// TestServeFinishesCallsInFlight ends a server while calls are in its handlers, over HTTP/1.1 and
+// HTTP/2.
 func TestServeFinishesCallsInFlight(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -160,7 +161,7 @@ func TestLogLines(t *testing.T) {
 			}
 		}
 		if strings.Contains(log.String(), "secret") {
-			t.Errorf("the log tells what the request says:\n%s", log.String())
+			t.Errorf("the log has what the request says:\n%s", log.String())
 		}
 	}
 }
@@ -236,7 +237,8 @@ func TestNewRefusesBadConfig(t *testing.T) {
 	}
 }
 
-// TestSlowBodies holds back half a body; the server answers all the same, and no handler is called.
+// TestSlowBodies holds back half a body; the server responds all the same, and no handler is
+// called.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, Config{RequestTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})

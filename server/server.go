@@ -1,8 +1,10 @@
-// Package server is the HTTP edge of the ledger: one handler that answers Connect, gRPC, gRPC-Web, JSON and REST.
+// Package server is the HTTP edge of the ledger: one handler for Connect, gRPC, gRPC-Web, JSON and
+// REST.
 //
-// It knows HTTP and protobuf, not SQL. A request passes withCall (its id and body deadline), the interceptors (log,
-// recovery, time limit, errors, validation) and a handler, which converts, calls the ledger and converts back. RPC
-// paths are mounted straight on the mux; REST paths pass through a check of our own and vanguard to the same handlers.
+// It knows HTTP and protobuf, not SQL. A request passes withCall (its id and body deadline), the
+// interceptors (log, recovery, time limit, errors, validation) and a handler, which converts, calls
+// the ledger and converts back. RPC paths are mounted straight on the mux; REST paths pass through
+// a check of our own and vanguard to the same handlers.
 package server
 
 import (
@@ -29,37 +31,42 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// Config is what a Server is made with. Zero fields but Ledger have defaults; negative ones are refused.
+// Config is what a Server is made with. Zero fields but Ledger have defaults; negative ones are
+// refused.
 type Config struct {
-	Ledger *postgres.Ledger // answers the calls; its owner closes it after Serve has returned
+	Ledger *postgres.Ledger // serves the calls; its owner closes it after Serve has returned
 	Logger *slog.Logger     // default: slog.Default()
-	// RequestTimeout bounds each call when the client's own deadline is later or absent, and the time in which a request's
-	// body must have come. Default: 30 s.
+	// RequestTimeout bounds each call when the client's own deadline is later or absent, and the
+	// time in which a request's body must have come. Default: 30 s.
 	RequestTimeout time.Duration
-	// CheckTimeout bounds a proof of the ledger, in place of RequestTimeout: its time grows with the ledger. Default: 10 min.
+	// CheckTimeout bounds a proof of the ledger, in place of RequestTimeout: its time grows with
+	// the ledger. Default: 10 min.
 	CheckTimeout time.Duration
-	// MaxRequestBytes bounds a request's body, compressed or not. Default: 8 MiB; a batch of 10,000 transfers in JSON is
-	// about 3 MB.
+	// MaxRequestBytes bounds a request's body, compressed or not. Default: 8 MiB; a batch of 10,000
+	// transfers in JSON is about 3 MB.
 	MaxRequestBytes int
-	// MaxConnections bounds the connections that are open at once; more wait to be accepted. Default: 10,000.
+	// MaxConnections bounds the connections that are open at once; more wait to be accepted.
+	// Default: 10,000.
 	MaxConnections int
 	// DrainTimeout bounds how long Serve waits at its end for calls in flight. Default: 30 s.
 	DrainTimeout time.Duration
-	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let call us. Empty: none.
+	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let
+	// call us. Empty: none.
 	AllowedOrigins []string
 	// AllowedHeaders are headers that these pages may send beside those of Connect, gRPC-Web, REST
 	// and OpenTelemetry.
 	AllowedHeaders []string
 	// PrivateWebhooks lets webhook endpoints have URLs in private networks.
 	PrivateWebhooks bool
-	// BasePath is the path, such as /ledger, under which a proxy shows the server and which it leaves in
-	// what it asks for. Empty: none, or the proxy takes it away.
+	// BasePath is the path, such as /ledger, under which a proxy shows the server and which it
+	// leaves in its requests. Empty: none, or the proxy strips it.
 	BasePath string
-	// Metrics gets the metrics of calls. Default: nobody does.
+	// Metrics gets the metrics of calls. Default: none are kept.
 	Metrics prometheus.Registerer
 }
 
-// A Server answers the API. It is an http.Handler; Serve also gives it a listener with limits and a graceful end.
+// A Server serves the API. It is an http.Handler; Serve also gives it a listener with limits and a
+// graceful end.
 type Server struct {
 	config     Config
 	logger     *slog.Logger
@@ -68,20 +75,21 @@ type Server struct {
 	metrics    *callMetrics
 	handler    http.Handler
 	draining   atomic.Bool     // calls in flight are finished, new ones are not wanted
-	watches    context.Context // of the streams that would not end by themselves; ends when draining begins
+	watches    context.Context // of endless streams; ends when draining begins
 	endWatches context.CancelFunc
 
 	readyToWrite, readyToRead *readiness
 }
 
-// compressMinBytes is the size from which answers are compressed for clients that take it. A single account or transfer
-// is smaller: to compress it would cost more than the rest of the call, for nothing that a network would notice.
+// compressMinBytes is the size from which responses are compressed for clients that take it. A
+// single account or transfer is smaller: to compress it would cost more than the rest of the call
+// and save a network nothing.
 const compressMinBytes = 2 << 10
 
 func newDecompressor() connect.Decompressor { return new(gzip.Reader) }
 
-// newCompressor compresses fast rather than well: ids do not compress, and at the default level the answer to a large
-// batch takes more time to compress than its transfers take to make.
+// newCompressor compresses fast rather than well: ids do not compress, and at the default level the
+// response to a large batch takes more time to compress than its transfers take to make.
 func newCompressor() connect.Compressor {
 	w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	if err != nil {
@@ -90,7 +98,7 @@ func newCompressor() connect.Compressor {
 	return w
 }
 
-// A service is a handler of one of our RPC services and where it is mounted.
+// A service is a handler of one of the RPC services and where it is mounted.
 type service struct {
 	name    string // such as transfers.v1.AccountService
 	path    string
@@ -98,7 +106,8 @@ type service struct {
 	exports map[string]connect.StreamingHandlerFunc // of REST routes that stream bodies, by procedure
 }
 
-// New makes a Server. It fails when a Config field is out of range or the proto files' annotations cannot be served.
+// New makes a Server. It fails when a Config field is out of range or the proto files' annotations
+// cannot be served.
 func New(config Config) (*Server, error) {
 	if config.Ledger == nil {
 		return nil, errors.New("server: Config.Ledger is nil")
@@ -189,7 +198,7 @@ func (s *Server) limitSize() connect.HandlerOption {
 	return connect.WithReadMaxBytes(s.config.MaxRequestBytes)
 }
 
-// mux mounts everything that the one port answers.
+// mux mounts everything that the one port serves.
 func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	names := make([]string, 0, len(services)+1)
@@ -210,7 +219,8 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	return withConsole(mux)
 }
 
-// uncached tells caches to keep no response: a balance, or that something is not found, is true of its moment only.
+// uncached tells caches to keep no response: a balance, or that something is not found, is true of
+// its moment only.
 func uncached(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

@@ -147,7 +147,7 @@ func (s *accountService) readStatement(
 	}
 }
 
-// A statementRequest is what the three methods of statements take.
+// A statementRequest is the request of any of the three methods of statements.
 type statementRequest interface {
 	GetAccountId() string
 	GetStartTime() *timestamppb.Timestamp

@@ -23,7 +23,7 @@ import (
 	"internaltransfers/server"
 )
 
-// streamOver makes a call that is answered by a stream, and answers the error that it ended with.
+// streamOver makes a call whose response is a stream, and returns the error that it ended with.
 func streamOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req, each func(*Res)) (http.Header, *connect.Error) {
 	t.Helper()
 	options := slices.Clone(c.options)
@@ -64,7 +64,7 @@ func statement(t *testing.T, c client, req *transfersv1.GetStatementRequest) *tr
 	}
 }
 
-// streamedStatement is the same by StreamStatement.
+// streamedStatement reads the statement by StreamStatement.
 func streamedStatement(t *testing.T, c *rpcClient, req *transfersv1.GetStatementRequest) (*transfersv1.GetStatementResponse, *connect.Error) {
 	t.Helper()
 	all := &transfersv1.GetStatementResponse{}
@@ -82,7 +82,7 @@ func streamedStatement(t *testing.T, c *rpcClient, req *transfersv1.GetStatement
 	return all, failed
 }
 
-// exported is the same by ExportStatement, with the name of the file.
+// exported reads the statement by ExportStatement, with the name of the file.
 func exported(t *testing.T, c *rpcClient, req *transfersv1.GetStatementRequest) (name, text string, failed *connect.Error) {
 	t.Helper()
 	var file bytes.Buffer
@@ -98,7 +98,7 @@ func exported(t *testing.T, c *rpcClient, req *transfersv1.GetStatementRequest) 
 	return params["filename"], file.String(), failed
 }
 
-// csvPath is the URL of the same over REST.
+// csvPath returns the statement's URL over REST.
 func csvPath(req *transfersv1.GetStatementRequest) string {
 	query := url.Values{"basis": {req.GetBasis().String()}}
 	for name, at := range map[string]*timestamppb.Timestamp{"start_time": req.GetStartTime(), "endTime": req.GetEndTime()} {
@@ -112,7 +112,7 @@ func csvPath(req *transfersv1.GetStatementRequest) string {
 	return "/api/v1/accounts/" + req.GetAccountId() + "/statement.csv?" + query.Encode()
 }
 
-// statementCSV is the file of a statement, as simply as can be.
+// statementCSV returns the file of a statement, written as simply as possible.
 func statementCSV(t *testing.T, s *transfersv1.GetStatementResponse) string {
 	t.Helper()
 	moment := func(at *timestamppb.Timestamp) string {
@@ -217,7 +217,7 @@ func TestStatementIsTheSameEveryWay(t *testing.T) {
 	}
 }
 
-// TestCSVIsInert: what a caller wrote is no formula in a spreadsheet, and can be read back.
+// TestCSVIsInert: a caller's text is no formula in a spreadsheet, and can be read back.
 func TestCSVIsInert(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -256,7 +256,8 @@ func TestCSVIsInert(t *testing.T) {
 	}
 }
 
-// TestStatementErrors: every method and protocol says what is wrong with a request, and in which field.
+// TestStatementErrors: the errors of every method and protocol name what is wrong with a request,
+// and the field.
 func TestStatementErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -355,7 +356,7 @@ func TestGetAccountAsOf(t *testing.T) {
 	})
 }
 
-// TestStreamHostileBodies: whatever comes instead of a request is the client's fault, and says so.
+// TestStreamHostileBodies: a body that is no request is the client's fault, and the error says so.
 func TestStreamHostileBodies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{MaxRequestBytes: 1000})

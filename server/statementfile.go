@@ -27,7 +27,7 @@ type statementFile struct {
 	statement *postgres.Statement
 }
 
-// take answers what was written since the last time.
+// take returns what was written since the last time.
 func (f *statementFile) take() []byte {
 	text := bytes.Clone(f.buffer.Bytes())
 	f.buffer.Reset()
@@ -63,8 +63,8 @@ func (f *statementFile) end() {
 	f.line("closing_balance", csvMoment(s.End), "", "", "", "", amountText(s.Closing, s.Scale), s.Currency, "", "", "")
 }
 
-// line writes one line, which RFC 4180 wants to end in CR LF. The library can do that, but then changes the line breaks
-// within fields too.
+// line writes one line, which RFC 4180 wants to end in CR LF. The library can do that, but then
+// changes the line breaks within fields too.
 func (f *statementFile) line(fields ...string) {
 	w := csv.NewWriter(&f.buffer)
 	err := w.Write(fields)

@@ -20,8 +20,9 @@ import (
 	"internaltransfers/server"
 )
 
-// TestStatementsAreTheSameBytes reads statements while transfers go on, backdated ones among them, and reads each again
-// at its position: page by page in JSON and in binary, as a stream, and as a file.
+// TestStatementsAreTheSameBytes reads statements while transfers go on, backdated ones among them,
+// and reads each again at its position: page by page in JSON and in binary, as a stream, and as a
+// file.
 func TestStatementsAreTheSameBytes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -79,7 +80,8 @@ func TestStatementsAreTheSameBytes(t *testing.T) {
 	}
 }
 
-// payAround has eight callers make transfers between two accounts, every third of them backdated, until it is ended.
+// payAround has eight callers make transfers between two accounts, every third of them backdated,
+// until end is called.
 func payAround(t *testing.T, c client, a, b *transfersv1.Account, start time.Time) (end func()) {
 	stop := make(chan struct{})
 	var payers sync.WaitGroup
@@ -111,8 +113,8 @@ func payAround(t *testing.T, c client, a, b *transfersv1.Account, start time.Tim
 	}
 }
 
-// TestLargeStatement streams more entries than fit into the memory that it may take: to a client that takes its time,
-// so that a server which reads ahead would have it all.
+// TestLargeStatement streams more entries than fit into the memory that it may take, to a slow
+// client: a server that reads ahead would hold them all.
 func TestLargeStatement(t *testing.T) {
 	const (
 		entries   = 20_000
@@ -180,12 +182,12 @@ func TestLargeStatement(t *testing.T) {
 	}
 }
 
-// A memory is how many bytes are in use beyond those when it was made, at most.
+// A memory is the peak of the bytes in use beyond those at its start.
 type memory struct{ before, most, measured int64 }
 
 func newMemory() *memory { return &memory{before: live()} }
 
-// live is how many bytes are in use. What pools keep for later goes with the second collection.
+// live returns how many bytes are in use. The second collection frees what pools keep.
 func live() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -194,7 +196,7 @@ func live() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// measure looks, not every time that it is called.
+// measure samples the memory in use, at every eighth call.
 func (m *memory) measure() {
 	if m.measured++; m.measured%8 == 0 {
 		m.most = max(m.most, live()-m.before)

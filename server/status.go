@@ -13,7 +13,7 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// GetStatus says how the ledger is.
+// GetStatus returns the state of the ledger.
 func (s *ledgerService) GetStatus(
 	ctx context.Context, _ *transfersv1.GetStatusRequest,
 ) (*transfersv1.GetStatusResponse, error) {
@@ -37,7 +37,7 @@ func (s *ledgerService) GetStatus(
 	return answer, nil
 }
 
-// GetActivity counts what was made lately.
+// GetActivity returns counts of recent activity.
 func (s *ledgerService) GetActivity(
 	ctx context.Context, req *transfersv1.GetActivityRequest,
 ) (*transfersv1.GetActivityResponse, error) {

@@ -41,7 +41,7 @@ func TestGetStatus(t *testing.T) {
 	check := mustCall(t, c, "LedgerService/CheckLedger", &transfersv1.CheckLedgerRequest{}, &transfersv1.CheckLedgerResponse{})
 	eachProtocol(t, f, func(t *testing.T, c client) {
 		s := getStatus(t, c)
-		// What others have read just before is answered for a moment.
+		// Results that other calls have read just before are reused for a moment.
 		for !s.GetReadTime().AsTime().After(check.GetCheckTime().AsTime()) || s.CheckTime == nil {
 			s = getStatus(t, c)
 		}
@@ -104,7 +104,8 @@ func TestGetActivity(t *testing.T) {
 	}
 }
 
-// requireActivity asks until what was made is answered, as what others have read just before is for a moment.
+// requireActivity polls until the response has what was made, as results of other calls are reused
+// for a moment.
 func requireActivity(t *testing.T, c client, request *transfersv1.GetActivityRequest) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -113,7 +114,7 @@ func requireActivity(t *testing.T, c client, request *transfersv1.GetActivityReq
 	for got := ""; got != want; {
 		answer := &transfersv1.GetActivityResponse{}
 		if _, err := c.call(ctx, "LedgerService/GetActivity", request, answer); err != nil {
-			t.Fatalf("%v: %v; before, it answered %q, not %q", request, err, got, want)
+			t.Fatalf("%v: %v; before, it returned %q, not %q", request, err, got, want)
 		}
 		got = activityText(answer)
 		if n := len(answer.GetSteps()); n == 0 || n > 120 || answer.GetStep().AsDuration() < time.Second {

@@ -11,7 +11,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// A streamInterceptorFunc is an interceptor of server streams only, as connect.UnaryInterceptorFunc is of all others.
+// A streamInterceptorFunc is an interceptor of server streams only, as connect.UnaryInterceptorFunc
+// is of all others.
 type streamInterceptorFunc func(connect.StreamingHandlerFunc) connect.StreamingHandlerFunc
 
 // WrapStreamingHandler implements connect.Interceptor.
@@ -27,9 +28,10 @@ func (f streamInterceptorFunc) WrapStreamingClient(next connect.StreamingClientF
 	return next
 }
 
-// guardStreams does for streams what logCalls, recoverPanics, limitTime and mapErrors do for other calls. A stream may
-// last for as long as it makes progress: the time limit is that of each message, to be made (see withinStep) and to be
-// taken by the client. A handler that waits for something to tell is not limited while it waits.
+// guardStreams does for streams what logCalls, recoverPanics, limitTime and mapErrors do for other
+// calls. A stream may last for as long as it makes progress: the time limit is that of each
+// message, to be made (see withinStep) and to be taken by the client. A handler that waits for news
+// is not limited while it waits.
 func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
@@ -38,24 +40,24 @@ func (s *Server) guardStreams(next connect.StreamingHandlerFunc) connect.Streami
 		defer open.Dec()
 		guarded := &guardedConn{StreamingHandlerConn: conn, ctx: ctx, timeout: s.config.RequestTimeout}
 		tellProxies(conn.ResponseHeader())
-		// The server's own time limit is for the whole answer.
+		// The server's own time limit is for the whole response.
 		guarded.limitWrites(time.Time{})
 		err := s.runStream(context.WithValue(ctx, stepKey{}, s.config.RequestTimeout), guarded, next)
-		// What Connect still has to write, the status, is the last message.
+		// The last message is the status, which Connect still has to write.
 		guarded.limitWrites(time.Now().Add(s.config.RequestTimeout))
 		s.logCall(ctx, conn.Spec(), conn.Peer(), time.Since(start), err)
 		return err
 	}
 }
 
-// tellProxies tells proxies to pass a stream on as it comes. nginx keeps answers back otherwise, until
-// they end or fill its buffers.
+// tellProxies tells proxies to pass a stream on as it comes. nginx otherwise buffers responses
+// until they end or fill its buffers.
 func tellProxies(header http.Header) {
 	header.Set("X-Accel-Buffering", "no")
 	header.Add("Cache-Control", "no-transform") // beside no-store, which every response has
 }
 
-// export is a handler of a REST route that streams bodies, with the interceptors that it needs.
+// export returns a handler of a REST route that streams bodies, with its interceptors.
 func (s *Server) export(handler connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return s.guardStreams(s.validation().WrapStreamingHandler(handler))
 }
@@ -74,7 +76,8 @@ func (s *Server) runStream(ctx context.Context, conn *guardedConn, next connect.
 
 type stepKey struct{}
 
-// withinStep bounds what a stream's handler does for its next message by the time that a whole call may take.
+// withinStep bounds what a stream's handler does for its next message by the time that a whole call
+// may take.
 func withinStep(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout, ok := ctx.Value(stepKey{}).(time.Duration)
 	if !ok {
@@ -91,7 +94,8 @@ type guardedConn struct {
 	timeout time.Duration
 }
 
-// Receive implements connect.StreamingHandlerConn. What Connect cannot read it calls internal, though it is the client's.
+// Receive implements connect.StreamingHandlerConn. It corrects Connect's errors: for a request that
+// cannot be read they are internal, though the fault is the client's.
 func (c *guardedConn) Receive(message any) error {
 	err := c.StreamingHandlerConn.Receive(message)
 	if err == nil || errors.Is(err, io.EOF) {
@@ -124,13 +128,13 @@ func (c *guardedConn) Send(message any) error {
 	case connect.CodeOf(err) == connect.CodeInternal:
 		return fmt.Errorf("encode a message: %v", err) //nolint:errorlint // its text is not for the client
 	default:
-		// Nobody is there to take it, or not in time.
+		// The client is gone, or too slow.
 		return fmt.Errorf("%w: %v", context.Canceled, err) //nolint:errorlint // likewise
 	}
 }
 
-// limitWrites sets when writes fail; the zero time is never. Over HTTP/2 a limit that passes ends the stream even when
-// nothing is being written, so there must be none between messages.
+// limitWrites sets when writes fail; the zero time is never. Over HTTP/2 a limit that passes ends
+// the stream even when nothing is being written, so there must be none between messages.
 func (c *guardedConn) limitWrites(until time.Time) {
 	if control := callOf(c.ctx).control; control != nil {
 		// An error means that there is no connection to set it on, as in tests.

@@ -28,7 +28,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A streamFixture serves one stream, for which a function of the test answers, by every protocol and by REST.
+// A streamFixture serves one stream, whose handler is a function of the test, by every protocol and
+// by REST.
 type streamFixture struct {
 	t        *testing.T
 	url      string
@@ -98,14 +99,14 @@ func newStreamFixture(t *testing.T, timeout time.Duration, answer func(ctx conte
 	go func() { served <- s.Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		cancel()
-		<-served //nolint:errcheck // how it ends is what other tests are about
+		<-served //nolint:errcheck // other tests check how it ends
 	})
 	f.url = "http://" + listener.Addr().String()
 	return f
 }
 
-// each runs a test for each way to make the call, or for those that are named. The call answers what came and the error
-// that it ended with.
+// each runs a test for each way to make the call, or for those that are named. The call returns
+// what came and the error that it ended with.
 func (f *streamFixture) each(test func(t *testing.T, call func(ctx context.Context, each func([]byte)) error), names ...string) {
 	run := func(name string, test func(t *testing.T)) {
 		if len(names) == 0 || slices.Contains(names, name) {
@@ -190,7 +191,7 @@ func (f *streamFixture) client(t *testing.T, http2 bool) *http.Client {
 	return client
 }
 
-// counted is how many calls ended with the code.
+// counted returns how many calls ended with the code.
 func (f *streamFixture) counted(t *testing.T, code string) (n uint64) {
 	t.Helper()
 	families, err := f.registry.Gather()
@@ -213,7 +214,8 @@ func body(text string) *httpbody.HttpBody {
 	return &httpbody.HttpBody{ContentType: "text/plain", Data: []byte(text)}
 }
 
-// TestStreamPanics: a handler that panics half-way ends one call, which its client cannot take for a whole answer.
+// TestStreamPanics: a handler that panics half-way ends one call, which its client cannot take for
+// a whole response.
 func TestStreamPanics(t *testing.T) {
 	t.Parallel()
 	f := newStreamFixture(t, time.Minute, func(_ context.Context, send sender) error {
@@ -233,7 +235,7 @@ func TestStreamPanics(t *testing.T) {
 		if rest := strings.HasPrefix(t.Name()[strings.LastIndex(t.Name(), "/"):], "/rest"); !rest && connect.CodeOf(err) != connect.CodeInternal {
 			t.Errorf("%v", err)
 		}
-		<-f.ended //nolint:errcheck // only that it has
+		<-f.ended //nolint:errcheck // it only has to have ended
 	})
 	if n := f.counted(t, "internal"); n != calls {
 		t.Errorf("%d of %d were counted", n, calls)
@@ -244,7 +246,8 @@ func TestStreamPanics(t *testing.T) {
 	}
 }
 
-// TestStreamErrors: an error before the first message, of a kind that clients may see, and of one that they may not.
+// TestStreamErrors: an error before the first message, of a kind that clients may see, and of one
+// that they may not.
 func TestStreamErrors(t *testing.T) {
 	t.Parallel()
 	var answer error
@@ -263,18 +266,19 @@ func TestStreamErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
-			<-f.ended //nolint:errcheck // only that it has
+			<-f.ended //nolint:errcheck // it only has to have ended
 		})
 	}
 }
 
-// TestStreamOutlastsTimeLimits: a stream whose handler waits for something to tell may last longer than any call.
+// TestStreamOutlastsTimeLimits: a stream whose handler waits for news may last longer than any
+// call.
 func TestStreamOutlastsTimeLimits(t *testing.T) {
 	t.Parallel()
-	const limit = 300 * time.Millisecond // so the server would cut an answer off after 900 ms
+	const limit = 300 * time.Millisecond // so the server would cut a response off after 900 ms
 	f := newStreamFixture(t, limit, func(ctx context.Context, send sender) error {
 		for range 2 {
-			// Nothing to tell for a while, and then there is.
+			// No news for a while, and then some.
 			idle, cancel := context.WithTimeout(ctx, 4*limit)
 			defer cancel()
 			if <-idle.Done(); ctx.Err() != nil {
@@ -295,7 +299,8 @@ func TestStreamOutlastsTimeLimits(t *testing.T) {
 	}, "connect", "grpc", "rest")
 }
 
-// TestStreamToNobody: a client that takes nothing any more holds a stream for no longer than a call may take.
+// TestStreamToNobody: a client that takes nothing any more holds a stream for no longer than a call
+// may take.
 func TestStreamToNobody(t *testing.T) {
 	t.Parallel()
 	noise := make([]byte, 100_000) // which does not compress
@@ -339,7 +344,7 @@ func TestStreamStep(t *testing.T) {
 	})
 }
 
-// TestStreamIsLeft: a handler learns that its client has gone.
+// TestStreamIsLeft: a handler sees that its client has gone.
 func TestStreamIsLeft(t *testing.T) {
 	t.Parallel()
 	f := newStreamFixture(t, time.Minute, func(ctx context.Context, send sender) error {
@@ -361,8 +366,9 @@ func TestStreamIsLeft(t *testing.T) {
 	})
 }
 
-// TestBrokenExportOverHTTP10: over HTTP/1.0, which nginx speaks to servers by default, a file ends where its connection
-// does. So a connection whose file is broken off is reset, or half a file would be taken for a whole one.
+// TestBrokenExportOverHTTP10: over HTTP/1.0, which nginx speaks to servers by default, a file ends
+// where its connection does. So a connection whose file is broken off is reset, or half a file
+// would be taken for a whole one.
 func TestBrokenExportOverHTTP10(t *testing.T) {
 	t.Parallel()
 	for _, broken := range []bool{false, true} {
@@ -400,6 +406,6 @@ func TestBrokenExportOverHTTP10(t *testing.T) {
 		if broken != errors.Is(err, syscall.ECONNRESET) || !broken && (err != nil || string(rest) != " and half") {
 			t.Errorf("broken off: %t; %q, %v", broken, rest, err)
 		}
-		<-f.ended //nolint:errcheck // only that it has
+		<-f.ended //nolint:errcheck // it only has to have ended
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A transferService answers transfers.v1.TransferService.
+// A transferService implements transfers.v1.TransferService.
 type transferService struct {
 	ledger    *postgres.Ledger
 	logger    *slog.Logger
 	validator protovalidate.Validator // for the items of a batch, one by one
 }
 
-// CreateTransfer moves money, reserves it, or has it moved at a later time.
+// CreateTransfer moves money now, reserves it, or schedules the move.
 func (s *transferService) CreateTransfer(
 	ctx context.Context, req *transfersv1.CreateTransferRequest,
 ) (*transfersv1.CreateTransferResponse, error) {
@@ -42,9 +42,9 @@ func (s *transferService) CreateTransfer(
 	return &transfersv1.CreateTransferResponse{Transfer: transferToProto(&transfer)}, nil
 }
 
-// isRefused reports whether a transfer was refused when it was asked for. One that was accepted and FAILED later, such
-// as a hold that expired, is no error of the call that made it, however often that is repeated: its first change of
-// status made it version 2.
+// isRefused reports whether a transfer was refused on creation. One that was accepted and FAILED
+// later, such as a hold that expired, is no error of the call that made it, however often that is
+// repeated: its first change of status made it version 2.
 func isRefused(t *ledger.Transfer) bool { return t.Status == ledger.TransferFailed && t.Version == 1 }
 
 // BatchCreateTransfers makes many transfers.
@@ -67,7 +67,8 @@ func (s *transferService) BatchCreateTransfers(
 	return &transfersv1.BatchCreateTransfersResponse{Abridged: abridge(results), Results: results}, nil
 }
 
-// batch makes transfers and answers the result of each by index. Items that are malformed never reach the ledger.
+// batch makes transfers and returns the result of each by index. Items that are malformed never
+// reach the ledger.
 func (s *transferService) batch(
 	ctx context.Context, items []*transfersv1.CreateTransferRequest, options ledger.BatchOptions,
 ) ([]*transfersv1.TransferResult, error) {
@@ -80,7 +81,8 @@ func (s *transferService) batch(
 		param, err := s.batchItem(item)
 		switch {
 		case item.GetValidateOnly():
-			// Not in its own result: the caller wanted something not to happen, and the others would.
+			// Not in the item's own result: the caller wanted one item not to happen, and the
+			// others would.
 			return nil, within(itemName(i), invalidField("validate_only", "must be set for the batch, not for an item"))
 		case err == nil:
 			params = append(params, param)
@@ -163,7 +165,7 @@ func transferParams(req *transfersv1.CreateTransferRequest) (ledger.TransferPara
 	}, nil
 }
 
-// GetTransfer reads a transfer. One that was refused is no error here.
+// GetTransfer reads a transfer. A refused one is no error here.
 func (s *transferService) GetTransfer(
 	ctx context.Context, req *transfersv1.GetTransferRequest,
 ) (*transfersv1.GetTransferResponse, error) {
@@ -223,7 +225,7 @@ func (s *transferService) ListTransfers(
 	return answer, nil
 }
 
-// markReplayed tells the client, over every protocol, that the answer is that of an earlier call.
+// markReplayed tells the client, over every protocol, that the response is that of an earlier call.
 func markReplayed(ctx context.Context) {
 	if call, ok := connect.CallInfoForHandlerContext(ctx); ok {
 		call.ResponseHeader().Set(replayedHeader, "true")

@@ -31,7 +31,7 @@ type watcher[Res any] struct {
 	drop   context.CancelFunc // goes away
 }
 
-// watchOver opens a stream, which the test's end drops.
+// watchOver opens a stream, which is dropped at the test's end.
 func watchOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req) *watcher[Res] {
 	t.Helper()
 	options := slices.Clone(c.options)
@@ -52,7 +52,7 @@ func watchOver[Req, Res any](t *testing.T, c *rpcClient, method string, req *Req
 	return &watcher[Res]{t, stream, drop}
 }
 
-// next is the next message.
+// next waits for the next message.
 func (w *watcher[Res]) next() *Res {
 	w.t.Helper()
 	if !w.stream.Receive() {
@@ -61,7 +61,7 @@ func (w *watcher[Res]) next() *Res {
 	return w.stream.Msg()
 }
 
-// end is the error that the stream ends with, whatever comes before.
+// end returns the error that the stream ends with, whatever comes before.
 func (w *watcher[Res]) end() *connect.Error {
 	w.t.Helper()
 	for w.stream.Receive() {
@@ -73,7 +73,7 @@ func (w *watcher[Res]) end() *connect.Error {
 	return failed
 }
 
-// watchFixture is a server whose streams have frequent heartbeats.
+// watchFixture returns a server whose streams have frequent heartbeats.
 func watchFixture(t *testing.T) *fixture {
 	t.Helper()
 	return serve(t, server.Config{Ledger: openLedger(t, postgres.Config{
@@ -98,7 +98,8 @@ func payOver(t *testing.T, c client, req *transfersv1.CreateTransferRequest) str
 	return req.GetTransferId()
 }
 
-// A transfer made while somebody watches is told, over every protocol that has streams; and told again to who resumes.
+// A transfer made while a stream watches reaches it, over every protocol that has streams; and
+// again a stream that resumes.
 func TestWatchTransfers(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
@@ -125,7 +126,7 @@ func TestWatchTransfers(t *testing.T) {
 			event := message.GetEvents()[0]
 			if event.GetTransfer().GetTransferId() != id || event.GetType() != transfersv1.Event_TRANSFER_CREATED ||
 				event.GetTransfer().GetAmount() != "1.00" || event.GetEventTime() == nil {
-				t.Errorf("told was %v", event)
+				t.Errorf("got %v", event)
 			}
 			again := watchOver[transfersv1.WatchTransfersRequest, transfersv1.WatchTransfersResponse](
 				t, rpc, "LedgerService/WatchTransfers", &transfersv1.WatchTransfersRequest{After: start})
@@ -137,7 +138,7 @@ func TestWatchTransfers(t *testing.T) {
 	}
 }
 
-// Each filter lets through what ListTransfers would list with it.
+// Each filter passes the transfers that ListTransfers lists with it.
 func TestWatchFilters(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
@@ -183,7 +184,7 @@ func TestWatchFilters(t *testing.T) {
 				cursor = cursorOf(t, message.GetCursor())
 			}
 			if !slices.Equal(got, test.want) {
-				t.Errorf("told were %v, not %v", got, test.want)
+				t.Errorf("got %v, not %v", got, test.want)
 			}
 		})
 	}
@@ -198,14 +199,15 @@ func cursorOf(t *testing.T, text string) int64 {
 	return cursor
 }
 
-// lastCursor is where the events end.
+// lastCursor returns the cursor of the last event.
 func lastCursor(t *testing.T, c client) int64 {
 	t.Helper()
 	page := mustCall(t, c, "LedgerService/ListEvents", &transfersv1.ListEventsRequest{PageSize: 1000}, &transfersv1.ListEventsResponse{})
 	return cursorOf(t, page.GetCursor())
 }
 
-// Who watches an account is told the account as it is, its own changes, and its transfers; nothing of others.
+// A stream that watches an account gets the account as it is, its own changes, and its transfers;
+// nothing of others.
 func TestWatchAccount(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
@@ -228,14 +230,14 @@ func TestWatchAccount(t *testing.T) {
 	payOver(t, c, &transfersv1.CreateTransferRequest{FromAccountId: b, ToAccountId: other, Amount: "1"})
 	payOver(t, c, &transfersv1.CreateTransferRequest{FromAccountId: b, ToAccountId: a, Amount: "2"})
 	if m := next(); len(m.GetEvents()) != 1 || m.GetEvents()[0].GetTransfer().GetToBalance() != "102.00" || m.GetAccount().GetBalance() != "102.00" {
-		t.Errorf("a payment is told as %v", m)
+		t.Errorf("a payment comes as %v", m)
 	}
 	mustCall(t, c, "AccountService/UpdateAccount", &transfersv1.UpdateAccountRequest{
 		Account: &transfersv1.Account{AccountId: a, Status: transfersv1.Account_FROZEN},
 	}, &transfersv1.UpdateAccountResponse{})
 	if m := next(); m.GetEvents()[0].GetType() != transfersv1.Event_ACCOUNT_CHANGED ||
 		m.GetEvents()[0].GetAccount().GetStatus() != transfersv1.Account_FROZEN || m.GetAccount().GetStatus() != transfersv1.Account_FROZEN {
-		t.Errorf("a freeze is told as %v", m)
+		t.Errorf("a freeze comes as %v", m)
 	}
 	failed := watchOver[transfersv1.WatchAccountRequest, transfersv1.WatchAccountResponse](
 		t, c, "AccountService/WatchAccount", &transfersv1.WatchAccountRequest{AccountId: uuid.NewString()}).end()
@@ -244,12 +246,12 @@ func TestWatchAccount(t *testing.T) {
 	}
 }
 
-// ListEvents answers the same by page over every protocol, and the history of one transfer.
+// ListEvents returns the same by page over every protocol, and the history of one transfer.
 func TestListEvents(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
 	c := f.protocol(t, "connect+proto")
-	start := strconv.FormatInt(lastCursor(t, c), 10) // behind the equity accounts
+	start := strconv.FormatInt(lastCursor(t, c), 10) // after the equity accounts
 	a, b := openWith(t, c, "100"), openWith(t, c, "100")
 	hold := payOver(t, c, &transfersv1.CreateTransferRequest{FromAccountId: a, ToAccountId: b, Amount: "5", Hold: true})
 	mustCall(t, c, "TransferService/VoidTransfer", &transfersv1.VoidTransferRequest{TransferId: hold}, &transfersv1.VoidTransferResponse{})
@@ -292,7 +294,7 @@ func TestListEvents(t *testing.T) {
 	})
 }
 
-// What no stream can begin with is refused, naming the field.
+// An invalid start of a stream is refused, naming the field.
 func TestWatchHostile(t *testing.T) {
 	t.Parallel()
 	f := watchFixture(t)
@@ -325,7 +327,8 @@ func TestWatchHostile(t *testing.T) {
 	}
 }
 
-// A server that drains ends the streams so that their readers go on elsewhere, and does not wait for them.
+// A server that drains ends the streams so that their readers go on elsewhere, and does not wait
+// for them.
 func TestDrainEndsWatches(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{DatabaseURL: pgtest.NewDatabase(t)})
@@ -359,8 +362,8 @@ func TestDrainEndsWatches(t *testing.T) {
 	}
 }
 
-// A thousand readers of one server, each of one account, under load: each is told all that it wants, and a reader takes
-// little memory, on both sides together.
+// A thousand readers of one server, each of one account, under load: each gets all that it wants,
+// and a reader takes little memory, on both sides together.
 func TestThousandWatchers(t *testing.T) {
 	const watchers, accounts, payments, bytesMax = 1000, 20, 400, 128 << 10
 	f := newFixture(t, server.Config{})

@@ -12,16 +12,17 @@ import (
 	"internaltransfers/ledger"
 )
 
-// overlapDefault is how long messages are signed with an old secret too when the call does not say.
+// overlapDefault is how long messages are signed with an old secret too when the call does not set
+// it.
 const overlapDefault = 24 * time.Hour
 
-// A webhookService answers transfers.v1.WebhookService.
+// A webhookService implements transfers.v1.WebhookService.
 type webhookService struct {
 	ledger       *postgres.Ledger
 	allowPrivate bool // URLs in private networks
 }
 
-// EventJSON is an event as webhooks carry it: transfers.v1.Event in JSON.
+// EventJSON returns an event as webhooks carry it: transfers.v1.Event in JSON.
 func EventJSON(e *postgres.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
 
 // CreateWebhookEndpoint makes an endpoint.
@@ -104,7 +105,7 @@ func (s *webhookService) UpdateWebhookEndpoint(
 	return &transfersv1.UpdateWebhookEndpointResponse{Endpoint: endpointToProto(&endpoint)}, nil
 }
 
-// DeleteWebhookEndpoint ends an endpoint for good.
+// DeleteWebhookEndpoint deletes an endpoint for good.
 func (s *webhookService) DeleteWebhookEndpoint(
 	ctx context.Context, req *transfersv1.DeleteWebhookEndpointRequest,
 ) (*transfersv1.DeleteWebhookEndpointResponse, error) {

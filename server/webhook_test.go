@@ -115,7 +115,8 @@ func rotateSecret(t *testing.T, c client, id, secret string) {
 	}
 }
 
-// redeliver has the event of the account's opening delivered to an endpoint, which is disabled, and so it waits.
+// redeliver has the event of the account's opening delivered again to an endpoint, which is
+// disabled, so the delivery waits.
 func redeliver(t *testing.T, c client, f *fixture, a *transfersv1.Account, id string) {
 	t.Helper()
 	var cursor string
@@ -167,7 +168,7 @@ func listEndpoints(t *testing.T, c client, older string) {
 	deleteEndpoint(t, c, newer.GetEndpointId())
 }
 
-// deleteEndpoint deletes an endpoint, twice. Nothing else can be done with it then but read it.
+// deleteEndpoint deletes an endpoint, twice. After that it can only be read.
 func deleteEndpoint(t *testing.T, c client, id string) {
 	t.Helper()
 	var deleted *transfersv1.WebhookEndpoint
@@ -200,7 +201,7 @@ func deleteEndpoint(t *testing.T, c client, id string) {
 	}
 }
 
-// TestWebhookLimit: there are only so many endpoints at a time.
+// TestWebhookLimit: the number of endpoints is limited.
 func TestWebhookLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -225,7 +226,8 @@ func TestPrivateWebhooks(t *testing.T) {
 	}
 }
 
-// hostileEndpoints are bodies of what makes or changes an endpoint, and the field that the answer must name.
+// hostileEndpoints returns bodies of requests that create or change an endpoint, and the field that
+// the response must name.
 func hostileEndpoints(account string) []struct{ field, body string } {
 	return []struct{ field, body string }{
 		{"url", `{}`}, {"url", `{"url": ""}`}, {"url", `{"url": 5}`}, {"url", `{"url": "example.com"}`}, {"url", `{"url": "ftp://example.com"}`},
@@ -247,7 +249,8 @@ func hostileEndpoints(account string) []struct{ field, body string } {
 	}
 }
 
-// TestHostileWebhooks: what is wrong is refused by its field, nothing is left of it, and nothing is a server's error.
+// TestHostileWebhooks: what is wrong is refused by its field, nothing is left of it, and nothing is
+// a server's error.
 func TestHostileWebhooks(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, server.Config{})
@@ -306,5 +309,5 @@ func TestHostileWebhooks(t *testing.T) {
 	}
 }
 
-// clipped is the beginning of a text.
+// clipped returns the beginning of a text.
 func clipped(text string) string { return text[:min(len(text), 80)] }

@@ -21,15 +21,16 @@ type account struct {
 	text string // the id as the API spells it
 }
 
-// initialBalance is what each account is opened with: enough to pay, at a dollar a transfer, for as long as a run may last.
+// initialBalance is each account's opening balance: enough to pay, at a dollar a transfer, for as
+// long as a run may last.
 const initialBalance = "1000000000.00"
 
 // openersMax is how many callers open accounts, or preload transfers, at once.
 const openersMax = 256
 
-// openAccounts opens n accounts through the API, many at a time, and shuffles them: which accounts are hot then has
-// nothing to do with which rows lie next to each other. It also answers the rates of the first and the last tenth, in
-// accounts a second.
+// openAccounts opens n accounts through the API, many at a time, and shuffles them: which accounts
+// are hot then has nothing to do with which rows lie next to each other. It also returns the rates
+// of the first and the last tenth, in accounts a second.
 func openAccounts(ctx context.Context, control *api, n int, progress func(done int)) (accounts []account, first, last float64, err error) {
 	accounts = make([]account, n)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -84,7 +85,8 @@ func openAccount(ctx context.Context, control *api, id string) error {
 	}
 }
 
-// preload makes n transfers between random accounts, in batches, and answers the ids of the last few.
+// preload makes n transfers between random accounts, in batches, and returns the ids of the last
+// few.
 func preload(ctx context.Context, control *api, p *population, n int, progress func(done int)) error {
 	const size, callersAtOnce, keptMax = 1000, 8, 10_000
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -125,7 +127,7 @@ func preload(ctx context.Context, control *api, p *population, n int, progress f
 	return nil
 }
 
-// A Proof is what was proved when the load was over.
+// A Proof is the result of the proofs after the load.
 type Proof struct {
 	OK         bool     `json:"ok"`          // CheckLedger found every invariant to hold
 	Examined   int64    `json:"examined"`    // rows, over all invariants
@@ -134,13 +136,13 @@ type Proof struct {
 	Opened     string   `json:"opened_with"` // the sum of their opening balances
 	Balance    string   `json:"balance"`     // the sum of their balances now
 	Conserved  bool     `json:"conserved"`   // the two are equal
-	Seconds    float64  `json:"seconds"`     // that the proof took
+	Seconds    float64  `json:"seconds"`     // of the proof
 }
 
-// Sound reports whether nothing was lost or made.
+// Sound reports whether no money was lost or made.
 func (p *Proof) Sound() bool { return p != nil && p.OK && p.Conserved }
 
-// prove asks the service to prove its invariants, and adds up the balances of the run's accounts itself: transfers
+// prove runs the service's proof, and adds up the balances of the run's accounts itself: transfers
 // among them cannot change the sum.
 func prove(ctx context.Context, control *api, groups ...[]account) (*Proof, error) {
 	began := time.Now()
@@ -174,7 +176,8 @@ func prove(ctx context.Context, control *api, groups ...[]account) (*Proof, erro
 	return proof, nil
 }
 
-// sumBalances reads accounts page by page, newest first, until it has seen all of the wanted ones, which it removes.
+// sumBalances reads accounts page by page, newest first, until it has seen all of the wanted ones,
+// which it removes.
 func sumBalances(ctx context.Context, control *api, wanted map[string]struct{}) (decimal.Decimal, error) {
 	sum := decimal.Zero
 	request := &transfersv1.ListAccountsRequest{PageSize: 1000}

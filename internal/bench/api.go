@@ -53,8 +53,8 @@ func newAPI(base, protocol string, gzip bool, client connect.HTTPClient) *api {
 	}
 }
 
-// callersPerConn is how many callers share an HTTP/2 connection unless told otherwise. A connection's frames are
-// written one at a time, on both sides.
+// callersPerConn is how many callers share an HTTP/2 connection by default. A connection's frames
+// are written one at a time, on both sides.
 const callersPerConn = 32
 
 // A dialer gives the callers of a leg their HTTP clients.
@@ -87,7 +87,7 @@ func newHTTP2Client() *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true}}
 }
 
-// client is the HTTP client of one caller. closeIt is called when the caller has ended.
+// client returns the HTTP client of one caller. closeIt is called when the caller has ended.
 func (d *dialer) client(index int) (client connect.HTTPClient, closeIt func()) {
 	if d.http2 {
 		return d.shared[index%len(d.shared)], func() {}
@@ -102,13 +102,14 @@ func (d *dialer) close() {
 	}
 }
 
-// newControl makes the client for what is not measured: opening accounts, reading them, proving the ledger.
+// newControl returns the client for what is not measured: opening accounts, reading them, proving
+// the ledger.
 func newControl(base string, callers int) (*api, func()) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers, IdleConnTimeout: time.Minute}}
 	return newAPI(base, connectProto, true, client), client.CloseIdleConnections
 }
 
-// awaitReady asks for the readiness of a server that listens, and answers why it is not ready.
+// awaitReady requests the readiness of a server that listens, and returns why it is not ready.
 func awaitReady(ctx context.Context, base string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readycheck", nil)
 	if err != nil {

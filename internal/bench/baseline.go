@@ -35,20 +35,22 @@ var baselineSQL = func() map[string]string {
 	return statements
 }()
 
-// baselineConnsMax is how many connections the baselines have; callers beyond that share them, as they would in any
-// program: PostgreSQL gets slower with more.
+// baselineConnsMax is how many connections the baselines have; callers beyond that share them, as
+// they would in any program: PostgreSQL gets slower with more.
 const baselineConnsMax = 64
 
 // baselineSchema is where the baselines have their tables, beside the ledger. See baseline.sql.
 const baselineSchema = "baseline"
 
-// A baseline is the tables and the connections of the hand-written SQL. Its accounts have the ids of the service's.
+// A baseline is the tables and the connections of the hand-written SQL. Its accounts have the ids
+// of the service's.
 type baseline struct {
 	pool       *pgxpool.Pool
 	population *population
 }
 
-// openBaseline makes the tables in the schema baseline of the same database, which must not be there.
+// openBaseline makes the tables in the schema baseline of the same database, which must not be
+// there.
 func openBaseline(ctx context.Context, databaseURL string, callers int, p *population) (*baseline, error) {
 	database, err := pgdb.Open(ctx, pgdb.Target{URL: databaseURL, Schema: baselineSchema}, pgdb.Measuring)
 	if err != nil {
@@ -86,8 +88,8 @@ func openBaseline(ctx context.Context, databaseURL string, callers int, p *popul
 	return b, nil
 }
 
-// connect opens all connections ahead: signing in costs both sides milliseconds of computing, which is not what is
-// compared.
+// connect opens all connections ahead: authentication costs both sides milliseconds of CPU time,
+// which is not what is compared.
 func (b *baseline) connect(ctx context.Context) error {
 	conns := make([]*pgxpool.Conn, b.pool.Config().MaxConns)
 	defer func() {
@@ -106,13 +108,13 @@ func (b *baseline) connect(ctx context.Context) error {
 	return nil
 }
 
-// close drops the tables: a run leaves nothing in the database but the ledger's own.
+// close drops the tables: a run leaves only the ledger in the database.
 func (b *baseline) close() {
 	_, _ = b.pool.Exec(context.Background(), baselineSQL["drop"])
 	b.pool.Close()
 }
 
-// conserved is an error when the baseline lost or made money: then it is no fair comparison.
+// conserved fails when the baseline lost or made money: then it is no fair comparison.
 func (b *baseline) conserved(ctx context.Context) error {
 	var n int64
 	var text string
@@ -138,7 +140,7 @@ type movement struct {
 // payerFirst reports whether the payer's row comes first in the order in which all lock rows.
 func (m *movement) payerFirst() bool { return bytes.Compare(m.from[:], m.to[:]) < 0 }
 
-// contenders are (a), (b) and (c).
+// contenders returns the baselines (a), (b) and (c).
 func (b *baseline) contenders(workload string) []*contender {
 	pick := newPicker(workload, len(b.population.accounts))
 	return []*contender{
@@ -148,7 +150,7 @@ func (b *baseline) contenders(workload string) []*contender {
 	}
 }
 
-// contender is one of the ways to make a movement, with the pool's connections.
+// contender returns the contender for one way to make a movement, with the pool's connections.
 func (b *baseline) contender(name, workload string, move func(context.Context, *movement) error, pick picker) *contender {
 	return &contender{
 		name: name, workload: workload, batch: 1, check: b.conserved,
@@ -168,8 +170,8 @@ func (b *baseline) contender(name, workload string, move func(context.Context, *
 
 var errInsufficientFunds = errors.New("baseline: insufficient funds")
 
-// stepwise is baseline (a): BEGIN, a conditional UPDATE, an UPDATE, an INSERT, COMMIT; each a prepared statement and a
-// round trip.
+// stepwise is baseline (a): BEGIN, a conditional UPDATE, an UPDATE, an INSERT, COMMIT; each a
+// prepared statement and a round trip.
 func (b *baseline) stepwise(ctx context.Context, m *movement) error {
 	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return moveIn(ctx, tx, m) })
 }
@@ -215,8 +217,8 @@ func (b *baseline) oneStatement(ctx context.Context, m *movement) error {
 	return err
 }
 
-// lockFirst is baseline (c): BEGIN, SELECT … FOR UPDATE of both accounts in the order of their ids, a look at the
-// balance, two UPDATEs, an INSERT, COMMIT.
+// lockFirst is baseline (c): BEGIN, SELECT … FOR UPDATE of both accounts in the order of their ids,
+// a check of the balance, two UPDATEs, an INSERT, COMMIT.
 func (b *baseline) lockFirst(ctx context.Context, m *movement) error {
 	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, baselineSQL["lock_both"], m.from, m.to)

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// batchSizes is the server's own count of its batches by size: the Prometheus histogram ledger_batch_size.
+// batchSizes is the server's own count of its batches by size: the Prometheus histogram
+// ledger_batch_size.
 type batchSizes struct {
 	bounds []string  // upper bounds, the last one "+Inf"; nil: not known
 	counts []float64 // batches up to each bound
@@ -74,7 +75,7 @@ func (b batchSizes) times(factor float64, other batchSizes) batchSizes {
 	return total
 }
 
-// Batches says how many commands the server committed together.
+// Batches is how many commands the server committed together.
 type Batches struct {
 	Count float64 `json:"count"`
 	Mean  float64 `json:"mean_size"`
@@ -82,13 +83,14 @@ type Batches struct {
 	Shares []BatchShare `json:"shares"`
 }
 
-// A BatchShare is the share of the batches that are larger than the size before and at most of this size.
+// A BatchShare is the share of the batches that are larger than the size before and at most of this
+// size.
 type BatchShare struct {
 	UpTo  string  `json:"up_to"` // commands; "+Inf": any
 	Share float64 `json:"share"` // 0 to 1
 }
 
-// batches is nil when nothing is known.
+// batches returns nil when nothing is known.
 func (b batchSizes) batches() *Batches {
 	if len(b.counts) == 0 || b.counts[len(b.counts)-1] == 0 {
 		return nil

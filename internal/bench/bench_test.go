@@ -55,7 +55,7 @@ func newTarget(t *testing.T) (base, databaseURL string) {
 	return "http://" + listener.Addr().String(), pgtest.Superuser(databaseURL)
 }
 
-// newSystem is a server and a few accounts, as a run has them.
+// newSystem returns a server and a few accounts, as a run has them.
 func newSystem(t *testing.T, accounts int) (*system, *api, *population) {
 	t.Helper()
 	base, databaseURL := newTarget(t)
@@ -87,7 +87,8 @@ func requireProof(t *testing.T, control *api, p *population) {
 	}
 }
 
-// makeCalls makes n calls of a contender, by two callers in turn, and answers how many items succeeded.
+// makeCalls makes n calls of a contender, by two callers in turn, and returns how many items
+// succeeded.
 func makeCalls(t *testing.T, c *contender, n int) (items int) {
 	t.Helper()
 	var calls []call
@@ -109,7 +110,8 @@ func makeCalls(t *testing.T, c *contender, n int) (items int) {
 	return items
 }
 
-// TestEveryProtocolAndWorkload: tens of calls each against a real server, none of which fails, and no money is lost.
+// TestEveryProtocolAndWorkload: tens of calls each against a real server, none of which fails, and
+// no money is lost.
 func TestEveryProtocolAndWorkload(t *testing.T) {
 	s, control, p := newSystem(t, 20)
 	for _, protocol := range Protocols {
@@ -161,7 +163,8 @@ func TestContenders(t *testing.T) {
 	requireProof(t, control, p)
 }
 
-// TestBaselinesRefuse: a hand-written transfer that would overdraw fails and changes nothing, in either order of locks.
+// TestBaselinesRefuse: a hand-written transfer that would overdraw fails and changes nothing, in
+// either order of locks.
 func TestBaselinesRefuse(t *testing.T) {
 	s, _, p := newSystem(t, 2)
 	b, err := openBaseline(t.Context(), s.databaseURL, 2, p)
@@ -189,7 +192,7 @@ func TestBaselinesRefuse(t *testing.T) {
 	}
 }
 
-// TestRun: a whole run prints a report that says what was measured, and draws it.
+// TestRun: a whole run prints a report with what was measured, and draws it.
 func TestRun(t *testing.T) {
 	base, databaseURL := newTarget(t)
 	plot := filepath.Join(t.TempDir(), "plot.svg")

@@ -12,7 +12,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// amounts are amountTexts as the domain has them.
+// amounts are amountTexts as decimals.
 var amounts = func() (values [centsMax]decimal.Decimal) {
 	for i := range values {
 		values[i] = decimal.New(int64(i+1), -2)
@@ -20,8 +20,9 @@ var amounts = func() (values [centsMax]decimal.Decimal) {
 	return values
 }()
 
-// openDirect is the contender that runs the service's own SQL straight from Go: the ledger in this process, with its
-// defaults, and no HTTP. What is between it and the service is what the network API costs.
+// openDirect returns the contender that runs the service's own SQL straight from Go: the ledger in
+// this process, with its defaults, and no HTTP. Its distance to the service is what the network API
+// costs.
 func openDirect(ctx context.Context, databaseURL, workload string, batch int, p *population) (*contender, func(), error) {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	l, err := postgres.Open(ctx, postgres.Config{DatabaseURL: databaseURL, Logger: logger})

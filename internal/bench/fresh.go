@@ -45,7 +45,8 @@ func (s *system) freshSystem(ctx context.Context) (*system, error) {
 	}, nil
 }
 
-// freshURLs are those of the new database. In a PostgreSQL of ours it gets its ledger; else whoever serves it makes that.
+// freshURLs returns the URLs of the new database. In a private PostgreSQL it makes the ledger;
+// elsewhere the server does.
 func (s *system) freshURLs(ctx context.Context) (databaseURL, serverURL string, err error) {
 	if databaseURL, err = freshURL(s.databaseURL); err != nil {
 		return "", "", err

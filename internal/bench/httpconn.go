@@ -10,10 +10,11 @@ import (
 	"strconv"
 )
 
-// An httpConn is one caller's HTTP/1.1 connection, an http.RoundTripper in essence: it lets the generated client do
-// calls one after the other. net/http's transport serves any number of callers, for which it hands each request to
-// goroutines of its connections; a caller that has a connection of its own needs none of that. What the load generator
-// does not use of the shared cores is left to the server, as it would be if it ran elsewhere.
+// An httpConn is one caller's HTTP/1.1 connection, an http.RoundTripper in essence: it lets the
+// generated client do calls one after the other. net/http's transport serves any number of callers,
+// for which it hands each request to goroutines of its connections; a caller that has its own
+// connection needs none of that. What the load generator does not use of the shared cores is left
+// to the server, as it would be if it ran elsewhere.
 //
 // It is not for concurrent use, and knows no redirects, proxies, cookies or TLS.
 type httpConn struct {
@@ -25,10 +26,11 @@ type httpConn struct {
 	body    responseBody
 }
 
-// Do sends the request and reads the answer's header. Its body must be closed before the next call.
+// Do sends the request and reads the response's header. Its body must be closed before the next
+// call.
 func (c *httpConn) Do(request *http.Request) (*http.Response, error) {
 	if c.conn == nil || c.body.Reader != nil {
-		c.close() // with an answer half read, the connection is of no more use
+		c.close() // with a response half read, the connection is of no more use
 		if err := c.dial(request.Context()); err != nil {
 			return nil, err
 		}
@@ -53,7 +55,7 @@ func (c *httpConn) dial(ctx context.Context) error {
 		return err
 	}
 	c.conn = conn
-	// The end of the leg wakes whoever waits for an answer.
+	// The end of the leg wakes a caller that waits for a response.
 	c.closed = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	if c.reader == nil {
 		c.reader = bufio.NewReader(conn)
@@ -104,7 +106,7 @@ func (c *httpConn) close() {
 		return
 	}
 	c.closed()
-	_ = c.conn.Close() // what it carried was answered or given up
+	_ = c.conn.Close() // its calls have returned or were given up
 	c.conn = nil
 	c.body = responseBody{}
 }
@@ -112,7 +114,7 @@ func (c *httpConn) close() {
 // A responseBody frees its connection for the next request when it is closed.
 type responseBody struct {
 	io.ReadCloser
-	io.Reader // the same; nil when there is no answer under way
+	io.Reader // the same; nil when no response is under way
 	conn      *httpConn
 	last      bool // the server will close the connection
 }
@@ -125,7 +127,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
-// Close reads what is left of the answer.
+// Close reads the rest of the response.
 func (b *responseBody) Close() error {
 	if b.Reader == nil {
 		return nil

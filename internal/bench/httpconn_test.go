@@ -29,8 +29,8 @@ func exchange(t *testing.T, c *httpConn, ctx context.Context, url, body string) 
 	return string(text), nil
 }
 
-// TestHTTPConn: one connection serves call after call, and another is made only when the server closes it or an answer
-// was not read to its end.
+// TestHTTPConn: one connection serves call after call, and another is made only when the server
+// closes it or a response was not read to its end.
 func TestHTTPConn(t *testing.T) {
 	remotes := map[string]bool{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,11 +71,12 @@ func TestHTTPConn(t *testing.T) {
 	}
 	defer response.Body.Close() // on purpose only after the next call
 	if got, err := exchange(t, c, t.Context(), server.URL, "g"); err != nil || got != "g" || len(remotes) != 3 {
-		t.Errorf("after an answer that was not read: %q, %v; %d connections, want 3", got, err, len(remotes))
+		t.Errorf("after a response that was not read: %q, %v; %d connections, want 3", got, err, len(remotes))
 	}
 }
 
-// TestHTTPConnEnds: the end of the context that the connection was dialed with wakes who waits for an answer.
+// TestHTTPConnEnds: the end of the context that the connection was dialed with wakes a caller that
+// waits for a response.
 func TestHTTPConnEnds(t *testing.T) {
 	arrived, leave := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -92,6 +93,6 @@ func TestHTTPConnEnds(t *testing.T) {
 		cancel()
 	}()
 	if _, err := exchange(t, c, ctx, server.URL, "x"); err == nil {
-		t.Error("there was an answer")
+		t.Error("there was a response")
 	}
 }

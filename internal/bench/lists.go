@@ -6,7 +6,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 )
 
-// A listing asks for the first page of a list.
+// A listing requests the first page of a list.
 type listing struct {
 	name string
 	ask  func(context.Context, *apiCaller) error
@@ -54,7 +54,7 @@ func (c *apiCaller) anyAccount() string {
 	return c.population.accounts[c.IntN(len(c.population.accounts))].text
 }
 
-// lister is the contender that asks for one list again and again.
+// lister returns the contender that requests one list again and again.
 func (s *system) lister(list listing, p *population) (*contender, error) {
 	dialer, err := newDialer(s.base, connectProto, 1, 0)
 	if err != nil {
@@ -69,7 +69,8 @@ func (s *system) lister(list listing, p *population) (*contender, error) {
 	}}, nil
 }
 
-// lists asks for the first page of each list, from one caller: how long a page takes, not how many there can be.
+// lists requests the first page of each list, from one caller: how long a page takes, not how many
+// there can be.
 func (r *suiteRun) lists(ctx context.Context, p *population) error {
 	for _, list := range listings {
 		c, err := r.lister(list, p)

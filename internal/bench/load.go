@@ -13,8 +13,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 )
 
-// A call makes one request and answers how many of its items (transfers, or reads) succeeded. It is made by one caller
-// at a time.
+// A call makes one request and returns how many of its items (transfers, or reads) succeeded. It is
+// made by one caller at a time.
 type call func(ctx context.Context) (items int, err error)
 
 // A contender makes transfers in its own way.
@@ -25,7 +25,7 @@ type contender struct {
 	probe    *probe // of its server, where a system has two; nil: the system's
 	// newCaller prepares one of the callers of a leg. stop is called when the leg is over.
 	newCaller func(ctx context.Context, index, callers int) (do call, stop func(), err error)
-	// check is an error when the contender lost or made money. nil: it is checked at the run's end.
+	// check fails when the contender lost or made money. nil: it is checked at the run's end.
 	check func(ctx context.Context) error
 }
 
@@ -36,9 +36,10 @@ type leg struct {
 	rate      float64 // calls a second; 0: closed loop
 	warmUp    time.Duration
 	window    time.Duration
-	// observe reads the counters of processes and database, at both ends of the window; nil: nothing to read.
+	// observe reads the counters of processes and database, at both ends of the window; nil:
+	// nothing to read.
 	observe func(ctx context.Context) (observation, error)
-	// progress is told about each tick; nil: nobody listens.
+	// progress gets each tick; nil: no progress.
 	progress func(tick)
 	tick     time.Duration // between two of them; 0: a second
 
@@ -55,10 +56,10 @@ type tick struct {
 	warm    bool          // the window has begun
 }
 
-// drainMax is how long answers are waited for after a window's end.
+// drainMax bounds the wait for responses after a window's end.
 const drainMax = 30 * time.Second
 
-// run makes the load and answers what was measured.
+// run makes the load and returns what was measured.
 func (l *leg) run(ctx context.Context) (*sample, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -100,7 +101,7 @@ func (l *leg) run(ctx context.Context) (*sample, error) {
 	return s, nil
 }
 
-// watch waits for both ends of the window, reads the counters there, and tells progress.
+// watch waits for both ends of the window, reads the counters there, and reports progress.
 func (l *leg) watch(ctx context.Context) (*sample, error) {
 	if err := wait(ctx, time.Until(l.from)); err != nil {
 		return nil, err
@@ -162,7 +163,7 @@ func (l *leg) failed() (n int64) {
 	return n
 }
 
-// wait waits for a time to pass, or for ctx to end, whose cause it then answers.
+// wait waits for a time to pass, or for ctx to end, whose cause it then returns.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -177,7 +178,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// closedLoop makes calls one after the other. A call counts when it is answered inside the window.
+// closedLoop makes calls one after the other. A call counts when it returns inside the window.
 func (l *leg) closedLoop(ctx context.Context, s *shard, do call) {
 	for begun := time.Now(); begun.Before(l.until) && ctx.Err() == nil; {
 		items, err := do(ctx)
@@ -193,13 +194,14 @@ func (l *leg) closedLoop(ctx context.Context, s *shard, do call) {
 	}
 }
 
-// due is when the n-th call of an open loop should begin.
+// due returns when the n-th call of an open loop should begin.
 func (l *leg) due(n int64) time.Time {
 	return l.start.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
 }
 
-// openLoop takes the next call that is due, waits until it is, and makes it. When all callers are busy, calls begin
-// late; their latency has begun all the same. A call counts when it was due inside the window.
+// openLoop takes the next call that is due, waits until it is, and makes it. When all callers are
+// busy, calls begin late; their latency has begun all the same. A call counts when it was due
+// inside the window.
 func (l *leg) openLoop(ctx context.Context, s *shard, do call) {
 	for {
 		due := l.due(l.claimed.Add(1) - 1)
@@ -215,7 +217,7 @@ func (l *leg) openLoop(ctx context.Context, s *shard, do call) {
 	}
 }
 
-// collect adds up what the callers recorded.
+// collect adds up the callers' records.
 func (l *leg) collect(s *sample) {
 	s.latencies = newHistogram()
 	s.errors = map[string]int64{}
@@ -233,8 +235,9 @@ func (l *leg) collect(s *sample) {
 	}
 }
 
-// addUnmade counts the calls that were due in the window but that no caller was free to make before its end. Each has
-// taken at least until then, and leaving them out would flatter a server that is too slow for the rate.
+// addUnmade counts the calls that were due in the window but that no caller was free to make before
+// its end. Each has taken at least until then, and leaving them out would flatter a server that is
+// too slow for the rate.
 func (l *leg) addUnmade(s *sample) {
 	for n := l.claimed.Load(); l.due(n).Before(l.until); n++ {
 		if due := l.due(n); !due.Before(l.from) {
@@ -242,11 +245,12 @@ func (l *leg) addUnmade(s *sample) {
 			s.unmade++
 		}
 	}
-	// Answers to calls of the window came until now.
+	// Responses to calls of the window came until now.
 	s.elapsed = max(s.elapsed, time.Since(l.from))
 }
 
-// retryDelay is how long to wait after an error: what the service says when it is full, else no time.
+// retryDelay returns how long to wait after an error: the service's delay when it is full, else no
+// time.
 func retryDelay(err error) time.Duration {
 	var rpc *connect.Error
 	if !errors.As(err, &rpc) || rpc.Code() != connect.CodeResourceExhausted {
@@ -297,7 +301,7 @@ func (s *sample) add(other *sample) {
 	s.serverRSS = max(s.serverRSS, other.serverRSS)
 }
 
-// rate is items a second.
+// rate returns items a second.
 func (s *sample) rate() float64 {
 	if s.elapsed <= 0 {
 		return 0

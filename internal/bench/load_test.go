@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// scripted is a contender whose calls take times from a script, in the order in which they begin; later ones take rest.
-// It serves one caller at a time.
+// scripted returns a contender whose calls take times from a script, in the order in which they
+// begin; later ones take rest. It serves one caller at a time.
 func scripted(rest time.Duration, script ...time.Duration) *contender {
 	return &contender{name: "scripted", batch: 1, newCaller: func(context.Context, int, int) (call, func(), error) {
 		return func(ctx context.Context) (int, error) {
@@ -44,11 +44,13 @@ func near(got int64, want time.Duration) bool {
 	return float64(got) >= 0.998*float64(want.Microseconds()) && float64(got) <= 1.002*float64(want.Microseconds())
 }
 
-// TestClosedLoop: each caller makes its next call when the last one was answered; what is answered in the window counts.
+// TestClosedLoop: each caller makes its next call when the last one has returned; a call that
+// returns in the window counts.
 func TestClosedLoop(t *testing.T) {
 	l := &leg{contender: scripted(90 * time.Millisecond), callers: 1, warmUp: time.Second, window: 2 * time.Second}
 	inBubble(t, l, func(t *testing.T, s *sample) {
-		// Answers come at 90, 180, … ms: the 12th at 1,080 is the first inside, the 33rd at 2,970 is the last.
+		// Responses come at 90, 180, … ms: the 12th at 1,080 is the first inside, the 33rd at 2,970
+		// is the last.
 		if s.calls != 22 || s.items != 22 || s.elapsed != 2*time.Second {
 			t.Errorf("%d calls with %d items in %s, want 22 in 2 s", s.calls, s.items, s.elapsed)
 		}
@@ -58,8 +60,9 @@ func TestClosedLoop(t *testing.T) {
 	})
 }
 
-// TestOpenLoopFeelsStalls: when the server stalls for a second, the calls that were due meanwhile have waited too, though
-// they were not made before its end. A closed loop would have one slow call among fast ones.
+// TestOpenLoopFeelsStalls: when the server stalls for a second, the calls that were due meanwhile
+// have waited too, though they were not made before its end. A closed loop would have one slow call
+// among fast ones.
 func TestOpenLoopFeelsStalls(t *testing.T) {
 	const ms = time.Millisecond
 	l := &leg{
@@ -69,8 +72,8 @@ func TestOpenLoopFeelsStalls(t *testing.T) {
 		if s.calls != 30 || s.unmade != 0 {
 			t.Fatalf("%d calls and %d unmade, want 30 and none", s.calls, s.unmade)
 		}
-		// The third call, due at 200 ms, is answered at 1,201 ms; the calls due at 300, 400, … 1,200 ms come right after it,
-		// a millisecond each, and so have latencies of 902, 803, … 11 ms.
+		// The third call, due at 200 ms, returns at 1,201 ms; the calls due at 300, 400, … 1,200 ms
+		// come right after it, a millisecond each, and so have latencies of 902, 803, … 11 ms.
 		for percent, want := range map[float64]time.Duration{
 			100: 1001 * ms, 96.6: 902 * ms, 93.3: 803 * ms, 66.6: 11 * ms, 60: 1 * ms, 50: ms,
 		} {
@@ -81,8 +84,8 @@ func TestOpenLoopFeelsStalls(t *testing.T) {
 	})
 }
 
-// TestOpenLoopCountsUnmadeCalls: a server that is too slow for the rate does not look better for the calls that nobody
-// was free to make.
+// TestOpenLoopCountsUnmadeCalls: a server that is too slow for the rate does not look better for
+// the calls that no caller was free to make.
 func TestOpenLoopCountsUnmadeCalls(t *testing.T) {
 	l := &leg{contender: scripted(time.Second), callers: 2, rate: 10, window: 2*time.Second - time.Millisecond}
 	inBubble(t, l, func(t *testing.T, s *sample) {
@@ -94,12 +97,13 @@ func TestOpenLoopCountsUnmadeCalls(t *testing.T) {
 			t.Errorf("the longest is %d µs, want 1.8 s", s.latencies.Max())
 		}
 		if s.elapsed != 2100*time.Millisecond {
-			t.Errorf("elapsed %s, want until the last answer, 2.1 s", s.elapsed)
+			t.Errorf("elapsed %s, want until the last response, 2.1 s", s.elapsed)
 		}
 	})
 }
 
-// TestOpenLoopKeepsTheRate: with callers to spare, calls begin when they are due, and warm-up calls do not count.
+// TestOpenLoopKeepsTheRate: with callers to spare, calls begin when they are due, and warm-up calls
+// do not count.
 func TestOpenLoopKeepsTheRate(t *testing.T) {
 	l := &leg{contender: scripted(5 * time.Millisecond), callers: 4, rate: 500, warmUp: time.Second, window: time.Second}
 	inBubble(t, l, func(t *testing.T, s *sample) {
@@ -129,7 +133,7 @@ func TestErrorsCount(t *testing.T) {
 	}
 }
 
-// TestRetryDelay: a caller that is told to come back later does.
+// TestRetryDelay: a caller waits for the delay in the error.
 func TestRetryDelay(t *testing.T) {
 	full := connect.NewError(connect.CodeResourceExhausted, errors.New("full"))
 	detail, err := connect.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: durationpb.New(250 * time.Millisecond)})
@@ -145,7 +149,7 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-// TestLegEnds: the end of the context ends callers that wait for an answer.
+// TestLegEnds: the end of the context ends callers that wait for a response.
 func TestLegEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("enough"))

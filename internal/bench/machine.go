@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// selfCPU is the processor time of this process.
+// selfCPU returns the processor time of this process.
 func selfCPU() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -18,7 +18,7 @@ func selfCPU() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// A Machine is what the figures were taken on. Without it they mean nothing.
+// A Machine is where the figures were taken. Without it they mean nothing.
 type Machine struct {
 	CPU        string            `json:"cpu"`
 	Cores      int               `json:"cores"` // that processes may use at once
@@ -26,9 +26,10 @@ type Machine struct {
 	Go         string            `json:"go"`
 	Postgres   map[string]string `json:"postgres"`              // settings; nil: the database is not known
 	FileSystem string            `json:"file_system,omitempty"` // of the private PostgreSQL's data
-	// SyncMicros is how long it takes to write a page there and have it on disk: the median of a few dozen, before any load.
+	// SyncMicros is how long it takes to write a page there and have it on disk: the median of a
+	// few dozen, before any load.
 	SyncMicros float64 `json:"sync_us,omitempty"`
-	Layout     string  `json:"layout"` // who shares the machine
+	Layout     string  `json:"layout"` // what shares the machine
 }
 
 func (s *system) machine(ctx context.Context) (Machine, error) {
@@ -51,8 +52,8 @@ func (s *system) machine(ctx context.Context) (Machine, error) {
 	return m, nil
 }
 
-// measureSync writes a page and syncs it, a few dozen times, and answers the median. A result of a few microseconds
-// means that the disk does not keep what it says it does, and every figure of writes is void.
+// measureSync writes a page and syncs it, a few dozen times, and returns the median. A result of a
+// few microseconds means that the disk does not really sync, and every figure of writes is void.
 func measureSync(dir string) (time.Duration, error) {
 	const times, pageBytes = 50, 8192
 	file, err := os.CreateTemp(dir, "sync-")

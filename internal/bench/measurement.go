@@ -10,7 +10,7 @@ type Measurement struct {
 	Batch     int       `json:"batch"`                    // transfers a call
 	Rate      float64   `json:"rate_per_second"`          // calls, open loop; 0: closed loop
 	Seconds   float64   `json:"seconds"`                  // of the windows, together
-	Calls     int64     `json:"calls"`                    // answered in the windows
+	Calls     int64     `json:"calls"`                    // returned in the windows
 	Items     int64     `json:"items"`                    // transfers, or reads, that succeeded in the windows
 	Unmade    int64     `json:"calls_unmade"`             // open loop: due in the window, but no caller was free
 	PerSecond float64   `json:"items_per_second"`         // Items by Seconds
@@ -44,12 +44,14 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// CPU is the processor time that each process used in the windows, in seconds; 0 when it is not known.
+// CPU is the processor time that each process used in the windows, in seconds; 0 when it is not
+// known.
 type CPU struct {
 	Generator float64 `json:"load_generator"`
 	Server    float64 `json:"server"`
 	Postgres  float64 `json:"postgres"`
-	// Others is what the machine did besides: the kernel's own threads, and whoever else disturbed the measurement.
+	// Others is the CPU time of all else on the machine: the kernel's own threads, and other
+	// processes that disturbed the measurement.
 	Others float64 `json:"others"`
 }
 
@@ -94,7 +96,7 @@ func (s *sample) measurement(name, workload, protocol string, callers, batch int
 	return m
 }
 
-// Unexpected are the errors that mean that something is wrong.
+// Unexpected returns the number of errors that mean that something is wrong.
 func (m *Measurement) Unexpected() int64 {
 	var n int64
 	for code, count := range m.Errors {

@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// An observation is what the counters of database and processes say; differences of two are what a leg used.
+// An observation is the state of the counters of database and processes. The difference of two is
+// what a leg used.
 type observation struct {
 	WALBytes   int64 // written ahead by the whole database server
 	PageImages int64 // whole pages in that log: the first change of each page after a checkpoint
@@ -36,7 +37,8 @@ func (o observation) plus(other observation) observation {
 	}
 }
 
-// A probe reads the counters. Parts that are not known (someone else's server, no database URL) are zero.
+// A probe reads the counters. Parts that are not known (a foreign server, no database URL) are
+// zero.
 type probe struct {
 	conn        *pgx.Conn // nil: no database is known
 	serverPID   int       // 0: not ours
@@ -68,7 +70,7 @@ func (p *probe) observe(ctx context.Context) (o observation, err error) {
 	return o, nil
 }
 
-// settingNames are what the figures depend on most.
+// settingNames are the settings that matter most for the figures.
 var settingNames = []string{
 	"server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "data_checksums",
 	"wal_compression", "max_wal_size", "checkpoint_timeout", "shared_buffers", "max_connections",
@@ -78,7 +80,7 @@ const settingsSQL = `
 SELECT array_agg(name), array_agg(current_setting(name))
 FROM unnest($1::text[]) AS name`
 
-// settings reads what the database is set to.
+// settings reads the database's settings.
 func (p *probe) settings(ctx context.Context) (map[string]string, error) {
 	if p.conn == nil {
 		return nil, nil

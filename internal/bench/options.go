@@ -15,16 +15,19 @@ var Workloads = []string{uniform, zipf, hotDebit, hotCredit, pingPong, read, mix
 // Protocols are the names that Options.Protocol may have.
 var Protocols = []string{connectProto, connectJSON, grpcProto, grpcWeb, rest}
 
-// Options say what to measure, and on what.
+// Options are what to measure, and on what.
 type Options struct {
-	// Target is the base URL of a running server, such as http://localhost:9091. Empty: a server is started as a
-	// process of its own, so that its use of the machine can be told from the load generator's.
+	// Target is the base URL of a running server, such as http://localhost:9091. Empty: a server is
+	// started as a process of its own, so that its use of the machine can be told from the load
+	// generator's.
 	Target string
-	// Executable is the program whose "serve" is started. ServerEnv is added to the environment that it inherits.
+	// Executable is the program whose "serve" is started. ServerEnv is added to the environment
+	// that it inherits.
 	Executable string
 	ServerEnv  []string
-	// DatabaseURL is the server's database: statistics are read from it, and baselines work in it. Empty: with a
-	// Target there are none, and without one a private PostgreSQL is started on DataDir with PgBin's programs.
+	// DatabaseURL is the server's database: statistics are read from it, and baselines work in it.
+	// Empty: with a Target there are none, and without one a private PostgreSQL is started on
+	// DataDir with PgBin's programs.
 	DatabaseURL string
 	DataDir     string // Empty: a temporary directory, deleted at the end.
 	PgBin       string
@@ -37,7 +40,7 @@ type Options struct {
 	Rate     float64 // calls a second, open loop; 0: closed loop
 	Accounts int     // 0: as many as the workload has by default
 	Preload  int     // transfers made before anything is measured
-	Gzip     bool    // accept compressed answers, as the generated client does by default
+	Gzip     bool    // accept compressed responses, as the generated client does by default
 	Conns    int     // HTTP/2 connections; 0: one per 32 callers
 
 	WarmUp   time.Duration // before each leg's window
@@ -100,7 +103,7 @@ func (o *Options) Validate() error {
 	return o.validateTogether()
 }
 
-// names are those of an option: its flag and its variable.
+// names returns the names of an option: its flag and its variable.
 func names(option string) string {
 	return "--" + option + " (BENCH_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_")) + ")"
 }

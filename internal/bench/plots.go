@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// plotCallers draws a workload of the suite's grid: throughput and 99th percentile against the number of callers.
+// plotCallers draws a workload of the suite's grid: throughput and 99th percentile against the
+// number of callers.
 func plotCallers(workload string, measurements []Measurement) []byte {
 	throughput := chart{title: "Throughput", xLabel: "callers, log scale", yLabel: "transfers per second"}
 	latency := chart{title: "99th percentile of latency", xLabel: "callers, log scale", yLabel: "milliseconds, log scale", yLog: true}
@@ -90,5 +91,5 @@ func plotRun(measurements []Measurement) []byte {
 	return drawSVG(fmt.Sprintf("%s, %d callers", first.Workload, first.Callers), []chart{latency, rate})
 }
 
-// nines is where a percentile lies on an axis that gives each nine the same room.
+// nines returns the place of a percentile on an axis that gives each nine the same room.
 func nines(percent float64) float64 { return -math.Log10(1 - percent/100) }

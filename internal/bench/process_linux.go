@@ -14,7 +14,7 @@ import (
 // userHertz is the unit of times in /proc, the same on every Linux that Go runs on.
 const userHertz = 100
 
-// A procStat is what /proc/PID/stat says that matters here.
+// A procStat is the part of /proc/PID/stat that matters here.
 type procStat struct {
 	parent   int
 	own      time.Duration // user and system time
@@ -44,7 +44,7 @@ func readStat(pid int) (procStat, error) {
 	return procStat{number(parent), ticks(number(utime) + number(stime)), ticks(number(cutime) + number(cstime))}, nil
 }
 
-// processCPU is the processor time of one process; 0 when it is not there.
+// processCPU returns the processor time of one process; 0 when it is not there.
 func processCPU(pid int) time.Duration {
 	if pid == 0 {
 		return 0
@@ -56,7 +56,8 @@ func processCPU(pid int) time.Duration {
 	return stat.own
 }
 
-// treeCPU is the processor time of a process and its children, those that have ended too.
+// treeCPU returns the processor time of a process and its children, including those that have
+// ended.
 func treeCPU(pid int) time.Duration {
 	if pid == 0 {
 		return 0
@@ -82,7 +83,8 @@ func treeCPU(pid int) time.Duration {
 	return total
 }
 
-// machineCPU is the time that all processors were not idle, since the machine's start; 0 when it is not known.
+// machineCPU returns the time that all processors were not idle, since the machine's start; 0 when
+// it is not known.
 func machineCPU() time.Duration {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -100,7 +102,8 @@ func machineCPU() time.Duration {
 	return time.Duration(ticks) * time.Second / userHertz
 }
 
-// peakRSS is the most memory, in bytes, that a process has had resident since resetPeakRSS; 0 when it is not known.
+// peakRSS returns the most memory, in bytes, that a process has had resident since resetPeakRSS; 0
+// when it is not known.
 func peakRSS(pid int) int64 {
 	if pid == 0 {
 		return 0
@@ -120,14 +123,15 @@ func peakRSS(pid int) int64 {
 	return 0
 }
 
-// resetPeakRSS lets peakRSS begin anew. Where the kernel forbids it, the peak is that since the process's start.
+// resetPeakRSS lets peakRSS begin anew. Where the kernel forbids it, the peak is that since the
+// process's start.
 func resetPeakRSS(pid int) {
 	if pid != 0 {
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 	}
 }
 
-// cpuModel is the processor's name for itself.
+// cpuModel returns the processor's name for itself.
 func cpuModel() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -141,7 +145,7 @@ func cpuModel() string {
 	return ""
 }
 
-// fileSystems are the names of what statfs numbers.
+// fileSystems are the names of statfs's numbers.
 var fileSystems = map[int64]string{
 	0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x794c7630: "overlay", 0x01021994: "tmpfs",
 	0x2fc12fc1: "zfs", 0x6969: "nfs", 0x01021997: "9p", 0xf2f52010: "f2fs",
@@ -159,7 +163,8 @@ func fileSystem(dir string) string {
 	return fmt.Sprintf("%#x", s.Type)
 }
 
-// withParent makes a process end when the thread that starts it does, and leaves a terminal's ^C to us.
+// withParent makes a process end when the thread that starts it does, and keeps a terminal's ^C
+// from it.
 func withParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

@@ -31,8 +31,8 @@ func addLatency(h *hdrhistogram.Histogram, latency time.Duration) {
 	_ = h.RecordValue(min(max(latency.Microseconds(), 1), latencyMax.Microseconds()))
 }
 
-// shardsMax is how many recorders the callers of a leg share. One per caller would be 100 MB at 1,024 callers; one for
-// all would be a lock that everybody waits for.
+// shardsMax is how many recorders the callers of a leg share. One per caller would be 100 MB at
+// 1,024 callers; one for all would be a contended lock.
 const shardsMax = 8
 
 // A shard counts what some of the callers did. Only those of its callers wait for its lock.
@@ -42,7 +42,7 @@ type shard struct {
 
 	mu        sync.Mutex
 	latencies *hdrhistogram.Histogram // of calls without any error
-	calls     int64                   // answered inside the window
+	calls     int64                   // returned inside the window
 	items     int64                   // of them, that succeeded
 	errors    map[string]int64        // items by error code
 }
@@ -76,7 +76,7 @@ func (s *shard) record(latency time.Duration, items int, err error, inWindow boo
 	}
 }
 
-// itemErrors are the errors inside a batch that as a whole was answered: how many by code.
+// itemErrors counts by code the errors inside a batch that as a whole succeeded.
 type itemErrors map[string]int
 
 func (e itemErrors) Error() string {
@@ -87,14 +87,15 @@ func (e itemErrors) Error() string {
 	return strings.Join(codes, ", ")
 }
 
-// errorCode is what errors are counted by: Connect's code, or PostgreSQL's.
+// errorCode returns what errors are counted by: Connect's code, or PostgreSQL's.
 func errorCode(err error) string {
 	var rpc *connect.Error
 	var sql *pgconn.PgError
 	switch {
 	case errors.As(err, &rpc):
 		if rpc.Code() == connect.CodeUnavailable || rpc.Code() == connect.CodeUnknown {
-			// Without its text nobody knows what was unavailable. It varies little, so the list stays short.
+			// Without its text the code does not say what was unavailable. The text varies little,
+			// so the list stays short.
 			return rpc.Code().String() + ": " + rpc.Message()
 		}
 		return rpc.Code().String()
@@ -107,6 +108,7 @@ func errorCode(err error) string {
 	}
 }
 
-// expected reports whether an error is the service's word that it is full, which an open loop may well provoke. All
-// others mean that something is wrong, since no transfer of ours should be refused.
+// expected reports whether an error means that the service is full, which an open loop may well
+// provoke. All others mean that something is wrong, since no transfer of the load should be
+// refused.
 func expected(code string) bool { return code == connect.CodeResourceExhausted.String() }

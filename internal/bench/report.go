@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// print writes the report for people.
+// print writes the report as text.
 func (r *Report) print(w io.Writer) error {
 	var b strings.Builder
 	r.Machine.print(&b)

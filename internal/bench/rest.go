@@ -26,7 +26,7 @@ type restCaller struct {
 
 var jsonHeader = http.Header{"Content-Type": {"application/json"}, "User-Agent": {"internaltransfers-bench"}}
 
-// call makes one request. body nil means that there is none.
+// call makes one request. A nil body means none.
 func (c *restCaller) call(ctx context.Context, method, path string, body, answer proto.Message) error {
 	target, err := url.Parse(c.base + path)
 	if err != nil {

@@ -27,17 +27,18 @@ type Report struct {
 type Ratio struct {
 	Of    string  `json:"of"` // the other contender
 	Value float64 `json:"value"`
-	// Least and Most are the ratios of the single turns: how far apart they are is how much the machine's noise matters.
+	// Least and Most are the ratios of the single turns: how far apart they are is how much the
+	// machine's noise matters.
 	Least float64 `json:"least"`
 	Most  float64 `json:"most"`
 }
 
-// garbagePercent lets the load generator collect less often: what it allocates is small and short-lived, and it
-// shares the cores with what it measures.
+// garbagePercent lets the load generator collect less often: what it allocates is small and
+// short-lived, and it shares the cores with what it measures.
 const garbagePercent = 400
 
-// Run measures what options say. It prints the report, and answers an error when the ledger was not sound at the end or
-// when there were errors that no run should see.
+// Run measures what options say. It prints the report, and returns an error when the ledger was not
+// sound at the end or when there were errors that no run should see.
 func Run(ctx context.Context, options Options) error {
 	if err := options.Validate(); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (s *system) measure(ctx context.Context) (*Report, error) {
 	return report, err
 }
 
-// say writes a line of progress.
+// say prints a line of progress.
 func (s *system) say(format string, args ...any) {
 	fmt.Fprintf(s.options.Stderr, format+"\n", args...)
 }
@@ -136,10 +137,12 @@ func (s *system) populate(ctx context.Context, control *api, n int, workload str
 	return p, nil
 }
 
-// readableTransfers is how many transfers there are to read in the workloads that read, unless there are more.
+// readableTransfers is how many transfers are made for the workloads that read, unless 10 an
+// account are fewer.
 const readableTransfers = 10_000
 
-// contenders are the service, and those that it is compared with. stop must be called when they are not needed any more.
+// contenders returns the service, and those that it is compared with. stop must be called when they
+// are not needed any more.
 func (s *system) contenders(
 	ctx context.Context, workload, protocol string, batch, callers int, p *population, baselines, direct bool,
 ) (list []*contender, stop func(), err error) {
@@ -173,7 +176,7 @@ func (s *system) contenders(
 	return list, stop, nil
 }
 
-// turns say how contenders take turns.
+// turns is how contenders take turns.
 type turns struct {
 	callers          int
 	rate             float64
@@ -181,8 +184,8 @@ type turns struct {
 	rounds           int
 }
 
-// takeTurns lets each contender run for a part of the time, again and again, so that what the machine does meanwhile
-// happens to all of them. A contender without competitors runs once.
+// takeTurns lets each contender run for a part of the time, again and again, so that the machine's
+// other load affects all of them. A contender without competitors runs once.
 func (s *system) takeTurns(ctx context.Context, contenders []*contender, t turns) ([]*sample, error) {
 	rounds := t.rounds
 	if len(contenders) == 1 {
@@ -237,7 +240,7 @@ func (s *system) leg(ctx context.Context, c *contender, t turns, window time.Dur
 	return one, nil
 }
 
-// measured is the sample's measurement under the contender's name.
+// measured returns the sample's measurement under the contender's name.
 func (s *sample) measured(c *contender, protocol string, callers int, rate float64) Measurement {
 	if c.name != serviceName {
 		protocol = ""
@@ -262,7 +265,7 @@ func ratio(ours, other *sample, name string) Ratio {
 	return r
 }
 
-// quotient is 0 where there is none: JSON has no infinity.
+// quotient returns a/b, or 0 if b is 0: JSON has no infinity.
 func quotient(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -270,7 +273,7 @@ func quotient(a, b float64) float64 {
 	return a / b
 }
 
-// write prints the report and writes the files that were asked for.
+// write prints the report and writes the requested files.
 func (r *Report) write(o *Options) error {
 	if o.JSON {
 		text, err := r.json()
@@ -292,13 +295,13 @@ func (r *Report) write(o *Options) error {
 	return nil
 }
 
-// json is the report, indented.
+// json returns the report, indented.
 func (r *Report) json() ([]byte, error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	return append(text, '\n'), err
 }
 
-// verdict is an error when the figures must not be believed.
+// verdict fails when the figures must not be believed.
 func (r *Report) verdict() error {
 	var errs []error
 	if !r.Proof.Sound() {

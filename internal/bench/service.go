@@ -19,7 +19,7 @@ type population struct {
 // centsMax bounds the amount of a transfer; amounts are whole cents from 1 up.
 const centsMax = 100
 
-// amountTexts are all amounts that are transferred, ready to send: "0.01" to "1.00".
+// amountTexts are all amounts of transfers, ready to send: "0.01" to "1.00".
 var amountTexts = func() (texts [centsMax]string) {
 	for i := range texts {
 		texts[i] = fmt.Sprintf("%d.%02d", (i+1)/100, (i+1)%100)
@@ -27,10 +27,10 @@ var amountTexts = func() (texts [centsMax]string) {
 	return texts
 }()
 
-// serviceName is the contender's that the others are compared with.
+// serviceName is the name of the contender that the others are compared with.
 const serviceName = "service"
 
-// service is the contender that all is about: the API, over the network.
+// service returns the contender that is being measured: the API, over the network.
 func (s *system) service(workload, protocol string, batch, callers int, p *population) (*contender, error) {
 	dialer, err := newDialer(s.base, protocol, callers, s.options.Conns)
 	if err != nil {
@@ -59,7 +59,7 @@ type apiCaller struct {
 	api        *api
 	pick       picker
 	population *population
-	recent     []string // ids of this caller's last transfers, answered as made
+	recent     []string // ids of this caller's last transfers
 
 	transfer    transfersv1.CreateTransferRequest
 	batch       transfersv1.BatchCreateTransfersRequest
@@ -133,7 +133,7 @@ func (c *apiCaller) createBatch(ctx context.Context) (int, error) {
 	return made, nil
 }
 
-// resultCode is the code that the item would have been answered with by itself.
+// resultCode returns the code that the item's own call would have got.
 func resultCode(result *transfersv1.TransferResult) string {
 	if failed := result.GetError(); failed != nil {
 		return connect.Code(failed.GetCode()).String()

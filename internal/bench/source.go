@@ -23,8 +23,8 @@ func newSource() *source {
 	return &source{rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), rand.NewChaCha8(seed)}
 }
 
-// id makes a version 7 UUID, as the server does when it is given none. The client chooses the id, as a careful client
-// does: only so can it repeat a call whose answer was lost.
+// id makes a version 7 UUID, as the server does when it is given none. The client chooses the id,
+// as a careful client does: only so can it repeat a call whose response was lost.
 func (s *source) id() uuid.UUID {
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[:], uint64(time.Now().UnixMilli())<<16|s.ids.Uint64()&0x0fff|0x7000)

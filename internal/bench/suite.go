@@ -26,7 +26,7 @@ type cell struct {
 	callers   int
 }
 
-// A suiteRun collects what the suite's parts measured.
+// A suiteRun collects the measurements of the suite's parts.
 type suiteRun struct {
 	*system
 	control *api
@@ -36,7 +36,8 @@ type suiteRun struct {
 	targets []Target
 }
 
-// suite runs every row of the table of targets on one server, one after the other. What is compared takes turns.
+// suite runs every row of the table of targets on one server, one after the other. What is compared
+// takes turns.
 func (s *system) suite(ctx context.Context, report *Report) error {
 	control, closeControl := newControl(s.base, openersMax)
 	defer closeControl()
@@ -90,8 +91,8 @@ func (r *suiteRun) note(row string, c *contender, callers int, rate float64, s *
 	r.report.Measurements = append(r.report.Measurements, m)
 }
 
-// grid measures one workload with each number of callers. In each round all of them come once, so that the curve is
-// not the machine's mood over time.
+// grid measures one workload with each number of callers. In each round all of them come once, so
+// that the curve does not follow the machine's load over time.
 func (r *suiteRun) grid(ctx context.Context, workload string) error {
 	accounts, err := r.open(ctx, r.accountsOf(workload))
 	if err != nil {
@@ -172,8 +173,8 @@ const (
 	rowMany     = "many accounts"
 )
 
-// hotBesideUniform lets the hot workloads take turns with uniform, on the same accounts: in the grid they are minutes
-// apart, and a machine is not the same minutes later.
+// hotBesideUniform lets the hot workloads take turns with uniform, on the same accounts: in the
+// grid they are minutes apart, and a machine is not the same minutes later.
 func (r *suiteRun) hotBesideUniform(ctx context.Context, p *population) error {
 	var contenders []*contender
 	workloads := []string{uniform, hotDebit, hotCredit, pingPong}
@@ -197,7 +198,8 @@ func (r *suiteRun) hotBesideUniform(ctx context.Context, p *population) error {
 	return nil
 }
 
-// batches: calls of many transfers, beside the same SQL without the service, and beside (a) one by one.
+// batches: calls of many transfers, beside the same SQL without the service, and beside (a) one by
+// one.
 func (r *suiteRun) batches(ctx context.Context, p *population) error {
 	service, err := r.service(uniform, r.options.Protocol, suiteBatch, suiteBatchCallers, p)
 	if err != nil {
@@ -217,7 +219,7 @@ func (r *suiteRun) batches(ctx context.Context, p *population) error {
 	return r.compare(ctx, rowBatch, append([]*contender{service, direct}, hand...), suiteBatchCallers, 0)
 }
 
-// halfPeak: an open loop at half of what the closed loop reached with as many callers.
+// halfPeak measures an open loop at half of the closed loop's rate with as many callers.
 func (r *suiteRun) halfPeak(ctx context.Context, p *population) error {
 	peak := r.samples[cell{uniform, serviceName, suiteCallers}]
 	if peak == nil || peak.rate() == 0 {
@@ -230,8 +232,8 @@ func (r *suiteRun) halfPeak(ctx context.Context, p *population) error {
 	return r.compare(ctx, rowHalfPeak, []*contender{service}, suiteCallers, peak.rate()/2)
 }
 
-// fullTable fills the ledger, then compares it with a fresh one beside it: another database of the same PostgreSQL,
-// behind another server.
+// fullTable fills the ledger, then compares it with a fresh one beside it: another database of the
+// same PostgreSQL, behind another server.
 func (r *suiteRun) fullTable(ctx context.Context, p *population) error {
 	if r.options.Preload == 0 {
 		return nil
@@ -288,8 +290,9 @@ func (r *suiteRun) compareServices(ctx context.Context, rowA string, a *contende
 	return nil
 }
 
-// growth opens accounts until there are as many as wanted, and compares the rates of the first and the last tenth of
-// them; then transfers among these accounts with transfers among the few there were before.
+// growth opens accounts until there are as many as wanted, and compares the rates of the first and
+// the last tenth of them; then transfers among these accounts with transfers among the few earlier
+// ones.
 func (r *suiteRun) growth(ctx context.Context, p *population) error {
 	n := r.options.GrowthAccounts - len(p.accounts)
 	if n <= 0 {

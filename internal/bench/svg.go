@@ -35,8 +35,9 @@ const (
 	headHeight              = 62.0 // above the panels: the title and the names of the lines
 )
 
-// A lineStyle makes a contender look the same in every plot, and different from others without colours too. The
-// colours are those of Okabe and Ito, which people with any kind of colour vision tell apart.
+// A lineStyle makes a contender look the same in every plot, and different from others without
+// colours too. The colours are those of Okabe and Ito, which people with any kind of colour vision
+// can distinguish.
 type lineStyle struct {
 	colour, dash, marker string
 	width                float64
@@ -50,7 +51,7 @@ var lineStyles = map[string]lineStyle{
 	"sql-direct": {"#8A6D00", "4 2", "square", 1.6},
 }
 
-// lineNames are what the contenders are called in plots.
+// lineNames are the contenders' names in plots.
 var lineNames = map[string]string{
 	serviceName:  "service",
 	"baseline-a": "(a) five statements",
@@ -66,8 +67,8 @@ func styleOf(name string) lineStyle {
 	return lineStyle{"#444444", "", "circle", 1.6}
 }
 
-// drawSVG draws charts side by side, with one set of names above them. It is text through and through: a plot in the
-// repository can be compared line by line.
+// drawSVG draws charts side by side, with one set of names above them. It is text through and
+// through: a plot in the repository can be compared line by line.
 func drawSVG(title string, charts []chart) []byte {
 	var b bytes.Buffer
 	width, height := panelWidth*float64(len(charts)), headHeight+panelHeight
@@ -126,7 +127,7 @@ func (c *chart) draw(b *bytes.Buffer) {
 	fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#888888"/>`+"\n", left, bottom, right, bottom)
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#444444">%s</text>`+"\n", (left+right)/2, bottom+42, html.EscapeString(c.xLabel))
 	fmt.Fprintf(b, `<text transform="translate(16 %.1f) rotate(-90)" text-anchor="middle" fill="#444444">%s</text>`+"\n", (top+bottom)/2, html.EscapeString(c.yLabel))
-	// The first line is ours; drawn last, it lies on top.
+	// The first line is the service's; drawn last, it lies on top.
 	for i := len(c.lines) - 1; i >= 0; i-- {
 		style := styleOf(c.lines[i].name)
 		var places [][2]float64
@@ -147,7 +148,7 @@ func fraction(v, low, high float64) float64 {
 	return (v - low) / (high - low)
 }
 
-// scale is where a value lies on the y axis, in the units of yTicks.
+// scale returns the place of a value on the y axis, in the units of yTicks.
 func (c *chart) scale(v float64) float64 {
 	if c.yLog {
 		return math.Log10(max(v, 1e-3))
@@ -183,7 +184,7 @@ func (c *chart) yTicks() []axisTick {
 	}
 }
 
-// roundStep is the least of 1, 2 and 5 times a power of ten that is not below v.
+// roundStep returns the least of 1, 2 and 5 times a power of ten that is not below v.
 func roundStep(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, factor := range []float64{1, 2, 5} {
@@ -194,7 +195,7 @@ func roundStep(v float64) float64 {
 	return 10 * power
 }
 
-// number writes a number as people do: 12,000.
+// number formats a number for reading: 12,000.
 func number(v float64) string {
 	if v < 1000 {
 		return fmt.Sprintf("%.4g", v)

@@ -21,21 +21,21 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
-// A system is what is measured: a server and its database, ours or someone else's.
+// A system is what is measured: a server and its database, private or foreign.
 type system struct {
 	options     *Options
 	base        string // URL of the server
 	databaseURL string // for statistics, baselines and databases beside it; empty: not known
-	serverURL   string // of the same database, for who serves it
+	serverURL   string // of the same database, for the server
 	probe       probe
-	server      *serverProcess  // nil: someone else's
-	postgres    *localpg.Server // nil: someone else's
+	server      *serverProcess  // nil: a foreign one
+	postgres    *localpg.Server // nil: a foreign one
 	dataDir     string          // of postgres
 	syncTime    time.Duration   // of a page, on dataDir's disk
 	undo        []func() error  // in order; stop does it backwards
 }
 
-// startSystem starts what options do not name: a PostgreSQL, and a server on it.
+// startSystem starts what the options leave out: a PostgreSQL, and a server on it.
 func startSystem(ctx context.Context, options *Options) (_ *system, err error) {
 	s := &system{options: options, base: strings.TrimSuffix(options.Target, "/"), databaseURL: options.DatabaseURL}
 	s.serverURL = s.databaseURL
@@ -84,7 +84,7 @@ func (s *system) startPostgres(ctx context.Context) error {
 			return err
 		}
 		s.undo = append(s.undo, func() error { return os.RemoveAll(dir) })
-		// PostgreSQL does not run as root; the user that it runs as instead must get in.
+		// PostgreSQL does not run as root; the user that it runs as instead must be able to enter.
 		if err := os.Chmod(dir, 0o755); err != nil {
 			return err
 		}
@@ -112,7 +112,8 @@ func (s *system) startPostgres(ctx context.Context) error {
 	return prepare(ctx, s.databaseURL, postgres.RoleURL(localpg.Owner))
 }
 
-// prepare makes a ledger in a database of ours, whose superuser and owner these are, for the writer to serve.
+// prepare makes a ledger in a private database, with the URLs of its superuser and owner, for the
+// writer to serve.
 func prepare(ctx context.Context, superuser, owner string) error {
 	_, err := pgdb.Prepare(ctx, pgdb.Target{URL: superuser}, owner, slog.New(slog.DiscardHandler))
 	return err
@@ -130,7 +131,7 @@ func (s *system) stop() error {
 
 const (
 	stopMax      = time.Minute // for a process to end
-	tailLinesMax = 30          // of a server's log, for the error that says why it ended
+	tailLinesMax = 30          // of a server's log, for the error of its exit
 )
 
 // A serverProcess is a server that was started for the measurement.
@@ -145,7 +146,8 @@ type serverProcess struct {
 	tail []string // the last lines of its log
 }
 
-// startServer starts "serve" on a free port and waits until it listens. Its options are the environment's.
+// startServer starts "serve" on a free port and waits until it listens. Its options are the
+// environment's.
 func startServer(ctx context.Context, options *Options, databaseURL string) (*serverProcess, error) {
 	if options.Executable == "" {
 		return nil, errors.New("without a --target the program to serve with must be known")
@@ -188,7 +190,7 @@ func startServer(ctx context.Context, options *Options, databaseURL string) (*se
 	}
 }
 
-// metricsURL is where the server tells its metrics.
+// metricsURL returns the URL of the server's metrics.
 func (p *serverProcess) metricsURL() string {
 	if p.admin == "" {
 		return ""
@@ -217,7 +219,8 @@ func (p *serverProcess) follow(stderr io.Reader, listening chan<- string) {
 		}
 		p.mu.Unlock()
 	}
-	// After a line that is too long the rest is not worth reading, but a full pipe would stop the server.
+	// After a line that is too long the rest is not worth reading, but a full pipe would stop the
+	// server.
 	_, _ = io.Copy(io.Discard, stderr)
 }
 
@@ -236,7 +239,7 @@ func (p *serverProcess) hear(text []byte, listening chan<- string) {
 	if line.Msg == "listening" {
 		select {
 		case listening <- line.Address:
-		default: // it has said so before
+		default: // it has reported it before
 		}
 	}
 }
@@ -247,7 +250,7 @@ func (p *serverProcess) lastLines() string {
 	return strings.Join(p.tail, "\n")
 }
 
-// stop asks the server to drain and to end, and answers how it ended.
+// stop makes the server drain and end, and returns how it ended.
 func (p *serverProcess) stop() error {
 	select {
 	case <-p.exited:

@@ -26,7 +26,7 @@ func (r *suiteRun) atMost(row, what string, value, most float64) {
 	r.target(row, what, value, fmt.Sprintf("≤ %g", most), value <= most)
 }
 
-// between is the ratio of two cells' rates; 0 when one was not measured.
+// between returns the ratio of two cells' rates; 0 when one was not measured.
 func (r *suiteRun) between(a, b cell) float64 {
 	x, y := r.samples[a], r.samples[b]
 	if x == nil || y == nil {
@@ -43,7 +43,8 @@ func (r *suiteRun) p99(c cell) float64 {
 	return float64(s.latencies.ValueAtQuantile(99)) / 1e3
 }
 
-// judge compares what was measured with the targets. Rows whose numbers of callers were not measured are left out.
+// judge compares what was measured with the targets. Rows whose numbers of callers were not
+// measured are left out.
 func (r *suiteRun) judge() {
 	grown := r.targets // growth has judged itself, and comes last
 	r.targets = nil

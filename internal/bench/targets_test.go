@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// measuredRun is a suite in which the service makes twice the transfers of each baseline, and all latencies are 2 ms.
+// measuredRun returns a suite in which the service makes twice the transfers of each baseline, and
+// all latencies are 2 ms.
 func measuredRun() *suiteRun {
 	r := &suiteRun{
 		system: &system{options: &Options{Preload: 1000, Protocol: connectProto}}, report: &Report{}, samples: map[cell]*sample{},
@@ -36,7 +37,7 @@ func measuredRun() *suiteRun {
 	return r
 }
 
-// TestTargets: each line of the table compares what it says it does.
+// TestTargets: each line of the table makes the comparison that it names.
 func TestTargets(t *testing.T) {
 	r := measuredRun()
 	r.target("growth", "came before", 1, "", true)
@@ -95,7 +96,7 @@ func TestPlots(t *testing.T) {
 	}
 }
 
-// TestNumbers: axes are round and read as people write.
+// TestNumbers: the numbers of axes are round and readable.
 func TestNumbers(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 0.001: "0.001", 999: "999", 1000: "1,000", 12_034: "12,034", 1_234_567: "1,234,567"} {
 		if got := number(v); got != want {

@@ -38,8 +38,9 @@ var variantsSQL = func() map[string]string {
 	return statements
 }()
 
-// A moves is one batch as the ledger folds it, before the balances are known. Of each transfer it knows the places of
-// its accounts among those of the batch, and how far each account has come within the batch after it.
+// A moves is one batch as the ledger folds it, before the balances are known. Of each transfer it
+// knows the places of its accounts among those of the batch, and how far each account has come
+// within the batch after it.
 type moves struct {
 	apply                 db.AccountsApplyParams
 	rows                  db.TransfersInsertParams
@@ -98,7 +99,7 @@ func (m *moves) fold() {
 	}
 }
 
-// finish fills in the running balances, as every form must to answer its callers.
+// finish fills in the running balances, as every form must for its callers.
 func (m *moves) finish(balances []decimal.Decimal, entries []int64, at time.Time) {
 	r := &m.rows
 	r.CreateTime = at
@@ -111,7 +112,7 @@ func (m *moves) finish(balances []decimal.Decimal, entries []int64, at time.Time
 	}
 }
 
-// oneTrip are the arguments of the forms that compute the running balances in the database.
+// oneTrip returns the arguments of the forms that compute the running balances in the database.
 func (m *moves) oneTrip(withPlaces bool) []any {
 	a, r := &m.apply, &m.rows
 	args := []any{
@@ -224,7 +225,7 @@ func applied(ctx context.Context, conn *pgx.Conn, m *moves, edit func(string) st
 	return nil
 }
 
-// inserted is the ledger's INSERT, as edit makes it.
+// inserted returns the ledger's INSERT, as edit makes it.
 func (m *moves) inserted(edit func(string) string) step {
 	var insert step
 	_ = db.New().TransfersInsert(context.Background(), &insert, m.rows)
@@ -244,7 +245,7 @@ func replaced(part, by string) func(string) string {
 	}
 }
 
-// twoTrips is the present form, as the edits make it.
+// twoTrips returns the present form, with its statements edited.
 func twoTrips(editApply, editInsert func(string) string) form {
 	return func(ctx context.Context, conn *pgx.Conn, m *moves) error {
 		if err := applied(ctx, conn, m, editApply); err != nil {
@@ -256,7 +257,8 @@ func twoTrips(editApply, editInsert func(string) string) form {
 
 var present = twoTrips(same, same)
 
-// copied writes the rows by COPY, with COMMIT in the same round trip. Their positions come from the column's sequence.
+// copied writes the rows by COPY, with COMMIT in the same round trip. Their positions come from the
+// column's sequence.
 func copied(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	if err := applied(ctx, conn, m, same); err != nil {
 		return err
@@ -303,7 +305,8 @@ func copied(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	return err
 }
 
-// lockedFirst locks and reads the accounts, decides in the client, and then writes all without a condition.
+// lockedFirst locks and reads the accounts, decides in the client, and then writes all without a
+// condition.
 func lockedFirst(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	a := &m.apply
 	var balances []decimal.Decimal
@@ -346,7 +349,8 @@ func windowed(ctx context.Context, conn *pgx.Conn, m *moves) error {
 	}})
 }
 
-// indexed is one statement, given where in the batch each transfer finds its accounts.
+// indexed returns a form of one statement, given where in the batch each transfer finds its
+// accounts.
 func indexed(sql string) form {
 	return func(ctx context.Context, conn *pgx.Conn, m *moves) error {
 		return trip(ctx, conn, step{sql, m.oneTrip(true), func(rows pgx.Rows) error {

@@ -34,7 +34,7 @@ type variant struct {
 	schema   string // what to change in a database of its own first; empty: the common one
 	workers  int    // on connections of their own, which share the batch; 0: one
 	disjoint bool   // each worker has accounts of its own
-	knows    bool   // is told the accounts' balances and versions
+	knows    bool   // gets the accounts' balances and versions
 }
 
 const (
@@ -73,7 +73,8 @@ type variantDB struct {
 	accounts []uuid.UUID
 }
 
-// openVariantDB opens the accounts and, for indexes of some size, writes that many batches of a thousand.
+// openVariantDB opens the accounts and, for indexes of some size, writes that many batches of a
+// thousand.
 func openVariantDB(t testing.TB, schema string, accounts, batches int) *variantDB {
 	t.Helper()
 	database, err := pgdb.Open(t.Context(), pgdb.Target{URL: pgtest.Superuser(pgtest.NewDatabase(t))}, pgdb.Writing)
@@ -91,7 +92,7 @@ func openVariantDB(t testing.TB, schema string, accounts, batches int) *variantD
 	}
 	d.exec(t, schema)
 	d.exec(t, variantsSQL["function"])
-	// What others do at random times, nobody does.
+	// Autovacuum, which comes at random times, is off.
 	d.exec(t, "ALTER TABLE account SET (autovacuum_enabled = off)")
 	d.exec(t, "ALTER TABLE transfer SET (autovacuum_enabled = off)")
 	for range accounts {
@@ -122,7 +123,7 @@ func (d *variantDB) exec(t testing.TB, sql string) {
 	}
 }
 
-// int64 asks for a number.
+// int64 queries a number.
 func (d *variantDB) int64(t testing.TB, sql string) (n int64) {
 	t.Helper()
 	if err := d.conns[0].QueryRow(t.Context(), sql).Scan(&n); err != nil {
@@ -131,7 +132,7 @@ func (d *variantDB) int64(t testing.TB, sql string) (n int64) {
 	return n
 }
 
-// prove proves that balances, entries and floors are as they must be, whoever wrote them.
+// prove proves that balances, entries and floors are as they must be, whichever form wrote them.
 func (d *variantDB) prove(t testing.TB) {
 	t.Helper()
 	// Proofs want joins that the writers' connections do not allow.
@@ -155,7 +156,7 @@ func (d *variantDB) prove(t testing.TB) {
 	}
 }
 
-// A load is a number of transfers in a batch, from anybody or from one payer.
+// A load is a number of transfers in a batch, from any account or from one payer.
 type load struct {
 	size int
 	hot  bool
@@ -168,7 +169,7 @@ func (l load) String() string {
 	return fmt.Sprint(l.size)
 }
 
-// measure writes batches, and answers the microseconds and the bytes of the log for each transfer.
+// measure writes batches, and returns the microseconds and the bytes of the log for each transfer.
 func (d *variantDB) measure(t testing.TB, v *variant, l load, batches int) (micros, wal float64) {
 	t.Helper()
 	workers := max(v.workers, 1)
@@ -220,9 +221,9 @@ func quantile(values []float64, q float64) float64 {
 	return values[int(q*float64(len(values)-1)+0.5)]
 }
 
-// BenchmarkVariants measures each variant in turns with the present form: every slot of some batches stands between two
-// halves of one of the present form, so that a machine that gets slower or faster changes neither, and the median of the
-// ratios is what is reported.
+// BenchmarkVariants measures each variant in turns with the present form: every slot of some
+// batches stands between two halves of one of the present form, so that a machine that gets slower
+// or faster changes neither. It reports the median of the ratios.
 func BenchmarkVariants(b *testing.B) {
 	accounts, rounds, preload, slots := 10_000, *variantRounds, 50, map[int]int{16: 16, 64: 8, 1000: 2}
 	if rounds == 0 {
@@ -239,7 +240,8 @@ func BenchmarkVariants(b *testing.B) {
 		results[variants[i].name] = map[load]*figures{}
 		databases[variants[i].schema].measure(b, &variants[i], load{16, false}, 1) // prepares the statements
 	}
-	// A checkpoint would have the pages written whole to the log again, for whoever comes after it.
+	// A checkpoint would have the pages written whole to the log again, at the cost of the next
+	// form.
 	base.exec(b, "ALTER SYSTEM SET checkpoint_timeout = '1h'")
 	base.exec(b, "SELECT pg_reload_conf()")
 	for round := range rounds {
@@ -301,7 +303,8 @@ func report(b *testing.B, rounds int, results map[string]map[load]*figures) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// TestVariantsRefuse: every form refuses a batch that overdraws, names an unknown account or repeats an id, as a whole.
+// TestVariantsRefuse: every form refuses a batch that overdraws, names an unknown account or
+// repeats an id, as a whole.
 func TestVariantsRefuse(t *testing.T) {
 	d := openVariantDB(t, "", 20, 0)
 	for i := range variants {

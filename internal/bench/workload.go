@@ -13,7 +13,7 @@ const (
 
 const zipfExponent = 1.0
 
-// defaultAccounts is how many accounts a workload has unless told otherwise.
+// defaultAccounts returns how many accounts a workload has by default.
 func defaultAccounts(workload string) int {
 	switch workload {
 	case zipf:
@@ -25,7 +25,8 @@ func defaultAccounts(workload string) int {
 	}
 }
 
-// A picker chooses the accounts of one transfer, payer and payee, by index. It may be called concurrently.
+// A picker chooses the accounts of one transfer, payer and payee, by index. It may be called
+// concurrently.
 type picker func(r *source) (from, to int)
 
 // newPicker makes the picker of a workload over n accounts, at least two.

@@ -2,10 +2,11 @@ package bench
 
 import "math"
 
-// A zipfian draws ranks 0 to n-1; rank k comes with a probability proportional to 1/(k+1)^s. math/rand's own generator
-// needs s > 1 and cannot do s = 1. This one is Vose's alias method: a draw costs the same for every rank.
+// A zipfian draws ranks 0 to n-1; rank k comes with a probability proportional to 1/(k+1)^s.
+// math/rand's own generator needs s > 1 and cannot do s = 1. This one is Vose's alias method: a
+// draw costs the same for every rank.
 type zipfian struct {
-	keep  []float64 // the chance that column k answers k itself, else alias[k]
+	keep  []float64 // the chance that column k returns k itself, else alias[k]
 	alias []int32
 }
 

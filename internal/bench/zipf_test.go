@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// seeded is a source whose choices are the same in every run of a test.
+// seeded returns a source whose choices are the same in every run of a test.
 func seeded() *source {
 	return &source{rand.New(rand.NewPCG(1, 2)), rand.NewChaCha8([32]byte{3})}
 }
 
-// harmonic is the sum of 1/k^s for k from 1 to n.
+// harmonic returns the sum of 1/k^s for k from 1 to n.
 func harmonic(n int, s float64) (sum float64) {
 	for k := 1; k <= n; k++ {
 		sum += math.Pow(float64(k), -s)
@@ -44,7 +44,7 @@ func TestZipfTable(t *testing.T) {
 	}
 }
 
-// TestZipfDraws: what is drawn has these frequencies, within five standard deviations.
+// TestZipfDraws: the draws have these frequencies, within five standard deviations.
 func TestZipfDraws(t *testing.T) {
 	const n, draws = 100_000, 400_000
 	z, r := newZipfian(n, zipfExponent), seeded()
@@ -68,7 +68,8 @@ func TestZipfDraws(t *testing.T) {
 	}
 }
 
-// TestPickers: no transfer is from an account to itself, and hot accounts are where the workload says.
+// TestPickers: no transfer is from an account to itself, and hot accounts are where the workload
+// says.
 func TestPickers(t *testing.T) {
 	r := seeded()
 	for _, workload := range Workloads {

@@ -12,8 +12,9 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// TestSideBySide: two ledgers in the schemas of one database, with the same ids, know nothing of each other: not of what a
-// transaction that does not end has locked in the other one, nor of its workers, migrations and notifications.
+// TestSideBySide: two ledgers in the schemas of one database, with the same ids, do not affect each
+// other: neither by the locks of a transaction that does not end, nor by workers, migrations and
+// notifications.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
@@ -56,8 +57,8 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// TestBesideStandstill: while one ledger stands still, because a transaction that somebody has begun on its tables does not end, the
-// other one goes on.
+// TestBesideStandstill: while one ledger stands still, because a manual transaction on its tables
+// does not end, the other one goes on.
 func TestBesideStandstill(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
@@ -69,7 +70,8 @@ func TestBesideStandstill(t *testing.T) {
 	a.openAccounts()
 	conn := connect(t, database)
 	execute(t, conn, "BEGIN",
-		// An account is locked, positions of events are drawn, a worker is at a transfer, and migrations wait.
+		// An account is locked, positions of events are drawn, a worker is at a transfer, and
+		// migrations wait.
 		"UPDATE first.account SET display_name = 'by hand' WHERE account_id = '"+a.ids[0].String()+"'",
 		"SELECT pg_advisory_xact_lock(hashtextextended('"+a.id("expires").String()+"', 'first.transfer'::regclass::oid::bigint))",
 		"LOCK TABLE first.goose_db_version IN ACCESS EXCLUSIVE MODE")

@@ -23,10 +23,10 @@ var one, penny = decimal.NewFromInt(1), decimal.RequireFromString("0.01")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// patience is how long anything may take, on a machine that has much else to do.
+// patience is how long anything may take, on a busy machine.
 const patience = 2 * time.Minute
 
-// configure is the ledger that a server opens, in little.
+// configure returns a small configuration of a server's ledger.
 func configure(url, schema string) postgres.Config {
 	return postgres.Config{
 		DatabaseURL: url, Schema: schema, ReadConns: 4, Workers: 1, WorkerInterval: 20 * time.Millisecond,
@@ -68,7 +68,7 @@ func requireSound(t *testing.T, l *postgres.Ledger) {
 	}
 }
 
-// repeat repeats a call as its callers do, as long as they are told to and do not lose patience.
+// repeat repeats a call as its callers do, as long as its error says to and patience lasts.
 func repeat(call func() error) error {
 	for began := time.Now(); ; {
 		if err := call(); !errors.Is(err, ledger.ErrUnavailable) || time.Since(began) > patience {
@@ -77,8 +77,8 @@ func repeat(call func() error) error {
 	}
 }
 
-// A life is what happens to two accounts, from their opening on. Every call is repeated while the database is away, with
-// the same ids, so what comes of it is the same however often that is.
+// A life is what happens to two accounts, from their opening on. Every call is repeated while the
+// database is away, with the same ids, so the outcome is the same however often that is.
 type life struct {
 	t         *testing.T
 	ctx       context.Context
@@ -114,8 +114,8 @@ func (n *life) require(what string, ok bool, got ...any) {
 	}
 }
 
-// live does everything once, and returns how often each of the life's transfers is told: when it is made and when it
-// changes.
+// live does everything once, and returns how many events each of the life's transfers has: when it
+// is made and when it changes.
 func (n *life) live() map[uuid.UUID]int {
 	n.openAccounts()
 	told := n.pay()
@@ -153,7 +153,7 @@ func (n *life) transfer(name, amount string, from, to int, o *ledger.TransferOpt
 	return t, replayed
 }
 
-// pay moves money, is refused, and says the same when it is asked again.
+// pay moves money, is refused, and gets the same result from a replay.
 func (n *life) pay() map[uuid.UUID]int {
 	paid, _ := n.transfer("pay", "10.25", 0, 1, nil)
 	n.require("pay", paid.Status == ledger.TransferSuccess && paid.FromBalance.Decimal.String() == "89.75", paid)
@@ -214,7 +214,7 @@ func (n *life) batch(told map[uuid.UUID]int) {
 	}
 }
 
-// read finds what was done, in every way there is.
+// read finds what was done, in every way.
 func (n *life) read() {
 	n.do("read the accounts", func() error {
 		a, err := n.l.GetAccount(n.ctx, n.ids[0])
@@ -252,7 +252,7 @@ func (n *life) read() {
 	})
 }
 
-// order makes a standing order of one payment, which a worker makes at once.
+// order makes a schedule of one payment, which a worker makes at once.
 func (n *life) order() {
 	once := int64(1)
 	n.do("order", func() error {
@@ -267,7 +267,7 @@ func (n *life) order() {
 	})
 }
 
-// expire makes a hold that a worker finds expired.
+// expire makes a hold that a worker expires.
 func (n *life) expire() {
 	hold, _ := n.transfer("expires", "1", 0, 1, &ledger.TransferOptions{Hold: true, HoldTTL: time.Millisecond})
 	n.until("read an expired hold", func() (bool, error) {
@@ -276,7 +276,7 @@ func (n *life) expire() {
 	})
 }
 
-// until waits for something.
+// until waits for a condition.
 func (n *life) until(what string, so func() (bool, error)) {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -288,9 +288,10 @@ func (n *life) until(what string, so func() (bool, error)) {
 	}
 }
 
-// A reader follows the events of a ledger, from the first one on. It goes on from its last position when it is cut off.
+// A reader follows the events of a ledger, from the first one on. It goes on from its last position
+// when it is cut off.
 type reader struct {
-	told map[uuid.UUID]int // how often each transfer was, guarded by mu
+	told map[uuid.UUID]int // how many events each transfer had, guarded by mu
 	mu   sync.Mutex
 	more chan struct{}
 	stop func()
@@ -335,7 +336,8 @@ func (r *reader) take(events []*postgres.Event) {
 	}
 }
 
-// require waits until these transfers were told as often as they should be. None may be told once too often.
+// require waits until these transfers had as many events as they should. None may have one too
+// many.
 func (r *reader) require(t *testing.T, want map[uuid.UUID]int) {
 	t.Helper()
 	for {
@@ -343,7 +345,7 @@ func (r *reader) require(t *testing.T, want map[uuid.UUID]int) {
 		r.mu.Lock()
 		for id, n := range want {
 			if r.told[id] > n {
-				t.Errorf("transfer %s was told %d times, not %d", id, r.told[id], n)
+				t.Errorf("transfer %s had %d events, not %d", id, r.told[id], n)
 			}
 			if r.told[id] < n {
 				missing = id.String()
@@ -356,7 +358,7 @@ func (r *reader) require(t *testing.T, want map[uuid.UUID]int) {
 		select {
 		case <-r.more:
 		case <-t.Context().Done():
-			t.Fatalf("transfer %s is not told", missing)
+			t.Fatalf("transfer %s has no event", missing)
 		}
 	}
 }

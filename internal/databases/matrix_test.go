@@ -18,7 +18,8 @@ import (
 	"internaltransfers/migrations"
 )
 
-// The dimensions of the matrix, and what each may be. Every two values of two dimensions meet in some combination.
+// The dimensions of the matrix, and what each may be. Every two values of two dimensions meet in
+// some combination.
 var dimensions = []struct {
 	name   string
 	values []string
@@ -47,7 +48,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// combinations are so few that each pair of values is in one, chosen greedily.
+// combinations returns few combinations in which each pair of values occurs, chosen greedily.
 func combinations() (chosen []map[string]string) {
 	all := []map[string]string{{}}
 	for _, d := range dimensions {
@@ -80,7 +81,7 @@ func combinations() (chosen []map[string]string) {
 	}
 }
 
-// newPairs are the pairs of values in a combination that did not meet before.
+// newPairs returns the pairs of values in a combination that no earlier one had.
 func newPairs(c map[string]string, met map[[2]string]bool) (pairs [][2]string) {
 	for i, a := range dimensions {
 		for _, b := range dimensions[i+1:] {
@@ -92,12 +93,12 @@ func newPairs(c map[string]string, met map[[2]string]bool) (pairs [][2]string) {
 	return pairs
 }
 
-// A site is a database that was set up for a ledger by somebody else.
+// A site is a database that was set up for a ledger by its administrator.
 type site struct {
-	named  string // schema that the program is told
+	named  string // schema that the program is configured with
 	schema string // where the ledger is to be
-	owner  string // URL of who migrates
-	server string // URL of who serves
+	owner  string // URL for migrations
+	server string // URL for the server
 	pooler *pgtest.PgBouncer
 	direct string // the server's URL without the pooler
 }
@@ -141,7 +142,7 @@ func newSite(t *testing.T, admin, name string, c map[string]string) *site {
 	return s
 }
 
-// place makes the settings where they apply to our sessions.
+// place applies the settings where they are set for the ledger's sessions.
 func (s *site) place(t *testing.T, conn *pgx.Conn, place, database string, roles []string, settings map[string]string) {
 	t.Helper()
 	for name, value := range settings {
@@ -226,8 +227,8 @@ func grant(t *testing.T, owner, server, schema string) {
 		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "+in+" TO "+config.User)
 }
 
-// special are the values of settings which have no lowest or highest one, or for which that would only be slow, and what
-// is said of others: nothing.
+// special are the values of settings which have no lowest or highest one, or for which that would
+// only be slow. An empty map leaves a setting out.
 var special = map[string]map[string]string{
 	"client_encoding":                     {"other": "LATIN1", "low": "SQL_ASCII", "high": "WIN1252"},
 	"DateStyle":                           {"other": "SQL, DMY", "low": "German", "high": "Postgres, MDY"},
@@ -240,7 +241,7 @@ var special = map[string]map[string]string{
 	"idle_session_timeout":                {"other": "2s", "low": "10s", "high": "0"},
 	"transaction_timeout":                 {"other": "20s", "low": "10s", "high": "0"},
 	"idle_in_transaction_session_timeout": {"other": "2s", "low": "10s", "high": "0"},
-	// It is the database administrator's switch: TestReadOnly.
+	// Only the database administrator changes it: see TestReadOnly.
 	"default_transaction_read_only": {},
 	// They are those of a transaction.
 	"transaction_read_only": {}, "transaction_isolation": {}, "transaction_deferrable": {},
@@ -251,8 +252,8 @@ var special = map[string]map[string]string{
 	"force_parallel_mode": {}, "debug_parallel_query": {},
 }
 
-// hostile returns a value for every setting that a database, a role or a URL may bring to a session: another one than the
-// default, the lowest or the highest.
+// hostile returns a value for every setting that a database, a role or a URL may bring to a
+// session: another one than the default, the lowest or the highest.
 func hostile(t *testing.T, conn *pgx.Conn, kind string) map[string]string {
 	t.Helper()
 	//nolint:rowserrcheck // ForEachRow returns it
@@ -289,7 +290,7 @@ func hostile(t *testing.T, conn *pgx.Conn, kind string) map[string]string {
 	return settings
 }
 
-// at is the address of a database of the server, for that user or whoever is in the address.
+// at returns the address of a database of the server, for that user or the one in the address.
 func at(t *testing.T, server, database, user, password string) string {
 	t.Helper()
 	u, err := url.Parse(server)

@@ -18,8 +18,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestPgBouncerSessionMode: behind a pooler in session mode everything works, for eight callers, a reader of events, workers and
-// the cache of profiles, while the pooler is killed and started again, and while it closes its sessions with the server.
+// TestPgBouncerSessionMode: behind a pooler in session mode everything works, for eight callers, a
+// reader of events, workers and the cache of profiles, while the pooler is killed and started
+// again, and while it closes its sessions with the server.
 func TestPgBouncerSessionMode(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -38,9 +39,9 @@ func TestPgBouncerSessionMode(t *testing.T) {
 	r.require(t, want)
 }
 
-// TestPgBouncerSharedByLedgers: two ledgers of one database, with the same ids, share a pooler, which goes over to transaction
-// mode. Every backend has the statements of both prepared, and the search_path of one. Nothing gets into the other ledger, and
-// nothing is read from it.
+// TestPgBouncerSharedByLedgers: two ledgers of one database, with the same ids, share a pooler,
+// which goes over to transaction mode. Every backend has the statements of both prepared, and the
+// search_path of one. Nothing gets into the other ledger, and nothing is read from it.
 func TestPgBouncerSharedByLedgers(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
@@ -67,12 +68,12 @@ func TestPgBouncerSharedByLedgers(t *testing.T) {
 	}
 }
 
-// sharing is what callers of two ledgers do until they are stopped.
+// sharing is the load of the callers of two ledgers, until they are stopped.
 type sharing struct {
 	t          *testing.T
 	done       atomic.Bool
 	running    sync.WaitGroup
-	made, away chan string // has the schema of a ledger whose call was good, or told that the database is away
+	made, away chan string // the schema of a ledger whose call succeeded, or found the database away
 }
 
 // begin opens accounts, the same for each ledger, and begins to pay, to change and to read.
@@ -123,7 +124,7 @@ func (s *sharing) repeat(call func() error, schema string) {
 	}
 }
 
-// hear waits until both ledgers were told something often enough.
+// hear waits until each ledger's schema was reported often enough.
 func (s *sharing) hear(told <-chan string) {
 	heard := make(map[string]int)
 	for heard["first"] < 20 || heard["second"] < 20 {
@@ -155,8 +156,8 @@ func liveBeside(t *testing.T, l *postgres.Ledger, seed string, happens func()) m
 	return told
 }
 
-// TestPgBouncerCancel: a call whose caller gives up while it waits for a lock leaves no session behind that goes on waiting: the
-// pooler passes on that it is cancelled.
+// TestPgBouncerCancel: a call whose caller gives up while it waits for a lock leaves no session
+// behind that goes on waiting: the pooler passes the cancellation on.
 func TestPgBouncerCancel(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -183,7 +184,7 @@ func TestPgBouncerCancel(t *testing.T) {
 	n.pay()
 }
 
-// await waits until a query says yes.
+// await waits until a query returns true.
 func await(t *testing.T, database, query string) {
 	t.Helper()
 	conn := connect(t, database)
@@ -196,7 +197,7 @@ func await(t *testing.T, database, query string) {
 	}
 }
 
-// connect is a superuser's session with no settings of ours, which ends with the test.
+// connect opens a superuser's session without added settings, which ends with the test.
 func connect(t *testing.T, database string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(database))

@@ -13,8 +13,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestReadOnly: while the administrator has switched a database to read-only, reads go on and writes are not available. When
-// it is switched back, the ledger goes on by itself, though sessions keep the default that they began with.
+// TestReadOnly: while the administrator has switched a database to read-only, reads go on and
+// writes are not available. When it is switched back, the ledger goes on by itself, though sessions
+// keep the default that they began with.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"ALTER DATABASE %", "ALTER ROLE " + localpg.Writer + " IN DATABASE %"} {
@@ -58,6 +59,6 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// endSessions ends the sessions of others, which would keep what was set when they began.
+// endSessions ends the other sessions, which would keep the settings that they began with.
 const endSessions = `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
 	WHERE datname = current_database() AND pid <> pg_backend_pid()`

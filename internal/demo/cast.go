@@ -9,7 +9,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// people are who lives in the demo. The first ones have a wallet in EUR, too.
+// people are the persons of the demo. The first ones have a wallet in EUR, too.
 var people = []string{
 	"Amara Okafor", "Ben Fischer", "Chloé Dubois", "Daniel Kim", "Elif Yılmaz", "Farah Haddad", "Gustav Lindqvist", "Hana Sato",
 	"Ivan Petrov", "Julia Nowak", "Kofi Mensah", "Lucía Fernández", "Mateo Rossi", "Nadia Rahman", "Oskar Jensen", "Priya Sharma",
@@ -55,14 +55,14 @@ const (
 
 // A member is an account of the demo, as it is opened.
 type member struct {
-	name, suffix string // the name is shown, with the suffix it is that of the id
+	name, suffix string // name is shown; name and suffix give the id
 	currency     string
 	balance      string
 	kind         string // for metadata
 	policy       ledger.Policy
 }
 
-// members are all accounts that are opened.
+// members returns all accounts that are opened.
 func members() []member {
 	all := []member{
 		{employer, "", "USD", "250000", "employer", ledger.Policy{}},
@@ -97,7 +97,7 @@ func members() []member {
 
 func cents(n int64) *decimal.Decimal { return new(decimal.New(n, -2)) }
 
-// id is the id of what has the name, the same in every run of a demo.
+// id returns the id that follows from a name, the same in every run of a demo.
 func (e *Economy) id(kind, name string) uuid.UUID {
 	return uuid.NewSHA1(e.space, []byte(kind+"/"+name))
 }

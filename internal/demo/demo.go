@@ -1,8 +1,10 @@
-// Package demo fills a fresh ledger with a little economy and keeps it moving, for trying things out: people who are
-// paid and shop, holds that are captured or run out, refunds, two currencies, standing orders, and what goes wrong.
+// Package demo fills a fresh ledger with a little economy and keeps it moving, for trying things
+// out: people who are paid and shop, holds that are captured or run out, refunds, two currencies,
+// schedules, and what goes wrong.
 //
-// It never touches a ledger that has data. What is made up follows from a seed that the ledger keeps, so that a demo
-// whose filling was interrupted is filled to the end at the next start, and one that was filled only goes on.
+// It never touches a ledger that has data. What is made up follows from a seed that the ledger
+// keeps, so that a demo whose filling was interrupted is filled to the end at the next start, and
+// one that was filled only goes on.
 package demo
 
 import (
@@ -30,7 +32,7 @@ const (
 	// The pace of the economy, in moves a second: it swings between these two within swing.
 	paceLeast, paceMost = 1.0, 6.0
 	swing               = 4 * time.Minute
-	// patience is how long it rests when the ledger takes nothing.
+	// patience is how long the demo rests when the ledger takes nothing.
 	patience = time.Second
 )
 
@@ -38,10 +40,10 @@ const (
 type Config struct {
 	Ledger *postgres.Ledger
 	Logger *slog.Logger // default: slog.Default()
-	Seed   uint64       // of a fresh demo and of what happens in it; 0: by chance
+	Seed   uint64       // of a fresh demo and its moves; 0: by chance
 }
 
-// An Economy is a demo's ledger with what lives in it. Its methods are not for concurrent use.
+// An Economy is a demo's ledger and its state. Its methods are not for concurrent use.
 type Economy struct {
 	ledger *postgres.Ledger
 	logger *slog.Logger
@@ -53,8 +55,8 @@ type Economy struct {
 	purchases []uuid.UUID // the last ones, which can be refunded
 }
 
-// Open makes the ledger a demo, or takes up the demo that it is. For a ledger that has other data the error wraps
-// ledger.ErrNotEmpty, and nothing has changed.
+// Open makes the ledger a demo, or continues the demo in it. For a ledger that has other data the
+// error wraps ledger.ErrNotEmpty, and nothing has changed.
 func Open(ctx context.Context, config Config) (*Economy, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
@@ -73,7 +75,7 @@ func Open(ctx context.Context, config Config) (*Economy, error) {
 		return nil, fmt.Errorf("demo: fill the ledger: %w", err)
 	}
 	if config.Seed == 0 {
-		// What comes now is not what came after the start before.
+		// The moves differ from those after the last start.
 		e.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	return e, nil
@@ -101,15 +103,15 @@ func (e *Economy) Run(ctx context.Context) {
 	}
 }
 
-// pause is how long it takes until the next move: by chance, with a mean that swings.
+// pause returns the time until the next move: by chance, with a mean that swings.
 func (e *Economy) pause(running time.Duration) time.Duration {
 	phase := math.Sin(2 * math.Pi * running.Seconds() / swing.Seconds())
 	pace := paceLeast + (paceMost-paceLeast)*(1+phase)/2
 	return time.Duration(min(e.random.ExpFloat64()/pace, 3) * float64(time.Second))
 }
 
-// fill makes all that a demo begins with, as far as it is not there. Each thing has an id that follows from the seed, so
-// making it again is a repetition, which the ledger answers with what there is; the last thing says that all is there.
+// fill makes all that a demo begins with, as far as it is not there. Each thing has an id that
+// follows from the seed, so making it again is a replay. The last thing marks the demo as filled.
 func (e *Economy) fill(ctx context.Context) error {
 	if _, err := e.ledger.GetTransfer(ctx, e.id("transfer", "last")); err == nil {
 		return nil
@@ -145,7 +147,8 @@ func (e *Economy) fill(ctx context.Context) error {
 	return err
 }
 
-// fillHistory makes what people bought before the demo was founded, with the times at which it counts.
+// fillHistory makes what people bought before the demo was founded, with the times at which it
+// takes effect.
 func (e *Economy) fillHistory(ctx context.Context, founded time.Time) error {
 	batch := make([]ledger.TransferParams, 0, historyBatch)
 	for i := range historyCount {
@@ -170,7 +173,7 @@ func (e *Economy) fillHistory(ctx context.Context, founded time.Time) error {
 	return nil
 }
 
-// fillOrders makes the standing orders.
+// fillOrders makes the schedules.
 func (e *Economy) fillOrders(ctx context.Context) error {
 	order := func(from, to, amount, reference, cron string, interval time.Duration) error {
 		_, _, err := e.ledger.CreateSchedule(ctx, ledger.ScheduleParams{
@@ -197,5 +200,5 @@ func (e *Economy) fillOrders(ctx context.Context) error {
 	return err
 }
 
-// orderStart is when all standing orders begin: what they missed is not made up for.
+// orderStart is when all schedules begin: what they missed is not made up for.
 var orderStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

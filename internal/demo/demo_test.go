@@ -47,7 +47,7 @@ func openDemo(t *testing.T, l *postgres.Ledger, seed uint64) *demo.Economy {
 	return e
 }
 
-// contents spells how much there is of everything in a database.
+// contents returns the number of rows of everything in a database.
 func contents(t *testing.T, url string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pgtest.Superuser(url))
@@ -74,7 +74,8 @@ func step(t *testing.T, e *demo.Economy, n int) {
 	}
 }
 
-// A fresh ledger is filled, everything that should happen in it happens, and it proves sound at the test's end.
+// A fresh ledger is filled, everything that should happen in it happens, and it proves sound at the
+// test's end.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, pgtest.NewDatabase(t))
@@ -110,7 +111,7 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	if failed, all := seen["FAILED"], seen["FAILED"]+seen["SUCCESS"]; failed*4 > all {
-		t.Errorf("%d of %d transfers were refused: nobody believes that", failed, all)
+		t.Errorf("%d of %d transfers were refused: too many", failed, all)
 	}
 	schedules, _, err := l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, postgres.Page{Size: 1000})
 	if err != nil || len(schedules) < 20 {
@@ -140,7 +141,7 @@ func TestDemoFollowsFromItsSeed(t *testing.T) {
 	}
 }
 
-// A second start goes on: it makes nothing anew, whatever the seed that it is given.
+// A second start goes on: it makes nothing anew, whatever its seed.
 func TestDemoGoesOn(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -157,7 +158,7 @@ func TestDemoGoesOn(t *testing.T) {
 	}
 }
 
-// A filling that was interrupted is finished by the next start, and comes to the same.
+// A filling that was interrupted is finished by the next start, with the same outcome.
 func TestDemoIsFilledToTheEnd(t *testing.T) {
 	t.Parallel()
 	whole := pgtest.NewDatabase(t)
@@ -236,7 +237,8 @@ func TestDemoRefusesData(t *testing.T) {
 	})
 }
 
-// An account that is being opened while a demo begins is waited for: there is data, or, when that came to nothing, none.
+// A demo that begins while an account is being opened waits for the outcome: the ledger has data,
+// or, when the opening failed, none.
 func TestDemoWaitsForWhoeverIsAtIt(t *testing.T) {
 	t.Parallel()
 	for end, want := range map[string]error{"COMMIT": postgres.ErrNotEmpty, "ROLLBACK": nil} {
@@ -263,7 +265,7 @@ func TestDemoWaitsForWhoeverIsAtIt(t *testing.T) {
 		for waiting := false; !waiting; {
 			select {
 			case err := <-marked:
-				t.Fatalf("it did not wait, and answered %v", err)
+				t.Fatalf("it did not wait, and returned %v", err)
 			default:
 			}
 			err := conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'account'::regclass AND NOT granted)").

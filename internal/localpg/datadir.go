@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The names of what lies in a data directory; the package comment explains them.
+// The names of the files in a data directory; the package comment explains them.
 const (
 	lockName     = "localpg.lock"
 	passwordName = "password"
@@ -28,26 +28,26 @@ const (
 // formerMax bounds the wait for a postmaster whose owner died: it may have a checkpoint to write.
 const formerMax = 60 * time.Second
 
-// pollInterval is how often a file or a process is looked at while waiting for it.
+// pollInterval is the interval of checks of a file or a process.
 const pollInterval = 5 * time.Millisecond
 
 // account is the operating-system user that PostgreSQL runs as.
 type account struct {
 	uid, gid int
-	drop     bool // We are root and become this user; otherwise it is the user we are.
+	drop     bool // This process is root and becomes this user; otherwise it is this user.
 }
 
 // dataDir is an owned data directory: its lock is held until close.
 type dataDir struct {
 	path     string   // Absolute and free of symbolic links.
-	root     *os.Root // Opens files inside, and nothing outside, whatever links the owner may have put there.
+	root     *os.Root // Follows no link out of the directory.
 	lock     *os.File
 	owner    account
 	password string // the superuser's
 	tcp      bool   // The server listens on TCP.
 }
 
-// requireCluster is an error when there is no cluster in the directory. It creates nothing.
+// requireCluster fails when there is no cluster in the directory. It creates nothing.
 func requireCluster(path string) error {
 	_, err := os.Stat(filepath.Join(path, clusterName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +72,7 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
-	// A postmaster reports its directory without links, so we compare without links too.
+	// A postmaster reports its directory without links, so the comparison is without links too.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	return d, nil
 }
 
-// refuseForeign fails for a directory that holds something but nothing of ours. As root we would
-// give it to another user, and a mistyped path must not do that to somebody's home.
+// refuseForeign fails for a directory that holds files but no cluster of this package. As root it
+// would be given to another user, and a mistyped path must not do that to a home directory.
 func refuseForeign(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -122,7 +122,8 @@ func (d *dataDir) takeLock() error {
 	}
 	held, err := tryLock(file)
 	if err == nil && held {
-		// Who holds it is the flock's business; the process id in it is only for the error below.
+		// The flock decides which process owns it; the process id in it is only for the error
+		// below.
 		if err = file.Truncate(0); err == nil {
 			_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		}
@@ -140,16 +141,16 @@ func (d *dataDir) takeLock() error {
 		d.path, pid), file.Close())
 }
 
-// close gives the lock back. Closing is what releases a flock, so errors have no remedy.
+// close releases the lock. Closing is what releases a flock, so errors have no remedy.
 func (d *dataDir) close() {
 	_ = d.lock.Close()
 	_ = d.root.Close()
 }
 
-// cluster is the path of PostgreSQL's own data directory.
+// cluster returns the path of PostgreSQL's own data directory.
 func (d *dataDir) cluster() string { return filepath.Join(d.path, clusterName) }
 
-// clusterMajor is the major version that made the cluster, or 0 when there is no cluster yet.
+// clusterMajor returns the major version that made the cluster, or 0 when there is no cluster yet.
 func (d *dataDir) clusterMajor() (int, error) {
 	if _, err := d.root.Stat(clusterName); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -179,9 +180,11 @@ func (d *dataDir) initCluster(ctx context.Context, bin binaries) error {
 		"--pwfile="+filepath.Join(d.path, passwordName),
 		"--auth=scram-sha-256",
 		"--encoding=UTF8",
-		// The C locale orders text the same on every machine and does not change with the C library.
+		// The C locale orders text the same on every machine and does not change with the C
+		// library.
 		"--locale=C",
-		// Checksums turn silent damage of the disk into an error; PostgreSQL 18 has them by default.
+		// Checksums turn silent damage of the disk into an error; PostgreSQL 18 has them by
+		// default.
 		"--data-checksums",
 	)
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -212,8 +215,8 @@ func (d *dataDir) removeLeftovers() {
 	}
 }
 
-// makePassword writes the password file. It happens before initdb, and so for every
-// cluster there is a password, even if we die between the two.
+// makePassword writes the password file. It does so before initdb, and so for every cluster there
+// is a password, even if this process dies between the two.
 func (d *dataDir) makePassword() error {
 	temporary := initPrefix + passwordName
 	file, err := d.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -260,7 +263,7 @@ func (d *dataDir) choosePort() (int, error) {
 	return freePort(0)
 }
 
-// rememberPort is for the next choosePort, and no loss when it fails.
+// rememberPort keeps the port for the next choosePort. A failure is no loss.
 func (d *dataDir) rememberPort(port int) {
 	if !d.tcp {
 		return
@@ -278,9 +281,9 @@ func freePort(port int) (int, error) {
 	return port, listener.Close()
 }
 
-// postmasterFile reads what a postmaster says about itself: its process id, and whether
-// it is ready for connections, be it for reading only as a standby is. The id is 0 when
-// there is no such file or nothing legible in it.
+// postmasterFile reads a postmaster's own file: its process id, and whether it is ready for
+// connections, if only for reading as a standby is. The id is 0 when there is no such file or
+// nothing legible in it.
 func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	text, err := d.root.ReadFile(filepath.Join(clusterName, "postmaster.pid"))
 	if err != nil {
@@ -300,8 +303,9 @@ func (d *dataDir) postmasterFile() (pid int, ready bool) {
 	return pid, status == "ready" || status == "standby"
 }
 
-// awaitFormerPostmaster waits until a postmaster that an earlier owner left behind has gone. We hold
-// the lock, so that owner is dead, and the postmaster is on its way out: the kernel told it, or we do.
+// awaitFormerPostmaster waits until a postmaster that an earlier owner left behind has gone. This
+// process holds the lock, so that owner is dead, and the postmaster is on its way out: the kernel
+// has stopped it, or this function does.
 func (d *dataDir) awaitFormerPostmaster(ctx context.Context, log *slog.Logger) error {
 	pid, _ := d.postmasterFile()
 	if pid == 0 || !runsOn(pid, d.cluster()) {
@@ -320,10 +324,10 @@ func (d *dataDir) awaitFormerPostmaster(ctx context.Context, log *slog.Logger) e
 	return d.removeStaleFiles()
 }
 
-// removeStaleFiles deletes what a dead postmaster left to keep others out. PostgreSQL refuses such a file when
-// it is empty, and takes any process of its user that has got the same id since for a postmaster, which
-// in a container is likely. Without the files it still refuses while a backend
-// of the dead postmaster holds the cluster's shared memory.
+// removeStaleFiles deletes the files by which a dead postmaster keeps others out. PostgreSQL
+// refuses such a file when it is empty. It also takes any process of its user that has got the same
+// id since for a postmaster, which in a container is likely. Without the files it still refuses
+// while a backend of the dead postmaster holds the cluster's shared memory.
 func (d *dataDir) removeStaleFiles() error {
 	stale, err := fs.Glob(d.root.FS(), ".s.PGSQL.*")
 	if err != nil {

@@ -23,20 +23,20 @@ const (
 	// startMax bounds one start. Replaying all of max_wal_size after a crash takes well under it.
 	startMax = 5 * time.Minute
 
-	// retryMax bounds how long a start is tried again while the last server's backends
-	// are on their way out, or while ports are snatched from us.
+	// retryMax bounds how long a start is tried again while the last server's backends are on their
+	// way out, or while other processes take its ports.
 	retryMax = 30 * time.Second
 
 	// retryInterval is the pause between two such tries.
 	retryInterval = 50 * time.Millisecond
 
-	// giveUpMax is what a postmaster gets to stop after a failed start, before it is killed.
+	// giveUpMax is how long a postmaster has to stop after a failed start, before it is killed.
 	giveUpMax = 10 * time.Second
 
 	// logBytesMax is the size at which the log is put aside at a start; one old log is kept.
 	logBytesMax = 8 << 20
 
-	// tailLinesMax and tailBytesMax bound what an error quotes.
+	// tailLinesMax and tailBytesMax bound the log's part in an error.
 	tailLinesMax = 15
 	tailBytesMax = 8 << 10
 )
@@ -78,8 +78,8 @@ type postmaster struct {
 	logOffset int64 // Where this process's part of the log begins.
 }
 
-// launch starts the postmaster and waits for it. It tries again when a port was snatched or when backends of a
-// killed postmaster still hold the shared memory: both pass by themselves.
+// launch starts the postmaster and waits for it. It tries again when another process took the port
+// or when backends of a killed postmaster still hold the shared memory: both pass by themselves.
 func (d *dataDir) launch(ctx context.Context, bin binaries, cfg Config, log *slog.Logger) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startMax, fmt.Errorf("not ready after %s", startMax))
 	defer cancel()
@@ -132,7 +132,7 @@ func (d *dataDir) launchOnce(ctx context.Context, bin binaries, cfg Config) (*Se
 	return server, nil
 }
 
-// arguments is the postmaster's command line. Of a setting given twice, the last one counts.
+// arguments returns the postmaster's command line. Of a setting given twice, the last one counts.
 func (d *dataDir) arguments(port int, settings map[string]string) []string {
 	socketDirs := ""
 	if d.hasSocket() {
@@ -157,7 +157,7 @@ func (d *dataDir) arguments(port int, settings map[string]string) []string {
 	return arguments
 }
 
-// spawn starts a postmaster that dies with us where the system offers that.
+// spawn starts a postmaster that dies with this process where the system offers that.
 func (d *dataDir) spawn(bin binaries, arguments []string) (*postmaster, error) {
 	file, offset, err := d.openLog()
 	if err != nil {
@@ -174,8 +174,8 @@ func (d *dataDir) spawn(bin binaries, arguments []string) (*postmaster, error) {
 	}
 	started := make(chan error)
 	go func() {
-		// Linux sends the signal at a parent's death when the thread that forked ends. This
-		// thread is ours alone and lives until the postmaster has exited.
+		// Linux sends the signal at a parent's death when the thread that forked ends. This thread
+		// is for the postmaster alone and lives until it has exited.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -224,7 +224,7 @@ func (p *postmaster) giveUp() {
 	}
 }
 
-// exit says how the process ended. Call it after done.
+// exit returns how the process ended. Call it after done.
 func (p *postmaster) exit() error {
 	if p.waitErr != nil {
 		return p.waitErr
@@ -244,8 +244,9 @@ func (e *startError) Error() string {
 
 func (e *startError) Unwrap() error { return e.reason }
 
-// passes says whether the same start can work a moment later. The texts are stable: the cluster's
-// messages are untranslated, because its locale is C, and a start that failed has no SQLSTATE to show.
+// passes reports whether the same start can work a moment later. The texts are stable: the
+// cluster's messages are untranslated, because its locale is C, and a start that failed has no
+// SQLSTATE to show.
 func (e *startError) passes() bool {
 	for _, text := range []string{
 		"pre-existing shared memory block",
@@ -278,7 +279,7 @@ func (d *dataDir) openLog() (*os.File, int64, error) {
 	return file, info.Size(), nil
 }
 
-// logTail is the end of what this process wrote, ready to be appended to an error.
+// logTail returns the end of this process's log, ready to be appended to an error.
 func (p *postmaster) logTail() string {
 	file, err := os.Open(p.logPath)
 	if err != nil {
@@ -296,7 +297,7 @@ func (p *postmaster) logTail() string {
 	return "\nthe end of " + p.logPath + ":\n" + lastLines(text)
 }
 
-// lastLines is the end of a program's output, indented.
+// lastLines returns the end of a program's output, indented.
 func lastLines(output []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
 	lines = lines[max(0, len(lines)-tailLinesMax):]

@@ -1,7 +1,7 @@
 // Package localpg starts, finds and stops a private PostgreSQL server, so that
 // "make run", the tests and the benchmarks need nothing but this repository.
 //
-// # What lies in a data directory
+// # Files of a data directory
 //
 //	localpg.lock   held (flock) by the process whose Start owns the directory
 //	password       the superuser's password, 0600, made before the cluster
@@ -18,12 +18,12 @@
 // the kernel stops the postmaster when its owner dies, however it dies. Elsewhere
 // the next Start stops it.
 //
-// # Who may get in
+// # Access
 //
-// The server listens on a Unix socket in the data directory, which only its owner can enter, and on no
-// TCP port unless that is asked for or there can be no socket. There are four roles. The superuser
-// makes the others and is for whoever administers the server. The owner, the writer and the reader
-// are those of docs/roles.sql. Their passwords follow from the superuser's, not the other way round.
+// The server listens on a Unix socket in the data directory, which only its owner can enter, and on
+// no TCP port unless that is configured or there can be no socket. There are four roles. The
+// superuser makes the others and is for administrators. The owner, the writer and the reader are
+// those of docs/roles.sql. Their passwords follow from the superuser's, not the other way round.
 //
 // No data is ever deleted here, and fsync, synchronous_commit and full_page_writes
 // keep PostgreSQL's defaults (on): this server keeps a ledger.
@@ -65,7 +65,7 @@ const (
 	socketPathMax = 103
 )
 
-// Config says which server to start.
+// Config is which server to start.
 type Config struct {
 	// DataDir holds the cluster and the files around it. It is created when
 	// missing; empty is an error. An existing directory with foreign files in it is refused.
@@ -79,12 +79,12 @@ type Config struct {
 	// directory, and for root one outside /root.
 	CacheDir string
 
-	// TCP has the server listen on a port of 127.0.0.1 too, for proxies (see Server.TCPURL). It does so in any case
-	// when no Unix socket can be had.
+	// TCP has the server listen on a port of 127.0.0.1 too, for proxies (see Server.TCPURL). It
+	// does so in any case when no Unix socket can be had.
 	TCP bool
 
-	// Existing has a directory without a cluster refused, with ErrNoCluster, where else one is made. In a cluster
-	// that is there nothing is made either.
+	// Existing refuses a directory without a cluster, with ErrNoCluster, instead of making one. In
+	// an existing cluster nothing is made either.
 	Existing bool
 
 	// Logger gets a few lines at Info and Warn. Nil means silence.
@@ -95,7 +95,7 @@ type Config struct {
 	Settings map[string]string
 }
 
-// ErrNoCluster says that there is no cluster in a data directory where one was expected.
+// ErrNoCluster means that there is no cluster in a data directory where one was expected.
 var ErrNoCluster = errors.New("there is no PostgreSQL cluster")
 
 // Server is a running PostgreSQL. Its methods may be called from any goroutine.
@@ -109,14 +109,14 @@ type Server struct {
 }
 
 // Start starts a server on cfg.DataDir and returns when it accepts connections and the database
-// named by Database and the roles exist. A crash recovery takes the time it takes, up to
-// startMax; ctx ends the wait earlier, and then nothing is left running.
+// named by Database and the roles exist. It waits for a crash recovery, up to startMax; ctx ends
+// the wait earlier, and then nothing is left running.
 //
-// Start waits for a postmaster whose owner died. It fails when another process owns the
-// directory (the error names its process id), when the cluster was made by another major
-// version than every PostgreSQL at hand, when the directory or a parent of it cannot be used, and
-// when there is no PostgreSQL to be had (the error names the ways out). If PostgreSQL itself refuses to start,
-// the error carries the end of its log.
+// Start waits for a postmaster whose owner died. It fails when another process owns the directory
+// (the error names its process id), when the cluster was made by another major version than every
+// PostgreSQL at hand, when the directory or a parent of it cannot be used, and when no PostgreSQL
+// is found (the error names the ways out). If PostgreSQL itself refuses to start, the error carries
+// the end of its log.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return start(ctx, cfg, newFinder(cfg))
 }
@@ -175,34 +175,35 @@ func start(ctx context.Context, cfg Config, find finder) (server *Server, err er
 	return server, nil
 }
 
-// URL is the address of the service's database for the superuser, for pgx and for psql. It goes
-// through the Unix socket when the data directory's path is short enough, else through loopback TCP.
-// It contains the password. It stays the same over restarts, on TCP while nobody else takes the port.
+// URL returns the address of the service's database for the superuser, for pgx and for psql. It
+// goes through the Unix socket when the data directory's path is short enough, else through
+// loopback TCP. It contains the password. It stays the same over restarts, on TCP while no other
+// process takes the port.
 func (s *Server) URL() string { return s.RoleURL(Superuser) }
 
-// RoleURL is URL for one of the roles.
+// RoleURL returns URL for one of the roles.
 func (s *Server) RoleURL(role string) string {
 	return s.dir.url(Database, role, s.port, s.dir.hasSocket())
 }
 
-// TCPURL is URL through 127.0.0.1, for those who put a proxy between. Config.TCP must be set.
+// TCPURL returns URL through 127.0.0.1, for a proxy in between. Config.TCP must be set.
 func (s *Server) TCPURL() string { return s.dir.url(Database, Superuser, s.port, false) }
 
-// Version is the server's own statement of its version, such as "15.18 (Debian …)".
+// Version returns the server's own statement of its version, such as "15.18 (Debian …)".
 func (s *Server) Version() string { return s.version }
 
-// PID is the postmaster's process id.
+// PID returns the postmaster's process id.
 func (s *Server) PID() int { return s.process.cmd.Process.Pid }
 
-// DataDir is the absolute path of the data directory, for a restart.
+// DataDir returns the absolute path of the data directory, for a restart.
 func (s *Server) DataDir() string { return s.dir.path }
 
-// Done is closed when the postmaster has exited, whoever ended it, and the data directory
-// is free for another Start.
+// Done is closed when the postmaster has exited, for whatever reason, and the data directory is
+// free for another Start.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Err is nil while the server runs and after Stop or Kill. When it exited on its own, Err says
-// how, with the end of its log.
+// Err is nil while the server runs and after Stop or Kill. When it exited on its own, Err has the
+// reason, with the end of its log.
 func (s *Server) Err() error {
 	select {
 	case <-s.done:
@@ -252,9 +253,9 @@ func (s *Server) signal(sig os.Signal) error {
 	return nil
 }
 
-// DefaultDataDir is where "make run" keeps its server. dataHome is $XDG_DATA_HOME, and empty means
-// ~/.local/share. For root it is under /var/lib, since PostgreSQL refuses to
-// run as root and the user it runs as instead cannot enter /root. An unknown home is an error.
+// DefaultDataDir returns where "make run" keeps its server. dataHome is $XDG_DATA_HOME, and empty
+// means ~/.local/share. For root it is under /var/lib, since PostgreSQL refuses to run as root and
+// the user it runs as instead cannot enter /root. An unknown home is an error.
 func DefaultDataDir(dataHome string) (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/lib/internal-transfers", nil
@@ -286,8 +287,8 @@ func (d *dataDir) url(database, role string, port int, socket bool) string {
 	return u.String()
 }
 
-// hasSocket says whether a Unix socket fits into the data directory. A comma would make pgx
-// read one path as a list of hosts.
+// hasSocket reports whether a Unix socket fits into the data directory. A comma would make pgx read
+// one path as a list of hosts.
 func (d *dataDir) hasSocket() bool {
 	return len(d.path)+len("/.s.PGSQL.65535") <= socketPathMax && !strings.Contains(d.path, ",")
 }

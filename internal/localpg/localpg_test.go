@@ -43,7 +43,7 @@ func own(dir string) {
 	os.Exit(2)
 }
 
-// newDir is a directory that other users can enter, unlike t.TempDir's.
+// newDir returns a directory that other users can enter, unlike t.TempDir's.
 func newDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "localpg-test-")
@@ -61,10 +61,10 @@ func newDir(t testing.TB) string {
 	return dir
 }
 
-// newDataDir is a data directory that does not exist yet.
+// newDataDir returns a data directory that does not exist yet.
 func newDataDir(t testing.TB) string { return filepath.Join(newDir(t), "data") }
 
-// withTimeout is the test's context, bounded.
+// withTimeout returns the test's context, bounded.
 func withTimeout(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), waitMax)
 	t.Cleanup(cancel)
@@ -96,7 +96,7 @@ func wantRefusal(t *testing.T, cfg Config, parts ...string) {
 	wantParts(t, err, parts...)
 }
 
-// wantParts checks what an error says.
+// wantParts checks the text of an error.
 func wantParts(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -172,7 +172,8 @@ func TestStopAndRestartKeepRows(t *testing.T) {
 	}
 }
 
-// What makes commits durable is on, and what we add can be overridden, except the addresses.
+// The settings that make commits durable are on, and this package's settings can be overridden,
+// except the addresses.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t), Settings: map[string]string{"max_connections": "17"}})
@@ -212,16 +213,16 @@ func TestKillAndRestartRecovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir()}))
-	<-ended //nolint:errcheck // it was killed, however it says so
+	<-ended //nolint:errcheck // it was killed, so any error will do
 }
 
-// The files of a crashed postmaster block nothing, even when its process id is somebody else's now, or
-// when the crash left them empty.
+// The files of a crashed postmaster block nothing, even when another process has its process id
+// now, or when the crash left them empty.
 func TestStalePostmasterFile(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
 	keep(t, server)
-	// A process of the user that PostgreSQL runs as: that is the case it cannot tell.
+	// A process of the user that PostgreSQL runs as, which PostgreSQL takes for a postmaster.
 	other := server.dir.owner.command(withTimeout(t), "/bin/sh", "-c", "read line")
 	input, err := other.StdinPipe()
 	if err == nil {
@@ -266,7 +267,7 @@ func ignoreExit(err error) error {
 	return err
 }
 
-// Done and Err tell of a postmaster that somebody else ended.
+// Done and Err report a postmaster that ended without Stop or Kill.
 func TestExitOnItsOwn(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
@@ -280,7 +281,7 @@ func TestExitOnItsOwn(t *testing.T) {
 	wantParts(t, server.Err(), "exited on its own", "killed", strconv.Itoa(server.PID()))
 }
 
-// A directory has one owner, whom the refusal names. The owner is not disturbed.
+// A directory has one owner, and the refusal names it. The owner is not disturbed.
 func TestSecondStartIsRefused(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
@@ -313,7 +314,7 @@ func TestOtherVersionIsRefused(t *testing.T) {
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir()}))
 }
 
-// Directories that cannot be used are refused in words.
+// Directories that cannot be used are refused with a reason.
 func TestUnusableDirectories(t *testing.T) {
 	t.Parallel()
 	wantRefusal(t, Config{}, "no data directory")
@@ -321,7 +322,7 @@ func TestUnusableDirectories(t *testing.T) {
 	closed := newDir(t)
 	mode := os.FileMode(0)
 	if os.Geteuid() == 0 {
-		mode = 0o700 // Closed to the user PostgreSQL runs as; nothing is closed to us.
+		mode = 0o700 // Closed to the user PostgreSQL runs as; not closed to the test.
 	}
 	if err := os.Chmod(closed, mode); err != nil {
 		t.Fatal(err)
@@ -424,7 +425,7 @@ func TestOwnerIsKilled(t *testing.T) {
 	}
 }
 
-// On Linux PostgreSQL stops when its owner is killed, without anybody coming for it.
+// On Linux PostgreSQL stops when its owner is killed, without any help.
 func TestPostgresDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

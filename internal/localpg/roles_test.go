@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Who gets the URL of a role is that role and nothing more, also after a restart.
+// The URL of a role gives that role's rights and nothing more, also after a restart.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})
@@ -44,7 +44,7 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// Nobody gets in over TCP unless that was asked for, or there can be no socket.
+// TCP is closed unless it was configured, or there can be no socket.
 func TestTCP(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -63,7 +63,7 @@ func TestTCP(t *testing.T) {
 	}
 }
 
-// Whoever only wants what is there gets it as it is, and makes nothing where there is nothing.
+// Existing leaves a cluster as it is, and makes nothing where there is none.
 func TestExisting(t *testing.T) {
 	t.Parallel()
 	dir := newDataDir(t)
@@ -98,7 +98,8 @@ func TestExisting(t *testing.T) {
 	wantKept(t, mustStart(t, Config{DataDir: server.DataDir(), Existing: true}))
 }
 
-// What an earlier version made as the superuser is the owner's from the next start on; what else there is is not.
+// What an earlier version made as the superuser is the owner's from the next start on; all else
+// stays the superuser's.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	server := mustStart(t, Config{DataDir: newDataDir(t)})

@@ -8,7 +8,7 @@ import (
 )
 
 // detach puts the process into a group of its own, so that a Ctrl-C in the terminal reaches only
-// us and we can drain first, and has the kernel stop it when we die.
+// this process, which can drain first. It also has the kernel stop it when this process dies.
 func detach(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -17,8 +17,8 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 }
 
-// runsOn says whether the process is a PostgreSQL on this cluster. A postmaster and its backends
-// work in the cluster's directory, and nobody else has a reason to.
+// runsOn reports whether the process is a PostgreSQL on this cluster. A postmaster and its backends
+// work in the cluster's directory, and no other process has a reason to.
 func runsOn(pid int, cluster string) bool {
 	ours, err := os.Stat(cluster)
 	if err != nil {
@@ -28,6 +28,6 @@ func runsOn(pid int, cluster string) bool {
 	return err == nil && os.SameFile(ours, theirs)
 }
 
-// stopOrphan has nothing to do: the kernel told the postmaster when its owner died. One that
-// somebody started by hand is left to them.
+// stopOrphan has nothing to do: the kernel stopped the postmaster when its owner died. One that was
+// started by hand is left running.
 func stopOrphan(int) error { return nil }

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 )
 
-// errUnsupported is all there is where there are no Unix processes and locks.
+// errUnsupported is the error of every start where there are no Unix processes and locks.
 var errUnsupported = errors.New("a private PostgreSQL needs Linux, macOS or another Unix; set DATABASE_URL instead")
 
 func (a account) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {

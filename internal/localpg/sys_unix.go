@@ -14,13 +14,13 @@ import (
 	"syscall"
 )
 
-// command prepares a PostgreSQL program to run as the account. Its environment is fixed, since variables such as
-// PGDATA, PGPORT or a translated locale would change what it does.
+// command prepares a PostgreSQL program to run as the account. Its environment is fixed, since
+// variables such as PGDATA, PGPORT or a translated locale would change what it does.
 func (a account) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
 	cmd.WaitDelay = killedMax
-	cmd.Dir = "/" // Our own working directory may be closed to the account.
+	cmd.Dir = "/" // This process's directory may be closed to the account.
 	if a.drop {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)},
@@ -46,7 +46,7 @@ func claim(path string) (account, error) {
 	}
 	owner.drop = true
 	if owner.uid != 0 {
-		// An earlier start, or whoever made the directory, has decided.
+		// An earlier start, or the user that made the directory, has decided.
 		return owner, nil
 	}
 	owner.uid, owner.gid, err = unprivileged()
@@ -75,7 +75,7 @@ func unprivileged() (uid, gid int, err error) {
 }
 
 // checkTraversable names the first parent of path that the account cannot enter. Only root needs
-// it: others have just been there themselves.
+// it: other users have just been there themselves.
 func checkTraversable(path string, who account) error {
 	if !who.drop {
 		return nil

@@ -11,7 +11,8 @@ import (
 )
 
 // detach puts the process into a group of its own, so that a Ctrl-C in the terminal reaches only
-// us and we can drain first. Nothing here stops it when we die: the next Start does.
+// this process, which can drain first. Nothing here stops it when this process dies: the next Start
+// does.
 func detach(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -19,13 +20,13 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Setpgid = true
 }
 
-// runsOn says whether the process is a postmaster on this cluster, by its command line.
+// runsOn reports whether the process is a postmaster on this cluster, by its command line.
 func runsOn(pid int, cluster string) bool {
 	output, err := exec.Command("ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(output), "-D "+cluster+" ")
 }
 
-// stopOrphan asks a postmaster whose owner died to shut down.
+// stopOrphan signals a postmaster whose owner died to shut down.
 func stopOrphan(pid int) error {
 	err := syscall.Kill(pid, syscall.SIGINT)
 	if errors.Is(err, syscall.ESRCH) {

@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// socketPort is in the name of the Unix socket on which a child listens, as in that of a PostgreSQL server.
+	// socketPort is in the name of the Unix socket on which a child listens, as in that of a
+	// PostgreSQL server.
 	socketPort = 6432
 
-	// readyPoll is how often a child that starts is asked whether it listens.
+	// readyPoll is the interval of checks whether a child listens yet.
 	readyPoll = 5 * time.Millisecond
 )
 
-// A child is a program between the tests and PostgreSQL. It listens on a Unix socket in a directory of its own, which
-// needs no free port, and ends with the test.
+// A child is a program between the tests and PostgreSQL. It listens on a Unix socket in a directory
+// of its own, which needs no free port, and ends with the test.
 type child struct {
 	program   string
 	arguments []string
@@ -36,8 +37,8 @@ type child struct {
 	logs bytes.Buffer // what it wrote; guarded by mu
 }
 
-// newChild makes the directory of a child, with the files given. A test without the program fails: what is skipped
-// proves nothing.
+// newChild makes the directory of a child, with the files given. A test without the program fails:
+// what is skipped proves nothing.
 func newChild(t testing.TB, name string, files map[string]string) *child {
 	t.Helper()
 	c := &child{}
@@ -64,7 +65,7 @@ func newChild(t testing.TB, name string, files map[string]string) *child {
 	return c
 }
 
-// lookProgram finds a program that Debian keeps off the PATH of people who are not root.
+// lookProgram finds a program that Debian keeps off the PATH of users other than root.
 func lookProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -82,7 +83,8 @@ func (c *child) write(t testing.TB, file, text string) {
 	c.own(t, path)
 }
 
-// own gives a path to the user that the child runs as. As root that is the one that PostgreSQL runs as.
+// own gives a path to the user that the child runs as. As root that is the one that PostgreSQL runs
+// as.
 func (c *child) own(t testing.TB, path string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -107,7 +109,7 @@ func unprivileged() string {
 	return "nobody"
 }
 
-// socket is where the child listens.
+// socket returns where the child listens.
 func (c *child) socket() string {
 	return filepath.Join(c.dir, ".s.PGSQL."+strconv.Itoa(socketPort))
 }
@@ -127,7 +129,7 @@ func (c *child) start(t testing.TB) {
 	c.exited = make(chan struct{})
 	go func() {
 		defer close(c.exited)
-		_ = c.cmd.Wait() // how it ended is told by what it wrote
+		_ = c.cmd.Wait() // its output has how it ended
 	}()
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()

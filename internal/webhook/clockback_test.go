@@ -11,8 +11,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestRetryAfterClockSetBack: what is to be tried again in some seconds is so by the clock as it is,
-// also when that was set back by an hour since. So is what waited behind it.
+// TestRetryAfterClockSetBack: a retry that is due in some seconds still is when the clock was set
+// back by an hour since. So is what waited behind it.
 func TestRetryAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -43,8 +43,8 @@ func TestRetryAfterClockSetBack(t *testing.T) {
 	}
 }
 
-// TestLeaseAfterClockSetBack: the endpoint of one that died is taken over when its lease would have
-// ended, not an hour later because the clock was set back.
+// TestLeaseAfterClockSetBack: the endpoint of a dead deliverer is taken over when its lease would
+// have ended, not an hour later because the clock was set back.
 func TestLeaseAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

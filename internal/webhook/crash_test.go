@@ -16,8 +16,9 @@ import (
 	"internaltransfers/internal/webhook"
 )
 
-// TestKilled: who dies leaves messages that the next one repeats, once the lease is over: one that was not answered, though
-// later ones of other accounts were, and one that was answered before the cursor was written. Nothing is left out.
+// TestKilled: a killed deliverer leaves messages that the next one repeats, once the lease is over:
+// one without a response, though later ones of other accounts had theirs, and one whose response
+// came before the cursor was written. Nothing is left out.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for _, answered := range []bool{false, true} {
@@ -48,14 +49,14 @@ func TestKilled(t *testing.T) {
 		r.endpoint(witness, postgres.EventFilter{})
 		last := r.pay(b, a)
 		witness.next(t)
-		to.none(t) // the lease of the one that died is not over
+		to.none(t) // the lease of the dead one is not over
 		r.step(7 * time.Second)
 		again := false
 		for m := to.next(t); m.transfer() != last.ID.String(); m = to.next(t) {
 			again = again || m.ID == first.ID
 		}
 		if !again {
-			t.Errorf("answered %v: the first message was not repeated", answered)
+			t.Errorf("delivered %v: the first message was not repeated", answered)
 		}
 	}
 }
@@ -81,7 +82,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 	return first
 }
 
-// TestLeaseLost: who lost its lease without knowing records nothing, and stops.
+// TestLeaseLost: a deliverer that lost its lease unnoticed records nothing, and stops.
 func TestLeaseLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -95,7 +96,7 @@ func TestLeaseLost(t *testing.T) {
 	open := to.opener(release)
 	e := r.endpoint(to, postgres.EventFilter{})
 	stuck := r.config()
-	stuck.Interval = time.Hour // it does not look whether it holds the endpoint
+	stuck.Interval = time.Hour // it does not check whether it holds the endpoint
 	r.deliver(stuck)
 	r.pay(a, b)
 	first := to.next(t)
@@ -110,16 +111,16 @@ func TestLeaseLost(t *testing.T) {
 	r.until("the cursor is written", func() bool { return webhook.MessageID(r.get(e.ID).Cursor) == first.ID })
 	next := r.pay(b, a)
 	for {
-		// The one that is stuck may post it too, and records neither.
+		// The stuck one may post it too, and records neither.
 		if m := to.next(t); m.transfer() == next.ID.String() {
 			break
 		}
 	}
 }
 
-// TestChaos: two servers deliver, one of them is killed again and again, leases run out, and the receiver fails. All the
-// same every event is received, and along each account they come in order: none is first received before an earlier one
-// was answered with success.
+// TestChaos: two servers deliver, one of them is killed again and again, leases run out, and the
+// receiver fails. All the same every event is received, and along each account they come in order:
+// none is first received before an earlier one succeeded.
 func TestChaos(t *testing.T) {
 	const accounts, transfers = 6, 200
 	r := newRig(t)
@@ -144,13 +145,13 @@ func TestChaos(t *testing.T) {
 		r.pay(ids[from], ids[(from+1+random.IntN(accounts-1))%accounts])
 		if i%50 == 49 {
 			killed.Kill()
-			r.step(10 * time.Second) // the leases run out; whoever is first gets the endpoint
+			r.step(10 * time.Second) // the leases run out; the first server gets the endpoint
 			if killed, err = webhook.Start(other); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	// Time passes when nothing happens any more: what waits for a time comes, and a lease may run out.
+	// Time passes once nothing happens any more: retries become due, and a lease may run out.
 	before := -1
 	r.until("all were received and recorded", func() bool {
 		got := r.get(e.ID)
@@ -170,12 +171,12 @@ func TestChaos(t *testing.T) {
 	o.verify(t, r)
 }
 
-// An order is what a receiver that fails now and then saw.
+// An order is what an unreliable receiver saw.
 type order struct {
 	mu       sync.Mutex
 	attempts map[string]int
 	begun    map[string][]int64 // by account: positions that came, in order, each once
-	through  map[int64]bool     // by position: answered with success
+	through  map[int64]bool     // by position: the response was success
 	early    []string           // events that came before an earlier one of an account was through
 }
 
@@ -207,7 +208,7 @@ func (o *order) answer(w http.ResponseWriter, m message) {
 	o.through[position] = true
 }
 
-// attempted is how many messages came.
+// attempted returns how many messages came.
 func (o *order) attempted() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -217,7 +218,7 @@ func (o *order) attempted() (n int) {
 	return n
 }
 
-// received is how many events were answered with success.
+// received returns how many events succeeded.
 func (o *order) received() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestDeliver: what happens after an endpoint was made is posted, signed, in order along the account, and leaves no row.
+// TestDeliver: what happens after an endpoint was made is posted, signed, in order along the
+// account, and leaves no row.
 func TestDeliver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -73,7 +74,8 @@ func TestFilter(t *testing.T) {
 	to.none(t)
 }
 
-// TestRotation: while the overlap lasts messages are signed with both secrets, then with the new one.
+// TestRotation: while the overlap lasts messages are signed with both secrets, then with the new
+// one.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -113,7 +115,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestSlowReceiver: an endpoint that does not answer holds up no other.
+// TestSlowReceiver: an endpoint that does not respond holds up no other.
 func TestSlowReceiver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -209,7 +211,7 @@ func TestDisabled(t *testing.T) {
 	})
 }
 
-// TestGone: an endpoint that answers 410 is disabled. What it did not take is kept.
+// TestGone: an endpoint that responds with 410 is disabled. What it did not take is kept.
 func TestGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -225,7 +227,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// TestAnswers: an answer without end is not read to its end, and a redirect is not followed.
+// TestAnswers: an endless response is not read to its end, and a redirect is not followed.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -252,7 +254,7 @@ func TestAnswers(t *testing.T) {
 	r.pay(a, b)
 	to.next(t)
 	r.until("the endless answer is a success", func() bool { return r.get(e.ID).LastSuccess != nil })
-	if n := written.Load(); n > 64<<20 { // what lies in buffers on the way is less
+	if n := written.Load(); n > 64<<20 { // buffers on the way hold less
 		t.Errorf("%d bytes of it were taken", n)
 	}
 	r.pay(b, a)
@@ -261,7 +263,7 @@ func TestAnswers(t *testing.T) {
 	elsewhere.none(t)
 }
 
-// TestClose: what is under way is waited for, and the next one goes on behind it.
+// TestClose: Close waits for what is under way, and the next deliverer goes on behind it.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

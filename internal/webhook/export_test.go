@@ -15,7 +15,7 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// StartLooking is Start, and calls looked each time after a pump has read what is due.
+// StartLooking is Start, and calls looked each time after a pump has read the due deliveries.
 func StartLooking(config Config, looked func(id uuid.UUID)) (*Deliverer, error) {
 	d, err := newDeliverer(config)
 	if err != nil {
@@ -40,7 +40,7 @@ func (d *Deliverer) Kill() {
 	}
 }
 
-// Dial answers what the dialer says before it connects to an address.
+// Dial returns the dialer's error before it connects to an address.
 func Dial(network, address string) error {
 	return newDialer(false).Control(network, address, syscall.RawConn(nil))
 }
@@ -51,7 +51,7 @@ var FailureText = failureText
 // Backoff is backoff.
 var Backoff = backoff[:]
 
-// A Through says how SendThrough posts.
+// A Through is the way in which SendThrough posts.
 type Through struct {
 	Proxy        *url.URL // nil: none
 	AllowPrivate bool

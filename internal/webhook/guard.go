@@ -13,17 +13,18 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// guardian knows the addresses that belong to nobody on the Internet, as IANA's registries of special purpose addresses
-// list them: private, shared, loopback, link-local (where clouds have their metadata), multicast, and those that carry
-// another address inside, such as IPv4-mapped, NAT64 and 6to4 ones. One looks public, but in Azure leads to the machine's
-// host.
+// guardian knows the addresses that are not public on the Internet, as IANA's registries of special
+// purpose addresses list them: private, shared, loopback, link-local (where clouds have their
+// metadata), multicast, and those that carry another address inside, such as IPv4-mapped, NAT64 and
+// 6to4 ones. The denied prefix looks public, but in Azure leads to the machine's host.
 var guardian = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
 
-// errPrivate is the error of a connection to where the server must not go.
+// errPrivate is the error of a connection to a forbidden address.
 var errPrivate = errors.New("the host is in a private network")
 
-// CheckURL answers why events cannot be posted to a URL; nil: they can. Unless private networks are allowed, hosts that
-// are in one by their name are refused. Where another name leads is checked each time a connection is made.
+// CheckURL returns why events cannot be posted to a URL; nil: they can. Unless private networks are
+// allowed, hosts that are in one by their name are refused. The address of any other name is
+// checked each time a connection is made.
 func CheckURL(text string, allowPrivate bool) error {
 	u, err := url.Parse(text)
 	switch {
@@ -46,8 +47,8 @@ func CheckURL(text string, allowPrivate bool) error {
 	return checkHost(u.Hostname(), allowPrivate)
 }
 
-// checkHost answers why nothing can be posted to a host. Texts that some resolvers take for the numbers of an IPv4 address,
-// such as 127.1 or 0x7f000001, are no names of hosts.
+// checkHost returns why nothing can be posted to a host. Texts that some resolvers take for the
+// numbers of an IPv4 address, such as 127.1 or 0x7f000001, are no names of hosts.
 func checkHost(host string, allowPrivate bool) error {
 	if address, err := netip.ParseAddr(host); err == nil {
 		if !allowPrivate && guardian.SafeAddr(address) != nil {
@@ -69,8 +70,9 @@ func checkHost(host string, allowPrivate bool) error {
 	return nil
 }
 
-// newDialer makes what connects to endpoints. Unless private networks are allowed, it looks at the address that a name was
-// resolved to right before it connects there, so that a name which leads elsewhere from one moment to the next is no way in.
+// newDialer returns the dialer for endpoints. Unless private networks are allowed, it checks the
+// address that a name was resolved to right before it connects there, so that a name whose address
+// changes from one moment to the next is no way in.
 func newDialer(allowPrivate bool) *net.Dialer {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if !allowPrivate {

@@ -14,7 +14,7 @@ import (
 	"internaltransfers/internal/webhook"
 )
 
-// TestAddresses: no connection is made to an address that is not one of a host on the Internet.
+// TestAddresses: no connection is made to an address that is not public on the Internet.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{
@@ -62,7 +62,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestURLs: what is no URL of a host on the Internet is refused, and said why.
+// TestURLs: what is no URL of a host on the Internet is refused, with the reason.
 func TestURLs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ url, reason string }{
@@ -85,7 +85,8 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-// TestPrivateRefused: where a name leads is looked at when the connection is made, whatever the endpoint was made with.
+// TestPrivateRefused: the address of a name is checked when the connection is made, whatever the
+// endpoint was made with.
 func TestPrivateRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -109,7 +110,8 @@ func TestPrivateRefused(t *testing.T) {
 	to.none(t)
 }
 
-// TestFailureText: why an attempt failed is one short line, which the database takes, without the URL.
+// TestFailureText: why an attempt failed is one short line, which the database takes, without the
+// URL.
 func TestFailureText(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -153,7 +153,7 @@ func (r *rig) get(id uuid.UUID) postgres.WebhookEndpoint {
 	return e
 }
 
-// deliveries are those of an endpoint, the oldest first.
+// deliveries returns the deliveries of an endpoint, the oldest first.
 func (r *rig) deliveries(id uuid.UUID) []postgres.WebhookDelivery {
 	r.t.Helper()
 	var all []postgres.WebhookDelivery
@@ -171,7 +171,7 @@ func (r *rig) deliveries(id uuid.UUID) []postgres.WebhookDelivery {
 	}
 }
 
-// until waits until something is so.
+// until waits until a condition holds.
 func (r *rig) until(what string, so func() bool) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
@@ -201,7 +201,7 @@ type message struct {
 	} `json:"data"`
 }
 
-// transfer is the id of the message's transfer.
+// transfer returns the id of the message's transfer.
 func (m *message) transfer() string {
 	if m.Data.Transfer == nil {
 		return ""
@@ -209,13 +209,13 @@ func (m *message) transfer() string {
 	return m.Data.Transfer.TransferID
 }
 
-// position is that of the message's event.
+// position returns the position of the message's event.
 func (m *message) position() int64 {
 	position, _ := strconv.ParseInt(m.Data.Cursor, 10, 64)
 	return position
 }
 
-// A receiver verifies every message, and answers as it is told.
+// A receiver verifies every message, and responds as the test sets it.
 type receiver struct {
 	*httptest.Server
 	t      *testing.T
@@ -235,26 +235,27 @@ func receive(t *testing.T, answer func(w http.ResponseWriter, m message)) *recei
 	return r
 }
 
-// opener answers what lets answers go on that wait for a gate. The test's end does so too, before it waits for them.
+// opener returns a function that releases the responses that wait for a gate. The test's end does
+// so too, before it waits for them.
 func (r *receiver) opener(gate chan struct{}) func() {
 	open := sync.OnceFunc(func() { close(gate) })
 	r.t.Cleanup(open)
 	return open
 }
 
-// status answers every message with a status.
+// status returns every message with a status.
 func status(code int) func(http.ResponseWriter, message) {
 	return func(w http.ResponseWriter, _ message) { w.WriteHeader(code) }
 }
 
-// verifyWith has messages verified with one secret more: all must be signed with one of them.
+// verifyWith adds a secret: all messages must be signed with one of the secrets.
 func (r *receiver) verifyWith(secret []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.secrets = append(r.secrets, webhook.SecretText(secret))
 }
 
-// forget lets it know no secret.
+// forget drops all secrets.
 func (r *receiver) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -293,7 +294,7 @@ func (r *receiver) verified(body []byte, header http.Header) bool {
 	return false
 }
 
-// signedWith asks the specification's own library.
+// signedWith verifies a signature with the specification's own library.
 func signedWith(t *testing.T, secret string, body []byte, header http.Header) bool {
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {
@@ -303,7 +304,7 @@ func signedWith(t *testing.T, secret string, body []byte, header http.Header) bo
 	return verifier.Verify(body, header) == nil
 }
 
-// next is the next message.
+// next waits for the next message.
 func (r *receiver) next(t *testing.T) message {
 	t.Helper()
 	select {

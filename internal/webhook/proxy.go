@@ -18,7 +18,7 @@ import (
 // proxyAddressesMax is how many of a host's addresses are tried through a proxy.
 const proxyAddressesMax = 4
 
-// A proxyError is what went wrong at the proxy. It tells whoever owns an endpoint nothing of where the
+// A proxyError is a failure at the proxy. Its text does not tell an endpoint's owner where the
 // proxy is.
 type proxyError string
 
@@ -44,15 +44,15 @@ func ParseProxy(text string) (*url.URL, error) {
 
 // A tunneler connects to endpoints through a proxy, by CONNECT, whether they are http or https.
 //
-// Unless private networks are allowed, it resolves an endpoint's name itself, and has the proxy connect
-// to an address that it has looked at: a name could lead the proxy elsewhere, and the proxy may see
-// networks that are nobody's business. Where they are allowed, the proxy gets the name, and decides.
-// The proxy itself may be anywhere.
+// Unless private networks are allowed, it resolves an endpoint's name itself, and has the proxy
+// connect to an address that it has checked: a name could lead the proxy elsewhere, and the proxy
+// may reach networks that endpoints must not. Where they are allowed, the proxy gets the name, and
+// decides. The proxy itself may be anywhere.
 type tunneler struct {
 	proxy        *url.URL
 	allowPrivate bool
 	dialer       net.Dialer
-	tls          *tls.Config // to an https proxy; nil: as usual
+	tls          *tls.Config // to an https proxy; nil: the default
 	resolve      func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
@@ -114,7 +114,7 @@ func (t *tunneler) tunnel(ctx context.Context, target string) (net.Conn, error) 
 	return nil, err
 }
 
-// ask asks the proxy, which was reached, to connect.
+// ask sends CONNECT to the proxy, over a connection to it.
 func (t *tunneler) ask(conn net.Conn, target string) error {
 	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: make(http.Header)}
 	request.Header.Set("User-Agent", userAgent)
@@ -125,7 +125,8 @@ func (t *tunneler) ask(conn net.Conn, target string) error {
 	if err := request.Write(conn); err != nil {
 		return errNoProxy
 	}
-	// Nothing behind the answer is lost with the reader: who is at the other end waits to be spoken to.
+	// The reader loses nothing behind the response: the endpoint sends nothing before the client
+	// does.
 	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, headerBytesMax)), request) //nolint:bodyclose // CONNECT has none
 	switch {
 	case err != nil:

@@ -18,7 +18,7 @@ import (
 	"internaltransfers/internal/webhook"
 )
 
-// A connectProxy takes CONNECT, and connects to where leads says instead of where it was asked to.
+// A connectProxy takes CONNECT, and connects to where leads says instead of the requested target.
 type connectProxy struct {
 	*httptest.Server
 	leads func(target string) string
@@ -61,7 +61,7 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = from.Close()
 }
 
-// took is what it was asked for since the last time.
+// took returns the targets requested since the last call.
 func (p *connectProxy) took() (asked string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,12 +98,12 @@ func TestProxy(t *testing.T) {
 	}
 	// One tunnel is for all messages.
 	if got, want := proxy.took(), "CONNECT "+strings.TrimPrefix(to.URL, "http://")+" Basic dXNlcjpwQHNz"; got != want {
-		t.Errorf("the proxy was asked for %q, want %q", got, want)
+		t.Errorf("the proxy got %q, want %q", got, want)
 	}
 }
 
-// TestProxyIsGuarded: the proxy is asked for addresses that were looked at, and for no others; who is
-// there must be who the URL names.
+// TestProxyIsGuarded: the proxy gets addresses that were checked, and no others; the endpoint's
+// certificate must match the URL.
 func TestProxyIsGuarded(t *testing.T) {
 	t.Parallel()
 	receiver := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -158,14 +158,14 @@ func TestProxyIsGuarded(t *testing.T) {
 				},
 			}, c.url)
 			if asked := proxy.took(); asked != c.asked || failure != c.fails && (c.fails == "" || !strings.Contains(failure, c.fails)) {
-				t.Errorf("%s at %q (proxy secure: %t): asked for %q, failed with %q; want %q, %q", c.url, c.resolved, secure, asked,
+				t.Errorf("%s at %q (proxy secure: %t): target %q, failed with %q; want %q, %q", c.url, c.resolved, secure, asked,
 					failure, c.asked, c.fails)
 			}
 		}
 	}
 }
 
-// TestProxyFails: what the proxy does wrong is said in a short line, without where it is.
+// TestProxyFails: a failure at the proxy is described in a short line, without the proxy's address.
 func TestProxyFails(t *testing.T) {
 	t.Parallel()
 	answer := func(text string) string {
@@ -200,7 +200,7 @@ func TestProxyFails(t *testing.T) {
 		{"http://" + answer("SSH-2.0-OpenSSH\r\n"), "the proxy does not answer as one"},
 		{"http://" + answer("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)), "the proxy does not answer as one"},
 		{"http://" + answer(""), "the proxy does not answer as one"},
-		{"http://" + answer("HTTP/1.0 200 Connection established\r\n\r\n"), "the connection was closed before a response"}, // and then it hangs up
+		{"http://" + answer("HTTP/1.0 200 Connection established\r\n\r\n"), "the connection was closed before a response"}, // and closes
 	} {
 		failure := webhook.SendThrough(t.Context(), webhook.Through{Proxy: mustParse(t, c.proxy), AllowPrivate: true}, "http://example.com/")
 		if failure != c.fails {
@@ -209,7 +209,7 @@ func TestProxyFails(t *testing.T) {
 	}
 }
 
-// TestProxyHangs: a proxy that does not answer is given up with the attempt.
+// TestProxyHangs: a proxy that does not respond is given up with the attempt.
 func TestProxyHangs(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{})
@@ -248,7 +248,8 @@ func TestNoProxyOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// TestParseProxy: what is no proxy's URL is said why, without a password that may be in it.
+// TestParseProxy: what is no proxy's URL is refused with the reason, without a password that may be
+// in it.
 func TestParseProxy(t *testing.T) {
 	t.Parallel()
 	for text, says := range map[string]string{

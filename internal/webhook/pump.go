@@ -20,18 +20,19 @@ import (
 const (
 	freshMax  = 16   // new events that are posted at a time, to one endpoint
 	triedMax  = 8    // pending deliveries likewise
-	windowMax = 1000 // new events that were taken and are not through, from which on no more are taken
+	windowMax = 1000 // events in the window at which no more are taken
 )
 
-// backoff is how long after each failed attempt the next one is, more or less. It is that of the Standard Webhooks
-// specification, section "Deliverability and reliability".
+// backoff is the delay after each failed attempt, before jitter. It is that of the Standard
+// Webhooks specification, section "Deliverability and reliability".
 var backoff = [...]time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour,
 	20 * time.Hour, 24 * time.Hour,
 }
 
-// delayAfter is how long after so many attempts that failed, 1 or more, the next one is, a tenth more or less at most, so
-// that what failed together does not come together again; false: there is none.
+// delayAfter returns the delay after so many failed attempts, 1 or more; false: there is no further
+// attempt. It varies by up to a tenth, so that messages that failed together are not retried
+// together.
 func delayAfter(attempts int) (time.Duration, bool) {
 	if attempts > len(backoff) {
 		return 0, false
@@ -40,9 +41,9 @@ func delayAfter(attempts int) (time.Duration, bool) {
 	return d - d/10 + rand.N(d/5), true
 }
 
-// delaysMax is the longest that an attempt is put off, by the number of attempts before it.
+// delaysMax returns the longest delay of an attempt, by the number of attempts before it.
 func delaysMax() []time.Duration {
-	longest := make([]time.Duration, 1, len(backoff)+1) // the first one is not
+	longest := make([]time.Duration, 1, len(backoff)+1) // the first attempt has no delay
 	for _, d := range backoff {
 		longest = append(longest, d+d/10)
 	}
@@ -52,7 +53,7 @@ func delaysMax() []time.Duration {
 // A delivery is a new event on its way.
 type delivery struct {
 	event   *postgres.Event
-	waits   int         // for how many earlier events of its accounts, in the window
+	waits   int         // number of earlier events of its accounts in the window
 	next    []*delivery // that wait for it
 	through bool        // it is delivered, or stored
 }
@@ -63,8 +64,8 @@ type pump struct {
 	endpoint  *postgres.LeasedEndpoint
 	secrets   atomic.Pointer[[][]byte]
 	stop      context.CancelFunc // ends it at once; what is under way was in vain
-	quit      chan struct{}      // closed: it ends when what is under way was answered
-	ticks     chan struct{}      // has an item when it is time to look what is due, and to write the cursor
+	quit      chan struct{}      // closed: the pump ends when open attempts are done
+	ticks     chan struct{}      // has an item when due deliveries and the cursor need a round
 	done      chan struct{}      // closed: it has ended
 	err       error              // why; after done
 	batches   chan batch
@@ -84,7 +85,7 @@ type pump struct {
 	pending  int64                   // deliveries, about
 	due      bool                    // pending deliveries may be due
 	ticked   bool
-	record   postgres.WebhookRecord // what is to be written
+	record   postgres.WebhookRecord // to be written
 }
 
 // A batch is what follows the position before.
@@ -93,7 +94,7 @@ type batch struct {
 	position int64
 }
 
-// A result is what became of an attempt.
+// A result is the outcome of an attempt.
 type result struct {
 	fresh   *delivery            // a new event, or
 	tried   postgres.DueDelivery // a pending delivery
@@ -120,7 +121,7 @@ func (p *pump) begin() {
 	}
 }
 
-// look has the pump look what is due, and sign with these secrets from now on.
+// look makes the pump look for due deliveries, and sign with these secrets from now on.
 func (p *pump) look(secrets [][]byte) {
 	p.secrets.Store(&secrets)
 	select {
@@ -238,8 +239,8 @@ func (p *pump) take(b batch) {
 	p.taken = b.position
 }
 
-// free goes on with an event that waits for no other in the window: it is posted, or stored when an account of it has
-// pending deliveries.
+// free goes on with an event that waits for no other in the window: it is posted, or stored when an
+// account of it has pending deliveries.
 func (p *pump) free(d *delivery) {
 	if slices.ContainsFunc(d.event.Accounts(), func(id uuid.UUID) bool { return p.held[id] }) {
 		p.store(postgres.StoredDelivery{Event: d.event}, d)
@@ -257,7 +258,7 @@ func (p *pump) store(s postgres.StoredDelivery, d *delivery) {
 	p.through(d)
 }
 
-// through lets those go on that wait for an event.
+// through releases the events that wait for an event.
 func (p *pump) through(d *delivery) {
 	d.through = true
 	for _, id := range d.event.Accounts() {
@@ -273,7 +274,7 @@ func (p *pump) through(d *delivery) {
 	d.next = nil
 }
 
-// start posts what may be posted, as far as there is room.
+// start posts events that are ready, as far as there is room.
 func (p *pump) start(ctx context.Context) error {
 	for len(p.ready) > 0 && p.fresh < freshMax {
 		d := p.ready[0]
@@ -321,8 +322,8 @@ func (p *pump) attempt(ctx context.Context, r result) {
 	})
 }
 
-// settleAll notes what became of an attempt, and of all others that have been answered by now, so that they are written
-// together.
+// settleAll notes the outcome of an attempt, and of all others that have ended by now, so that they
+// are written together.
 func (p *pump) settleAll(r result) error {
 	for {
 		if r.err != nil {
@@ -367,7 +368,7 @@ func (p *pump) settle(r result) {
 	p.record.Tried = append(p.record.Tried, tried)
 }
 
-// write writes what is to be written: at once what is more than the cursor, the cursor at each tick.
+// write writes the pump's changes: the cursor at each tick, all others at once.
 func (p *pump) write(ctx context.Context) error {
 	for len(p.window) > 0 && p.window[0].through {
 		p.window[0] = nil

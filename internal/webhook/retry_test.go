@@ -15,8 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// looking starts a deliverer, and answers what waits until it has looked what is due, twice: the second look began after
-// looked was called.
+// looking starts a deliverer. looked waits until it has looked for due deliveries twice: the second
+// look began after looked was called.
 func (r *rig) looking() (looked func()) {
 	r.t.Helper()
 	looks := make(chan uuid.UUID)
@@ -25,7 +25,7 @@ func (r *rig) looking() (looked func()) {
 		select {
 		case looks <- id:
 		case <-stopped:
-		default: // nobody waits for it
+		default: // the test does not wait for it
 		}
 	})
 	if err != nil {
@@ -49,8 +49,8 @@ func (r *rig) looking() (looked func()) {
 	}
 }
 
-// TestRetries: a message that fails is repeated when the contract says, within a tenth, and then dead. By hand it gets all
-// its attempts anew.
+// TestRetries: a message that fails is repeated when the contract says, within a tenth, and then
+// dead. Redelivered by hand, it gets all its attempts anew.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -111,7 +111,7 @@ func TestRetries(t *testing.T) {
 	r.again(to, &up, e.ID, first.ID)
 }
 
-// again has a dead delivery tried once more, which fails, and then succeeds.
+// again redelivers a dead delivery, which fails, and then succeeds.
 func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message string) {
 	r.t.Helper()
 	if n, _, err := r.ledger.RedeliverWebhook(r.t.Context(), endpoint, r.deliveries(endpoint)[0].Position, nil); n != 1 || err != nil {
@@ -137,7 +137,8 @@ func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message s
 	})
 }
 
-// TestHeldUp: an event that fails holds up the later ones of its accounts, and theirs, without an attempt, and no others.
+// TestHeldUp: an event that fails holds up the later ones of its accounts, and theirs, without an
+// attempt, and no others.
 func TestHeldUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -198,8 +199,8 @@ func TestHeldUp(t *testing.T) {
 	}
 }
 
-// TestRedeliver: a range is delivered again in order along the account, what does not pass the filter is not, and what is
-// no event is refused.
+// TestRedeliver: a range is delivered again in order along the account. What does not pass the
+// filter is not delivered, and what is no event is refused.
 func TestRedeliver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -244,7 +245,7 @@ func TestRedeliver(t *testing.T) {
 	}{
 		{0, nil, "first_cursor", 0}, {end + 1000, nil, "first_cursor", 0}, {end, &before, "last_cursor", 0},
 		{end + 1, ptr(end + 1000), "", 0}, {1, ptr(int64(0)), "last_cursor", 0}, {0, ptr(int64(0)), "", 0},
-		{all[3].Position, &all[3].Position, "", 1}, {before, nil, "", 1}, // by its cursor, whatever the filter says
+		{all[3].Position, &all[3].Position, "", 1}, {before, nil, "", 1}, // whatever the filter is
 	} {
 		count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, c.first, c.last)
 		var field string
@@ -265,7 +266,7 @@ func TestRedeliver(t *testing.T) {
 
 func ptr[T any](v T) *T { return &v }
 
-// TestRedeliverMuch: one call takes 1,000, and says where to go on.
+// TestRedeliverMuch: one call takes 1,000, and returns where to go on.
 func TestRedeliverMuch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -305,7 +306,8 @@ func TestRedeliverMuch(t *testing.T) {
 	}
 }
 
-// TestTooMuchPending: when too much is pending, the endpoint takes no more events until some of it is through.
+// TestTooMuchPending: when too much is pending, the endpoint takes no more events until some of it
+// is through.
 func TestTooMuchPending(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -22,18 +22,18 @@ import (
 )
 
 const (
-	attemptTimeout = 15 * time.Second // of one attempt, with the reading of its answer
+	attemptTimeout = 15 * time.Second // of one attempt, including its response
 	dialTimeout    = 5 * time.Second
-	answerBytesMax = 64 << 10 // of an answer's body that are read, so that its connection can be used again
+	answerBytesMax = 64 << 10 // bytes of a body that are read, so that its connection can be reused
 	headerBytesMax = 64 << 10
-	failureMax     = 200 // characters of why an attempt failed
+	failureMax     = 200 // characters of an attempt's failure
 	userAgent      = "internaltransfers"
 )
 
-// SecretText spells a secret as receivers take it.
+// SecretText returns a secret in the form that receivers take.
 func SecretText(secret []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(secret) }
 
-// MessageID is the webhook-id of the event at a position.
+// MessageID returns the webhook-id of the event at a position.
 func MessageID(position int64) string { return "evt_" + strconv.FormatInt(position, 10) }
 
 // A payload is the body of a message.
@@ -49,9 +49,9 @@ type sender struct {
 	encode func(*postgres.Event) ([]byte, error)
 }
 
-// newSender makes one that follows no redirect, and goes through the proxy, if there is one. It does
-// not take one from the environment: HTTP_PROXY is set for other programs, and would carry requests
-// past the look at where they go.
+// newSender returns a sender that follows no redirect, and goes through the proxy, if there is one.
+// It does not take one from the environment: HTTP_PROXY is set for other programs, and would carry
+// requests past the check of their addresses.
 func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) ([]byte, error)) *sender {
 	dial := newDialer(allowPrivate).DialContext
 	if proxy != nil {
@@ -68,16 +68,17 @@ func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) (
 			MaxIdleConnsPerHost:    freshMax + triedMax,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: headerBytesMax,
-			DisableCompression:     true, // so that what is read is no more than what came
+			DisableCompression:     true, // so that the limit on reading bounds what came
 			ForceAttemptHTTP2:      true,
 		},
 	}}
 }
 
-// close closes the connections that nobody uses.
+// close closes the idle connections.
 func (s *sender) close() { s.client.CloseIdleConnections() }
 
-// send posts an event once. It answers why that failed; empty: it did not. gone: the endpoint wants no more events.
+// send posts an event once. It returns why that failed; empty: it did not. gone: the endpoint wants
+// no more events.
 func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postgres.Event) (failure string, gone bool) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -90,7 +91,7 @@ func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postg
 		return failureText(err), false
 	}
 	defer func() { _ = response.Body.Close() }()
-	// How the answer goes on does not matter: its status has come.
+	// The rest of the body does not matter: the status has come.
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, answerBytesMax))
 	if response.StatusCode >= 200 && response.StatusCode <= 299 {
 		return "", false
@@ -136,10 +137,12 @@ func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *po
 	return request, nil
 }
 
-// idleClosed is the text of net/http's error when a server hangs up before it has a request.
+// idleClosed is the text of net/http's error when a server closes a connection before it has a
+// request.
 const idleClosed = "http: server closed idle connection"
 
-// failureText says why an attempt failed, in one short line that can be stored. It has no address but what the URL says.
+// failureText returns why an attempt failed, in one short line that can be stored. It has no
+// address but that of the URL.
 func failureText(err error) string {
 	var (
 		wrapped *url.Error

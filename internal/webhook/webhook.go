@@ -1,13 +1,17 @@
-// Package webhook posts events to the endpoints that the ledger keeps, signed as the Standard Webhooks specification says.
+// Package webhook posts events to the endpoints that the ledger keeps, signed by the Standard
+// Webhooks specification.
 //
-// Each endpoint is held by one Deliverer at a time, of all servers on the database, by a lease (postgres.LeasedEndpoint). It runs
-// a pump, which follows the events from the endpoint's cursor on and posts those that pass its filter. Events that share
-// no account go side by side; those of an account go one after the other. What succeeds at once leaves nothing behind but
-// the cursor, which is written now and then. What fails becomes a pending delivery in the database, as do the later events
-// of its accounts, without an attempt. Those are tried when they are due, by the database's clock.
+// Each endpoint is held by one Deliverer at a time, of all servers on the database, by a lease
+// (postgres.LeasedEndpoint). It runs a pump, which follows the events from the endpoint's cursor on
+// and posts those that pass its filter. Events that share no account go side by side; those of an
+// account go one after the other. What succeeds at once leaves nothing behind but the cursor, which
+// is written now and then. What fails becomes a pending delivery in the database, as do the later
+// events of its accounts, without an attempt. Those are tried when they are due, by the database's
+// clock.
 //
-// A message may be posted twice: when a server dies between an answer and the cursor, when a lease is lost, when an
-// endpoint is changed. It is never left out, and never first posted before an earlier one of its accounts is through.
+// A message may be posted twice: when a server dies between a response and the cursor, when a lease
+// is lost, when an endpoint is changed. It is never left out, and never first posted before an
+// earlier one of its accounts is through.
 package webhook
 
 import (
@@ -25,20 +29,21 @@ import (
 )
 
 const (
-	lease        = 6 * time.Second // after which others take what a holder has that is not heard of
+	lease        = 6 * time.Second // others take a silent holder's endpoints after it
 	roundTimeout = 5 * time.Second
-	endTimeout   = 5 * time.Second // for messages under way to be answered when the Deliverer closes
+	endTimeout   = 5 * time.Second // for open attempts to end when the Deliverer closes
 )
 
-// Config is what a Deliverer is made with. Zero fields but Ledger and Encode have the defaults named.
+// Config is what a Deliverer is made with. Zero fields but Ledger and Encode have the defaults
+// named.
 type Config struct {
 	Ledger       *postgres.Ledger
 	Encode       func(*postgres.Event) ([]byte, error) // an event as JSON
 	AllowPrivate bool                                  // post to hosts in private networks too
-	Proxy        *url.URL                              // through which to post, see ParseProxy; nil: none, whatever the environment says
-	Interval     time.Duration                         // between looks at what there is to do; default 1 s
+	Proxy        *url.URL                              // see ParseProxy; nil: none, not even the environment's
+	Interval     time.Duration                         // between looks for work; default 1 s
 	Logger       *slog.Logger                          // default: slog.Default()
-	Metrics      prometheus.Registerer                 // default: nobody gets them
+	Metrics      prometheus.Registerer                 // default: none are kept
 }
 
 // A Deliverer posts events until it is closed.
@@ -58,7 +63,7 @@ type Deliverer struct {
 	// Of run's goroutine, and of Close after it.
 	pumps   map[uuid.UUID]*pump
 	renewed time.Time // when the leases were surely held for the last time
-	clock   time.Time // the database's, when deliveries were last known to wait no longer than they may
+	clock   time.Time // the database's, when last no delivery waited beyond its delay
 	failing bool      // the last round failed
 }
 
@@ -99,8 +104,8 @@ func (d *Deliverer) start() {
 	go d.run(ctx)
 }
 
-// Close takes no more events, waits a little for the messages that are under way, writes how far each endpoint has come,
-// and lets others have the endpoints. When ctx ends first, it stops at once.
+// Close takes no more events, waits a little for open attempts, writes how far each endpoint has
+// come, and releases the endpoints to other servers. When ctx ends first, it stops at once.
 func (d *Deliverer) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
@@ -138,7 +143,7 @@ func (d *Deliverer) run(ctx context.Context) {
 	}
 }
 
-// report counts rounds that failed, and says once when they begin to, and once when they no longer do.
+// report counts rounds that failed. It logs once when failures begin, and once when they end.
 func (d *Deliverer) report(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
@@ -165,7 +170,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 	}
 	if err != nil {
 		if time.Since(d.renewed) > lease {
-			// Others may have the endpoints by now.
+			// Another server may have the endpoints by now.
 			for id := range d.pumps {
 				d.end(ctx, id)
 			}
@@ -201,7 +206,8 @@ func (d *Deliverer) begin(ctx context.Context, h *postgres.LeasedEndpoint) *pump
 	return p
 }
 
-// end stops the pump of an endpoint at once, if there is one. What it had under way is posted again by the next one.
+// end stops the pump of an endpoint at once, if there is one. The next pump posts again what was
+// under way.
 func (d *Deliverer) end(ctx context.Context, id uuid.UUID) {
 	p := d.pumps[id]
 	if p == nil {
@@ -218,7 +224,7 @@ func (d *Deliverer) end(ctx context.Context, id uuid.UUID) {
 	}
 }
 
-// metrics are what a Deliverer counts.
+// metrics are the metrics of a Deliverer.
 type metrics struct {
 	attempts     *prometheus.CounterVec
 	seconds      prometheus.Histogram
