@@ -95,7 +95,7 @@ bench-go: ## Run the Go benchmarks (BENCH=, BENCHTIME=, BENCHCOUNT=, PKG=)
 
 .PHONY: screenshots
 screenshots: ## Write pictures of every page of the console, of a demo that ran for a minute, to DIR (DIR=)
-	$(GO) test -count 1 -run TestEveryPage ./browser -args -screenshots=$(abspath $(DIR))
+	$(GO) test -count 1 -run TestEveryPage ./web/e2e -args -screenshots=$(abspath $(DIR))
 
 .PHONY: lint
 lint: lint-web ## Check style and likely mistakes (the first run builds the linter: minutes)

@@ -45,7 +45,7 @@ var rooms = []room{
 	{"internal/localpg", []string{module}, false},
 	{"internal/pgdb", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen/transfers"}, true},
 	{"internal/pgtest", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen"}, true},
-	{"browser", []string{module + "gen/db", "github.com/jackc/pgx"}, true},
+	{"web/e2e", []string{module + "gen/db", "github.com/jackc/pgx"}, true},
 	{"docs", []string{module}, true},
 	{"migrations", []string{module}, true},
 	{"web", []string{module}, true},

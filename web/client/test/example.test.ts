@@ -110,7 +110,7 @@ test("the bundle that the browser tests run is this example", () => {
   execFileSync("npm", ["run", "--silent", "bundle-example", "--", "--file", join(project, "bundle.js")], {
     cwd: client,
   });
-  const committed = readFileSync(resolve(client, "../../browser/testdata/example.js"), "utf8");
+  const committed = readFileSync(resolve(client, "../e2e/testdata/example.js"), "utf8");
   // Else: npm run bundle-example --workspace client
   expect(committed === readFileSync(join(project, "bundle.js"), "utf8")).toBe(true);
 }, 60_000);
