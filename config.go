@@ -64,7 +64,7 @@ type serveConfig struct {
 	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
 	BatchMax        int           `env:"BATCH_MAX" default:"1000" help:"The most transfers in a batch; only an atomic call may have more. Default: ${default}."`
 	QueueMax        int           `env:"QUEUE_MAX" default:"32768" help:"The most transfers that wait, at most half of them for one account; calls beyond that are refused as resource_exhausted. Default: ${default}."`
-	Workers         int           `env:"WORKERS" default:"2" help:"How many workers settle what is due: expired holds, scheduled transfers and standing orders; 0 is none, when other servers on this database have some. Default: ${default}."`
+	Workers         int           `env:"WORKERS" default:"2" help:"How many workers do what is due: expired holds, scheduled transfers and schedules; 0 is none, when other servers on this database have some. Default: ${default}."`
 	WorkerBatch     int           `env:"WORKER_BATCH" default:"100" help:"The most items of a kind that a worker settles at a time. Default: ${default}."`
 	WorkerInterval  time.Duration `env:"WORKER_INTERVAL" default:"1s" help:"The longest until a worker looks again what is due. Default: ${default}."`
 	BatchTimeout    time.Duration `env:"BATCH_TIMEOUT" default:"10s" help:"The longest that a batch may take, retries included. Default: ${default}."`

@@ -78,7 +78,7 @@ BEGIN
     -- It opens currencies, accounts and transfers, and keeps their history.
     GRANT INSERT ON currency, account, transfer, transfer_detail, transfer_group, transfer_change,
         account_change TO ledger_writer;
-    -- Standing orders, and webhooks with what could not be delivered at once.
+    -- Schedules, and webhooks with what could not be delivered at once.
     GRANT INSERT ON schedule, webhook_endpoint, webhook_delivery TO ledger_writer;
     -- What a proof of the ledger found, for the next one to go on from.
     GRANT INSERT ON account_checkpoint, last_proof TO ledger_writer;
@@ -95,7 +95,7 @@ BEGIN
     -- What is left of a hold, and what was captured or reversed.
     GRANT UPDATE (open_amount, posted_amount, reversed_amount, refusal)
         ON transfer_detail TO ledger_writer;
-    -- A standing order makes its next transfer, pauses or ends.
+    -- A schedule makes its next transfer, pauses or ends.
     GRANT UPDATE (status, next_time, occurrence_count, last_transfer_id, version, update_time)
         ON schedule TO ledger_writer;
     -- An endpoint is changed by calls, gets new secrets, and is held by who delivers to it.

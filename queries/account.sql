@@ -1,11 +1,12 @@
--- AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an account. It changes every
--- account or answers fewer rows than it was given; then the caller rolls back and decides transfer by transfer.
+-- AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an
+-- account. It changes every account or returns fewer rows than it was given; then the caller rolls
+-- back and decides transfer by transfer.
 --
 -- now is the clock as it is: earlier than update_time when the clock was set back.
 --
--- No row is read first: the conditions are checked on the newest version of each row, under the row lock that the
--- UPDATE takes. The writers' connections allow only plans that visit accounts in the order of account_id (see
--- WriterSettings), so batches of several instances cannot deadlock.
+-- No row is read first: the conditions are checked on the newest version of each row, under the row
+-- lock that the UPDATE takes. The writers' connections allow only plans that visit accounts in the
+-- order of account_id (see WriterSettings), so batches of several instances cannot deadlock.
 -- name: AccountsApply :many
 UPDATE account AS a
 SET balance = a.balance + m.delta,
@@ -22,8 +23,8 @@ WHERE a.account_id = m.account_id
   -- What an account with more rules allows is decided in order.
   AND a.policy IS NULL
   AND a.max_balance IS NULL
-  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order. One that a
-  -- forced reversal brought below its floor may still be paid.
+  -- The worst case: all debits of the batch and none of its credits. An account that passes needs
+  -- no order. One that a forced reversal brought below its floor may still be paid.
   AND (m.debits <= 0 OR a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
   -- A transfer that is there already must not move money again.
   AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY (@known_ids::uuid[]))
@@ -37,8 +38,9 @@ SET update_time = @update_time
 WHERE account_id = ANY (@account_ids::uuid[])
   AND update_time < @update_time;
 
--- AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
--- for = ANY the planner may take an index whose second column is the id, and read all of it.
+-- AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins,
+-- as AccountsApply does: for = ANY the planner may take an index whose second column is the id, and
+-- read all of it.
 -- name: AccountsLock :many
 SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
        a.status, a.entry_count, a.version, a.update_time
@@ -55,8 +57,9 @@ FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
 JOIN account AS a ON a.account_id = m.account_id
 ORDER BY a.account_id;
 
--- AccountsSettle changes accounts, whose row locks are held, as was decided. An account that is not as it was when it was
--- locked is left out, and the caller rolls back. An empty text stands for NULL.
+-- AccountsSettle changes accounts, whose row locks are held, as was decided. An account that is not
+-- as it was when it was locked is left out, and the caller rolls back. An empty text stands for
+-- NULL.
 -- name: AccountsSettle :many
 UPDATE account AS a
 SET balance = a.balance + m.delta,
@@ -78,8 +81,9 @@ WHERE a.account_id = m.account_id
   AND a.version = m.version
 RETURNING a.account_id, a.balance, a.held, a.incoming, a.entry_count;
 
--- AccountsInsert opens accounts with their opening balance and answers those that were not there before. The rows go
--- in by id, so that two batches that open the same accounts cannot deadlock. Empty texts stand for NULL.
+-- AccountsInsert opens accounts with their opening balance and returns those that were not there
+-- before. The rows go in by id, so that two batches that open the same accounts cannot deadlock.
+-- Empty texts stand for NULL.
 -- name: AccountsInsert :many
 INSERT INTO account (account_id, currency, balance, min_balance, max_balance, policy, version, entry_count, create_time, update_time,
                      display_name, image_url, metadata, create_fingerprint)
@@ -107,8 +111,8 @@ RETURNING account_id, create_time;
 INSERT INTO account (account_id, currency, is_equity, display_name, create_fingerprint)
 VALUES (@account_id, @currency, true, @display_name, '');
 
--- AccountsGet reads accounts, in no order, and how much of held and incoming is of holds that have expired since: nobody
--- need have settled them.
+-- AccountsGet reads accounts, in no order, and how much of held and incoming is of holds that have
+-- expired since: nobody need have settled them.
 -- name: AccountsGet :many
 SELECT sqlc.embed(a),
        (CASE WHEN a.held > 0
@@ -124,7 +128,8 @@ SELECT sqlc.embed(a),
 FROM account AS a
 WHERE a.account_id = ANY (@account_ids::uuid[]);
 
--- AccountGetForUpdate locks one account and reads all of it, with the expired holds as in AccountsGet.
+-- AccountGetForUpdate locks one account and reads all of it, with the expired holds as in
+-- AccountsGet.
 -- name: AccountGetForUpdate :one
 SELECT sqlc.embed(a),
        (CASE WHEN a.held > 0
@@ -156,7 +161,8 @@ SET display_name = @display_name,
 WHERE account_id = @account_id
 RETURNING version, update_time;
 
--- AccountList lists accounts, newest first, before a place in the list, with the expired holds as in AccountsGet.
+-- AccountList lists accounts, newest first, before a place in the list, with the expired holds as
+-- in AccountsGet.
 -- name: AccountList :many
 SELECT sqlc.embed(a),
        (CASE WHEN a.held > 0

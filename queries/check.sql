@@ -1,14 +1,16 @@
--- Each check below proves one invariant from the rows alone and answers how many rows it examined, how many break the
--- invariant, and a sentence for each of the first ten. All run in one snapshot. Rows are judged while they are counted, in
--- one pass that processes can share; only when some are bad does a second pass collect the sentences.
+-- Each check below proves one invariant from the rows alone and returns how many rows it examined,
+-- how many break the invariant, and a sentence for each of the first ten. All run in one snapshot.
+-- Rows are judged while they are counted, in one pass that processes can share; only when some are
+-- bad does a second pass collect the sentences.
 --
--- What a check is about is either everything or the transfers that are named, with whatever else must be read to judge
--- those. An entry is one side of a transfer that moved money; when only some transfers are named, the entries of an
--- account up to its checkpoint are taken as they were found then (account_checkpoint).
+-- What a check is about is either everything or the transfers that are named, with whatever else
+-- must be read to judge those. An entry is one side of a transfer that moved money; when only some
+-- transfers are named, the entries of an account up to its checkpoint are taken as they were found
+-- then (account_checkpoint).
 
--- CheckSettings prepares the transaction of a proof. Each hash table may have 64 MB for each process, or the server's
--- hash_mem_multiplier times that; what needs more goes to temporary files. A query that takes minutes is worth a second
--- process, and a proof has a time limit of its own.
+-- CheckSettings prepares the transaction of a proof. Each hash table may have 64 MB for each
+-- process, or the server's hash_mem_multiplier times that; what needs more goes to temporary files.
+-- A query that takes minutes is worth a second process, and a proof has a time limit of its own.
 -- name: CheckSettings :exec
 SELECT set_config('work_mem', '64MB', true),
        set_config('max_parallel_workers_per_gather',
@@ -18,7 +20,7 @@ SELECT set_config('work_mem', '64MB', true),
        set_config('statement_timeout', '0', true),
        set_config('idle_in_transaction_session_timeout', '1min', true);
 
--- CheckBegin answers the time and the greatest position of a transfer, at the snapshot.
+-- CheckBegin returns the time and the greatest position of a transfer, at the snapshot.
 -- name: CheckBegin :one
 SELECT ledger_now()::timestamptz AS now, coalesce(max(t.position), 0)::bigint AS position
 FROM transfer AS t;
@@ -35,8 +37,8 @@ SELECT coalesce((SELECT sum(accounts) FROM total), 0)::bigint AS examined,
        ARRAY(SELECT violation FROM judged WHERE violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckFloors: no account holds less than its floor, or than what a forced reversal left it with below that, and only
--- equity accounts have none.
+-- CheckFloors: no account holds less than its floor, or than what a forced reversal left it with
+-- below that, and only equity accounts have none.
 -- name: CheckFloors :one
 WITH judged AS NOT MATERIALIZED (
          SELECT CASE WHEN (NOT is_equity AND (min_balance IS NULL OR balance - held < least(min_balance, forced_floor)))
@@ -52,7 +54,8 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckCeilings: no account has, or may still get from holds, more than its ceiling, and a closed account has nothing.
+-- CheckCeilings: no account has, or may still get from holds, more than its ceiling, and a closed
+-- account has nothing.
 -- name: CheckCeilings :one
 WITH judged AS NOT MATERIALIZED (
          SELECT CASE WHEN balance + incoming > max_balance
@@ -89,8 +92,9 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckBalances: each balance is the sum of the account's entries, entry_count their number and the last one's. With
--- CheckRunningBalances, which finds the predecessor of each entry, no number is missing and none is there twice.
+-- CheckBalances: each balance is the sum of the account's entries, entry_count their number and the
+-- last one's. With CheckRunningBalances, which finds the predecessor of each entry, no number is
+-- missing and none is there twice.
 -- name: CheckBalances :one
 WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount
                FROM transfer AS f
@@ -128,8 +132,9 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckRunningBalances: along each account, each entry follows from the one whose number is one less: its running balance
--- is that one's plus the amount, and its position is later. The checkpoint stands for the entry that it was made at.
+-- CheckRunningBalances: along each account, each entry follows from the one whose number is one
+-- less: its running balance is that one's plus the amount, and its position is later. The
+-- checkpoint stands for the entry that it was made at.
 -- name: CheckRunningBalances :one
 WITH side AS NOT MATERIALIZED (
          SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, -f.amount AS amount,
@@ -169,9 +174,10 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckContinued: of the accounts' entries that were made after the checkpoint none has a number of before, and the first
--- comes after the one that the account was checkpointed at. One with a position that had not been given at the checkpoint
--- was made after it, and comes after all that were. It is only asked when there is a checkpoint to go on from.
+-- CheckContinued: of the accounts' entries that were made after the checkpoint none has a number of
+-- before, and the first comes after the one that the account was checkpointed at. One with a
+-- position that had not been given at the checkpoint was made after it, and comes after all that
+-- were. It is only asked when there is a checkpoint to go on from.
 -- name: CheckContinued :one
 WITH entry AS (SELECT f.from_account_id AS account_id, f.from_sequence AS sequence, f.transfer_id, f.position
                FROM transfer AS f
@@ -217,8 +223,9 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckEntries: a transfer has its number and its balance in both accounts when it moved money, that is, when it is SUCCESS
--- and was not deferred, and else it has no number in any. What is INIT was deferred.
+-- CheckEntries: a transfer has its number and its balance in both accounts when it moved money,
+-- that is, when it is SUCCESS and was not deferred, and else it has no number in any. What is INIT
+-- was deferred.
 -- name: CheckEntries :one
 WITH judged AS NOT MATERIALIZED (
          SELECT CASE WHEN num_nulls(from_sequence, to_sequence)
@@ -240,7 +247,8 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckCurrencies: money moves only between accounts of the transfer's currency, in amounts that the currency has.
+-- CheckCurrencies: money moves only between accounts of the transfer's currency, in amounts that
+-- the currency has.
 -- name: CheckCurrencies :one
 WITH judged AS NOT MATERIALIZED (
          SELECT CASE WHEN f.currency = t.currency AND o.currency = t.currency AND t.amount = round(t.amount, c.scale)
@@ -260,8 +268,9 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckVersions: a version counts changes. An account has one for each entry and more; a transfer that was final from the
--- first has none; a deferred one has one for each capture or execution, and one for its end unless that was its end.
+-- CheckVersions: a version counts changes. An account has one for each entry and more; a transfer
+-- that was final from the first has none; a deferred one has one for each capture or execution, and
+-- one for its end unless that was its end.
 -- name: CheckVersions :one
 WITH made AS (SELECT k.parent_id, count(*) AS children
               FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
@@ -292,9 +301,9 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckDetails: each detail has its transfer, and a deferred transfer its detail, with the same accounts; a transfer that is
--- made of another has the accounts of that, of a reversal the other way round, and moved money only for one of the right
--- kind.
+-- CheckDetails: each detail has its transfer, and a deferred transfer its detail, with the same
+-- accounts; a transfer that is made of another has the accounts of that, of a reversal the other
+-- way round, and moved money only for one of the right kind.
 -- name: CheckDetails :one
 WITH detail AS NOT MATERIALIZED (
          SELECT d.transfer_id, d.kind, d.parent_id, d.from_account_id AS noted_from, d.to_account_id AS noted_to,
@@ -336,8 +345,8 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckCaptures: what was captured of a hold is the sum of its captures and no more than its amount; the rest is open while
--- it is INIT, and nothing once it is final.
+-- CheckCaptures: what was captured of a hold is the sum of its captures and no more than its
+-- amount; the rest is open while it is INIT, and nothing once it is final.
 -- name: CheckCaptures :one
 WITH capture AS (SELECT k.parent_id, sum(t.amount) AS total
                  FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
@@ -365,8 +374,8 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckExecutions: a scheduled transfer is SUCCESS when there is one execution of it, of no more than its amount, and else
--- there is none; it is open while it is INIT.
+-- CheckExecutions: a scheduled transfer is SUCCESS when there is one execution of it, of no more
+-- than its amount, and else there is none; it is open while it is INIT.
 -- name: CheckExecutions :one
 WITH execution AS (SELECT k.parent_id, sum(t.amount) AS total, count(*) AS executions
                    FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
@@ -394,8 +403,8 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckReversals: what was reversed of a transfer is the sum of its reversals and no more than its amount, and only money
--- that moved, not by a reversal, is moved back.
+-- CheckReversals: what was reversed of a transfer is the sum of its reversals and no more than its
+-- amount, and only money that moved, not by a reversal, is moved back.
 -- name: CheckReversals :one
 WITH reversal AS (SELECT k.parent_id, sum(t.amount) AS total
                   FROM transfer_detail AS k JOIN transfer AS t ON t.transfer_id = k.transfer_id
@@ -424,8 +433,8 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckOpenings: each account was opened once, by its history, and nothing was opened that is not there. Whoever follows
--- events learns of an account by that.
+-- CheckOpenings: each account was opened once, by its history, and nothing was opened that is not
+-- there. Whoever follows events learns of an account by that.
 -- name: CheckOpenings :one
 WITH history AS (SELECT account_id, count(*) AS openings FROM account_change WHERE opened GROUP BY account_id),
      judged AS NOT MATERIALIZED (
@@ -441,8 +450,9 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled transfer of it may have failed
--- later: it was deferred. Those of one group were made at one time. A group that any transfer to prove is of is read whole.
+-- CheckGroups: the transfers of a group were all refused or none was. A hold or a scheduled
+-- transfer of it may have failed later: it was deferred. Those of one group were made at one time.
+-- A group that any transfer to prove is of is read whole.
 -- name: CheckGroups :one
 WITH made AS (SELECT d.group_id, g.size, count(*) AS transfers,
                      count(*) FILTER (WHERE t.status = 'FAILED' AND NOT t.deferred) AS refused,
@@ -470,21 +480,23 @@ SELECT t.examined, t.bad AS violation_count,
              WHERE t.bad > 0 AND violation IS NOT NULL ORDER BY violation LIMIT 10)::text[] AS violations
 FROM tally AS t;
 
--- CheckpointGet answers when the checkpoint was made; NULL: there is none.
+-- CheckpointGet returns when the checkpoint was made; NULL: there is none.
 -- name: CheckpointGet :one
 SELECT snapshot_time FROM checkpoint WHERE checkpoint_id = 1;
 
--- CheckChangedAccounts answers the accounts that are not as they were at the checkpoint, with the time before which they
--- made no transfer that is not in it. Accounts opened since have the time 0001-01-01.
+-- CheckChangedAccounts returns the accounts that are not as they were at the checkpoint, with the
+-- time before which they made no transfer that is not in it. Accounts opened since have the time
+-- 0001-01-01.
 -- name: CheckChangedAccounts :many
 SELECT a.account_id, coalesce(c.update_time, '0001-01-01 00:00:00Z')::timestamptz AS since
 FROM account AS a LEFT JOIN account_checkpoint AS c ON c.account_id = a.account_id
 WHERE c.account_id IS NULL OR a.version <> c.version OR a.entry_count <> c.entry_count OR a.balance <> c.balance
 LIMIT @row_limit;
 
--- CheckChanged answers the transfers that are to be proved anew: all made since the checkpoint; those of payers that
--- changed which were decided before it, by the clock, and committed after; all that were INIT then or are now; and what
--- these are captures, executions or reversals of, or in one group with.
+-- CheckChanged returns the transfers that are to be proved anew: all made since the checkpoint;
+-- those of payers that changed which were decided before it, by the clock, and committed after; all
+-- that were INIT then or are now; and what these are captures, executions or reversals of, or in
+-- one group with.
 -- name: CheckChanged :many
 WITH changed AS (SELECT unnest(@account_ids::uuid[]) AS account_id, unnest(@since_times::timestamptz[]) AS since),
      first AS (SELECT r.transfer_id FROM transfer AS r WHERE r.create_time >= @snapshot_time

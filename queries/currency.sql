@@ -12,7 +12,7 @@ WHERE code > @after_code
 ORDER BY code
 LIMIT @row_limit;
 
--- CurrencyInsert adds a currency, unless its code is there already: then it answers no row.
+-- CurrencyInsert adds a currency, unless its code is there already: then it returns no row.
 -- name: CurrencyInsert :many
 INSERT INTO currency (code, scale, equity_account_id)
 VALUES (@code, @scale, @equity_account_id)

@@ -1,5 +1,5 @@
--- EntryListNewest lists the movements of an account, newest first, before a place in the list. Each side is read in
--- order by its own index, never more rows than the page has.
+-- EntryListNewest lists the movements of an account, newest first, before a place in the list. Each
+-- side is read in order by its own index, never more rows than the page has.
 -- name: EntryListNewest :many
 SELECT sqlc.embed(transfer_full)
 FROM ((SELECT f.transfer_id

@@ -1,10 +1,12 @@
--- EventsEnd reads the highest position that was committed. The sequence's own value would not do: a crash takes it back to what
--- was on the disk, and positions that nobody had committed are drawn again.
+-- EventsEnd reads the highest position that was committed. The sequence's own value would not do: a
+-- crash takes it back to what was on the disk, and positions that nobody had committed are drawn
+-- again.
 -- name: EventsEnd :one
 SELECT greatest(0, (SELECT max(t.position) FROM transfer AS t), (SELECT max(c.position) FROM transfer_change AS c),
                 (SELECT max(a.position) FROM account_change AS a))::bigint AS position;
 
--- EventAge reads when the first event at or after a position happened, and the time now; no row: there is none.
+-- EventAge reads when the first event at or after a position happened, and the time now; no row:
+-- there is none.
 -- name: EventAge :one
 SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
 FROM ((SELECT t.position, t.create_time AS event_time
@@ -31,12 +33,14 @@ LIMIT 1;
 -- name: EventWriters :many
 SELECT unnest(event_writers())::text AS writer;
 
--- PositionsDraw draws a position for each step of a batch. The caller has written to one of the tables of events.
+-- PositionsDraw draws a position for each step of a batch. The caller has written to one of the
+-- tables of events.
 -- name: PositionsDraw :many
 SELECT nextval('transfer_position_seq')::bigint AS position
 FROM (SELECT unnest(@steps::int[]) AS step) AS s;
 
--- TransferChangesBegin keeps what transfers, whose accounts' row locks are held, are like before their first change.
+-- TransferChangesBegin keeps what transfers, whose accounts' row locks are held, are like before
+-- their first change.
 -- name: TransferChangesBegin :exec
 INSERT INTO transfer_change (position, transfer_id, change_time, status, error_reason, from_balance, to_balance, version,
                              update_time, open_amount, posted_amount, reversed_amount, refusal)
@@ -67,8 +71,8 @@ FROM (SELECT unnest(@positions::bigint[]) AS position,
              unnest(@reversed_amounts::text[]) AS reversed_amount,
              unnest(@refusals::text[]) AS refusal) AS n;
 
--- EventsOfTransfers reads transfers that were made, in order, between two positions: the first exclusive, the last
--- inclusive. Of one that changed since it reads what it was like at first.
+-- EventsOfTransfers reads transfers that were made, in order, between two positions: the first
+-- exclusive, the last inclusive. Of one that changed since it reads what it was like at first.
 -- name: EventsOfTransfers :many
 SELECT sqlc.embed(f), (c.position IS NOT NULL)::boolean AS changed, c.status, c.error_reason, c.from_balance, c.to_balance,
        c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal
@@ -79,7 +83,8 @@ WHERE f.position > @after_position
 ORDER BY f.position
 LIMIT @row_limit;
 
--- EventsOfTransferChanges reads changes of transfers likewise, but for what those were like at first.
+-- EventsOfTransferChanges reads changes of transfers likewise, but for what those were like at
+-- first.
 -- name: EventsOfTransferChanges :many
 SELECT sqlc.embed(c), sqlc.embed(f)
 FROM transfer_change AS c

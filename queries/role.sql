@@ -1,8 +1,8 @@
--- A role is who a session is for the database. docs/roles.sql says what each role of a ledger needs, and internal/pgdb
--- verifies it. Nothing of the ledger is read here.
+-- A role is who a session is for the database. docs/roles.sql says what each role of a ledger
+-- needs, and internal/pgdb verifies it. Nothing of the ledger is read here.
 
--- RightsMissing reads which of these rights the session's role lacks, by their ordinals. A right to something that is not
--- there, as in an older schema, is not lacking.
+-- RightsMissing reads which of these rights the session's role lacks, by their ordinals. A right to
+-- something that is not there, as in an older schema, is not lacking.
 -- name: RightsMissing :many
 SELECT r.ordinal::int AS ordinal
 FROM (SELECT unnest(@ordinals::int[]) AS ordinal,
@@ -23,7 +23,8 @@ WHERE NOT coalesce(CASE r.kind
                    END, true)
 ORDER BY r.ordinal;
 
--- RowSecurityTables reads the tables of a schema of which policies hide rows from the session's role.
+-- RowSecurityTables reads the tables of a schema of which policies hide rows from the session's
+-- role.
 -- name: RowSecurityTables :many
 SELECT c.relname::text AS name
 FROM pg_catalog.pg_class AS c
@@ -34,8 +35,9 @@ WHERE n.nspname = @schema::text
 ORDER BY c.relname
 LIMIT 100;
 
--- RoleExcess reads the worst that the session's role is or may do and a server need not; empty: nothing. What a server
--- needs are INSERT on some tables and UPDATE of some columns. It deletes nothing: it only asks about that right.
+-- RoleExcess reads the worst that the session's role is or may do and a server need not; empty:
+-- nothing. What a server needs are INSERT on some tables and UPDATE of some columns. It deletes
+-- nothing: it only asks about that right.
 -- @sqlc-vet-disable no-delete
 -- name: RoleExcess :one
 WITH relation AS (SELECT c.oid, c.relname, c.relowner
@@ -85,7 +87,8 @@ SELECT coalesce((
     ORDER BY e.rank, e.excess
     LIMIT 1), '')::text AS excess;
 
--- RoleMayMigrate reports whether the session's role may make the ledger in a schema, or change the one that is there.
+-- RoleMayMigrate reports whether the session's role may make the ledger in a schema, or change the
+-- one that is there.
 -- name: RoleMayMigrate :one
 SELECT (CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
              ELSE has_schema_privilege(n.oid, 'CREATE')

@@ -1,4 +1,4 @@
--- ScheduleInsert adds a standing order, unless its id is taken: then it answers no row.
+-- ScheduleInsert adds a schedule, unless its id is taken: then it returns no row.
 -- name: ScheduleInsert :many
 INSERT INTO schedule (schedule_id, from_account_id, to_account_id, amount, currency, cron, time_zone, interval_micros,
                       start_time, end_time, max_count, catch_up, reference, metadata, next_time, create_time,
@@ -9,21 +9,22 @@ VALUES (@schedule_id, @from_account_id, @to_account_id, @amount, @currency, sqlc
 ON CONFLICT (schedule_id) DO NOTHING
 RETURNING schedule_id;
 
--- ScheduleGet reads one standing order.
+-- ScheduleGet reads one schedule.
 -- name: ScheduleGet :one
 SELECT sqlc.embed(schedule)
 FROM schedule
 WHERE schedule_id = @schedule_id;
 
--- ScheduleGetForUpdate locks one standing order and reads it. A worker that makes its occurrences is waited for.
+-- ScheduleGetForUpdate locks one schedule and reads it. A worker that makes its occurrences
+-- is waited for.
 -- name: ScheduleGetForUpdate :one
 SELECT sqlc.embed(schedule)
 FROM schedule
 WHERE schedule_id = @schedule_id
 FOR NO KEY UPDATE;
 
--- SchedulesClaim locks and reads standing orders that are due, the longest due first, without those that another worker
--- is at.
+-- SchedulesClaim locks and reads schedules that are due, the longest due first, without those
+-- that another worker is at.
 -- name: SchedulesClaim :many
 SELECT sqlc.embed(schedule)
 FROM schedule
@@ -33,8 +34,8 @@ ORDER BY next_time, schedule_id
 LIMIT @row_limit
 FOR NO KEY UPDATE SKIP LOCKED;
 
--- SchedulesAdvance changes standing orders, whose row locks are held, from the version that was read. The time
--- 0001-01-01 and an empty id stand for NULL.
+-- SchedulesAdvance changes schedules, whose row locks are held, from the version that was
+-- read. The time 0001-01-01 and an empty id stand for NULL.
 -- name: SchedulesAdvance :many
 UPDATE schedule AS s
 SET status = n.status,
@@ -53,7 +54,7 @@ WHERE s.schedule_id = n.schedule_id
   AND s.version = n.version
 RETURNING s.schedule_id, s.update_time;
 
--- ScheduleList lists standing orders, newest first, before a place in the list.
+-- ScheduleList lists schedules, newest first, before a place in the list.
 -- name: ScheduleList :many
 SELECT sqlc.embed(schedule)
 FROM schedule
@@ -62,8 +63,9 @@ WHERE (create_time, schedule_id) < (@before_time::timestamptz, @before_id::uuid)
 ORDER BY create_time DESC, schedule_id DESC
 LIMIT @row_limit;
 
--- ScheduleListByAccount lists the standing orders from or to one account, newest first, before a place in the list.
--- Each side is read in order by its own index; an OR of the two would sort all of them.
+-- ScheduleListByAccount lists the schedules from or to one account, newest first, before a
+-- place in the list. Each side is read in order by its own index; an OR of the two would sort all
+-- of them.
 -- name: ScheduleListByAccount :many
 SELECT sqlc.embed(schedule)
 FROM ((SELECT f.schedule_id
@@ -85,15 +87,16 @@ JOIN schedule ON schedule.schedule_id = k.schedule_id
 ORDER BY schedule.create_time DESC, schedule.schedule_id DESC
 LIMIT @row_limit;
 
--- WorkBegin prepares a worker's transaction, in which nothing happens on its connection while a batch is applied on
--- another one, and answers the database's time.
+-- WorkBegin prepares a worker's transaction, in which nothing happens on its connection while a
+-- batch is applied on another one, and returns the database's time.
 -- name: WorkBegin :one
 SELECT set_config('idle_in_transaction_session_timeout', @idle_millis::text, true)::text AS idle_millis,
        ledger_now()::timestamptz AS now;
 
--- TransfersClaim answers pending transfers that are due, the longest due first, without those that another worker is at.
--- It takes no row locks, since a batch on another connection is to change these rows, but locks of its own, until the
--- transaction ends. It looks at more rows than it answers, because the first may all be taken.
+-- TransfersClaim returns pending transfers that are due, the longest due first, without those that
+-- another worker is at. It takes no row locks, since a batch on another connection is to change
+-- these rows, but locks of its own, until the transaction ends. It looks at more rows than it
+-- returns, because the first may all be taken.
 -- name: TransfersClaim :many
 SELECT d.transfer_id, d.kind
 FROM (SELECT transfer_id, kind, due_time
@@ -106,8 +109,8 @@ FROM (SELECT transfer_id, kind, due_time
 WHERE pg_try_advisory_xact_lock(hashtextextended(d.transfer_id::text, 'transfer'::regclass::oid::bigint))
 LIMIT @row_limit;
 
--- WorkOutlook answers the time, since when the longest due item has been due (now: none is), and when the next one will
--- be, within an hour.
+-- WorkOutlook returns the time, since when the longest due item has been due (now: none is), and
+-- when the next one will be, within an hour.
 -- name: WorkOutlook :one
 SELECT n.now::timestamptz AS now,
        least((SELECT o.due_time FROM transfer_detail AS o WHERE o.open_amount IS NOT NULL AND o.due_time <= @now::timestamptz

@@ -1,6 +1,8 @@
--- A session is one connection to the database. internal/pgdb makes them all, and says which settings each kind has.
+-- A session is one connection to the database. internal/pgdb makes them all, and says which
+-- settings each kind has.
 
--- SessionFacts reads what a session must find: the server, the database and where it is. Nothing of the ledger is read.
+-- SessionFacts reads what a session must find: the server, the database and where it is. Nothing of
+-- the ledger is read.
 -- name: SessionFacts :one
 SELECT current_setting('server_version')::text AS server_version,
        current_setting('server_version_num')::int AS server_version_num,
@@ -11,10 +13,10 @@ SELECT current_setting('server_version')::text AS server_version,
        pg_backend_pid()::int AS backend_pid,
        pg_is_in_recovery()::boolean AS is_standby;
 
--- SessionSet gives settings their values, as far as a user may and the server knows them. A setting that has its value
--- already is left alone. synchronous_commit is only raised: a database or a role may have it off, but a commit is
--- acknowledged when it is on the disk. In another backend than the one that is meant nothing is changed: it may be
--- somebody else's.
+-- SessionSet gives settings their values, as far as a user may and the server knows them. A setting
+-- that has its value already is left alone. synchronous_commit is only raised: a database or a role
+-- may have it off, but a commit is acknowledged when it is on the disk. In another backend than the
+-- one that is meant nothing is changed: it may be somebody else's.
 -- name: SessionSet :one
 SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 FROM (SELECT unnest(@names::text[]) AS name, unnest(@wanted::text[]) AS value) AS w
@@ -24,8 +26,9 @@ WHERE pg_backend_pid() = @backend_pid::int
   AND s.context = 'user'
   AND (w.name <> 'synchronous_commit' OR s.setting = 'off');
 
--- SessionMismatches reads which of these settings have another value all the same, and whether the current schema is
--- another than the one that is meant. That need not exist yet, or the role may not use it: then nothing is found in it.
+-- SessionMismatches reads which of these settings have another value all the same, and whether the
+-- current schema is another than the one that is meant. That need not exist yet, or the role may
+-- not use it: then nothing is found in it.
 -- name: SessionMismatches :many
 SELECT s.name::text AS name, s.setting::text AS found, w.value::text AS wanted
 FROM (SELECT unnest(@names::text[]) AS name, unnest(@wanted::text[]) AS value) AS w
@@ -42,8 +45,8 @@ ORDER BY name;
 -- name: SessionBackend :one
 SELECT pg_backend_pid()::int AS backend_pid;
 
--- SessionGuard fails (division_by_zero) in another server process than the one meant, so that what follows it in the same
--- transaction is not executed.
+-- SessionGuard fails (division_by_zero) in another server process than the one meant, so that what
+-- follows it in the same transaction is not executed.
 -- name: SessionGuard :exec
 SELECT 1 / (pg_backend_pid() = @backend_pid::int)::int;
 
@@ -59,8 +62,9 @@ SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS ma
 -- name: SessionDiscard :exec
 DISCARD ALL;
 
--- LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first tables. Whether the role
--- may use them is another question: a ledger must not be overlooked because a right is missing.
+-- LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first
+-- tables. Whether the role may use them is another question: a ledger must not be overlooked
+-- because a right is missing.
 -- name: LedgerSchemas :many
 SELECT n.nspname::text AS schema
 FROM pg_catalog.pg_namespace AS n
@@ -85,7 +89,8 @@ SELECT ledger_now()::timestamptz AS now;
 -- name: Ping :one
 SELECT 1::integer AS one;
 
--- WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+-- WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a
+-- database that takes writes.
 -- name: WriteProbe :exec
 WITH nothing AS (
     INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
@@ -101,16 +106,18 @@ SELECT (EXISTS (SELECT FROM account)
         OR EXISTS (SELECT FROM currency)
         OR EXISTS (SELECT FROM schedule))::boolean AS something;
 
--- SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
--- which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
--- A session that acts as another role than the one that logged in may not see when it began.
+-- SessionGet says which session this is, and in which life of the server. A life ends with a crash,
+-- also with one after which the postmaster goes on and begins all sessions anew: the statistics are
+-- discarded then, and begin at another time. A session that acts as another role than the one that
+-- logged in may not see when it began.
 -- name: SessionGet :one
 SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
        concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
 FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
 WHERE pg_stat_get_backend_pid(b.id) = pg_backend_pid();
 
--- SessionWorks reports whether a session is at a statement, and does not wait for the next one or is gone.
+-- SessionWorks reports whether a session is at a statement, and does not wait for the next one or
+-- is gone.
 -- name: SessionWorks :one
 SELECT EXISTS (SELECT
                FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
@@ -118,25 +125,26 @@ SELECT EXISTS (SELECT
                  AND coalesce(pg_stat_get_backend_start(b.id), 'epoch') = @begun::timestamptz
                  AND pg_stat_get_backend_wait_event(b.id) IS DISTINCT FROM 'ClientRead')::boolean AS works;
 
--- Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous
--- standbys as any other, and so for all that was committed before it, be it seen already. Where commits wait for no
--- standby it writes nothing.
+-- Barrier writes a message that nobody reads to the log. The commit of its transaction then waits
+-- for the synchronous standbys as any other, and so for all that was committed before it, be it
+-- seen already. Where commits wait for no standby it writes nothing.
 -- name: Barrier :exec
 SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
 WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery();
 
--- DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
+-- DurabilityGet reads the settings without which a committed transfer may be lost when the machine
+-- goes down.
 -- name: DurabilityGet :one
 SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes;
 
--- LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger this one, and the table
--- that it has here.
+-- LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger
+-- this one, and the table that it has here.
 -- name: LedgerIdentity :one
 SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
 FROM setting AS s
 WHERE s.name = 'page_token_key';
 
--- LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so that its transaction
--- is not committed.
+-- LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so
+-- that its transaction is not committed.
 -- name: LedgerGuard :exec
 SELECT 1 / ('account'::regclass::oid::bigint = @account::bigint)::int;

@@ -1,5 +1,5 @@
--- EntryBefore reads the newest entry of an account before a moment, among its first ones; no row: there is none. Each
--- side is one probe of its index.
+-- EntryBefore reads the newest entry of an account before a moment, among its first ones; no row:
+-- there is none. Each side is one probe of its index.
 -- name: EntryBefore :many
 SELECT e.sequence::bigint AS sequence, e.balance::numeric AS balance
 FROM ((SELECT f.from_sequence AS sequence, f.from_balance AS balance
@@ -20,9 +20,9 @@ FROM ((SELECT f.from_sequence AS sequence, f.from_balance AS balance
 ORDER BY e.sequence DESC
 LIMIT 1;
 
--- LastEntryTime is when the newest entry of an account was made, or update_time if that is later. The
--- row's update_time may be some microseconds before its newest entry: each account of a batch has the
--- time at which it was changed itself, and the batch's transfers have the latest of these.
+-- LastEntryTime is when the newest entry of an account was made, or update_time if that is later.
+-- The row's update_time may be some microseconds before its newest entry: each account of a batch
+-- has the time at which it was changed itself, and the batch's transfers have the latest of these.
 -- name: LastEntryTime :one
 SELECT greatest(
     @update_time::timestamptz,
@@ -37,9 +37,9 @@ SELECT greatest(
      ORDER BY t.create_time DESC, t.position DESC
      LIMIT 1))::timestamptz AS last_time;
 
--- HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it was made until it
--- expired or became final, and reserved its amount less what had been captured by then. None has
--- expired before the clock says so: it is behind the moment when it was set back.
+-- HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it
+-- was made until it expired or became final, and reserved its amount less what had been captured by
+-- then. None has expired before the clock says so: it is behind the moment when it was set back.
 -- name: HoldsAt :one
 SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
                  THEN (SELECT coalesce(sum(c.amount), 0)
@@ -83,9 +83,10 @@ FROM (SELECT -f.amount AS amount
         AND t.create_time >= @start_time::timestamptz
         AND t.create_time < @end_time::timestamptz) AS e;
 
--- TotalsByEffectiveTime does the same by effective time: entries without one are those of TotalsByCreateTime, the others
--- have an index of their own. backdated is the sum of those that count before the period but were made within or after
--- it: no entry counts later than it was made, so with the balance when the period began that is the opening balance.
+-- TotalsByEffectiveTime does the same by effective time: entries without one are those of
+-- TotalsByCreateTime, the others have an index of their own. backdated is the sum of those that
+-- count before the period but were made within or after it: no entry counts later than it was made,
+-- so with the balance when the period began that is the opening balance.
 -- name: TotalsByEffectiveTime :one
 SELECT coalesce(sum(e.amount) FILTER (WHERE e.amount > 0), 0)::numeric AS credits,
        coalesce(-sum(e.amount) FILTER (WHERE e.amount < 0), 0)::numeric AS debits,
@@ -134,9 +135,9 @@ FROM (SELECT -f.amount AS amount
         AND d.effective_time < @end_time::timestamptz
         AND t.to_sequence <= @position::bigint) AS e;
 
--- EntriesByCreateTime lists the entries of a period, among an account's first ones, after a place in the list. Along an
--- account sequences are in the order of positions, so each side is read in order by its index; what is read of the
--- place's own moment and skipped is at most one batch.
+-- EntriesByCreateTime lists the entries of a period, among an account's first ones, after a place
+-- in the list. Along an account sequences are in the order of positions, so each side is read in
+-- order by its index; what is read of the place's own moment and skipped is at most one batch.
 -- name: EntriesByCreateTime :many
 SELECT e.transfer_id, e.counterparty_id, e.amount::numeric AS amount, e.balance::numeric AS balance,
        e.sequence::bigint AS sequence, e.reference, e.create_time, d.effective_time
@@ -163,7 +164,8 @@ LEFT JOIN transfer_detail AS d ON d.transfer_id = e.transfer_id
 ORDER BY e.sequence
 LIMIT @row_limit;
 
--- EntriesByEffectiveTime lists those entries of a period that have an effective time, in its order, likewise.
+-- EntriesByEffectiveTime lists those entries of a period that have an effective time, in its order,
+-- likewise.
 -- name: EntriesByEffectiveTime :many
 SELECT e.transfer_id, e.counterparty_id, e.amount::numeric AS amount, e.balance::numeric AS balance,
        e.sequence::bigint AS sequence, e.reference, e.create_time, e.effective_time

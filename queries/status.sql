@@ -1,5 +1,6 @@
--- StatusTotals answers how much there is of each currency and how many accounts it has, its equity account not counted: no
--- more than count_limit are counted, with that one. What all others hold is what the equity account lacks.
+-- StatusTotals returns how much there is of each currency and how many accounts it has, its equity
+-- account not counted: no more than count_limit are counted, with that one. What all others hold is
+-- what the equity account lacks.
 -- name: StatusTotals :many
 SELECT c.code, c.scale, (-e.balance)::numeric AS amount,
        (SELECT count(*) - 1
@@ -13,8 +14,8 @@ JOIN account AS e ON e.account_id = c.equity_account_id
 ORDER BY c.code
 LIMIT @row_limit;
 
--- AccountsEstimate answers how many accounts each of some currencies had when the table was last analyzed. A currency
--- that it did not find to be frequent is left out.
+-- AccountsEstimate returns how many accounts each of some currencies had when the table was last
+-- analyzed. A currency that it did not find to be frequent is left out.
 -- name: AccountsEstimate :many
 SELECT f.code::text AS code, (r.reltuples * f.frequency)::bigint AS account_count
 FROM pg_catalog.pg_class AS r
@@ -41,8 +42,8 @@ SELECT check_time, incremental, broken
 FROM last_proof
 WHERE proof_id = 1;
 
--- ActivityRead counts the transfers that were made within a time, second by second. A transfer that is or was INIT
--- counts by that alone: what moves money for it are transfers of their own.
+-- ActivityRead counts the transfers that were made within a time, second by second. A transfer that
+-- is or was INIT counts by that alone: what moves money for it are transfers of their own.
 -- name: ActivityRead :many
 SELECT date_bin('1 second', t.create_time, 'epoch')::timestamptz AS second,
        t.deferred,
@@ -56,8 +57,8 @@ WHERE t.create_time >= @from_time
 GROUP BY 1, 2, 3, 4
 LIMIT @row_limit;
 
--- ActivityAhead counts, without the seconds, the transfers that were made from a time on. No more than
--- count_limit are counted, so that it takes no longer however far the clock was set back.
+-- ActivityAhead counts, without the seconds, the transfers that were made from a time on. No more
+-- than count_limit are counted, so that it takes no longer however far the clock was set back.
 -- name: ActivityAhead :many
 SELECT t.deferred,
        (CASE WHEN t.deferred THEN '' ELSE coalesce(t.error_reason, '') END)::text AS reason,
@@ -72,7 +73,7 @@ FROM (SELECT a.deferred, a.error_reason, a.status, a.currency, a.amount
 GROUP BY 1, 2, 3
 LIMIT @row_limit;
 
--- SearchWords answers the words of a text as the index of names has them.
+-- SearchWords returns the words of a text as the index of names has them.
 -- name: SearchWords :one
 SELECT tsvector_to_array(search_words(@text))::text[] AS words;
 
@@ -85,9 +86,10 @@ FROM (SELECT c.position
       WHERE search_words(c.display_name) @@ (@words::text)::tsquery AND c.display_name <> ''
       LIMIT @row_limit) AS k;
 
--- AccountSearch lists accounts, newest first, before a place in the list, whose names have the words, a tsquery, or whose
--- ids are in a range, with the expired holds as in AccountsGet. It is for words that few have: all of these are read. The
--- index has the names that accounts once had, too.
+-- AccountSearch lists accounts, newest first, before a place in the list, whose names have the
+-- words, a tsquery, or whose ids are in a range, with the expired holds as in AccountsGet. It is
+-- for words that few have: all of these are read. The index has the names that accounts once had,
+-- too.
 -- name: AccountSearch :many
 SELECT sqlc.embed(a),
        (CASE WHEN a.held > 0
@@ -115,7 +117,8 @@ WHERE (search_words(a.display_name) @@ (@words::text)::tsquery OR a.account_id B
 ORDER BY a.create_time DESC, a.account_id DESC
 LIMIT @row_limit;
 
--- AccountScan lists the same, for words that many have: it reads the newest accounts until there are enough that have them.
+-- AccountScan lists the same, for words that many have: it reads the newest accounts until there
+-- are enough that have them.
 -- name: AccountScan :many
 SELECT sqlc.embed(a),
        (CASE WHEN a.held > 0

@@ -1,10 +1,12 @@
--- TransfersInsert writes the ledger rows of a batch. Their positions are in the order of decision; the rows go in by id,
--- so that two batches that have the same ids cannot deadlock where no account's lock stands before that (a refusal for
--- want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL; a zero
--- position stands for the next.
+-- TransfersInsert writes the ledger rows of a batch. Their positions are in the order of decision;
+-- the rows go in by id, so that two batches that have the same ids cannot deadlock where no
+-- account's lock stands before that (a refusal for want of an account). Empty texts and zero
+-- numbers stand for NULL, because an array parameter cannot say NULL; a zero position stands for
+-- the next.
 --
--- It fails (division_by_zero) unless every row was inserted: somebody's trigger or rule may drop rows, whose money has
--- moved already. The COMMIT travels with this statement, so that it is too late to count the rows afterwards.
+-- It fails (division_by_zero) unless every row was inserted: somebody's trigger or rule may drop
+-- rows, whose money has moved already. The COMMIT travels with this statement, so that it is too
+-- late to count the rows afterwards.
 -- name: TransfersInsert :exec
 WITH inserted AS (
 INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
@@ -38,8 +40,8 @@ RETURNING 1)
 SELECT 1 / (count(*) = cardinality(@transfer_ids::uuid[]))::integer
 FROM inserted;
 
--- TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for due_time and
--- effective_time, the time 0001-01-01 stand for NULL.
+-- TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for
+-- due_time and effective_time, the time 0001-01-01 stand for NULL.
 -- name: TransferDetailsInsert :execrows
 INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
                              parent_id, group_id, effective_time, asked_amount, up_to_floor, request_fingerprint,
@@ -65,8 +67,9 @@ FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@refusals::text[]) AS refusal) AS n
 ORDER BY n.transfer_id;
 
--- TransfersAdvance changes transfers that are INIT, whose accounts' row locks are held: none of them is final yet. It
--- answers fewer rows than it was given when that is not so; then the caller rolls back.
+-- TransfersAdvance changes transfers that are INIT, whose accounts' row locks are held: none of
+-- them is final yet. It returns fewer rows than it was given when that is not so; then the caller
+-- rolls back.
 -- name: TransfersAdvance :many
 UPDATE transfer AS t
 SET status = n.status,
@@ -85,7 +88,8 @@ WHERE t.transfer_id = n.transfer_id
   AND t.status = 'INIT'
 RETURNING t.transfer_id;
 
--- TransferDetailsAdvance changes the details of transfers, whose accounts' row locks are held. Empty texts stand for NULL.
+-- TransferDetailsAdvance changes the details of transfers, whose accounts' row locks are held.
+-- Empty texts stand for NULL.
 -- name: TransferDetailsAdvance :exec
 UPDATE transfer_detail AS d
 SET open_amount = nullif(n.open_amount, '')::numeric,
@@ -99,7 +103,8 @@ FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@refusals::text[]) AS refusal) AS n
 WHERE d.transfer_id = n.transfer_id;
 
--- TransfersReversed gives plain transfers, which have no details until then, what was reversed of them.
+-- TransfersReversed gives plain transfers, which have no details until then, what was reversed of
+-- them.
 -- name: TransfersReversed :exec
 INSERT INTO transfer_detail (transfer_id, kind, reversed_amount)
 SELECT n.transfer_id, 'TRANSFER', n.reversed_amount
@@ -107,8 +112,8 @@ FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,
              unnest(@reversed_amounts::numeric[]) AS reversed_amount) AS n
 ORDER BY n.transfer_id;
 
--- HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled: of each side of each
--- account at most so many, the longest expired.
+-- HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled:
+-- of each side of each account at most so many, the longest expired.
 -- name: HoldsDue :many
 SELECT d.transfer_id, d.from_account_id, d.to_account_id
 FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS m
@@ -129,8 +134,9 @@ CROSS JOIN LATERAL (SELECT t.transfer_id, t.from_account_id, t.to_account_id
                     LIMIT @row_limit) AS d
 ORDER BY transfer_id;
 
--- UsageGet sums what accounts paid since a time each, as rolling limits count it: a hold counts when it is made, less what
--- was released; a scheduled transfer when it is executed; captures and reversals do not count.
+-- UsageGet sums what accounts paid since a time each, as rolling limits count it: a hold counts
+-- when it is made, less what was released; a scheduled transfer when it is executed; captures and
+-- reversals do not count.
 -- name: UsageGet :many
 SELECT w.ordinal::bigint AS ordinal, u.amount::numeric AS amount, u.count::bigint AS count
 FROM (SELECT unnest(@ordinals::bigint[]) AS ordinal,
@@ -164,8 +170,8 @@ WHERE (create_time, position) < (@before_time::timestamptz, @before_position::bi
 ORDER BY create_time DESC, position DESC
 LIMIT @row_limit;
 
--- TransferListByReference lists the transfers with one reference, newest first, before a place in the list. The
--- reference is never empty; saying so lets the partial index serve.
+-- TransferListByReference lists the transfers with one reference, newest first, before a place in
+-- the list. The reference is never empty; saying so lets the partial index serve.
 -- name: TransferListByReference :many
 SELECT sqlc.embed(transfer_full)
 FROM transfer_full
@@ -179,8 +185,9 @@ WHERE reference = @reference
 ORDER BY create_time DESC, position DESC
 LIMIT @row_limit;
 
--- TransferListByAccount lists the transfers from or to one account, newest first, before a place in the list. Each side
--- is read in order by its own index, never more rows than the page has; an OR of the two would sort all of them.
+-- TransferListByAccount lists the transfers from or to one account, newest first, before a place in
+-- the list. Each side is read in order by its own index, never more rows than the page has; an OR
+-- of the two would sort all of them.
 -- name: TransferListByAccount :many
 SELECT sqlc.embed(transfer_full)
 FROM ((SELECT f.transfer_id
@@ -216,7 +223,8 @@ WHERE group_id = @group_id::uuid
 ORDER BY create_time DESC, position DESC
 LIMIT @row_limit;
 
--- TransferListByParent lists the captures, execution or reversals of a transfer, newest first, before a place in the list.
+-- TransferListByParent lists the captures, execution or reversals of a transfer, newest first,
+-- before a place in the list.
 -- name: TransferListByParent :many
 SELECT sqlc.embed(transfer_full)
 FROM transfer_full

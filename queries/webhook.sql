@@ -1,4 +1,5 @@
--- WebhookInsert adds an endpoint, unless its id is taken or there are too many: then it adds no row.
+-- WebhookInsert adds an endpoint, unless its id is taken or there are too many: then it adds no
+-- row.
 -- name: WebhookInsert :execrows
 INSERT INTO webhook_endpoint (endpoint_id, url, description, filter, secret, cursor_position, create_time, update_time,
                               create_fingerprint)
@@ -18,7 +19,7 @@ SELECT sqlc.embed(webhook_endpoint),
 FROM webhook_endpoint
 WHERE webhook_endpoint.endpoint_id = @endpoint_id;
 
--- WebhookLock locks one endpoint and answers its status. Who records deliveries is waited for.
+-- WebhookLock locks one endpoint and returns its status. Who records deliveries is waited for.
 -- name: WebhookLock :one
 SELECT status
 FROM webhook_endpoint
@@ -39,7 +40,8 @@ WHERE (create_time, endpoint_id) < (@before_time::timestamptz, @before_id::uuid)
 ORDER BY create_time DESC, endpoint_id DESC
 LIMIT @row_limit;
 
--- WebhookUpdate changes an endpoint whose row lock is held, unless it is so already. Nobody holds one that is disabled.
+-- WebhookUpdate changes an endpoint whose row lock is held, unless it is so already. Nobody holds
+-- one that is disabled.
 -- name: WebhookUpdate :exec
 UPDATE webhook_endpoint
 SET url = @url,
@@ -76,10 +78,10 @@ SET secret = @secret::bytea,
     update_time = greatest(update_time, ledger_now())
 WHERE endpoint_id = @endpoint_id;
 
--- WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than a
--- lease can, because the clock was set back: else others would wait for a holder that died as long as
--- it was set back. A row that is locked is just being renewed by who records its deliveries, or
--- changed by a call.
+-- WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than
+-- a lease can, because the clock was set back: else others would wait for a holder that died as
+-- long as it was set back. A row that is locked is just being renewed by who records its
+-- deliveries, or changed by a call.
 -- name: WebhooksRenew :exec
 UPDATE webhook_endpoint AS e
 SET lease_expire_time = ledger_now() + @lease::interval
@@ -106,7 +108,7 @@ FROM (SELECT w.endpoint_id
       FOR NO KEY UPDATE SKIP LOCKED) AS k
 WHERE e.endpoint_id = k.endpoint_id;
 
--- WebhooksHeld answers what a holder has to deliver to. An old secret that has expired is none.
+-- WebhooksHeld returns what a holder has to deliver to. An old secret that has expired is none.
 -- name: WebhooksHeld :many
 SELECT endpoint_id, version, url, filter, cursor_position, secret,
        CASE WHEN old_secret_expire_time > ledger_now() THEN old_secret END::bytea AS old_secret
@@ -124,8 +126,9 @@ SET holder = NULL,
 WHERE holder = @holder::uuid
   AND status <> 'DELETED';
 
--- WebhookAdvance writes how far an endpoint's holder has come, renews its lease, and locks the row for what else the
--- transaction records. It changes no row when the holder is no longer that, or the endpoint was changed meanwhile.
+-- WebhookAdvance writes how far an endpoint's holder has come, renews its lease, and locks the row
+-- for what else the transaction records. It changes no row when the holder is no longer that, or
+-- the endpoint was changed meanwhile.
 -- name: WebhookAdvance :execrows
 UPDATE webhook_endpoint
 SET cursor_position = greatest(cursor_position, @cursor_position),
@@ -142,9 +145,9 @@ WHERE endpoint_id = @endpoint_id
   AND version = @version
   AND status = 'ENABLED';
 
--- WebhookDeliveriesInsert keeps events that were not delivered at the first attempt, or not tried since they wait behind
--- others (a delay of -1). The nil UUID stands for NULL. One that is there already stays as it is: whoever kept it died
--- before the cursor had passed it.
+-- WebhookDeliveriesInsert keeps events that were not delivered at the first attempt, or not tried
+-- since they wait behind others (a delay of -1). The nil UUID stands for NULL. One that is there
+-- already stays as it is: whoever kept it died before the cursor had passed it.
 -- name: WebhookDeliveriesInsert :execrows
 INSERT INTO webhook_delivery (endpoint_id, position, account_id, other_account_id, attempts, next_attempt_time,
                               last_attempt_time, last_failure)
@@ -161,7 +164,8 @@ FROM (SELECT unnest(@positions::bigint[]) AS position,
      (SELECT ledger_now() AS now) AS c
 ON CONFLICT (endpoint_id, position) DO NOTHING;
 
--- WebhookDeliveriesTried writes what became of attempts at pending deliveries. Those that are over have no delay.
+-- WebhookDeliveriesTried writes what became of attempts at pending deliveries. Those that are over
+-- have no delay.
 -- name: WebhookDeliveriesTried :exec
 UPDATE webhook_delivery AS d
 SET status = n.status,
@@ -178,9 +182,9 @@ WHERE d.endpoint_id = @endpoint_id
   AND d.position = n.position
   AND d.status = 'PENDING';
 
--- WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so many
--- attempts, none included. Those do that were put off before the clock was set back. A row that is
--- locked is just being written, by the clock as it is now.
+-- WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so
+-- many attempts, none included. Those do that were put off before the clock was set back. A row
+-- that is locked is just being written, by the clock as it is now.
 -- name: WebhookDeliveriesHasten :exec
 UPDATE webhook_delivery AS d
 SET next_attempt_time = k.latest
@@ -195,8 +199,9 @@ FROM (SELECT w.endpoint_id, w.position, n.now + m.delay * interval '1 microsecon
 WHERE d.endpoint_id = k.endpoint_id
   AND d.position = k.position;
 
--- WebhookDeliveriesFree makes the first pending delivery of each of the accounts due, if it has waited for an earlier one
--- and does so no more. The positions are an array, so that only these rows are read, however many are pending.
+-- WebhookDeliveriesFree makes the first pending delivery of each of the accounts due, if it has
+-- waited for an earlier one and does so no more. The positions are an array, so that only these
+-- rows are read, however many are pending.
 -- name: WebhookDeliveriesFree :exec
 UPDATE webhook_delivery AS d
 SET next_attempt_time = ledger_now()
@@ -223,13 +228,13 @@ WHERE d.endpoint_id = @endpoint_id
   AND NOT webhook_account_waits(d.endpoint_id, d.account_id, d.position)
   AND NOT webhook_account_waits(d.endpoint_id, d.other_account_id, d.position);
 
--- WebhookAccountsPending answers which of the accounts have pending deliveries.
+-- WebhookAccountsPending returns which of the accounts have pending deliveries.
 -- name: WebhookAccountsPending :many
 SELECT t.account_id::uuid AS account_id
 FROM (SELECT unnest(@account_ids::uuid[]) AS account_id) AS t
 WHERE webhook_account_waits(@endpoint_id, t.account_id, 9223372036854775807);
 
--- WebhookAccountsAllPending answers all accounts that have pending deliveries, some of them twice.
+-- WebhookAccountsAllPending returns all accounts that have pending deliveries, some of them twice.
 -- name: WebhookAccountsAllPending :many
 SELECT d.account_id
 FROM webhook_delivery AS d
@@ -246,8 +251,9 @@ SELECT count(*)
 FROM webhook_delivery
 WHERE endpoint_id = @endpoint_id AND status = 'PENDING';
 
--- WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how far
--- the one is that is furthest behind, and the first position whose event may not have reached one.
+-- WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how
+-- far the one is that is furthest behind, and the first position whose event may not have reached
+-- one.
 -- name: WebhookBacklogs :many
 SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
        min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
@@ -261,8 +267,9 @@ FROM (SELECT e.status, e.cursor_position,
       LIMIT @row_limit) AS b
 GROUP BY b.status;
 
--- WebhookDeliveriesDue answers pending deliveries that are due and wait for no earlier one, the longest due first,
--- without those under way. The time is a subquery, since a volatile function would be called for each row.
+-- WebhookDeliveriesDue returns pending deliveries that are due and wait for no earlier one, the
+-- longest due first, without those under way. The time is a subquery, since a volatile function
+-- would be called for each row.
 -- name: WebhookDeliveriesDue :many
 SELECT d.position, d.attempts, d.account_id, d.other_account_id
 FROM webhook_delivery AS d
@@ -275,7 +282,8 @@ WHERE d.endpoint_id = @endpoint_id
 ORDER BY d.next_attempt_time, d.position
 LIMIT @row_limit;
 
--- WebhookDeliveryList lists the deliveries of an endpoint, newest first, before a place in the list.
+-- WebhookDeliveryList lists the deliveries of an endpoint, newest first, before a place in the
+-- list.
 -- name: WebhookDeliveryList :many
 SELECT sqlc.embed(webhook_delivery)
 FROM webhook_delivery
@@ -285,8 +293,8 @@ WHERE endpoint_id = @endpoint_id
 ORDER BY position DESC
 LIMIT @row_limit;
 
--- WebhookDeliveriesAgain makes events pending once more. Those that are pending keep their attempts, and are due now
--- unless they wait behind others. The nil UUID stands for NULL.
+-- WebhookDeliveriesAgain makes events pending once more. Those that are pending keep their
+-- attempts, and are due now unless they wait behind others. The nil UUID stands for NULL.
 -- name: WebhookDeliveriesAgain :exec
 INSERT INTO webhook_delivery AS d (endpoint_id, position, account_id, other_account_id)
 SELECT @endpoint_id, n.position, n.account_id, nullif(n.other_account_id, '00000000-0000-0000-0000-000000000000')

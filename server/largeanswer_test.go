@@ -239,7 +239,7 @@ func TestAccountsAbove4MiB(t *testing.T) {
 	}, func() *transfersv1.ListSchedulesResponse { return &transfersv1.ListSchedulesResponse{} },
 		func(page *transfersv1.ListSchedulesResponse) { schedules += len(page.GetSchedules()) })
 	if n < 2 || schedules != largeItems {
-		t.Errorf("%d standing orders on %d pages", schedules, n)
+		t.Errorf("%d schedules on %d pages", schedules, n)
 	}
 	var profiles transfersv1.GetProfilesResponse
 	err := l.call("AccountService/GetProfiles", &transfersv1.GetProfilesRequest{AccountIds: ids}, &profiles)

@@ -48,7 +48,7 @@ func TestSchedules(t *testing.T) {
 		dry := createSchedule(t, c, req)
 		if _, failed := c.call(t.Context(), "ScheduleService/GetSchedule", &transfersv1.GetScheduleRequest{ScheduleId: req.GetScheduleId()},
 			&transfersv1.GetScheduleResponse{}); failed == nil {
-			t.Error("a dry run made a standing order")
+			t.Error("a dry run made a schedule")
 		}
 		req.ValidateOnly = false
 		made := createSchedule(t, c, req)

@@ -37,7 +37,8 @@ type AccountGetForUpdateRow struct {
 	ExpiredIncoming decimal.Decimal
 }
 
-// AccountGetForUpdate locks one account and reads all of it, with the expired holds as in AccountsGet.
+// AccountGetForUpdate locks one account and reads all of it, with the expired holds as in
+// AccountsGet.
 //
 //	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
 //	       (CASE WHEN a.held > 0
@@ -116,7 +117,8 @@ type AccountListRow struct {
 	ExpiredIncoming decimal.Decimal
 }
 
-// AccountList lists accounts, newest first, before a place in the list, with the expired holds as in AccountsGet.
+// AccountList lists accounts, newest first, before a place in the list, with the expired holds as
+// in AccountsGet.
 //
 //	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
 //	       (CASE WHEN a.held > 0
@@ -283,8 +285,8 @@ WHERE a.account_id = m.account_id
   -- What an account with more rules allows is decided in order.
   AND a.policy IS NULL
   AND a.max_balance IS NULL
-  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order. One that a
-  -- forced reversal brought below its floor may still be paid.
+  -- The worst case: all debits of the batch and none of its credits. An account that passes needs
+  -- no order. One that a forced reversal brought below its floor may still be paid.
   AND (m.debits <= 0 OR a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
   -- A transfer that is there already must not move money again.
   AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY ($1::uuid[]))
@@ -312,14 +314,15 @@ type AccountsApplyRow struct {
 	Now        time.Time
 }
 
-// AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an account. It changes every
-// account or answers fewer rows than it was given; then the caller rolls back and decides transfer by transfer.
+// AccountsApply takes and gives money: one conditional UPDATE for a whole batch, one row an
+// account. It changes every account or returns fewer rows than it was given; then the caller rolls
+// back and decides transfer by transfer.
 //
 // now is the clock as it is: earlier than update_time when the clock was set back.
 //
-// No row is read first: the conditions are checked on the newest version of each row, under the row lock that the
-// UPDATE takes. The writers' connections allow only plans that visit accounts in the order of account_id (see
-// WriterSettings), so batches of several instances cannot deadlock.
+// No row is read first: the conditions are checked on the newest version of each row, under the row
+// lock that the UPDATE takes. The writers' connections allow only plans that visit accounts in the
+// order of account_id (see WriterSettings), so batches of several instances cannot deadlock.
 //
 //	UPDATE account AS a
 //	SET balance = a.balance + m.delta,
@@ -336,8 +339,8 @@ type AccountsApplyRow struct {
 //	  -- What an account with more rules allows is decided in order.
 //	  AND a.policy IS NULL
 //	  AND a.max_balance IS NULL
-//	  -- The worst case: all debits of the batch and none of its credits. An account that passes needs no order. One that a
-//	  -- forced reversal brought below its floor may still be paid.
+//	  -- The worst case: all debits of the batch and none of its credits. An account that passes needs
+//	  -- no order. One that a forced reversal brought below its floor may still be paid.
 //	  AND (m.debits <= 0 OR a.min_balance IS NULL OR a.balance - a.held - m.debits >= a.min_balance)
 //	  -- A transfer that is there already must not move money again.
 //	  AND NOT EXISTS (SELECT FROM transfer AS t WHERE t.transfer_id = ANY ($1::uuid[]))
@@ -401,8 +404,8 @@ type AccountsGetRow struct {
 	ExpiredIncoming decimal.Decimal
 }
 
-// AccountsGet reads accounts, in no order, and how much of held and incoming is of holds that have expired since: nobody
-// need have settled them.
+// AccountsGet reads accounts, in no order, and how much of held and incoming is of holds that have
+// expired since: nobody need have settled them.
 //
 //	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
 //	       (CASE WHEN a.held > 0
@@ -501,8 +504,9 @@ type AccountsInsertRow struct {
 	CreateTime time.Time
 }
 
-// AccountsInsert opens accounts with their opening balance and answers those that were not there before. The rows go
-// in by id, so that two batches that open the same accounts cannot deadlock. Empty texts stand for NULL.
+// AccountsInsert opens accounts with their opening balance and returns those that were not there
+// before. The rows go in by id, so that two batches that open the same accounts cannot deadlock.
+// Empty texts stand for NULL.
 //
 //	INSERT INTO account (account_id, currency, balance, min_balance, max_balance, policy, version, entry_count, create_time, update_time,
 //	                     display_name, image_url, metadata, create_fingerprint)
@@ -580,8 +584,9 @@ type AccountsLockRow struct {
 	UpdateTime time.Time
 }
 
-// AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins, as AccountsApply does:
-// for = ANY the planner may take an index whose second column is the id, and read all of it.
+// AccountsLock locks accounts in the order of their ids and reads what a decision needs. It joins,
+// as AccountsApply does: for = ANY the planner may take an index whose second column is the id, and
+// read all of it.
 //
 //	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy,
 //	       a.status, a.entry_count, a.version, a.update_time
@@ -727,8 +732,9 @@ type AccountsSettleRow struct {
 	EntryCount int64
 }
 
-// AccountsSettle changes accounts, whose row locks are held, as was decided. An account that is not as it was when it was
-// locked is left out, and the caller rolls back. An empty text stands for NULL.
+// AccountsSettle changes accounts, whose row locks are held, as was decided. An account that is not
+// as it was when it was locked is left out, and the caller rolls back. An empty text stands for
+// NULL.
 //
 //	UPDATE account AS a
 //	SET balance = a.balance + m.delta,

@@ -162,9 +162,9 @@ WHERE s.name <> 'transaction_timeout' OR current_setting('transaction_timeout', 
 
 // What export and import ask the database for. The statements whose tables are only known at run
 // time are in internal/archive/statements.go.
-// ArchiveSettings pins, until the transaction ends, whatever changes how values are spelled or read,
-// and the limits that a transaction of hours would run into. row_security makes a policy that hides
-// rows an error. transaction_timeout is there from PostgreSQL 17 on.
+// ArchiveSettings pins, until the transaction ends, whatever changes how values are spelled or
+// read, and the limits that a transaction of hours would run into. row_security makes a policy that
+// hides rows an error. transaction_timeout is there from PostgreSQL 17 on.
 //
 //	SELECT set_config(s.name, s.value, true)
 //	FROM (VALUES ('client_encoding', 'UTF8'),

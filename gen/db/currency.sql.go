@@ -51,7 +51,7 @@ type CurrencyInsertParams struct {
 	EquityAccountID uuid.UUID
 }
 
-// CurrencyInsert adds a currency, unless its code is there already: then it answers no row.
+// CurrencyInsert adds a currency, unless its code is there already: then it returns no row.
 //
 //	INSERT INTO currency (code, scale, equity_account_id)
 //	VALUES ($1, $2, $3)

@@ -13,9 +13,9 @@ const demoMark = `-- name: DemoMark :one
 SELECT mark_demo($1::bytea)::bytea AS kept
 `
 
-// DemoMark makes the ledger a demo with this seed, if it is empty but for its equity accounts. One that is a demo already
-// stays it. It returns the seed of the demo that the ledger is then; NULL: it has data, and is none. Whoever adds accounts
-// or transfers at this time is waited for.
+// DemoMark makes the ledger a demo with this seed, if it is empty but for its equity accounts. One
+// that is a demo already stays it. It returns the seed of the demo that the ledger is then; NULL:
+// it has data, and is none. Whoever adds accounts or transfers at this time is waited for.
 //
 //	SELECT mark_demo($1::bytea)::bytea AS kept
 func (q *Queries) DemoMark(ctx context.Context, db DBTX, seed []byte) ([]byte, error) {

@@ -48,8 +48,8 @@ type EntryListNewestRow struct {
 	TransferFull TransferFull
 }
 
-// EntryListNewest lists the movements of an account, newest first, before a place in the list. Each side is read in
-// order by its own index, never more rows than the page has.
+// EntryListNewest lists the movements of an account, newest first, before a place in the list. Each
+// side is read in order by its own index, never more rows than the page has.
 //
 //	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM ((SELECT f.transfer_id

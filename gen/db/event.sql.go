@@ -42,7 +42,8 @@ type EventAgeRow struct {
 	Now       time.Time
 }
 
-// EventAge reads when the first event at or after a position happened, and the time now; no row: there is none.
+// EventAge reads when the first event at or after a position happened, and the time now; no row:
+// there is none.
 //
 //	SELECT e.event_time::timestamptz AS event_time, ledger_now()::timestamptz AS now
 //	FROM ((SELECT t.position, t.create_time AS event_time
@@ -103,8 +104,9 @@ SELECT greatest(0, (SELECT max(t.position) FROM transfer AS t), (SELECT max(c.po
                 (SELECT max(a.position) FROM account_change AS a))::bigint AS position
 `
 
-// EventsEnd reads the highest position that was committed. The sequence's own value would not do: a crash takes it back to what
-// was on the disk, and positions that nobody had committed are drawn again.
+// EventsEnd reads the highest position that was committed. The sequence's own value would not do: a
+// crash takes it back to what was on the disk, and positions that nobody had committed are drawn
+// again.
 //
 //	SELECT greatest(0, (SELECT max(t.position) FROM transfer AS t), (SELECT max(c.position) FROM transfer_change AS c),
 //	                (SELECT max(a.position) FROM account_change AS a))::bigint AS position
@@ -311,7 +313,8 @@ type EventsOfTransferChangesRow struct {
 	TransferFull   TransferFull
 }
 
-// EventsOfTransferChanges reads changes of transfers likewise, but for what those were like at first.
+// EventsOfTransferChanges reads changes of transfers likewise, but for what those were like at
+// first.
 //
 //	SELECT c.position, c.transfer_id, c.change_time, c.status, c.error_reason, c.from_balance, c.to_balance, c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal, f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor
 //	FROM transfer_change AS c
@@ -418,8 +421,8 @@ type EventsOfTransfersRow struct {
 	Refusal        json.RawMessage
 }
 
-// EventsOfTransfers reads transfers that were made, in order, between two positions: the first exclusive, the last
-// inclusive. Of one that changed since it reads what it was like at first.
+// EventsOfTransfers reads transfers that were made, in order, between two positions: the first
+// exclusive, the last inclusive. Of one that changed since it reads what it was like at first.
 //
 //	SELECT f.transfer_id, f.position, f.from_account_id, f.to_account_id, f.amount, f.currency, f.asked_currency, f.status, f.error_reason, f.from_balance, f.to_balance, f.from_sequence, f.to_sequence, f.version, f.create_time, f.update_time, f.reference, f.metadata, f.deferred, f.kind, f.due_time, f.open_amount, f.posted_amount, f.parent_id, f.reversed_amount, f.group_id, f.effective_time, f.asked_amount, f.request_fingerprint, f.refusal, f.up_to_floor, (c.position IS NOT NULL)::boolean AS changed, c.status, c.error_reason, c.from_balance, c.to_balance,
 //	       c.version, c.update_time, c.open_amount, c.posted_amount, c.reversed_amount, c.refusal
@@ -497,7 +500,8 @@ SELECT nextval('transfer_position_seq')::bigint AS position
 FROM (SELECT unnest($1::int[]) AS step) AS s
 `
 
-// PositionsDraw draws a position for each step of a batch. The caller has written to one of the tables of events.
+// PositionsDraw draws a position for each step of a batch. The caller has written to one of the
+// tables of events.
 //
 //	SELECT nextval('transfer_position_seq')::bigint AS position
 //	FROM (SELECT unnest($1::int[]) AS step) AS s
@@ -532,7 +536,8 @@ ORDER BY f.transfer_id
 ON CONFLICT (position) DO NOTHING
 `
 
-// TransferChangesBegin keeps what transfers, whose accounts' row locks are held, are like before their first change.
+// TransferChangesBegin keeps what transfers, whose accounts' row locks are held, are like before
+// their first change.
 //
 //	INSERT INTO transfer_change (position, transfer_id, change_time, status, error_reason, from_balance, to_balance, version,
 //	                             update_time, open_amount, posted_amount, reversed_amount, refusal)

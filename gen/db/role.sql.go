@@ -40,10 +40,10 @@ type RightsMissingParams struct {
 	Schema     string
 }
 
-// A role is who a session is for the database. docs/roles.sql says what each role of a ledger needs, and internal/pgdb
-// verifies it. Nothing of the ledger is read here.
-// RightsMissing reads which of these rights the session's role lacks, by their ordinals. A right to something that is not
-// there, as in an older schema, is not lacking.
+// A role is who a session is for the database. docs/roles.sql says what each role of a ledger
+// needs, and internal/pgdb verifies it. Nothing of the ledger is read here.
+// RightsMissing reads which of these rights the session's role lacks, by their ordinals. A right to
+// something that is not there, as in an older schema, is not lacking.
 //
 //	SELECT r.ordinal::int AS ordinal
 //	FROM (SELECT unnest($1::int[]) AS ordinal,
@@ -146,8 +146,9 @@ type RoleExcessParams struct {
 	Columns    []string
 }
 
-// RoleExcess reads the worst that the session's role is or may do and a server need not; empty: nothing. What a server
-// needs are INSERT on some tables and UPDATE of some columns. It deletes nothing: it only asks about that right.
+// RoleExcess reads the worst that the session's role is or may do and a server need not; empty:
+// nothing. What a server needs are INSERT on some tables and UPDATE of some columns. It deletes
+// nothing: it only asks about that right.
 // @sqlc-vet-disable no-delete
 //
 //	WITH relation AS (SELECT c.oid, c.relname, c.relowner
@@ -222,7 +223,8 @@ FROM (SELECT $1::text AS name) AS s
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.name
 `
 
-// RoleMayMigrate reports whether the session's role may make the ledger in a schema, or change the one that is there.
+// RoleMayMigrate reports whether the session's role may make the ledger in a schema, or change the
+// one that is there.
 //
 //	SELECT (CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
 //	             ELSE has_schema_privilege(n.oid, 'CREATE')
@@ -253,7 +255,8 @@ ORDER BY c.relname
 LIMIT 100
 `
 
-// RowSecurityTables reads the tables of a schema of which policies hide rows from the session's role.
+// RowSecurityTables reads the tables of a schema of which policies hide rows from the session's
+// role.
 //
 //	SELECT c.relname::text AS name
 //	FROM pg_catalog.pg_class AS c

@@ -24,7 +24,7 @@ type ScheduleGetRow struct {
 	Schedule Schedule
 }
 
-// ScheduleGet reads one standing order.
+// ScheduleGet reads one schedule.
 //
 //	SELECT schedule.schedule_id, schedule.from_account_id, schedule.to_account_id, schedule.amount, schedule.currency, schedule.cron, schedule.time_zone, schedule.interval_micros, schedule.start_time, schedule.end_time, schedule.max_count, schedule.catch_up, schedule.reference, schedule.metadata, schedule.status, schedule.next_time, schedule.occurrence_count, schedule.last_transfer_id, schedule.create_time, schedule.update_time, schedule.version, schedule.create_fingerprint
 //	FROM schedule
@@ -70,7 +70,8 @@ type ScheduleGetForUpdateRow struct {
 	Schedule Schedule
 }
 
-// ScheduleGetForUpdate locks one standing order and reads it. A worker that makes its occurrences is waited for.
+// ScheduleGetForUpdate locks one schedule and reads it. A worker that makes its occurrences
+// is waited for.
 //
 //	SELECT schedule.schedule_id, schedule.from_account_id, schedule.to_account_id, schedule.amount, schedule.currency, schedule.cron, schedule.time_zone, schedule.interval_micros, schedule.start_time, schedule.end_time, schedule.max_count, schedule.catch_up, schedule.reference, schedule.metadata, schedule.status, schedule.next_time, schedule.occurrence_count, schedule.last_transfer_id, schedule.create_time, schedule.update_time, schedule.version, schedule.create_fingerprint
 //	FROM schedule
@@ -137,7 +138,7 @@ type ScheduleInsertParams struct {
 	Fingerprint    []byte
 }
 
-// ScheduleInsert adds a standing order, unless its id is taken: then it answers no row.
+// ScheduleInsert adds a schedule, unless its id is taken: then it returns no row.
 //
 //	INSERT INTO schedule (schedule_id, from_account_id, to_account_id, amount, currency, cron, time_zone, interval_micros,
 //	                      start_time, end_time, max_count, catch_up, reference, metadata, next_time, create_time,
@@ -205,7 +206,7 @@ type ScheduleListRow struct {
 	Schedule Schedule
 }
 
-// ScheduleList lists standing orders, newest first, before a place in the list.
+// ScheduleList lists schedules, newest first, before a place in the list.
 //
 //	SELECT schedule.schedule_id, schedule.from_account_id, schedule.to_account_id, schedule.amount, schedule.currency, schedule.cron, schedule.time_zone, schedule.interval_micros, schedule.start_time, schedule.end_time, schedule.max_count, schedule.catch_up, schedule.reference, schedule.metadata, schedule.status, schedule.next_time, schedule.occurrence_count, schedule.last_transfer_id, schedule.create_time, schedule.update_time, schedule.version, schedule.create_fingerprint
 //	FROM schedule
@@ -295,8 +296,9 @@ type ScheduleListByAccountRow struct {
 	Schedule Schedule
 }
 
-// ScheduleListByAccount lists the standing orders from or to one account, newest first, before a place in the list.
-// Each side is read in order by its own index; an OR of the two would sort all of them.
+// ScheduleListByAccount lists the schedules from or to one account, newest first, before a
+// place in the list. Each side is read in order by its own index; an OR of the two would sort all
+// of them.
 //
 //	SELECT schedule.schedule_id, schedule.from_account_id, schedule.to_account_id, schedule.amount, schedule.currency, schedule.cron, schedule.time_zone, schedule.interval_micros, schedule.start_time, schedule.end_time, schedule.max_count, schedule.catch_up, schedule.reference, schedule.metadata, schedule.status, schedule.next_time, schedule.occurrence_count, schedule.last_transfer_id, schedule.create_time, schedule.update_time, schedule.version, schedule.create_fingerprint
 //	FROM ((SELECT f.schedule_id
@@ -400,8 +402,8 @@ type SchedulesAdvanceRow struct {
 	UpdateTime time.Time
 }
 
-// SchedulesAdvance changes standing orders, whose row locks are held, from the version that was read. The time
-// 0001-01-01 and an empty id stand for NULL.
+// SchedulesAdvance changes schedules, whose row locks are held, from the version that was
+// read. The time 0001-01-01 and an empty id stand for NULL.
 //
 //	UPDATE schedule AS s
 //	SET status = n.status,
@@ -467,8 +469,8 @@ type SchedulesClaimRow struct {
 	Schedule Schedule
 }
 
-// SchedulesClaim locks and reads standing orders that are due, the longest due first, without those that another worker
-// is at.
+// SchedulesClaim locks and reads schedules that are due, the longest due first, without those
+// that another worker is at.
 //
 //	SELECT schedule.schedule_id, schedule.from_account_id, schedule.to_account_id, schedule.amount, schedule.currency, schedule.cron, schedule.time_zone, schedule.interval_micros, schedule.start_time, schedule.end_time, schedule.max_count, schedule.catch_up, schedule.reference, schedule.metadata, schedule.status, schedule.next_time, schedule.occurrence_count, schedule.last_transfer_id, schedule.create_time, schedule.update_time, schedule.version, schedule.create_fingerprint
 //	FROM schedule
@@ -545,9 +547,10 @@ type TransfersClaimRow struct {
 	Kind       string
 }
 
-// TransfersClaim answers pending transfers that are due, the longest due first, without those that another worker is at.
-// It takes no row locks, since a batch on another connection is to change these rows, but locks of its own, until the
-// transaction ends. It looks at more rows than it answers, because the first may all be taken.
+// TransfersClaim returns pending transfers that are due, the longest due first, without those that
+// another worker is at. It takes no row locks, since a batch on another connection is to change
+// these rows, but locks of its own, until the transaction ends. It looks at more rows than it
+// returns, because the first may all be taken.
 //
 //	SELECT d.transfer_id, d.kind
 //	FROM (SELECT transfer_id, kind, due_time
@@ -594,8 +597,8 @@ type WorkBeginRow struct {
 	Now        time.Time
 }
 
-// WorkBegin prepares a worker's transaction, in which nothing happens on its connection while a batch is applied on
-// another one, and answers the database's time.
+// WorkBegin prepares a worker's transaction, in which nothing happens on its connection while a
+// batch is applied on another one, and returns the database's time.
 //
 //	SELECT set_config('idle_in_transaction_session_timeout', $1::text, true)::text AS idle_millis,
 //	       ledger_now()::timestamptz AS now
@@ -625,8 +628,8 @@ type WorkOutlookRow struct {
 	NextDue   time.Time
 }
 
-// WorkOutlook answers the time, since when the longest due item has been due (now: none is), and when the next one will
-// be, within an hour.
+// WorkOutlook returns the time, since when the longest due item has been due (now: none is), and
+// when the next one will be, within an hour.
 //
 //	SELECT n.now::timestamptz AS now,
 //	       least((SELECT o.due_time FROM transfer_detail AS o WHERE o.open_amount IS NOT NULL AND o.due_time <= $1::timestamptz

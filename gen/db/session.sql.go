@@ -15,9 +15,9 @@ SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
 WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
 `
 
-// Barrier writes a message that nobody reads to the log. The commit of its transaction then waits for the synchronous
-// standbys as any other, and so for all that was committed before it, be it seen already. Where commits wait for no
-// standby it writes nothing.
+// Barrier writes a message that nobody reads to the log. The commit of its transaction then waits
+// for the synchronous standbys as any other, and so for all that was committed before it, be it
+// seen already. Where commits wait for no standby it writes nothing.
 //
 //	SELECT pg_logical_emit_message(true, 'internaltransfers', ''::text)
 //	WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
@@ -49,7 +49,8 @@ type DurabilityGetRow struct {
 	FullPageWrites string
 }
 
-// DurabilityGet reads the settings without which a committed transfer may be lost when the machine goes down.
+// DurabilityGet reads the settings without which a committed transfer may be lost when the machine
+// goes down.
 //
 //	SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes
 func (q *Queries) DurabilityGet(ctx context.Context, db DBTX) (DurabilityGetRow, error) {
@@ -63,8 +64,8 @@ const ledgerGuard = `-- name: LedgerGuard :exec
 SELECT 1 / ('account'::regclass::oid::bigint = $1::bigint)::int
 `
 
-// LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so that its transaction
-// is not committed.
+// LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so
+// that its transaction is not committed.
 //
 //	SELECT 1 / ('account'::regclass::oid::bigint = $1::bigint)::int
 func (q *Queries) LedgerGuard(ctx context.Context, db DBTX, account int64) error {
@@ -83,8 +84,8 @@ type LedgerIdentityRow struct {
 	Account  int64
 }
 
-// LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger this one, and the table
-// that it has here.
+// LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger
+// this one, and the table that it has here.
 //
 //	SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
 //	FROM setting AS s
@@ -109,8 +110,9 @@ ORDER BY n.nspname
 LIMIT 1000
 `
 
-// LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first tables. Whether the role
-// may use them is another question: a ledger must not be overlooked because a right is missing.
+// LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first
+// tables. Whether the role may use them is another question: a ledger must not be overlooked
+// because a right is missing.
 //
 //	SELECT n.nspname::text AS schema
 //	FROM pg_catalog.pg_namespace AS n
@@ -243,8 +245,10 @@ type SessionFactsRow struct {
 	IsStandby        bool
 }
 
-// A session is one connection to the database. internal/pgdb makes them all, and says which settings each kind has.
-// SessionFacts reads what a session must find: the server, the database and where it is. Nothing of the ledger is read.
+// A session is one connection to the database. internal/pgdb makes them all, and says which
+// settings each kind has.
+// SessionFacts reads what a session must find: the server, the database and where it is. Nothing of
+// the ledger is read.
 //
 //	SELECT current_setting('server_version')::text AS server_version,
 //	       current_setting('server_version_num')::int AS server_version_num,
@@ -283,9 +287,10 @@ type SessionGetRow struct {
 	Life  string
 }
 
-// SessionGet says which session this is, and in which life of the server. A life ends with a crash, also with one after
-// which the postmaster goes on and begins all sessions anew: the statistics are discarded then, and begin at another time.
-// A session that acts as another role than the one that logged in may not see when it began.
+// SessionGet says which session this is, and in which life of the server. A life ends with a crash,
+// also with one after which the postmaster goes on and begins all sessions anew: the statistics are
+// discarded then, and begin at another time. A session that acts as another role than the one that
+// logged in may not see when it began.
 //
 //	SELECT pg_backend_pid()::integer AS pid, coalesce(pg_stat_get_backend_start(b.id), 'epoch')::timestamptz AS begun,
 //	       concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())::text AS life
@@ -302,8 +307,8 @@ const sessionGuard = `-- name: SessionGuard :exec
 SELECT 1 / (pg_backend_pid() = $1::int)::int
 `
 
-// SessionGuard fails (division_by_zero) in another server process than the one meant, so that what follows it in the same
-// transaction is not executed.
+// SessionGuard fails (division_by_zero) in another server process than the one meant, so that what
+// follows it in the same transaction is not executed.
 //
 //	SELECT 1 / (pg_backend_pid() = $1::int)::int
 func (q *Queries) SessionGuard(ctx context.Context, db DBTX, backendPid int32) error {
@@ -367,8 +372,9 @@ type SessionMismatchesRow struct {
 	Wanted string
 }
 
-// SessionMismatches reads which of these settings have another value all the same, and whether the current schema is
-// another than the one that is meant. That need not exist yet, or the role may not use it: then nothing is found in it.
+// SessionMismatches reads which of these settings have another value all the same, and whether the
+// current schema is another than the one that is meant. That need not exist yet, or the role may
+// not use it: then nothing is found in it.
 //
 //	SELECT s.name::text AS name, s.setting::text AS found, w.value::text AS wanted
 //	FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
@@ -421,10 +427,10 @@ type SessionSetRow struct {
 	Changed    int32
 }
 
-// SessionSet gives settings their values, as far as a user may and the server knows them. A setting that has its value
-// already is left alone. synchronous_commit is only raised: a database or a role may have it off, but a commit is
-// acknowledged when it is on the disk. In another backend than the one that is meant nothing is changed: it may be
-// somebody else's.
+// SessionSet gives settings their values, as far as a user may and the server knows them. A setting
+// that has its value already is left alone. synchronous_commit is only raised: a database or a role
+// may have it off, but a commit is acknowledged when it is on the disk. In another backend than the
+// one that is meant nothing is changed: it may be somebody else's.
 //
 //	SELECT pg_backend_pid()::int AS backend_pid, count(set_config(s.name, w.value, false))::int AS changed
 //	FROM (SELECT unnest($1::text[]) AS name, unnest($2::text[]) AS value) AS w
@@ -453,7 +459,8 @@ type SessionWorksParams struct {
 	Begun time.Time
 }
 
-// SessionWorks reports whether a session is at a statement, and does not wait for the next one or is gone.
+// SessionWorks reports whether a session is at a statement, and does not wait for the next one or
+// is gone.
 //
 //	SELECT EXISTS (SELECT
 //	               FROM (SELECT pg_stat_get_backend_idset() AS id) AS b
@@ -474,7 +481,8 @@ WITH nothing AS (
 UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
 `
 
-// WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a database that takes writes.
+// WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a
+// database that takes writes.
 //
 //	WITH nothing AS (
 //	    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id

@@ -60,9 +60,9 @@ type EntriesByCreateTimeRow struct {
 	EffectiveTime  *time.Time
 }
 
-// EntriesByCreateTime lists the entries of a period, among an account's first ones, after a place in the list. Along an
-// account sequences are in the order of positions, so each side is read in order by its index; what is read of the
-// place's own moment and skipped is at most one batch.
+// EntriesByCreateTime lists the entries of a period, among an account's first ones, after a place
+// in the list. Along an account sequences are in the order of positions, so each side is read in
+// order by its index; what is read of the place's own moment and skipped is at most one batch.
 //
 //	SELECT e.transfer_id, e.counterparty_id, e.amount::numeric AS amount, e.balance::numeric AS balance,
 //	       e.sequence::bigint AS sequence, e.reference, e.create_time, d.effective_time
@@ -174,7 +174,8 @@ type EntriesByEffectiveTimeRow struct {
 	EffectiveTime  *time.Time
 }
 
-// EntriesByEffectiveTime lists those entries of a period that have an effective time, in its order, likewise.
+// EntriesByEffectiveTime lists those entries of a period that have an effective time, in its order,
+// likewise.
 //
 //	SELECT e.transfer_id, e.counterparty_id, e.amount::numeric AS amount, e.balance::numeric AS balance,
 //	       e.sequence::bigint AS sequence, e.reference, e.create_time, e.effective_time
@@ -271,8 +272,8 @@ type EntryBeforeRow struct {
 	Balance  decimal.Decimal
 }
 
-// EntryBefore reads the newest entry of an account before a moment, among its first ones; no row: there is none. Each
-// side is one probe of its index.
+// EntryBefore reads the newest entry of an account before a moment, among its first ones; no row:
+// there is none. Each side is one probe of its index.
 //
 //	SELECT e.sequence::bigint AS sequence, e.balance::numeric AS balance
 //	FROM ((SELECT f.from_sequence AS sequence, f.from_balance AS balance
@@ -348,9 +349,9 @@ type HoldsAtRow struct {
 	Incoming decimal.Decimal
 }
 
-// HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it was made until it
-// expired or became final, and reserved its amount less what had been captured by then. None has
-// expired before the clock says so: it is behind the moment when it was set back.
+// HoldsAt sums what holds from and to an account reserved at a moment. A hold was open from when it
+// was made until it expired or became final, and reserved its amount less what had been captured by
+// then. None has expired before the clock says so: it is behind the moment when it was set back.
 //
 //	SELECT (SELECT coalesce(sum(t.amount - CASE WHEN d.posted_amount > 0
 //	                 THEN (SELECT coalesce(sum(c.amount), 0)
@@ -401,9 +402,9 @@ type LastEntryTimeParams struct {
 	AccountID  uuid.UUID
 }
 
-// LastEntryTime is when the newest entry of an account was made, or update_time if that is later. The
-// row's update_time may be some microseconds before its newest entry: each account of a batch has the
-// time at which it was changed itself, and the batch's transfers have the latest of these.
+// LastEntryTime is when the newest entry of an account was made, or update_time if that is later.
+// The row's update_time may be some microseconds before its newest entry: each account of a batch
+// has the time at which it was changed itself, and the batch's transfers have the latest of these.
 //
 //	SELECT greatest(
 //	    $1::timestamptz,
@@ -549,9 +550,10 @@ type TotalsByEffectiveTimeRow struct {
 	Backdated decimal.Decimal
 }
 
-// TotalsByEffectiveTime does the same by effective time: entries without one are those of TotalsByCreateTime, the others
-// have an index of their own. backdated is the sum of those that count before the period but were made within or after
-// it: no entry counts later than it was made, so with the balance when the period began that is the opening balance.
+// TotalsByEffectiveTime does the same by effective time: entries without one are those of
+// TotalsByCreateTime, the others have an index of their own. backdated is the sum of those that
+// count before the period but were made within or after it: no entry counts later than it was made,
+// so with the balance when the period began that is the opening balance.
 //
 //	SELECT coalesce(sum(e.amount) FILTER (WHERE e.amount > 0), 0)::numeric AS credits,
 //	       coalesce(-sum(e.amount) FILTER (WHERE e.amount < 0), 0)::numeric AS debits,

@@ -51,7 +51,8 @@ type AccountScanRow struct {
 	ExpiredIncoming decimal.Decimal
 }
 
-// AccountScan lists the same, for words that many have: it reads the newest accounts until there are enough that have them.
+// AccountScan lists the same, for words that many have: it reads the newest accounts until there
+// are enough that have them.
 //
 //	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
 //	       (CASE WHEN a.held > 0
@@ -167,9 +168,10 @@ type AccountSearchRow struct {
 	ExpiredIncoming decimal.Decimal
 }
 
-// AccountSearch lists accounts, newest first, before a place in the list, whose names have the words, a tsquery, or whose
-// ids are in a range, with the expired holds as in AccountsGet. It is for words that few have: all of these are read. The
-// index has the names that accounts once had, too.
+// AccountSearch lists accounts, newest first, before a place in the list, whose names have the
+// words, a tsquery, or whose ids are in a range, with the expired holds as in AccountsGet. It is
+// for words that few have: all of these are read. The index has the names that accounts once had,
+// too.
 //
 //	SELECT a.account_id, a.currency, a.balance, a.held, a.incoming, a.min_balance, a.is_equity, a.status, a.version, a.entry_count, a.create_time, a.update_time, a.display_name, a.image_url, a.metadata, a.create_fingerprint, a.max_balance, a.forced_floor, a.policy,
 //	       (CASE WHEN a.held > 0
@@ -262,8 +264,8 @@ type AccountsEstimateRow struct {
 	AccountCount int64
 }
 
-// AccountsEstimate answers how many accounts each of some currencies had when the table was last analyzed. A currency
-// that it did not find to be frequent is left out.
+// AccountsEstimate returns how many accounts each of some currencies had when the table was last
+// analyzed. A currency that it did not find to be frequent is left out.
 //
 //	SELECT f.code::text AS code, (r.reltuples * f.frequency)::bigint AS account_count
 //	FROM pg_catalog.pg_class AS r
@@ -321,8 +323,8 @@ type ActivityAheadRow struct {
 	Amount        decimal.Decimal
 }
 
-// ActivityAhead counts, without the seconds, the transfers that were made from a time on. No more than
-// count_limit are counted, so that it takes no longer however far the clock was set back.
+// ActivityAhead counts, without the seconds, the transfers that were made from a time on. No more
+// than count_limit are counted, so that it takes no longer however far the clock was set back.
 //
 //	SELECT t.deferred,
 //	       (CASE WHEN t.deferred THEN '' ELSE coalesce(t.error_reason, '') END)::text AS reason,
@@ -391,8 +393,8 @@ type ActivityReadRow struct {
 	Amount        decimal.Decimal
 }
 
-// ActivityRead counts the transfers that were made within a time, second by second. A transfer that is or was INIT
-// counts by that alone: what moves money for it are transfers of their own.
+// ActivityRead counts the transfers that were made within a time, second by second. A transfer that
+// is or was INIT counts by that alone: what moves money for it are transfers of their own.
 //
 //	SELECT date_bin('1 second', t.create_time, 'epoch')::timestamptz AS second,
 //	       t.deferred,
@@ -523,7 +525,7 @@ const searchWords = `-- name: SearchWords :one
 SELECT tsvector_to_array(search_words($1))::text[] AS words
 `
 
-// SearchWords answers the words of a text as the index of names has them.
+// SearchWords returns the words of a text as the index of names has them.
 //
 //	SELECT tsvector_to_array(search_words($1))::text[] AS words
 func (q *Queries) SearchWords(ctx context.Context, db DBTX, text string) ([]string, error) {
@@ -559,8 +561,9 @@ type StatusTotalsRow struct {
 	Counted int64
 }
 
-// StatusTotals answers how much there is of each currency and how many accounts it has, its equity account not counted: no
-// more than count_limit are counted, with that one. What all others hold is what the equity account lacks.
+// StatusTotals returns how much there is of each currency and how many accounts it has, its equity
+// account not counted: no more than count_limit are counted, with that one. What all others hold is
+// what the equity account lacks.
 //
 //	SELECT c.code, c.scale, (-e.balance)::numeric AS amount,
 //	       (SELECT count(*) - 1

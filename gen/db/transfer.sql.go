@@ -47,8 +47,8 @@ type HoldsDueRow struct {
 	ToAccountID   uuid.NullUUID
 }
 
-// HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled: of each side of each
-// account at most so many, the longest expired.
+// HoldsDue reads the holds from or to accounts that have expired by a time and nobody has settled:
+// of each side of each account at most so many, the longest expired.
 //
 //	SELECT d.transfer_id, d.from_account_id, d.to_account_id
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS m
@@ -110,7 +110,8 @@ type TransferDetailsAdvanceParams struct {
 	Refusals        []string
 }
 
-// TransferDetailsAdvance changes the details of transfers, whose accounts' row locks are held. Empty texts stand for NULL.
+// TransferDetailsAdvance changes the details of transfers, whose accounts' row locks are held.
+// Empty texts stand for NULL.
 //
 //	UPDATE transfer_detail AS d
 //	SET open_amount = nullif(n.open_amount, '')::numeric,
@@ -177,8 +178,8 @@ type TransferDetailsInsertParams struct {
 	Refusals            []string
 }
 
-// TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for due_time and
-// effective_time, the time 0001-01-01 stand for NULL.
+// TransferDetailsInsert writes what else there is of some of these rows. Empty texts and, for
+// due_time and effective_time, the time 0001-01-01 stand for NULL.
 //
 //	INSERT INTO transfer_detail (transfer_id, kind, from_account_id, to_account_id, due_time, open_amount, posted_amount,
 //	                             parent_id, group_id, effective_time, asked_amount, up_to_floor, request_fingerprint,
@@ -359,8 +360,9 @@ type TransferListByAccountRow struct {
 	TransferFull TransferFull
 }
 
-// TransferListByAccount lists the transfers from or to one account, newest first, before a place in the list. Each side
-// is read in order by its own index, never more rows than the page has; an OR of the two would sort all of them.
+// TransferListByAccount lists the transfers from or to one account, newest first, before a place in
+// the list. Each side is read in order by its own index, never more rows than the page has; an OR
+// of the two would sort all of them.
 //
 //	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM ((SELECT f.transfer_id
@@ -556,7 +558,8 @@ type TransferListByParentRow struct {
 	TransferFull TransferFull
 }
 
-// TransferListByParent lists the captures, execution or reversals of a transfer, newest first, before a place in the list.
+// TransferListByParent lists the captures, execution or reversals of a transfer, newest first,
+// before a place in the list.
 //
 //	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
@@ -653,8 +656,8 @@ type TransferListByReferenceRow struct {
 	TransferFull TransferFull
 }
 
-// TransferListByReference lists the transfers with one reference, newest first, before a place in the list. The
-// reference is never empty; saying so lets the partial index serve.
+// TransferListByReference lists the transfers with one reference, newest first, before a place in
+// the list. The reference is never empty; saying so lets the partial index serve.
 //
 //	SELECT transfer_full.transfer_id, transfer_full.position, transfer_full.from_account_id, transfer_full.to_account_id, transfer_full.amount, transfer_full.currency, transfer_full.asked_currency, transfer_full.status, transfer_full.error_reason, transfer_full.from_balance, transfer_full.to_balance, transfer_full.from_sequence, transfer_full.to_sequence, transfer_full.version, transfer_full.create_time, transfer_full.update_time, transfer_full.reference, transfer_full.metadata, transfer_full.deferred, transfer_full.kind, transfer_full.due_time, transfer_full.open_amount, transfer_full.posted_amount, transfer_full.parent_id, transfer_full.reversed_amount, transfer_full.group_id, transfer_full.effective_time, transfer_full.asked_amount, transfer_full.request_fingerprint, transfer_full.refusal, transfer_full.up_to_floor
 //	FROM transfer_full
@@ -758,8 +761,9 @@ type TransfersAdvanceParams struct {
 	Versions     []int32
 }
 
-// TransfersAdvance changes transfers that are INIT, whose accounts' row locks are held: none of them is final yet. It
-// answers fewer rows than it was given when that is not so; then the caller rolls back.
+// TransfersAdvance changes transfers that are INIT, whose accounts' row locks are held: none of
+// them is final yet. It returns fewer rows than it was given when that is not so; then the caller
+// rolls back.
 //
 //	UPDATE transfer AS t
 //	SET status = n.status,
@@ -925,13 +929,15 @@ type TransfersInsertParams struct {
 	Metadata        []json.RawMessage
 }
 
-// TransfersInsert writes the ledger rows of a batch. Their positions are in the order of decision; the rows go in by id,
-// so that two batches that have the same ids cannot deadlock where no account's lock stands before that (a refusal for
-// want of an account). Empty texts and zero numbers stand for NULL, because an array parameter cannot say NULL; a zero
-// position stands for the next.
+// TransfersInsert writes the ledger rows of a batch. Their positions are in the order of decision;
+// the rows go in by id, so that two batches that have the same ids cannot deadlock where no
+// account's lock stands before that (a refusal for want of an account). Empty texts and zero
+// numbers stand for NULL, because an array parameter cannot say NULL; a zero position stands for
+// the next.
 //
-// It fails (division_by_zero) unless every row was inserted: somebody's trigger or rule may drop rows, whose money has
-// moved already. The COMMIT travels with this statement, so that it is too late to count the rows afterwards.
+// It fails (division_by_zero) unless every row was inserted: somebody's trigger or rule may drop
+// rows, whose money has moved already. The COMMIT travels with this statement, so that it is too
+// late to count the rows afterwards.
 //
 //	WITH inserted AS (
 //	INSERT INTO transfer (transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, status,
@@ -999,7 +1005,8 @@ type TransfersReversedParams struct {
 	ReversedAmounts []decimal.Decimal
 }
 
-// TransfersReversed gives plain transfers, which have no details until then, what was reversed of them.
+// TransfersReversed gives plain transfers, which have no details until then, what was reversed of
+// them.
 //
 //	INSERT INTO transfer_detail (transfer_id, kind, reversed_amount)
 //	SELECT n.transfer_id, 'TRANSFER', n.reversed_amount
@@ -1040,8 +1047,9 @@ type UsageGetRow struct {
 	Count   int64
 }
 
-// UsageGet sums what accounts paid since a time each, as rolling limits count it: a hold counts when it is made, less what
-// was released; a scheduled transfer when it is executed; captures and reversals do not count.
+// UsageGet sums what accounts paid since a time each, as rolling limits count it: a hold counts
+// when it is made, less what was released; a scheduled transfer when it is executed; captures and
+// reversals do not count.
 //
 //	SELECT w.ordinal::bigint AS ordinal, u.amount::numeric AS amount, u.count::bigint AS count
 //	FROM (SELECT unnest($1::bigint[]) AS ordinal,

@@ -30,7 +30,7 @@ type WebhookAccountsAllPendingParams struct {
 	EndpointID uuid.UUID
 }
 
-// WebhookAccountsAllPending answers all accounts that have pending deliveries, some of them twice.
+// WebhookAccountsAllPending returns all accounts that have pending deliveries, some of them twice.
 //
 //	SELECT d.account_id
 //	FROM webhook_delivery AS d
@@ -71,7 +71,7 @@ type WebhookAccountsPendingParams struct {
 	EndpointID uuid.UUID
 }
 
-// WebhookAccountsPending answers which of the accounts have pending deliveries.
+// WebhookAccountsPending returns which of the accounts have pending deliveries.
 //
 //	SELECT t.account_id::uuid AS account_id
 //	FROM (SELECT unnest($1::uuid[]) AS account_id) AS t
@@ -124,8 +124,9 @@ type WebhookAdvanceParams struct {
 	Version        int64
 }
 
-// WebhookAdvance writes how far an endpoint's holder has come, renews its lease, and locks the row for what else the
-// transaction records. It changes no row when the holder is no longer that, or the endpoint was changed meanwhile.
+// WebhookAdvance writes how far an endpoint's holder has come, renews its lease, and locks the row
+// for what else the transaction records. It changes no row when the holder is no longer that, or
+// the endpoint was changed meanwhile.
 //
 //	UPDATE webhook_endpoint
 //	SET cursor_position = greatest(cursor_position, $1),
@@ -180,8 +181,9 @@ type WebhookBacklogsRow struct {
 	OldestPosition int64
 }
 
-// WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how far
-// the one is that is furthest behind, and the first position whose event may not have reached one.
+// WebhookBacklogs counts the endpoints of each status and their pending deliveries, and reads how
+// far the one is that is furthest behind, and the first position whose event may not have reached
+// one.
 //
 //	SELECT b.status, count(*) AS endpoint_count, sum(b.pending_count)::bigint AS pending_count,
 //	       min(b.cursor_position)::bigint AS cursor_position, min(b.oldest_position)::bigint AS oldest_position
@@ -271,8 +273,8 @@ type WebhookDeliveriesAgainParams struct {
 	Others     []uuid.UUID
 }
 
-// WebhookDeliveriesAgain makes events pending once more. Those that are pending keep their attempts, and are due now
-// unless they wait behind others. The nil UUID stands for NULL.
+// WebhookDeliveriesAgain makes events pending once more. Those that are pending keep their
+// attempts, and are due now unless they wait behind others. The nil UUID stands for NULL.
 //
 //	INSERT INTO webhook_delivery AS d (endpoint_id, position, account_id, other_account_id)
 //	SELECT $1, n.position, n.account_id, nullif(n.other_account_id, '00000000-0000-0000-0000-000000000000')
@@ -319,8 +321,9 @@ type WebhookDeliveriesDueRow struct {
 	OtherAccountID uuid.NullUUID
 }
 
-// WebhookDeliveriesDue answers pending deliveries that are due and wait for no earlier one, the longest due first,
-// without those under way. The time is a subquery, since a volatile function would be called for each row.
+// WebhookDeliveriesDue returns pending deliveries that are due and wait for no earlier one, the
+// longest due first, without those under way. The time is a subquery, since a volatile function
+// would be called for each row.
 //
 //	SELECT d.position, d.attempts, d.account_id, d.other_account_id
 //	FROM webhook_delivery AS d
@@ -378,8 +381,9 @@ type WebhookDeliveriesFreeParams struct {
 	AccountIDs []uuid.UUID
 }
 
-// WebhookDeliveriesFree makes the first pending delivery of each of the accounts due, if it has waited for an earlier one
-// and does so no more. The positions are an array, so that only these rows are read, however many are pending.
+// WebhookDeliveriesFree makes the first pending delivery of each of the accounts due, if it has
+// waited for an earlier one and does so no more. The positions are an array, so that only these
+// rows are read, however many are pending.
 //
 //	UPDATE webhook_delivery AS d
 //	SET next_attempt_time = ledger_now()
@@ -440,9 +444,9 @@ WHERE d.endpoint_id = k.endpoint_id
   AND d.position = k.position
 `
 
-// WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so many
-// attempts, none included. Those do that were put off before the clock was set back. A row that is
-// locked is just being written, by the clock as it is now.
+// WebhookDeliveriesHasten has no delivery wait longer for its next attempt than it may after so
+// many attempts, none included. Those do that were put off before the clock was set back. A row
+// that is locked is just being written, by the clock as it is now.
 //
 //	UPDATE webhook_delivery AS d
 //	SET next_attempt_time = k.latest
@@ -487,9 +491,9 @@ type WebhookDeliveriesInsertParams struct {
 	Failures   []string
 }
 
-// WebhookDeliveriesInsert keeps events that were not delivered at the first attempt, or not tried since they wait behind
-// others (a delay of -1). The nil UUID stands for NULL. One that is there already stays as it is: whoever kept it died
-// before the cursor had passed it.
+// WebhookDeliveriesInsert keeps events that were not delivered at the first attempt, or not tried
+// since they wait behind others (a delay of -1). The nil UUID stands for NULL. One that is there
+// already stays as it is: whoever kept it died before the cursor had passed it.
 //
 //	INSERT INTO webhook_delivery (endpoint_id, position, account_id, other_account_id, attempts, next_attempt_time,
 //	                              last_attempt_time, last_failure)
@@ -545,7 +549,8 @@ type WebhookDeliveriesTriedParams struct {
 	Failures   []string
 }
 
-// WebhookDeliveriesTried writes what became of attempts at pending deliveries. Those that are over have no delay.
+// WebhookDeliveriesTried writes what became of attempts at pending deliveries. Those that are over
+// have no delay.
 //
 //	UPDATE webhook_delivery AS d
 //	SET status = n.status,
@@ -593,7 +598,8 @@ type WebhookDeliveryListRow struct {
 	WebhookDelivery WebhookDelivery
 }
 
-// WebhookDeliveryList lists the deliveries of an endpoint, newest first, before a place in the list.
+// WebhookDeliveryList lists the deliveries of an endpoint, newest first, before a place in the
+// list.
 //
 //	SELECT webhook_delivery.endpoint_id, webhook_delivery.position, webhook_delivery.account_id, webhook_delivery.other_account_id, webhook_delivery.status, webhook_delivery.attempts, webhook_delivery.next_attempt_time, webhook_delivery.last_attempt_time, webhook_delivery.last_failure
 //	FROM webhook_delivery
@@ -714,7 +720,8 @@ type WebhookInsertParams struct {
 	EndpointsMax   int64
 }
 
-// WebhookInsert adds an endpoint, unless its id is taken or there are too many: then it adds no row.
+// WebhookInsert adds an endpoint, unless its id is taken or there are too many: then it adds no
+// row.
 //
 //	INSERT INTO webhook_endpoint (endpoint_id, url, description, filter, secret, cursor_position, create_time, update_time,
 //	                              create_fingerprint)
@@ -828,7 +835,7 @@ WHERE endpoint_id = $1
 FOR NO KEY UPDATE
 `
 
-// WebhookLock locks one endpoint and answers its status. Who records deliveries is waited for.
+// WebhookLock locks one endpoint and returns its status. Who records deliveries is waited for.
 //
 //	SELECT status
 //	FROM webhook_endpoint
@@ -931,7 +938,8 @@ type WebhookUpdateParams struct {
 	EndpointID  uuid.UUID
 }
 
-// WebhookUpdate changes an endpoint whose row lock is held, unless it is so already. Nobody holds one that is disabled.
+// WebhookUpdate changes an endpoint whose row lock is held, unless it is so already. Nobody holds
+// one that is disabled.
 //
 //	UPDATE webhook_endpoint
 //	SET url = $1,
@@ -1020,7 +1028,7 @@ type WebhooksHeldRow struct {
 	OldSecret      []byte
 }
 
-// WebhooksHeld answers what a holder has to deliver to. An old secret that has expired is none.
+// WebhooksHeld returns what a holder has to deliver to. An old secret that has expired is none.
 //
 //	SELECT endpoint_id, version, url, filter, cursor_position, secret,
 //	       CASE WHEN old_secret_expire_time > ledger_now() THEN old_secret END::bytea AS old_secret
@@ -1095,10 +1103,10 @@ type WebhooksRenewParams struct {
 	RenewBefore pgtype.Interval
 }
 
-// WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than a
-// lease can, because the clock was set back: else others would wait for a holder that died as long as
-// it was set back. A row that is locked is just being renewed by who records its deliveries, or
-// changed by a call.
+// WebhooksRenew renews those leases of a holder that end soon, and shortens any that end later than
+// a lease can, because the clock was set back: else others would wait for a holder that died as
+// long as it was set back. A row that is locked is just being renewed by who records its
+// deliveries, or changed by a call.
 //
 //	UPDATE webhook_endpoint AS e
 //	SET lease_expire_time = ledger_now() + $1::interval

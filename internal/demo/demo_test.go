@@ -115,7 +115,7 @@ func TestDemo(t *testing.T) {
 	}
 	schedules, _, err := l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, postgres.Page{Size: 1000})
 	if err != nil || len(schedules) < 20 {
-		t.Errorf("%d standing orders, %v", len(schedules), err)
+		t.Errorf("%d schedules, %v", len(schedules), err)
 	}
 }
 

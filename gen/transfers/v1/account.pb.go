@@ -35,7 +35,8 @@ const (
 	StatementBasis_STATEMENT_BASIS_UNSPECIFIED StatementBasis = 0
 	// By create_time, in the order in which the entries were made.
 	StatementBasis_STATEMENT_BASIS_CREATE_TIME StatementBasis = 1
-	// By effective_time where there is one, else by create_time; in that order. The running balance is that of this order.
+	// By effective_time where there is one, else by create_time; in that order. The running balance
+	// is that of this order.
 	StatementBasis_STATEMENT_BASIS_EFFECTIVE_TIME StatementBasis = 2
 )
 
@@ -137,7 +138,7 @@ func (Account_Status) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_account_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// In which order entries are answered.
+// In which order entries are returned.
 type ListEntriesRequest_Order int32
 
 const (
@@ -190,7 +191,8 @@ func (ListEntriesRequest_Order) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_account_proto_rawDescGZIP(), []int{12, 0}
 }
 
-// An Account holds a balance in one currency. All amounts are decimal strings with the currency's scale.
+// An Account holds a balance in one currency. All amounts are decimal strings with the currency's
+// scale.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account's UUID.
@@ -206,8 +208,8 @@ type Account struct {
 	Held string `protobuf:"bytes,5,opt,name=held,proto3" json:"held,omitempty"`
 	// The sum of the open holds towards the account. Output only.
 	Incoming string `protobuf:"bytes,6,opt,name=incoming,proto3" json:"incoming,omitempty"`
-	// The floor that balance less held never goes below. Negative: an agreed overdraft. Unset: no floor, which only a
-	// currency's own equity account has.
+	// The floor that balance less held never goes below. Negative: an agreed overdraft. Unset: no
+	// floor, which only a currency's own equity account has.
 	MinBalance *string `protobuf:"bytes,7,opt,name=min_balance,json=minBalance,proto3,oneof" json:"min_balance,omitempty"`
 	// What the account may do.
 	Status Account_Status `protobuf:"varint,8,opt,name=status,proto3,enum=transfers.v1.Account_Status" json:"status,omitempty"`
@@ -217,8 +219,8 @@ type Account struct {
 	ImageUrl string `protobuf:"bytes,10,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	// The caller's own data: at most 50 pairs, keys of 1 to 64 characters, values of at most 500.
 	Metadata map[string]string `protobuf:"bytes,11,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Grows by one with every movement and every other change of the account, from 1 when it was opened without a
-	// balance. Output only.
+	// Grows by one with every movement and every other change of the account, from 1 when it was
+	// opened without a balance. Output only.
 	Version int64 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`
 	// When the account was opened, by the database's clock. Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -456,9 +458,9 @@ func (x *Block) GetEndTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A Limit bounds what an account pays within a window that ends now. Holds count when they are made, less what was
-// released; scheduled transfers when they are executed; captures and reversals do not count. At least one of max_amount
-// and max_count is set.
+// A Limit bounds what an account pays within a window that ends now. Holds count when they are
+// made, less what was released; scheduled transfers when they are executed; captures and reversals
+// do not count. At least one of max_amount and max_count is set.
 type Limit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The length of the window, 1 second to 366 days.
@@ -535,7 +537,8 @@ type Entry struct {
 	CounterpartyAccountId string `protobuf:"bytes,4,opt,name=counterparty_account_id,json=counterpartyAccountId,proto3" json:"counterparty_account_id,omitempty"`
 	// The signed amount: negative when money left the account.
 	Amount string `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
-	// The account's balance right after the entry; in a statement by effective time, after it in that order.
+	// The account's balance right after the entry; in a statement by effective time, after it in that
+	// order.
 	Balance string `protobuf:"bytes,6,opt,name=balance,proto3" json:"balance,omitempty"`
 	// The code of the account's currency.
 	Currency string `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
@@ -652,8 +655,8 @@ func (x *Entry) GetEffectiveTime() *timestamppb.Timestamp {
 // What CreateAccount takes.
 type CreateAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The account's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-	// when none is given.
+	// The account's UUID, chosen by the caller so that the call can be repeated safely. The server
+	// makes one (version 7) when none is given.
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// The code of the account's currency. Default: USD.
 	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
@@ -786,7 +789,7 @@ func (x *CreateAccountRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What CreateAccount answers.
+// The response of CreateAccount.
 type CreateAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account as it is now.
@@ -837,8 +840,9 @@ type GetAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account's UUID.
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The account as it was at this moment, not in the future: balance, held, incoming and available are of then, all
-	// other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
+	// The account as it was at this moment, not in the future: balance, held, incoming and available
+	// are of then, all other fields of now. Before the account was opened it is `not_found`. Unset:
+	// as it is now.
 	//
 	// When the database's clock was set back, moments up to the account's update_time are not in the
 	// future, and a moment within ten seconds of now means as it is now.
@@ -891,7 +895,7 @@ func (x *GetAccountRequest) GetAsOf() *timestamppb.Timestamp {
 	return nil
 }
 
-// What GetAccount answers.
+// The response of GetAccount.
 type GetAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account.
@@ -940,7 +944,7 @@ func (x *GetAccountResponse) GetAccount() *Account {
 // What ListAccounts takes.
 type ListAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most accounts to answer, 1 to 1,000. Default: 50.
+	// The most accounts to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filters. Empty: the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -948,8 +952,8 @@ type ListAccountsRequest struct {
 	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
 	// Only accounts with this status.
 	Status Account_Status `protobuf:"varint,4,opt,name=status,proto3,enum=transfers.v1.Account_Status" json:"status,omitempty"`
-	// Only accounts whose display_name has words that begin with each of these words, in any order and case; or whose
-	// account_id begins with this, 4 characters or more. At most 100 characters.
+	// Only accounts whose display_name has words that begin with each of these words, in any order
+	// and case; or whose account_id begins with this, 4 characters or more. At most 100 characters.
 	Search        string `protobuf:"bytes,5,opt,name=search,proto3" json:"search,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1020,7 +1024,7 @@ func (x *ListAccountsRequest) GetSearch() string {
 	return ""
 }
 
-// What ListAccounts answers.
+// The response of ListAccounts.
 type ListAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The accounts, newest first.
@@ -1081,9 +1085,10 @@ type UpdateAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account_id and the new values.
 	Account *Account `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Which fields to change: display_name, image_url, metadata (replaced whole), min_balance, max_balance,
-	// max_transfer_amount, debit_block, credit_block, limits (replaced whole), status. A field named here that account
-	// does not set is cleared, where it can be. Unset: those of them that account has set.
+	// Which fields to change: display_name, image_url, metadata (replaced whole), min_balance,
+	// max_balance, max_transfer_amount, debit_block, credit_block, limits (replaced whole), status. A
+	// field named here that account does not set is cleared, where it can be. Unset: those of them
+	// that account has set.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// The version the caller has seen. Unset: any.
 	ExpectedVersion *int64 `protobuf:"varint,3,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
@@ -1151,7 +1156,7 @@ func (x *UpdateAccountRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What UpdateAccount answers.
+// The response of UpdateAccount.
 type UpdateAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account after the change.
@@ -1202,7 +1207,7 @@ type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account's UUID.
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The most entries to answer, 1 to 1,000. Default: 50.
+	// The most entries to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filters. Empty: the first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1288,7 +1293,7 @@ func (x *ListEntriesRequest) GetEndTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// What ListEntries answers.
+// The response of ListEntries.
 type ListEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entries, in the order asked for.
@@ -1390,7 +1395,7 @@ func (x *GetProfilesRequest) GetAccountIds() []string {
 	return nil
 }
 
-// What GetProfiles answers.
+// The response of GetProfiles.
 type GetProfilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The profiles of those that exist, in the order asked for.
@@ -1530,9 +1535,10 @@ type GetStatementRequest struct {
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
-	// How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+	// How many of the account's entries, the first ones, to take into account. Unset: all that there
+	// are now.
 	Position *int64 `protobuf:"varint,5,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// The most entries to answer, 1 to 10,000. Default: 1,000.
+	// The most entries to return, 1 to 10,000. Default: 1,000.
 	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same fields. Empty: the first page.
 	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1619,7 +1625,7 @@ func (x *GetStatementRequest) GetPageToken() string {
 	return ""
 }
 
-// What GetStatement answers.
+// The response of GetStatement.
 type GetStatementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The statement's head.
@@ -1832,7 +1838,8 @@ type StreamStatementRequest struct {
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
-	// How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+	// How many of the account's entries, the first ones, to take into account. Unset: all that there
+	// are now.
 	Position      *int64 `protobuf:"varint,5,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1903,7 +1910,7 @@ func (x *StreamStatementRequest) GetPosition() int64 {
 	return 0
 }
 
-// What StreamStatement answers, message by message.
+// One message of the stream of StreamStatement.
 type StreamStatementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exactly one is set.
@@ -2048,7 +2055,8 @@ type ExportStatementRequest struct {
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// By which time entries belong to the period. Default: by create_time.
 	Basis StatementBasis `protobuf:"varint,4,opt,name=basis,proto3,enum=transfers.v1.StatementBasis" json:"basis,omitempty"`
-	// How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+	// How many of the account's entries, the first ones, to take into account. Unset: all that there
+	// are now.
 	Position      *int64 `protobuf:"varint,5,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -33,12 +33,13 @@ const (
 	Event_TYPE_UNSPECIFIED Event_Type = 0
 	// A transfer was recorded, a refused one too. A hold or scheduled transfer is INIT.
 	Event_TRANSFER_CREATED Event_Type = 1
-	// A transfer changed: a hold was captured, voided or expired; a scheduled transfer was executed, refused or
-	// cancelled; some of a transfer was reversed.
+	// A transfer changed: a hold was captured, voided or expired; a scheduled transfer was
+	// executed, refused or cancelled; some of a transfer was reversed.
 	Event_TRANSFER_CHANGED Event_Type = 2
 	// An account was opened.
 	Event_ACCOUNT_CREATED Event_Type = 3
-	// An account's profile, metadata, policy or status changed. Movements are events of their transfers.
+	// An account's profile, metadata, policy or status changed. Movements are events of their
+	// transfers.
 	Event_ACCOUNT_CHANGED Event_Type = 4
 )
 
@@ -87,14 +88,15 @@ func (Event_Type) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_event_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// An Event is one committed change. Every change is exactly one event, and all events are in one order, which is the same
-// for every reader and for ever: along an account it is the order in which its changes happened, and what a caller did
-// after it had an answer comes after what was answered. Only a transfer that was refused for want of an account may come
-// after an account that was opened just then.
+// An Event is one committed change. Every change is exactly one event, and all events are in one
+// order, which is the same for every reader and for ever: along an account it is the order in which
+// its changes happened, and what a caller did after the response was sent comes after it. Only a
+// transfer that was refused for want of an account may come after an account that was opened just
+// then.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the event is in the order: give it as `after` to read on behind it. A decimal number that grows from event to
-	// event, not by one.
+	// Where the event is in the order: give it as `after` to read on behind it. A decimal number that
+	// grows from event to event, not by one.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// What changed.
 	Type Event_Type `protobuf:"varint,2,opt,name=type,proto3,enum=transfers.v1.Event_Type" json:"type,omitempty"`
@@ -175,7 +177,8 @@ func (x *Event) GetAccount() *Account {
 	return nil
 }
 
-// An EventFilter chooses events. An event passes when it passes each of the lists; an empty list passes all.
+// An EventFilter chooses events. An event passes when it passes each of the lists; an empty list
+// passes all.
 type EventFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What changed.
@@ -184,7 +187,8 @@ type EventFilter struct {
 	AccountIds []string `protobuf:"bytes,2,rep,name=account_ids,json=accountIds,proto3" json:"account_ids,omitempty"`
 	// The codes of currencies. At most 100.
 	Currencies []string `protobuf:"bytes,3,rep,name=currencies,proto3" json:"currencies,omitempty"`
-	// The statuses of transfers, as they were right after the change; events of accounts then do not pass.
+	// The statuses of transfers, as they were right after the change; events of accounts then do not
+	// pass.
 	Statuses      []Transfer_Status `protobuf:"varint,4,rep,packed,name=statuses,proto3,enum=transfers.v1.Transfer_Status" json:"statuses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -251,7 +255,8 @@ func (x *EventFilter) GetStatuses() []Transfer_Status {
 // What WatchTransfers takes.
 type WatchTransfersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cursor of the last event or message that the caller has. 0: from the first event on. Empty: what happens from now on.
+	// The cursor of the last event or message that the caller has. 0: from the first event on. Empty:
+	// what happens from now on.
 	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
 	// Only transfers from or to this account.
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
@@ -348,7 +353,7 @@ func (x *WatchTransfersRequest) GetParentTransferId() string {
 	return ""
 }
 
-// What WatchTransfers answers, message by message.
+// One message of the stream of WatchTransfers.
 type WatchTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Events of transfers, oldest first. None: the message is a heartbeat.
@@ -408,7 +413,8 @@ type WatchAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account's UUID.
 	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// The cursor of the last event or message that the caller has. 0: from the first event on. Empty: what happens from now on.
+	// The cursor of the last event or message that the caller has. 0: from the first event on. Empty:
+	// what happens from now on.
 	After         string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -458,10 +464,11 @@ func (x *WatchAccountRequest) GetAfter() string {
 	return ""
 }
 
-// What WatchAccount answers, message by message.
+// One message of the stream of WatchAccount.
 type WatchAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Events of the account and of transfers from or to it, oldest first. None: the message is the first, or a heartbeat.
+	// Events of the account and of transfers from or to it, oldest first. None: the message is the
+	// first, or a heartbeat.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Where the stream is: every event of the account up to here was sent.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
@@ -525,7 +532,7 @@ func (x *WatchAccountResponse) GetAccount() *Account {
 // What ListEvents takes.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most events to answer, 1 to 1,000. Default: 50.
+	// The most events to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The cursor of the page before. Empty or 0: from the first event on.
 	After string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
@@ -613,13 +620,14 @@ func (x *ListEventsRequest) GetCurrency() string {
 	return ""
 }
 
-// What ListEvents answers.
+// The response of ListEvents.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The events, oldest first. There may be fewer than page_size, even none, before the end is reached:
-	// see more. A page ends when it has about 3 MiB.
+	// The events, oldest first. There may be fewer than page_size, even none, before the end is
+	// reached: see more. A page ends when it has about 3 MiB.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// Where the page ended: give it as after to read on, now or whenever something may have happened since.
+	// Where the page ended: give it as after to read on, now or whenever something may have happened
+	// since.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Whether more events are known behind the page already, of which some may pass the filters.
 	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`

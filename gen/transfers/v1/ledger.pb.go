@@ -35,8 +35,8 @@ const (
 	CheckLedgerRequest_SCOPE_UNSPECIFIED CheckLedgerRequest_Scope = 0
 	// Everything, from all rows.
 	CheckLedgerRequest_FULL CheckLedgerRequest_Scope = 1
-	// What changed since the last checkpoint, from there on; the same proof, given that the rows before it are as they
-	// were when it was made.
+	// What changed since the last checkpoint, from there on; the same proof, given that the rows
+	// before it are as they were when it was made.
 	CheckLedgerRequest_INCREMENTAL CheckLedgerRequest_Scope = 2
 )
 
@@ -157,7 +157,7 @@ func (x *Currency) GetCreateTime() *timestamppb.Timestamp {
 // What ListCurrencies takes.
 type ListCurrenciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most currencies to answer, 1 to 1,000. Default: 50.
+	// The most currencies to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before. Empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -209,7 +209,7 @@ func (x *ListCurrenciesRequest) GetPageToken() string {
 	return ""
 }
 
-// What ListCurrencies answers.
+// The response of ListCurrencies.
 type ListCurrenciesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The currencies, by code.
@@ -329,7 +329,7 @@ func (x *CreateCurrencyRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What CreateCurrency answers.
+// The response of CreateCurrency.
 type CreateCurrencyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The currency.
@@ -421,7 +421,7 @@ func (x *CheckLedgerRequest) GetScope() CheckLedgerRequest_Scope {
 	return CheckLedgerRequest_SCOPE_UNSPECIFIED
 }
 
-// What CheckLedger answers.
+// The response of CheckLedger.
 type CheckLedgerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether every invariant holds.
@@ -430,7 +430,8 @@ type CheckLedgerResponse struct {
 	Invariants []*Invariant `protobuf:"bytes,2,rep,name=invariants,proto3" json:"invariants,omitempty"`
 	// When the snapshot was taken, by the database's clock.
 	CheckTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
-	// When the checkpoint was made that an INCREMENTAL proof went on from. Unset: it began at the beginning.
+	// When the checkpoint was made that an INCREMENTAL proof went on from. Unset: it began at the
+	// beginning.
 	CheckpointTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=checkpoint_time,json=checkpointTime,proto3" json:"checkpoint_time,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -622,7 +623,7 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_transfers_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
-// What GetStatus answers.
+// The response of GetStatus.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How much there is of each currency that has accounts, by code; at most 1,000.
@@ -635,7 +636,7 @@ type GetStatusResponse struct {
 	CheckIncremental bool `protobuf:"varint,4,opt,name=check_incremental,json=checkIncremental,proto3" json:"check_incremental,omitempty"`
 	// The names of the invariants that it found broken.
 	BrokenInvariants []string `protobuf:"bytes,5,rep,name=broken_invariants,json=brokenInvariants,proto3" json:"broken_invariants,omitempty"`
-	// When the answer was read, by the database's clock.
+	// When the figures were read, by the database's clock.
 	ReadTime      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -782,8 +783,8 @@ type GetActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How far back to count, 1 second to 1 hour. Default: 1 minute.
 	Window *durationpb.Duration `protobuf:"bytes,1,opt,name=window,proto3" json:"window,omitempty"`
-	// The length of a step, 1 second to 5 minutes, in whole seconds; at most 120 steps. Default: 1 second, or the least that
-	// gives no more steps.
+	// The length of a step, 1 second to 5 minutes, in whole seconds; at most 120 steps. Default: 1
+	// second, or the least that gives no more steps.
 	Step          *durationpb.Duration `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -833,7 +834,7 @@ func (x *GetActivityRequest) GetStep() *durationpb.Duration {
 	return nil
 }
 
-// What GetActivity answers.
+// The response of GetActivity.
 type GetActivityResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The steps, oldest first, without gaps. The last one is not over yet.
@@ -891,8 +892,8 @@ func (x *GetActivityResponse) GetStep() *durationpb.Duration {
 // What was made within a step of time.
 type ActivityStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time,
-	// or to the last step while that is later than now.
+	// When the step begins, a multiple of its length since 1970. A transfer belongs to the step of
+	// its create_time, or to the last step while that is later than now.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// How many transfers moved money.
 	SuccessCount int64 `protobuf:"varint,2,opt,name=success_count,json=successCount,proto3" json:"success_count,omitempty"`

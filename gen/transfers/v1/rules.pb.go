@@ -60,9 +60,10 @@ var file_transfers_v1_rules_proto_extTypes = []protoimpl.ExtensionInfo{
 
 // Extension fields to validate.StringRules.
 var (
-	// The string is a plain decimal number: an optional minus sign, 1 to 38 digits, and optionally a point followed by 1
-	// to 18 digits. No exponent, no plus sign, no spaces. In JSON such a field also accepts a number, which is read digit
-	// by digit and never as a float: `20.10` and `"20.10"` are the same.
+	// The string is a plain decimal number: an optional minus sign, 1 to 38 digits, and optionally a
+	// point followed by 1 to 18 digits. No exponent, no plus sign, no spaces. In JSON such a field
+	// also accepts a number, which is read digit by digit and never as a float: `20.10` and `"20.10"`
+	// are the same.
 	//
 	// optional bool decimal = 80100001;
 	E_Decimal = &file_transfers_v1_rules_proto_extTypes[0]

@@ -27,7 +27,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a standing order is in its life.
+// The status of a schedule.
 type Schedule_Status int32
 
 const (
@@ -88,8 +88,9 @@ func (Schedule_Status) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_schedule_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// What is done about occurrences that were missed, because no server ran when they were due. An occurrence counts as
-// missed a minute after its time. Occurrences that are left out do not count for max_count.
+// What is done about occurrences that were missed, because no server ran when they were due. An
+// occurrence counts as missed a minute after its time. Occurrences that are left out do not count
+// for max_count.
 type Schedule_CatchUp int32
 
 const (
@@ -99,7 +100,7 @@ const (
 	Schedule_ALL Schedule_CatchUp = 1
 	// Only the latest is made, late; when one is due that is not missed, it takes its place.
 	Schedule_LATEST Schedule_CatchUp = 2
-	// None is made; the standing order goes on with the next that is due.
+	// None is made; the schedule goes on with the next that is due.
 	Schedule_NONE Schedule_CatchUp = 3
 )
 
@@ -146,7 +147,7 @@ func (Schedule_CatchUp) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_schedule_proto_rawDescGZIP(), []int{0, 1}
 }
 
-// A Schedule is a standing order.
+// A Schedule makes transfers again and again.
 type Schedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The schedule's UUID.
@@ -180,15 +181,15 @@ type Schedule struct {
 	Reference string `protobuf:"bytes,13,opt,name=reference,proto3" json:"reference,omitempty"`
 	// The data of each transfer.
 	Metadata map[string]string `protobuf:"bytes,14,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Where the standing order is in its life.
+	// Its status.
 	Status Schedule_Status `protobuf:"varint,15,opt,name=status,proto3,enum=transfers.v1.Schedule_Status" json:"status,omitempty"`
-	// When the next occurrence is due. Unset: none is to come, unless a paused standing order is resumed.
+	// When the next occurrence is due. Unset: none is to come, unless a paused schedule is resumed.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// How many occurrences were made, refused ones included.
 	OccurrenceCount int64 `protobuf:"varint,17,opt,name=occurrence_count,json=occurrenceCount,proto3" json:"occurrence_count,omitempty"`
 	// The latest occurrence's transfer. Empty: none yet.
 	LastTransferId string `protobuf:"bytes,18,opt,name=last_transfer_id,json=lastTransferId,proto3" json:"last_transfer_id,omitempty"`
-	// When the standing order was made.
+	// When the schedule was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it last changed, an occurrence included.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
@@ -407,8 +408,8 @@ func (*Schedule_Interval) isSchedule_Recurrence() {}
 // What CreateSchedule takes.
 type CreateScheduleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The schedule's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-	// when none is given.
+	// The schedule's UUID, chosen by the caller so that the call can be repeated safely. The server
+	// makes one (version 7) when none is given.
 	ScheduleId string `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3" json:"schedule_id,omitempty"`
 	// The account that pays.
 	FromAccountId string `protobuf:"bytes,2,opt,name=from_account_id,json=fromAccountId,proto3" json:"from_account_id,omitempty"`
@@ -425,8 +426,8 @@ type CreateScheduleRequest struct {
 	Recurrence isCreateScheduleRequest_Recurrence `protobuf_oneof:"recurrence"`
 	// The IANA name of the time zone of cron, such as Europe/Berlin. Default: UTC. Not with interval.
 	TimeZone string `protobuf:"bytes,7,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// No occurrence is before this time; with interval the first is at it. Default: now. It may be in the past: occurrences
-	// since then are missed ones, of which ALL makes at most 1,000.
+	// No occurrence is before this time; with interval the first is at it. Default: now. It may be in
+	// the past: occurrences since then are missed ones, of which ALL makes at most 1,000.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// No occurrence is at this time or later; in the future. Unset: no end.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
@@ -588,26 +589,29 @@ type isCreateScheduleRequest_Recurrence interface {
 }
 
 type CreateScheduleRequest_Cron struct {
-	// A cron expression of five fields: minute, hour, day of month, month (or JAN to DEC) and day of week (0 to 7, 0 and 7
-	// being Sunday, or SUN to SAT). A field is a star, a number, a range such as 1-5, a star or a range with a step such
-	// as */15, or several of these with commas. As in crontab, when both day fields are restricted (do not begin with a
-	// star), a day counts that either of them names.
+	// A cron expression of five fields: minute, hour, day of month, month (or JAN to DEC) and day
+	// of week (0 to 7, 0 and 7 being Sunday, or SUN to SAT). A field is a star, a number, a range
+	// such as 1-5, a star or a range with a step such as */15, or several of these with commas. As
+	// in crontab, when both day fields are restricted (do not begin with a star), a day counts that
+	// either of them names.
 	//
 	// Days that depend on the month are, for day of month, L (the last day), L-3 (three days before
-	// it), 15W (the Monday to Friday nearest to the 15th, in the same month) and LW (the last Monday
-	// to Friday); for day of week, FRIL or 5L (the last Friday) and FRI#2 or 5#2 (the second one). A
-	// month without such a day, for L-30, 31W or FRI#5, has no occurrence. They stand alone or between
-	// commas, in no ranges and with no steps. So 0 0 L * * is each month's last midnight to begin.
+	// it), 15W (the Monday to Friday nearest to the 15th, in the same month) and LW (the last
+	// Monday to Friday); for day of week, FRIL or 5L (the last Friday) and FRI#2 or 5#2 (the second
+	// one). A month without such a day, for L-30, 31W or FRI#5, has no occurrence. They stand alone
+	// or between commas, in no ranges and with no steps. So 0 0 L * * is each month's last midnight
+	// to begin.
 	//
-	// It is about what clocks in time_zone show. A local time that they skip when they go forward, such as 02:30, counts
-	// as the moment at which they do, 03:00. One that comes twice when they go back is the first of the two: the hour that
-	// repeats itself has no occurrences. For equal distances there is interval.
+	// It is about what clocks in time_zone show. A local time that they skip when they go forward,
+	// such as 02:30, counts as the moment at which they do, 03:00. One that comes twice when they
+	// go back is the first of the two: the hour that repeats itself has no occurrences. For equal
+	// distances there is interval.
 	Cron string `protobuf:"bytes,5,opt,name=cron,proto3,oneof"`
 }
 
 type CreateScheduleRequest_Interval struct {
-	// The time between occurrences, 1 second to 100 years in whole microseconds. Occurrences are at start_time plus 0, 1,
-	// 2, … times the interval, so that they never drift.
+	// The time between occurrences, 1 second to 100 years in whole microseconds. Occurrences are at
+	// start_time plus 0, 1, 2, … times the interval, so that they never drift.
 	Interval *durationpb.Duration `protobuf:"bytes,6,opt,name=interval,proto3,oneof"`
 }
 
@@ -615,10 +619,10 @@ func (*CreateScheduleRequest_Cron) isCreateScheduleRequest_Recurrence() {}
 
 func (*CreateScheduleRequest_Interval) isCreateScheduleRequest_Recurrence() {}
 
-// What CreateSchedule answers.
+// The response of CreateSchedule.
 type CreateScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The standing order.
+	// The schedule.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -664,7 +668,7 @@ func (x *CreateScheduleResponse) GetSchedule() *Schedule {
 // What ListSchedules takes.
 type ListSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most standing orders to answer, 1 to 1,000. Default: 50.
+	// The most schedules to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filters. Empty: the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -734,10 +738,10 @@ func (x *ListSchedulesRequest) GetStatus() Schedule_Status {
 	return Schedule_STATUS_UNSPECIFIED
 }
 
-// What ListSchedules answers.
+// The response of ListSchedules.
 type ListSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The standing orders, newest first.
+	// The schedules, newest first.
 	Schedules []*Schedule `protobuf:"bytes,1,rep,name=schedules,proto3" json:"schedules,omitempty"`
 	// Where the next page starts; empty on the last page. A page has fewer items than page_size when
 	// with more it would be larger than about 3 MiB.
@@ -836,10 +840,10 @@ func (x *GetScheduleRequest) GetScheduleId() string {
 	return ""
 }
 
-// What GetSchedule answers.
+// The response of GetSchedule.
 type GetScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The standing order.
+	// The schedule.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -937,10 +941,10 @@ func (x *PauseScheduleRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What PauseSchedule answers.
+// The response of PauseSchedule.
 type PauseScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The standing order as it is now.
+	// The schedule as it is now.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1038,10 +1042,10 @@ func (x *ResumeScheduleRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What ResumeSchedule answers.
+// The response of ResumeSchedule.
 type ResumeScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The standing order as it is now.
+	// The schedule as it is now.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1139,10 +1143,10 @@ func (x *DeleteScheduleRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What DeleteSchedule answers.
+// The response of DeleteSchedule.
 type DeleteScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The standing order as it is now.
+	// The schedule as it is now.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

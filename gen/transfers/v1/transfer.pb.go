@@ -34,7 +34,8 @@ type Transfer_Status int32
 const (
 	// Not given.
 	Transfer_STATUS_UNSPECIFIED Transfer_Status = 0
-	// Accepted, not final: a hold, whose money is reserved, not moved; or a scheduled transfer before its time.
+	// Accepted, not final: a hold, whose money is reserved, not moved; or a scheduled transfer
+	// before its time.
 	//
 	// A hold whose expire_time has come reserves nothing from that instant on, on itself and on its
 	// accounts, and cannot be captured. It stays INIT until a server settles it, within a second or
@@ -89,8 +90,8 @@ func (Transfer_Status) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// Why a transfer was refused, or ended without moving its money. All are final: repeating the transfer_id gives the
-// same answer. When several apply, the first in this order is given.
+// Why a transfer was refused, or ended without moving its money. All are final: repeating the
+// transfer_id gives the same outcome. When several apply, the first in this order is given.
 type Transfer_ErrorReason int32
 
 const (
@@ -296,10 +297,12 @@ func (Transfer_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_transfers_v1_transfer_proto_rawDescGZIP(), []int{0, 2}
 }
 
-// A Transfer moves money, or is the record of one that was refused. INIT becomes SUCCESS or FAILED; those are final.
+// A Transfer moves money, or is the record of one that was refused. INIT becomes SUCCESS or FAILED;
+// those are final.
 //
-// A hold and a scheduled transfer are INIT at first, and never move money themselves: what moves money for them are
-// transfers of their own, of kind CAPTURE and EXECUTION, whose parent_transfer_id names them.
+// A hold and a scheduled transfer are INIT at first, and never move money themselves: what moves
+// money for them are transfers of their own, of kind CAPTURE and EXECUTION, whose
+// parent_transfer_id names them.
 type Transfer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfer's UUID.
@@ -310,7 +313,8 @@ type Transfer struct {
 	ToAccountId string `protobuf:"bytes,3,opt,name=to_account_id,json=toAccountId,proto3" json:"to_account_id,omitempty"`
 	// The amount, greater than zero. Of a sweep (up_to): what was moved.
 	Amount string `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
-	// The code of the currency; empty when it was refused for want of both accounts and none was asked for.
+	// The code of the currency; empty when it was refused for want of both accounts and none was
+	// asked for.
 	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
 	// Where the transfer is in its life.
 	Status Transfer_Status `protobuf:"varint,6,opt,name=status,proto3,enum=transfers.v1.Transfer_Status" json:"status,omitempty"`
@@ -574,8 +578,8 @@ func (x *Transfer) GetUpToFloor() string {
 // What CreateTransfer takes, and each item of BatchCreateTransfers.
 type CreateTransferRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The transfer's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-	// when none is given.
+	// The transfer's UUID, chosen by the caller so that the call can be repeated safely. The server
+	// makes one (version 7) when none is given.
 	TransferId string `protobuf:"bytes,1,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
 	// The account that pays.
 	FromAccountId string `protobuf:"bytes,2,opt,name=from_account_id,json=fromAccountId,proto3" json:"from_account_id,omitempty"`
@@ -585,26 +589,28 @@ type CreateTransferRequest struct {
 	Amount string `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
 	// The code of the currency that both accounts must have. Empty: whatever they have.
 	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
-	// The caller's own reference, at most 200 characters, which ListTransfers can filter by. It need not be unique.
+	// The caller's own reference, at most 200 characters, which ListTransfers can filter by. It need
+	// not be unique.
 	Reference string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
 	// The caller's own data: at most 50 pairs, keys of 1 to 64 characters, values of at most 500.
 	Metadata map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Reserve the money instead of moving it: PostTransfer moves it, VoidTransfer releases it.
 	Hold bool `protobuf:"varint,8,opt,name=hold,proto3" json:"hold,omitempty"`
-	// Of a hold: when it expires, in the future. From then on its money is available again, to the instant. At most one of
-	// expire_time and hold_ttl; neither: it never expires.
+	// Of a hold: when it expires, in the future. From then on its money is available again, to the
+	// instant. At most one of expire_time and hold_ttl; neither: it never expires.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// Of a hold: how long it lasts, counted from when it is made, 1 ms or more.
 	HoldTtl *durationpb.Duration `protobuf:"bytes,10,opt,name=hold_ttl,json=holdTtl,proto3" json:"hold_ttl,omitempty"`
-	// When to move the money, in the future: the transfer is INIT until then, and can be cancelled with VoidTransfer. Now
-	// it is only checked that both accounts exist in the right currency and are not closed; all else, funds included, is
-	// checked at that time. Not with hold.
+	// When to move the money, in the future: the transfer is INIT until then, and can be cancelled
+	// with VoidTransfer. Now it is only checked that both accounts exist in the right currency and
+	// are not closed; all else, funds included, is checked at that time. Not with hold.
 	ExecuteTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=execute_time,json=executeTime,proto3" json:"execute_time,omitempty"`
-	// When the transfer counts in statements by effective time, not in the future. Unset: when it is made.
+	// When the transfer counts in statements by effective time, not in the future. Unset: when it is
+	// made.
 	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
-	// Sweep: amount is an upper bound, and what moves is as much of it as the payer has available and the payee may still
-	// take. It brings what the payer has available down to zero, or to up_to_floor, or to the account's
-	// min_balance, if that is higher. Nothing at all is a refusal.
+	// Sweep: amount is an upper bound, and what moves is as much of it as the payer has available and
+	// the payee may still take. It brings what the payer has available down to zero, or to
+	// up_to_floor, or to the account's min_balance, if that is higher. Nothing at all is a refusal.
 	UpTo bool `protobuf:"varint,13,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
 	// Refuse unless the payer's account has this version.
 	ExpectedFromVersion *int64 `protobuf:"varint,14,opt,name=expected_from_version,json=expectedFromVersion,proto3,oneof" json:"expected_from_version,omitempty"`
@@ -618,11 +624,12 @@ type CreateTransferRequest struct {
 	ToBalanceAtLeast *string `protobuf:"bytes,18,opt,name=to_balance_at_least,json=toBalanceAtLeast,proto3,oneof" json:"to_balance_at_least,omitempty"`
 	// Refuse unless the payee's balance, before the transfer, is at most this.
 	ToBalanceAtMost *string `protobuf:"bytes,19,opt,name=to_balance_at_most,json=toBalanceAtMost,proto3,oneof" json:"to_balance_at_most,omitempty"`
-	// Answer what would happen, and change nothing. Not within a batch: see BatchCreateTransfersRequest.
+	// Answer what would happen, and change nothing. Not within a batch: see
+	// BatchCreateTransfersRequest.
 	ValidateOnly bool `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// With up_to: how low the sweep may bring what the payer has available, with no more decimals than
-	// the currency has. Above zero it leaves something; below zero it draws on an agreed overdraft, as
-	// far as the account's min_balance. Default: 0.
+	// With up_to: how low the sweep may bring what the payer has available, with no more decimals
+	// than the currency has. Above zero it leaves something; below zero it draws on an agreed
+	// overdraft, as far as the account's min_balance. Default: 0.
 	UpToFloor     *string `protobuf:"bytes,21,opt,name=up_to_floor,json=upToFloor,proto3,oneof" json:"up_to_floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,7 +812,7 @@ func (x *CreateTransferRequest) GetUpToFloor() string {
 	return ""
 }
 
-// What CreateTransfer answers.
+// The response of CreateTransfer.
 type CreateTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfer.
@@ -854,13 +861,13 @@ func (x *CreateTransferResponse) GetTransfer() *Transfer {
 // What BatchCreateTransfers takes.
 type BatchCreateTransfersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The transfers, 1 to 10,000, applied in this order. Each is validated by itself, so that an invalid one has its
-	// error in its own result.
+	// The transfers, 1 to 10,000, applied in this order. Each is validated by itself, so that an
+	// invalid one has its error in its own result.
 	Transfers []*CreateTransferRequest `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	// All or none.
 	Atomic bool `protobuf:"varint,2,opt,name=atomic,proto3" json:"atomic,omitempty"`
-	// With atomic: the UUID of the group, which no other group has: a known one with other transfers is `already_exists`. The
-	// server makes one (version 7) when none is given.
+	// With atomic: the UUID of the group, which no other group has: a known one with other transfers
+	// is `already_exists`. The server makes one (version 7) when none is given.
 	GroupId string `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
 	// Answer what would happen, and change nothing.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -926,15 +933,15 @@ func (x *BatchCreateTransfersRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What BatchCreateTransfers answers.
+// The response of BatchCreateTransfers.
 type BatchCreateTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result for each transfer asked for, by index.
 	Results []*TransferResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
-	// The results lack some fields, because with them the message would be larger than 4 MiB, which is
-	// what gRPC clients take by default. First reference and metadata are left out. If that is not
-	// enough, a transfer has only transfer_id, status and error_reason, and an error only its code and
-	// its message, shortened. GetTransfer has everything.
+	// The results lack some fields, because with them the message would be larger than 4 MiB, which
+	// is what gRPC clients take by default. First reference and metadata are left out. If that is not
+	// enough, a transfer has only transfer_id, status and error_reason, and an error only its code
+	// and its message, shortened. GetTransfer has everything.
 	Abridged      bool `protobuf:"varint,2,opt,name=abridged,proto3" json:"abridged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1072,7 +1079,8 @@ type TransferResult_Transfer struct {
 }
 
 type TransferResult_Error struct {
-	// Why the item never became a transfer: the code, message and details that CreateTransfer would have answered.
+	// Why the item never became a transfer: the code, message and details that CreateTransfer would
+	// have failed with.
 	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 
@@ -1180,7 +1188,7 @@ func (x *PostTransferRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What PostTransfer answers.
+// The response of PostTransfer.
 type PostTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The hold as it is now.
@@ -1290,7 +1298,7 @@ func (x *VoidTransferRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What VoidTransfer answers.
+// The response of VoidTransfer.
 type VoidTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfer as it is now.
@@ -1436,7 +1444,7 @@ func (x *ReverseTransferRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What ReverseTransfer answers.
+// The response of ReverseTransfer.
 type ReverseTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The reversal.
@@ -1485,8 +1493,8 @@ func (x *ReverseTransferResponse) GetReversal() *Transfer {
 // What ImportTransfers takes.
 type ImportTransfersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The transfers, 1 to 10,000, each with its effective_time, which never goes back. Each is validated by itself, so that
-	// an invalid one has its error in its own result.
+	// The transfers, 1 to 10,000, each with its effective_time, which never goes back. Each is
+	// validated by itself, so that an invalid one has its error in its own result.
 	Transfers []*CreateTransferRequest `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	// Answer what would happen, and change nothing.
 	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -1538,7 +1546,7 @@ func (x *ImportTransfersRequest) GetValidateOnly() bool {
 	return false
 }
 
-// What ImportTransfers answers.
+// The response of ImportTransfers.
 type ImportTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result for each transfer, by index.
@@ -1639,7 +1647,7 @@ func (x *GetTransferRequest) GetTransferId() string {
 	return ""
 }
 
-// What GetTransfer answers.
+// The response of GetTransfer.
 type GetTransferResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfer.
@@ -1688,7 +1696,7 @@ func (x *GetTransferResponse) GetTransfer() *Transfer {
 // What ListTransfers takes.
 type ListTransfersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most transfers to answer, 1 to 1,000. Default: 50.
+	// The most transfers to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filters. Empty: the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1812,7 +1820,7 @@ func (x *ListTransfersRequest) GetParentTransferId() string {
 	return ""
 }
 
-// What ListTransfers answers.
+// The response of ListTransfers.
 type ListTransfersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transfers, newest first.

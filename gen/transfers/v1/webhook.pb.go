@@ -90,7 +90,8 @@ type WebhookDelivery_Status int32
 const (
 	// Not given.
 	WebhookDelivery_STATUS_UNSPECIFIED WebhookDelivery_Status = 0
-	// It is to be tried, now or at next_attempt_time, or waits behind one of its accounts' earlier events.
+	// It is to be tried, now or at next_attempt_time, or waits behind one of its accounts' earlier
+	// events.
 	WebhookDelivery_PENDING WebhookDelivery_Status = 1
 	// It succeeded.
 	WebhookDelivery_DELIVERED WebhookDelivery_Status = 2
@@ -304,7 +305,8 @@ func (x *WebhookEndpoint) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked for again.
+// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked
+// for again.
 type WebhookDelivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event's cursor.
@@ -319,7 +321,7 @@ type WebhookDelivery struct {
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
 	// When it was last tried. Unset: never.
 	LastAttemptTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_attempt_time,json=lastAttemptTime,proto3" json:"last_attempt_time,omitempty"`
-	// How the last attempt failed: the status of the answer, or what went wrong. Empty: it did not.
+	// How the last attempt failed: the status of the response, or what went wrong. Empty: it did not.
 	LastFailure   string `protobuf:"bytes,7,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -407,10 +409,11 @@ func (x *WebhookDelivery) GetLastFailure() string {
 // What CreateWebhookEndpoint takes.
 type CreateWebhookEndpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The endpoint's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-	// when none is given.
+	// The endpoint's UUID, chosen by the caller so that the call can be repeated safely. The server
+	// makes one (version 7) when none is given.
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
-	// Where to post events: an http or https URL of at most 2,048 bytes, without user, password and fragment.
+	// Where to post events: an http or https URL of at most 2,048 bytes, without user, password and
+	// fragment.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	// What it is for, at most 200 characters.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
@@ -478,12 +481,13 @@ func (x *CreateWebhookEndpointRequest) GetFilter() *EventFilter {
 	return nil
 }
 
-// What CreateWebhookEndpoint answers.
+// The response of CreateWebhookEndpoint.
 type CreateWebhookEndpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
 	Endpoint *WebhookEndpoint `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// The secret, `whsec_` and 32 bytes in base64, that messages are signed with. Empty when the call was a repetition.
+	// The secret, `whsec_` and 32 bytes in base64, that messages are signed with. Empty when the call
+	// was a repetition.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -579,7 +583,7 @@ func (x *GetWebhookEndpointRequest) GetEndpointId() string {
 	return ""
 }
 
-// What GetWebhookEndpoint answers.
+// The response of GetWebhookEndpoint.
 type GetWebhookEndpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
@@ -628,7 +632,7 @@ func (x *GetWebhookEndpointResponse) GetEndpoint() *WebhookEndpoint {
 // What ListWebhookEndpoints takes.
 type ListWebhookEndpointsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most endpoints to answer, 1 to 1,000. Default: 50.
+	// The most endpoints to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before. Empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -680,7 +684,7 @@ func (x *ListWebhookEndpointsRequest) GetPageToken() string {
 	return ""
 }
 
-// What ListWebhookEndpoints answers.
+// The response of ListWebhookEndpoints.
 type ListWebhookEndpointsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoints, newest first.
@@ -818,7 +822,7 @@ func (x *UpdateWebhookEndpointRequest) GetDisabled() bool {
 	return false
 }
 
-// What UpdateWebhookEndpoint answers.
+// The response of UpdateWebhookEndpoint.
 type UpdateWebhookEndpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
@@ -910,7 +914,7 @@ func (x *DeleteWebhookEndpointRequest) GetEndpointId() string {
 	return ""
 }
 
-// What DeleteWebhookEndpoint answers.
+// The response of DeleteWebhookEndpoint.
 type DeleteWebhookEndpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
@@ -961,7 +965,8 @@ type RotateWebhookSecretRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint's UUID.
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
-	// How long messages are signed with the old secret too, at most 30 days. Default: 24 hours; zero: not at all.
+	// How long messages are signed with the old secret too, at most 30 days. Default: 24 hours; zero:
+	// not at all.
 	Overlap       *durationpb.Duration `protobuf:"bytes,2,opt,name=overlap,proto3" json:"overlap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1011,7 +1016,7 @@ func (x *RotateWebhookSecretRequest) GetOverlap() *durationpb.Duration {
 	return nil
 }
 
-// What RotateWebhookSecret answers.
+// The response of RotateWebhookSecret.
 type RotateWebhookSecretResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
@@ -1071,7 +1076,7 @@ type ListWebhookDeliveriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint's UUID.
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
-	// The most deliveries to answer, 1 to 1,000. Default: 50.
+	// The most deliveries to return, 1 to 1,000. Default: 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filters. Empty: the first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1139,7 +1144,7 @@ func (x *ListWebhookDeliveriesRequest) GetStatus() WebhookDelivery_Status {
 	return WebhookDelivery_STATUS_UNSPECIFIED
 }
 
-// What ListWebhookDeliveries answers.
+// The response of ListWebhookDeliveries.
 type ListWebhookDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deliveries, newest first.
@@ -1202,7 +1207,8 @@ type RedeliverWebhookEventsRequest struct {
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
 	// The event's cursor, or where the range begins, which need not be an event's.
 	FirstCursor string `protobuf:"bytes,2,opt,name=first_cursor,json=firstCursor,proto3" json:"first_cursor,omitempty"`
-	// Where the range ends, inclusive. Empty: only the event at first_cursor, whether or not it passes the filter.
+	// Where the range ends, inclusive. Empty: only the event at first_cursor, whether or not it
+	// passes the filter.
 	LastCursor    string `protobuf:"bytes,3,opt,name=last_cursor,json=lastCursor,proto3" json:"last_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1259,7 +1265,7 @@ func (x *RedeliverWebhookEventsRequest) GetLastCursor() string {
 	return ""
 }
 
-// What RedeliverWebhookEvents answers.
+// The response of RedeliverWebhookEvents.
 type RedeliverWebhookEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many events are delivered again.

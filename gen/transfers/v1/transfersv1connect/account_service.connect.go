@@ -70,58 +70,66 @@ const (
 
 // AccountServiceClient is a client for the transfers.v1.AccountService service.
 type AccountServiceClient interface {
-	// Opens an account. An initial balance is a transfer from the currency's equity account, made in the same commit.
+	// Opens an account. An initial balance is a transfer from the currency's equity account, made in
+	// the same commit.
 	//
-	// The account_id is the idempotency key, for ever: repeating a call with the same fields answers the account as it is
-	// now, with the response header `idempotency-replayed: true`; the same account_id with other fields is
-	// `already_exists`. An unknown currency or too many decimals for the currency is `invalid_argument`.
+	// The account_id is the idempotency key, for ever: repeating a call with the same fields returns
+	// the account as it is now, with the response header `idempotency-replayed: true`; the same
+	// account_id with other fields is `already_exists`. An unknown currency or too many decimals for
+	// the currency is `invalid_argument`.
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
-	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
-	// was set back; none that was there at the first page is skipped or repeated.
+	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later
+	// page, unless the clock was set back; none that was there at the first page is skipped or
+	// repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
-	// With expected_version the call is `aborted` when the account has changed since. A floor above what is available, a
-	// ceiling below the balance, a status change that is not allowed (closing needs a balance of zero and no holds; CLOSED
-	// is final), or a new status or policy of an equity account is `failed_precondition`.
+	// With expected_version the call is `aborted` when the account has changed since. A floor above
+	// what is available, a ceiling below the balance, a status change that is not allowed (closing
+	// needs a balance of zero and no holds; CLOSED is final), or a new status or policy of an equity
+	// account is `failed_precondition`.
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
-	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
-	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-	// moment later by the others. Accounts that do not exist are left out. When the answer would be larger
-	// than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
-	// reason ANSWER_TOO_LARGE: ask for fewer.
+	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They
+	// come from a cache that every server on the database invalidates for the others: a change is
+	// seen at once by the server that made it, and a moment later by the others. Accounts that do not
+	// exist are left out. When the response would be larger than 4 MiB, which is what gRPC clients
+	// take by default, the call is `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for
+	// fewer.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
-	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
-	// a position, the number of the account's entries that it takes into account; asked for again with that position and
-	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
-	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	// Makes an account's statement for a period: opening balance, entries with running balance,
+	// closing balance. It is at a position, the number of the account's entries that it takes into
+	// account; asked for again with that position and the period that it names, it is the same, byte
+	// for byte, whatever happened since. A position that the account has not reached is
+	// `invalid_argument`; an account that does not exist is `not_found`.
 	//
-	// Until now means all that there is: when the database's clock was set back, the period goes on to
-	// the account's last change.
+	// Until now means all that there is: when the database's clock was set back, the period goes on
+	// to the account's last change.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
-	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
+	// The same statement as a stream, of any length: first its head, then its entries, some in each
+	// message.
 	StreamStatement(context.Context, *v1.StreamStatementRequest) (*connect.ServerStreamForClient[v1.StreamStatementResponse], error)
-	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position. Below a header line it
-	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
-	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
-	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-	// effective_time.
+	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position.
+	// Below a header line it has a line for the opening balance, one for each entry, and one for the
+	// closing balance. The columns are type (opening_balance, entry or closing_balance), time (by
+	// which the entry belongs to the period, or where that begins or ends), sequence, transfer_id,
+	// counterparty_account_id, amount, balance, currency, reference, create_time and effective_time.
 	//
-	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
-	// what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
-	// at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
-	// reference that begins with a control character, | or %. White space, quotes and invisible
+	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That
+	// is what begins with = + - @ or a character that stands for one of these, such as the full-width
+	// ＝, at the beginning of the reference and after each separator in it (, ; | tab, line break);
+	// and a reference that begins with a control character, | or %. White space, quotes and invisible
 	// characters in front do not count. Amounts are numbers, and stay as they are.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error)
-	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
-	// paged through neither shift nor repeat it. An account that does not exist is `not_found`.
+	// Lists an account's movements with the balance after each, by default newest first. Entries made
+	// while a list is paged through neither shift nor repeat it. An account that does not exist is
+	// `not_found`.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
-	// Streams every change of one account, exactly once and in order: transfers from or to it, and its own changes. Else as
-	// LedgerService.WatchTransfers. The first message tells the account as it is, and so does each message with events.
-	// An account that does not exist is `not_found`.
+	// Streams every change of one account, exactly once and in order: transfers from or to it, and
+	// its own changes. Else as LedgerService.WatchTransfers. The first message tells the account as
+	// it is, and so does each message with events. An account that does not exist is `not_found`.
 	WatchAccount(context.Context, *v1.WatchAccountRequest) (*connect.ServerStreamForClient[v1.WatchAccountResponse], error)
 }
 
@@ -299,58 +307,66 @@ func (c *accountServiceClient) WatchAccount(ctx context.Context, req *v1.WatchAc
 
 // AccountServiceHandler is an implementation of the transfers.v1.AccountService service.
 type AccountServiceHandler interface {
-	// Opens an account. An initial balance is a transfer from the currency's equity account, made in the same commit.
+	// Opens an account. An initial balance is a transfer from the currency's equity account, made in
+	// the same commit.
 	//
-	// The account_id is the idempotency key, for ever: repeating a call with the same fields answers the account as it is
-	// now, with the response header `idempotency-replayed: true`; the same account_id with other fields is
-	// `already_exists`. An unknown currency or too many decimals for the currency is `invalid_argument`.
+	// The account_id is the idempotency key, for ever: repeating a call with the same fields returns
+	// the account as it is now, with the response header `idempotency-replayed: true`; the same
+	// account_id with other fields is `already_exists`. An unknown currency or too many decimals for
+	// the currency is `invalid_argument`.
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
-	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
-	// was set back; none that was there at the first page is skipped or repeated.
+	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later
+	// page, unless the clock was set back; none that was there at the first page is skipped or
+	// repeated.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
-	// With expected_version the call is `aborted` when the account has changed since. A floor above what is available, a
-	// ceiling below the balance, a status change that is not allowed (closing needs a balance of zero and no holds; CLOSED
-	// is final), or a new status or policy of an equity account is `failed_precondition`.
+	// With expected_version the call is `aborted` when the account has changed since. A floor above
+	// what is available, a ceiling below the balance, a status change that is not allowed (closing
+	// needs a balance of zero and no holds; CLOSED is final), or a new status or policy of an equity
+	// account is `failed_precondition`.
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
-	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
-	// every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-	// moment later by the others. Accounts that do not exist are left out. When the answer would be larger
-	// than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
-	// reason ANSWER_TOO_LARGE: ask for fewer.
+	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They
+	// come from a cache that every server on the database invalidates for the others: a change is
+	// seen at once by the server that made it, and a moment later by the others. Accounts that do not
+	// exist are left out. When the response would be larger than 4 MiB, which is what gRPC clients
+	// take by default, the call is `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for
+	// fewer.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
-	// Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
-	// a position, the number of the account's entries that it takes into account; asked for again with that position and
-	// the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
-	// reached is `invalid_argument`; an account that does not exist is `not_found`.
+	// Makes an account's statement for a period: opening balance, entries with running balance,
+	// closing balance. It is at a position, the number of the account's entries that it takes into
+	// account; asked for again with that position and the period that it names, it is the same, byte
+	// for byte, whatever happened since. A position that the account has not reached is
+	// `invalid_argument`; an account that does not exist is `not_found`.
 	//
-	// Until now means all that there is: when the database's clock was set back, the period goes on to
-	// the account's last change.
+	// Until now means all that there is: when the database's clock was set back, the period goes on
+	// to the account's last change.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
-	// The same statement as a stream, of any length: first its head, then its entries, some in each message.
+	// The same statement as a stream, of any length: first its head, then its entries, some in each
+	// message.
 	StreamStatement(context.Context, *v1.StreamStatementRequest, *connect.ServerStream[v1.StreamStatementResponse]) error
-	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position. Below a header line it
-	// has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
-	// (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
-	// ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-	// effective_time.
+	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position.
+	// Below a header line it has a line for the opening balance, one for each entry, and one for the
+	// closing balance. The columns are type (opening_balance, entry or closing_balance), time (by
+	// which the entry belongs to the period, or where that begins or ends), sequence, transfer_id,
+	// counterparty_account_id, amount, balance, currency, reference, create_time and effective_time.
 	//
-	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
-	// what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
-	// at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
-	// reference that begins with a control character, | or %. White space, quotes and invisible
+	// In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That
+	// is what begins with = + - @ or a character that stands for one of these, such as the full-width
+	// ＝, at the beginning of the reference and after each separator in it (, ; | tab, line break);
+	// and a reference that begins with a control character, | or %. White space, quotes and invisible
 	// characters in front do not count. Amounts are numbers, and stay as they are.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error
-	// Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
-	// paged through neither shift nor repeat it. An account that does not exist is `not_found`.
+	// Lists an account's movements with the balance after each, by default newest first. Entries made
+	// while a list is paged through neither shift nor repeat it. An account that does not exist is
+	// `not_found`.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
-	// Streams every change of one account, exactly once and in order: transfers from or to it, and its own changes. Else as
-	// LedgerService.WatchTransfers. The first message tells the account as it is, and so does each message with events.
-	// An account that does not exist is `not_found`.
+	// Streams every change of one account, exactly once and in order: transfers from or to it, and
+	// its own changes. Else as LedgerService.WatchTransfers. The first message tells the account as
+	// it is, and so does each message with events. An account that does not exist is `not_found`.
 	WatchAccount(context.Context, *v1.WatchAccountRequest, *connect.ServerStream[v1.WatchAccountResponse]) error
 }
 

@@ -57,24 +57,26 @@ const (
 
 // ScheduleServiceClient is a client for the transfers.v1.ScheduleService service.
 type ScheduleServiceClient interface {
-	// Makes a standing order. The schedule_id is the idempotency key, as account_id is in CreateAccount.
+	// Makes a schedule. The schedule_id is the idempotency key, as account_id is in CreateAccount.
 	//
-	// A standing order that would never make a transfer is `invalid_argument`. Accounts that do not exist, have different
-	// currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo whose reason is the name in
-	// Transfer.ErrorReason; nothing is recorded. An account may be frozen.
+	// A schedule that would never make a transfer is `invalid_argument`. Accounts that do not exist,
+	// have different currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo
+	// whose reason is the name in Transfer.ErrorReason; nothing is recorded. An account may be
+	// frozen.
 	CreateSchedule(context.Context, *v1.CreateScheduleRequest) (*v1.CreateScheduleResponse, error)
-	// Reads one standing order, a deleted one too. One that does not exist is `not_found`.
+	// Reads one schedule, a deleted one too. One that does not exist is `not_found`.
 	GetSchedule(context.Context, *v1.GetScheduleRequest) (*v1.GetScheduleResponse, error)
-	// Lists standing orders, newest first.
+	// Lists schedules, newest first.
 	ListSchedules(context.Context, *v1.ListSchedulesRequest) (*v1.ListSchedulesResponse, error)
-	// Pauses a standing order: from when the call is answered until it is resumed, no occurrence is made. One that has
-	// ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
+	// Pauses a schedule: from when the call returns until it is resumed, no occurrence is made. One
+	// that has ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
 	PauseSchedule(context.Context, *v1.PauseScheduleRequest) (*v1.PauseScheduleResponse, error)
-	// Lets a paused standing order go on, from now; what came due meanwhile is left out. One to which nothing is to come
-	// any more becomes ENDED. One that has ended or was deleted before is `failed_precondition`. Repeating the call changes
-	// nothing.
+	// Lets a paused schedule go on, from now; what came due meanwhile is left out. One to which
+	// nothing is to come any more becomes ENDED. One that has ended or was deleted before is
+	// `failed_precondition`. Repeating the call changes nothing.
 	ResumeSchedule(context.Context, *v1.ResumeScheduleRequest) (*v1.ResumeScheduleResponse, error)
-	// Ends a standing order for good. It stays readable, with the status DELETED. Repeating the call changes nothing.
+	// Ends a schedule for good. It stays readable, with the status DELETED. Repeating the call
+	// changes nothing.
 	DeleteSchedule(context.Context, *v1.DeleteScheduleRequest) (*v1.DeleteScheduleResponse, error)
 }
 
@@ -200,24 +202,26 @@ func (c *scheduleServiceClient) DeleteSchedule(ctx context.Context, req *v1.Dele
 
 // ScheduleServiceHandler is an implementation of the transfers.v1.ScheduleService service.
 type ScheduleServiceHandler interface {
-	// Makes a standing order. The schedule_id is the idempotency key, as account_id is in CreateAccount.
+	// Makes a schedule. The schedule_id is the idempotency key, as account_id is in CreateAccount.
 	//
-	// A standing order that would never make a transfer is `invalid_argument`. Accounts that do not exist, have different
-	// currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo whose reason is the name in
-	// Transfer.ErrorReason; nothing is recorded. An account may be frozen.
+	// A schedule that would never make a transfer is `invalid_argument`. Accounts that do not exist,
+	// have different currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo
+	// whose reason is the name in Transfer.ErrorReason; nothing is recorded. An account may be
+	// frozen.
 	CreateSchedule(context.Context, *v1.CreateScheduleRequest) (*v1.CreateScheduleResponse, error)
-	// Reads one standing order, a deleted one too. One that does not exist is `not_found`.
+	// Reads one schedule, a deleted one too. One that does not exist is `not_found`.
 	GetSchedule(context.Context, *v1.GetScheduleRequest) (*v1.GetScheduleResponse, error)
-	// Lists standing orders, newest first.
+	// Lists schedules, newest first.
 	ListSchedules(context.Context, *v1.ListSchedulesRequest) (*v1.ListSchedulesResponse, error)
-	// Pauses a standing order: from when the call is answered until it is resumed, no occurrence is made. One that has
-	// ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
+	// Pauses a schedule: from when the call returns until it is resumed, no occurrence is made. One
+	// that has ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
 	PauseSchedule(context.Context, *v1.PauseScheduleRequest) (*v1.PauseScheduleResponse, error)
-	// Lets a paused standing order go on, from now; what came due meanwhile is left out. One to which nothing is to come
-	// any more becomes ENDED. One that has ended or was deleted before is `failed_precondition`. Repeating the call changes
-	// nothing.
+	// Lets a paused schedule go on, from now; what came due meanwhile is left out. One to which
+	// nothing is to come any more becomes ENDED. One that has ended or was deleted before is
+	// `failed_precondition`. Repeating the call changes nothing.
 	ResumeSchedule(context.Context, *v1.ResumeScheduleRequest) (*v1.ResumeScheduleResponse, error)
-	// Ends a standing order for good. It stays readable, with the status DELETED. Repeating the call changes nothing.
+	// Ends a schedule for good. It stays readable, with the status DELETED. Repeating the call
+	// changes nothing.
 	DeleteSchedule(context.Context, *v1.DeleteScheduleRequest) (*v1.DeleteScheduleResponse, error)
 }
 

@@ -65,58 +65,67 @@ const (
 type TransferServiceClient interface {
 	// Moves an amount from one account to another.
 	//
-	// The transfer_id is the idempotency key, for ever: repeating a call with the same fields answers as the first time,
-	// with the response header `idempotency-replayed: true`; the same transfer_id with other fields is `already_exists`.
-	// A hold or scheduled transfer is answered as it is now: once accepted it is no error, also when it is FAILED since.
-	// A transfer that the ledger refuses is recorded as FAILED and answered as `failed_precondition` with a
-	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or `deadline_exceeded`
-	// the transfer may or may not have happened: repeat the call with the same transfer_id, or read it.
+	// The transfer_id is the idempotency key, for ever: repeating a call with the same fields returns
+	// what the first one did, with the response header `idempotency-replayed: true`; the same
+	// transfer_id with other fields is `already_exists`. A hold or scheduled transfer is returned as
+	// it is now. Once accepted it is no error, even if it is FAILED by now. A transfer that the
+	// ledger refuses is recorded as FAILED and fails with `failed_precondition` and a
+	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or
+	// `deadline_exceeded` the transfer may or may not have happened: repeat the call with the same
+	// transfer_id, or read it.
 	CreateTransfer(context.Context, *v1.CreateTransferRequest) (*v1.CreateTransferResponse, error)
-	// Makes up to 10,000 transfers, in order, and answers OK with one result each, by index.
+	// Makes up to 10,000 transfers, in order, and returns OK with one result each, by index.
 	//
-	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
-	// happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
-	// whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-	// or the call only a part of a group, `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
-	// transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
-	// reads the group back.
+	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours.
+	// With atomic all happen or none: when one is refused it carries its own reason and the others
+	// GROUP_FAILED; when one is invalid the whole call is `invalid_argument`, and when one repeats
+	// the transfer_id of a transfer outside the group, or the call only a part of a group,
+	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies
+	// (an exchange is two transfers through a liquidity account) and may contain holds. Its transfers
+	// carry a group_id, by which ListTransfers reads the group back.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
-	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each capture is a transfer
-	// of its own, of kind CAPTURE, and an entry of both accounts.
+	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each
+	// capture is a transfer of its own, of kind CAPTURE, and an entry of both accounts.
 	//
-	// Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with final, which releases
-	// what is left. The capture_id is the idempotency key as transfer_id is in CreateTransfer; a call with neither
-	// capture_id nor amount can be repeated safely too. A refusal is recorded and answered as `failed_precondition`:
-	// HOLD_EXPIRED from expire_time on, ALREADY_POSTED or ALREADY_VOIDED when the hold ended before,
-	// HOLD_AMOUNT_EXCEEDED when less than the amount is left, and what an account's status or block refuses. The floor and
-	// the limits of the payer were checked when the hold was made. A hold that does not exist is `not_found`.
-	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
-	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it becomes FAILED with the
-	// reason VOIDED. What was captured before stays moved. Repeating the call answers as the first time; ALREADY_POSTED
-	// and HOLD_EXPIRED are `failed_precondition`, and so is NOT_PENDING for a transfer that never was INIT.
-	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
-	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its amount. A reversal is
-	// a transfer of its own, of kind REVERSAL, from the payee to the payer.
-	//
-	// Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call with neither
-	// reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what goes beyond the transfer's amount,
-	// NOT_REVERSIBLE a transfer that moved no money (it was refused, or is a hold: reverse its captures) or is itself a
-	// reversal; else it is refused like any transfer, but for caps and rolling limits. A transfer that does not exist is
+	// Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with
+	// final, which releases what is left. The capture_id is the idempotency key as transfer_id is in
+	// CreateTransfer; a call with neither capture_id nor amount can be repeated safely too. A refusal
+	// is recorded and fails with `failed_precondition`: HOLD_EXPIRED from expire_time on,
+	// ALREADY_POSTED or ALREADY_VOIDED when the hold ended before, HOLD_AMOUNT_EXCEEDED when less
+	// than the amount is left, and what an account's status or block refuses. The floor and the
+	// limits of the payer were checked when the hold was made. A hold that does not exist is
 	// `not_found`.
-	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
-	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
-	// else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
-	// the given order, and statements by effective time show them where they belong.
+	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
+	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it
+	// becomes FAILED with the reason VOIDED. What was captured before stays moved. Repeating the call
+	// returns the same; ALREADY_POSTED and HOLD_EXPIRED are `failed_precondition`, and so is
+	// NOT_PENDING for a transfer that never was INIT.
+	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
+	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its
+	// amount. A reversal is a transfer of its own, of kind REVERSAL, from the payee to the payer.
 	//
-	// All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed, captured or executed
-	// another one, or which group it was of. So a reversal that comes in this way is none to this ledger: the transfer
-	// that it reversed can be reversed once more, in full. To copy a ledger of this service with all that it knows, use
-	// the commands `internaltransfers export` and `internaltransfers import`.
+	// Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call
+	// with neither reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what
+	// goes beyond the transfer's amount, NOT_REVERSIBLE a transfer that moved no money (it was
+	// refused, or is a hold: reverse its captures) or is itself a reversal; else it is refused like
+	// any transfer, but for caps and rolling limits. A transfer that does not exist is `not_found`.
+	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
+	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in
+	// order of effective_time, else the call is `invalid_argument` with nothing recorded. Otherwise
+	// as BatchCreateTransfers: balances move now, in the given order, and statements by effective
+	// time show them where they belong.
+	//
+	// All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed,
+	// captured or executed another one, or which group it was of. So a reversal that comes in this
+	// way is none to this ledger: the transfer that it reversed can be reversed once more, in full.
+	// To copy a ledger of this service with all that it knows, use the commands `internaltransfers
+	// export` and `internaltransfers import`.
 	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
-	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-	// repeat it; where the clock was set back, some of them appear on its later pages.
+	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through
+	// neither shift nor repeat it; where the clock was set back, some of them appear on its later
+	// pages.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 
@@ -278,58 +287,67 @@ func (c *transferServiceClient) ListTransfers(ctx context.Context, req *v1.ListT
 type TransferServiceHandler interface {
 	// Moves an amount from one account to another.
 	//
-	// The transfer_id is the idempotency key, for ever: repeating a call with the same fields answers as the first time,
-	// with the response header `idempotency-replayed: true`; the same transfer_id with other fields is `already_exists`.
-	// A hold or scheduled transfer is answered as it is now: once accepted it is no error, also when it is FAILED since.
-	// A transfer that the ledger refuses is recorded as FAILED and answered as `failed_precondition` with a
-	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or `deadline_exceeded`
-	// the transfer may or may not have happened: repeat the call with the same transfer_id, or read it.
+	// The transfer_id is the idempotency key, for ever: repeating a call with the same fields returns
+	// what the first one did, with the response header `idempotency-replayed: true`; the same
+	// transfer_id with other fields is `already_exists`. A hold or scheduled transfer is returned as
+	// it is now. Once accepted it is no error, even if it is FAILED by now. A transfer that the
+	// ledger refuses is recorded as FAILED and fails with `failed_precondition` and a
+	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or
+	// `deadline_exceeded` the transfer may or may not have happened: repeat the call with the same
+	// transfer_id, or read it.
 	CreateTransfer(context.Context, *v1.CreateTransferRequest) (*v1.CreateTransferResponse, error)
-	// Makes up to 10,000 transfers, in order, and answers OK with one result each, by index.
+	// Makes up to 10,000 transfers, in order, and returns OK with one result each, by index.
 	//
-	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
-	// happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
-	// whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-	// or the call only a part of a group, `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
-	// transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
-	// reads the group back.
+	// Without atomic each stands alone: one that is refused or invalid never affects its neighbours.
+	// With atomic all happen or none: when one is refused it carries its own reason and the others
+	// GROUP_FAILED; when one is invalid the whole call is `invalid_argument`, and when one repeats
+	// the transfer_id of a transfer outside the group, or the call only a part of a group,
+	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies
+	// (an exchange is two transfers through a liquidity account) and may contain holds. Its transfers
+	// carry a group_id, by which ListTransfers reads the group back.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
-	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each capture is a transfer
-	// of its own, of kind CAPTURE, and an entry of both accounts.
+	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each
+	// capture is a transfer of its own, of kind CAPTURE, and an entry of both accounts.
 	//
-	// Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with final, which releases
-	// what is left. The capture_id is the idempotency key as transfer_id is in CreateTransfer; a call with neither
-	// capture_id nor amount can be repeated safely too. A refusal is recorded and answered as `failed_precondition`:
-	// HOLD_EXPIRED from expire_time on, ALREADY_POSTED or ALREADY_VOIDED when the hold ended before,
-	// HOLD_AMOUNT_EXCEEDED when less than the amount is left, and what an account's status or block refuses. The floor and
-	// the limits of the payer were checked when the hold was made. A hold that does not exist is `not_found`.
-	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
-	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it becomes FAILED with the
-	// reason VOIDED. What was captured before stays moved. Repeating the call answers as the first time; ALREADY_POSTED
-	// and HOLD_EXPIRED are `failed_precondition`, and so is NOT_PENDING for a transfer that never was INIT.
-	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
-	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its amount. A reversal is
-	// a transfer of its own, of kind REVERSAL, from the payee to the payer.
-	//
-	// Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call with neither
-	// reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what goes beyond the transfer's amount,
-	// NOT_REVERSIBLE a transfer that moved no money (it was refused, or is a hold: reverse its captures) or is itself a
-	// reversal; else it is refused like any transfer, but for caps and rolling limits. A transfer that does not exist is
+	// Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with
+	// final, which releases what is left. The capture_id is the idempotency key as transfer_id is in
+	// CreateTransfer; a call with neither capture_id nor amount can be repeated safely too. A refusal
+	// is recorded and fails with `failed_precondition`: HOLD_EXPIRED from expire_time on,
+	// ALREADY_POSTED or ALREADY_VOIDED when the hold ended before, HOLD_AMOUNT_EXCEEDED when less
+	// than the amount is left, and what an account's status or block refuses. The floor and the
+	// limits of the payer were checked when the hold was made. A hold that does not exist is
 	// `not_found`.
-	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
-	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
-	// else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
-	// the given order, and statements by effective time show them where they belong.
+	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
+	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it
+	// becomes FAILED with the reason VOIDED. What was captured before stays moved. Repeating the call
+	// returns the same; ALREADY_POSTED and HOLD_EXPIRED are `failed_precondition`, and so is
+	// NOT_PENDING for a transfer that never was INIT.
+	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
+	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its
+	// amount. A reversal is a transfer of its own, of kind REVERSAL, from the payee to the payer.
 	//
-	// All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed, captured or executed
-	// another one, or which group it was of. So a reversal that comes in this way is none to this ledger: the transfer
-	// that it reversed can be reversed once more, in full. To copy a ledger of this service with all that it knows, use
-	// the commands `internaltransfers export` and `internaltransfers import`.
+	// Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call
+	// with neither reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what
+	// goes beyond the transfer's amount, NOT_REVERSIBLE a transfer that moved no money (it was
+	// refused, or is a hold: reverse its captures) or is itself a reversal; else it is refused like
+	// any transfer, but for caps and rolling limits. A transfer that does not exist is `not_found`.
+	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
+	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in
+	// order of effective_time, else the call is `invalid_argument` with nothing recorded. Otherwise
+	// as BatchCreateTransfers: balances move now, in the given order, and statements by effective
+	// time show them where they belong.
+	//
+	// All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed,
+	// captured or executed another one, or which group it was of. So a reversal that comes in this
+	// way is none to this ledger: the transfer that it reversed can be reversed once more, in full.
+	// To copy a ledger of this service with all that it knows, use the commands `internaltransfers
+	// export` and `internaltransfers import`.
 	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
-	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-	// repeat it; where the clock was set back, some of them appear on its later pages.
+	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through
+	// neither shift nor repeat it; where the clock was set back, some of them appear on its later
+	// pages.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 

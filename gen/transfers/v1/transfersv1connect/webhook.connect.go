@@ -63,32 +63,34 @@ const (
 
 // WebhookServiceClient is a client for the transfers.v1.WebhookService service.
 type WebhookServiceClient interface {
-	// Makes an endpoint and answers its secret, which no other call does. Events from now on are delivered. The endpoint_id is the
-	// idempotency key: repeating the call answers the endpoint as it is now, without the secret; with other fields it is
-	// `already_exists`. A URL with a host in a private network is `invalid_argument` unless the server allows it. When there
-	// are 100 that are not deleted, another one is `failed_precondition`.
+	// Makes an endpoint and returns its secret, which no other call does. Events from now on are
+	// delivered. The endpoint_id is the idempotency key: repeating the call returns the endpoint as
+	// it is now, without the secret; with other fields it is `already_exists`. A URL with a host in a
+	// private network is `invalid_argument` unless the server allows it. When there are 100 that are
+	// not deleted, another one is `failed_precondition`.
 	CreateWebhookEndpoint(context.Context, *v1.CreateWebhookEndpointRequest) (*v1.CreateWebhookEndpointResponse, error)
 	// Reads one endpoint, a deleted one too. One that does not exist is `not_found`.
 	GetWebhookEndpoint(context.Context, *v1.GetWebhookEndpointRequest) (*v1.GetWebhookEndpointResponse, error)
 	// Lists the endpoints, newest first; deleted ones are left out.
 	ListWebhookEndpoints(context.Context, *v1.ListWebhookEndpointsRequest) (*v1.ListWebhookEndpointsResponse, error)
-	// Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events that happen while it is
-	// disabled are delivered when it is enabled again. A deleted endpoint is `failed_precondition`, also for
-	// RotateWebhookSecret and RedeliverWebhookEvents.
+	// Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events
+	// that happen while it is disabled are delivered when it is enabled again. A deleted endpoint is
+	// `failed_precondition`, also for RotateWebhookSecret and RedeliverWebhookEvents.
 	UpdateWebhookEndpoint(context.Context, *v1.UpdateWebhookEndpointRequest) (*v1.UpdateWebhookEndpointResponse, error)
 	// Ends an endpoint for good. Repeating the call changes nothing.
 	DeleteWebhookEndpoint(context.Context, *v1.DeleteWebhookEndpointRequest) (*v1.DeleteWebhookEndpointResponse, error)
-	// Gives an endpoint a new secret and answers it, which no other call does. Until overlap is over, messages are signed
-	// with the old one too.
+	// Gives an endpoint a new secret and returns it, which no other call does. Until overlap is over,
+	// messages are signed with the old one too.
 	RotateWebhookSecret(context.Context, *v1.RotateWebhookSecretRequest) (*v1.RotateWebhookSecretResponse, error)
-	// Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for again, newest first:
-	// those that are retried or wait behind such ones, those that are dead (the dead-letter list), and those that succeeded
-	// later.
+	// Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for
+	// again, newest first: those that are retried or wait behind such ones, those that are dead (the
+	// dead-letter list), and those that succeeded later.
 	ListWebhookDeliveries(context.Context, *v1.ListWebhookDeliveriesRequest) (*v1.ListWebhookDeliveriesResponse, error)
-	// Delivers events again, at once, or behind earlier ones of their accounts that are pending: one by its cursor, or all in
-	// a range that pass the filter, at most 1,000 a call. A dead one gets all its attempts anew. Those that are still to be
-	// delivered for the first time are left out. A cursor that is not that of an event is `invalid_argument`; more than
-	// 10,000 pending deliveries are `failed_precondition`.
+	// Delivers events again, at once, or behind earlier ones of their accounts that are pending: one
+	// by its cursor, or all in a range that pass the filter, at most 1,000 a call. A dead one gets
+	// all its attempts anew. Those that are still to be delivered for the first time are left out. A
+	// cursor that is not that of an event is `invalid_argument`; more than 10,000 pending deliveries
+	// are `failed_precondition`.
 	RedeliverWebhookEvents(context.Context, *v1.RedeliverWebhookEventsRequest) (*v1.RedeliverWebhookEventsResponse, error)
 }
 
@@ -246,32 +248,34 @@ func (c *webhookServiceClient) RedeliverWebhookEvents(ctx context.Context, req *
 
 // WebhookServiceHandler is an implementation of the transfers.v1.WebhookService service.
 type WebhookServiceHandler interface {
-	// Makes an endpoint and answers its secret, which no other call does. Events from now on are delivered. The endpoint_id is the
-	// idempotency key: repeating the call answers the endpoint as it is now, without the secret; with other fields it is
-	// `already_exists`. A URL with a host in a private network is `invalid_argument` unless the server allows it. When there
-	// are 100 that are not deleted, another one is `failed_precondition`.
+	// Makes an endpoint and returns its secret, which no other call does. Events from now on are
+	// delivered. The endpoint_id is the idempotency key: repeating the call returns the endpoint as
+	// it is now, without the secret; with other fields it is `already_exists`. A URL with a host in a
+	// private network is `invalid_argument` unless the server allows it. When there are 100 that are
+	// not deleted, another one is `failed_precondition`.
 	CreateWebhookEndpoint(context.Context, *v1.CreateWebhookEndpointRequest) (*v1.CreateWebhookEndpointResponse, error)
 	// Reads one endpoint, a deleted one too. One that does not exist is `not_found`.
 	GetWebhookEndpoint(context.Context, *v1.GetWebhookEndpointRequest) (*v1.GetWebhookEndpointResponse, error)
 	// Lists the endpoints, newest first; deleted ones are left out.
 	ListWebhookEndpoints(context.Context, *v1.ListWebhookEndpointsRequest) (*v1.ListWebhookEndpointsResponse, error)
-	// Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events that happen while it is
-	// disabled are delivered when it is enabled again. A deleted endpoint is `failed_precondition`, also for
-	// RotateWebhookSecret and RedeliverWebhookEvents.
+	// Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events
+	// that happen while it is disabled are delivered when it is enabled again. A deleted endpoint is
+	// `failed_precondition`, also for RotateWebhookSecret and RedeliverWebhookEvents.
 	UpdateWebhookEndpoint(context.Context, *v1.UpdateWebhookEndpointRequest) (*v1.UpdateWebhookEndpointResponse, error)
 	// Ends an endpoint for good. Repeating the call changes nothing.
 	DeleteWebhookEndpoint(context.Context, *v1.DeleteWebhookEndpointRequest) (*v1.DeleteWebhookEndpointResponse, error)
-	// Gives an endpoint a new secret and answers it, which no other call does. Until overlap is over, messages are signed
-	// with the old one too.
+	// Gives an endpoint a new secret and returns it, which no other call does. Until overlap is over,
+	// messages are signed with the old one too.
 	RotateWebhookSecret(context.Context, *v1.RotateWebhookSecretRequest) (*v1.RotateWebhookSecretResponse, error)
-	// Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for again, newest first:
-	// those that are retried or wait behind such ones, those that are dead (the dead-letter list), and those that succeeded
-	// later.
+	// Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for
+	// again, newest first: those that are retried or wait behind such ones, those that are dead (the
+	// dead-letter list), and those that succeeded later.
 	ListWebhookDeliveries(context.Context, *v1.ListWebhookDeliveriesRequest) (*v1.ListWebhookDeliveriesResponse, error)
-	// Delivers events again, at once, or behind earlier ones of their accounts that are pending: one by its cursor, or all in
-	// a range that pass the filter, at most 1,000 a call. A dead one gets all its attempts anew. Those that are still to be
-	// delivered for the first time are left out. A cursor that is not that of an event is `invalid_argument`; more than
-	// 10,000 pending deliveries are `failed_precondition`.
+	// Delivers events again, at once, or behind earlier ones of their accounts that are pending: one
+	// by its cursor, or all in a range that pass the filter, at most 1,000 a call. A dead one gets
+	// all its attempts anew. Those that are still to be delivered for the first time are left out. A
+	// cursor that is not that of an event is `invalid_argument`; more than 10,000 pending deliveries
+	// are `failed_precondition`.
 	RedeliverWebhookEvents(context.Context, *v1.RedeliverWebhookEventsRequest) (*v1.RedeliverWebhookEventsResponse, error)
 }
 

@@ -53,7 +53,7 @@ const monthdays = [
   { value: "L", label: "the last" },
 ];
 
-/** The form of a new standing order. Its id is made once, so that trying again makes it once. */
+/** The form of a new schedule. Its id is made once, so that trying again makes it once. */
 export function CreateSchedule({ onClose, onDone }: { onClose: () => void; onDone: (id: string) => void }) {
   const [id] = useState(newTransferId);
   const [draft, setDraft] = useState(emptyDraft);

@@ -18,10 +18,10 @@ import {
   Time,
   toast,
 } from "../../ui";
-import { ScheduleBadge } from "./index";
+import { ScheduleBadge } from "./badge";
 import { catchUpWords, recurrenceText } from "./words";
 
-/** One standing order, with what can be done about it. */
+/** One schedule, with what can be done about it. */
 export function ScheduleDialog({ id, onClose }: { id: string; onClose: () => void }) {
   const query = useQuery(ScheduleService.method.getSchedule, { scheduleId: id });
   const s = query.data?.schedule;

@@ -1,4 +1,4 @@
-// What is typed for a new standing order.
+// What is typed for a new schedule.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {

@@ -6,7 +6,6 @@ import { AccountName } from "../../parts/account-name";
 import {
   AccountField,
   Amount,
-  Badge,
   Button,
   type Column,
   FilterBar,
@@ -17,10 +16,11 @@ import {
   Time,
   tableState,
 } from "../../ui";
+import { ScheduleBadge } from "./badge";
 import { CreateSchedule } from "./create";
 import { ScheduleDialog } from "./detail";
 import styles from "./schedules.module.css";
-import { recurrenceText, statusWords } from "./words";
+import { recurrenceText } from "./words";
 
 const statuses = [
   { value: "", label: "Any status" },
@@ -33,7 +33,7 @@ const statuses = [
 /** How often to look for occurrences that were made, in milliseconds. */
 const interval = 10_000;
 
-/** The standing orders. The one that is open, and the form of a new one, are in the address. */
+/** The schedules. The one that is open, and the form of a new one, are in the address. */
 export function Schedules() {
   const [state, setState] = useUrlState({ account: "", status: "", schedule: "", new: "" });
   const query = useInfiniteQuery(
@@ -95,7 +95,7 @@ export function Schedules() {
     <>
       <PageHeader
         title="Schedules"
-        lead="Standing orders: transfers that happen again and again. Each occurrence is made exactly once."
+        lead="Transfers that happen again and again. Each occurrence is made exactly once."
         actions={
           <Button kind="primary" icon="plus" onClick={() => setState({ new: "1" })}>
             New schedule
@@ -121,7 +121,7 @@ export function Schedules() {
         columns={columns}
         rows={query.data?.pages.flatMap((page) => page.schedules)}
         rowKey={(s) => s.scheduleId}
-        empty={filtered ? "No standing order is like that." : "There are no standing orders yet."}
+        empty={filtered ? "No schedule is like that." : "There are no schedules yet."}
         emptyAction={
           filtered ? (
             <Button onClick={() => setState({ account: "", status: "" })}>Clear filters</Button>
@@ -137,15 +137,5 @@ export function Schedules() {
       )}
       {state.schedule && <ScheduleDialog id={state.schedule} onClose={() => setState({ schedule: "" })} />}
     </>
-  );
-}
-
-/** Where a standing order is in its life. */
-export function ScheduleBadge({ status }: { status: Schedule_Status }) {
-  const [tone, text] = statusWords[status] ?? statusWords[0];
-  return (
-    <Badge tone={tone} {...(status === Schedule_Status.PAUSED ? { icon: "pause" as const } : {})}>
-      {text}
-    </Badge>
   );
 }

@@ -1,4 +1,4 @@
-// When the occurrences of a standing order will be, as the ledger says: it is asked what it would make, again and again from
+// When the occurrences of a schedule will be, as the ledger says: it is asked what it would make, again and again from
 // the moment after the last answer. Whoever reads cron in another place reads it a little differently.
 import { durationMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CreateScheduleRequest, Schedule } from "internaltransfers-client";

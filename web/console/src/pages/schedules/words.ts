@@ -4,7 +4,7 @@ import type { Tone } from "../../ui";
 
 export const weekdays = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/** When a standing order repeats: in words where its cron expression is a simple one, else the expression. */
+/** When a schedule repeats: in words where its cron expression is a simple one, else the expression. */
 export function recurrenceText(schedule: Schedule): string {
   const { recurrence } = schedule;
   if (recurrence.case === "interval")
@@ -22,7 +22,7 @@ export function recurrenceText(schedule: Schedule): string {
   return `Every day at ${time}`;
 }
 
-/** Where a standing order is in its life. */
+/** The status of a schedule. */
 export const statusWords: Record<Schedule_Status, [Tone, string]> = {
   [Schedule_Status.STATUS_UNSPECIFIED]: ["neutral", "Unknown"],
   [Schedule_Status.ACTIVE]: ["good", "Active"],

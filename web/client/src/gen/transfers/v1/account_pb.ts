@@ -17,7 +17,8 @@ export const file_transfers_v1_account: GenFile = /*@__PURE__*/
   fileDesc("Chp0cmFuc2ZlcnMvdjEvYWNjb3VudC5wcm90bxIMdHJhbnNmZXJzLnYxIvEFCgdBY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSEAoIY3VycmVuY3kYAiABKAkSDwoHYmFsYW5jZRgDIAEoCRIRCglhdmFpbGFibGUYBCABKAkSDAoEaGVsZBgFIAEoCRIQCghpbmNvbWluZxgGIAEoCRIYCgttaW5fYmFsYW5jZRgHIAEoCUgAiAEBEiwKBnN0YXR1cxgIIAEoDjIcLnRyYW5zZmVycy52MS5BY2NvdW50LlN0YXR1cxIUCgxkaXNwbGF5X25hbWUYCSABKAkSEQoJaW1hZ2VfdXJsGAogASgJEjUKCG1ldGFkYXRhGAsgAygLMiMudHJhbnNmZXJzLnYxLkFjY291bnQuTWV0YWRhdGFFbnRyeRIPCgd2ZXJzaW9uGAwgASgDEi8KC2NyZWF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoLbWF4X2JhbGFuY2UYDyABKAlIAYgBARIgChNtYXhfdHJhbnNmZXJfYW1vdW50GBAgASgJSAKIAQESKAoLZGViaXRfYmxvY2sYESABKAsyEy50cmFuc2ZlcnMudjEuQmxvY2sSKQoMY3JlZGl0X2Jsb2NrGBIgASgLMhMudHJhbnNmZXJzLnYxLkJsb2NrEiMKBmxpbWl0cxgTIAMoCzITLnRyYW5zZmVycy52MS5MaW1pdBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQgoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEggKBE9QRU4QARIKCgZGUk9aRU4QAhIKCgZDTE9TRUQQA0IOCgxfbWluX2JhbGFuY2VCDgoMX21heF9iYWxhbmNlQhYKFF9tYXhfdHJhbnNmZXJfYW1vdW50IkUKBUJsb2NrEg4KBnJlYXNvbhgBIAEoCRIsCghlbmRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigAEKBUxpbWl0EikKBndpbmRvdxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCgptYXhfYW1vdW50GAIgASgJSACIAQESFgoJbWF4X2NvdW50GAMgASgDSAGIAQFCDQoLX21heF9hbW91bnRCDAoKX21heF9jb3VudCKOAgoFRW50cnkSEgoKYWNjb3VudF9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoAxITCgt0cmFuc2Zlcl9pZBgDIAEoCRIfChdjb3VudGVycGFydHlfYWNjb3VudF9pZBgEIAEoCRIOCgZhbW91bnQYBSABKAkSDwoHYmFsYW5jZRgGIAEoCRIQCghjdXJyZW5jeRgHIAEoCRIRCglyZWZlcmVuY2UYCCABKAkSLwoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmVmZmVjdGl2ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAwoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIQCghjdXJyZW5jeRgCIAEoCRIXCg9pbml0aWFsX2JhbGFuY2UYAyABKAkSEwoLbWluX2JhbGFuY2UYBCABKAkSFAoMZGlzcGxheV9uYW1lGAUgASgJEhEKCWltYWdlX3VybBgGIAEoCRJCCghtZXRhZGF0YRgHIAMoCzIwLnRyYW5zZmVycy52MS5DcmVhdGVBY2NvdW50UmVxdWVzdC5NZXRhZGF0YUVudHJ5EhgKC21heF9iYWxhbmNlGAggASgJSACIAQESIAoTbWF4X3RyYW5zZmVyX2Ftb3VudBgJIAEoCUgBiAEBEiMKBmxpbWl0cxgKIAMoCzITLnRyYW5zZmVycy52MS5MaW1pdBIVCg12YWxpZGF0ZV9vbmx5GAsgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIOCgxfbWF4X2JhbGFuY2VCFgoUX21heF90cmFuc2Zlcl9hbW91bnQiPwoVQ3JlYXRlQWNjb3VudFJlc3BvbnNlEiYKB2FjY291bnQYASABKAsyFS50cmFuc2ZlcnMudjEuQWNjb3VudCJSChFHZXRBY2NvdW50UmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJEikKBWFzX29mGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI8ChJHZXRBY2NvdW50UmVzcG9uc2USJgoHYWNjb3VudBgBIAEoCzIVLnRyYW5zZmVycy52MS5BY2NvdW50IowBChNMaXN0QWNjb3VudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLnRyYW5zZmVycy52MS5BY2NvdW50LlN0YXR1cxIOCgZzZWFyY2gYBSABKAkiWAoUTGlzdEFjY291bnRzUmVzcG9uc2USJwoIYWNjb3VudHMYASADKAsyFS50cmFuc2ZlcnMudjEuQWNjb3VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiugEKFFVwZGF0ZUFjY291bnRSZXF1ZXN0EiYKB2FjY291bnQYASABKAsyFS50cmFuc2ZlcnMudjEuQWNjb3VudBIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSHQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoA0gAiAEBEhUKDXZhbGlkYXRlX29ubHkYBCABKAhCEwoRX2V4cGVjdGVkX3ZlcnNpb24iPwoVVXBkYXRlQWNjb3VudFJlc3BvbnNlEiYKB2FjY291bnQYASABKAsyFS50cmFuc2ZlcnMudjEuQWNjb3VudCKoAgoSTGlzdEVudHJpZXNSZXF1ZXN0EhIKCmFjY291bnRfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSNQoFb3JkZXIYBCABKA4yJi50cmFuc2ZlcnMudjEuTGlzdEVudHJpZXNSZXF1ZXN0Lk9yZGVyEi4KCnN0YXJ0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJCCgVPcmRlchIVChFPUkRFUl9VTlNQRUNJRklFRBAAEhAKDE5FV0VTVF9GSVJTVBABEhAKDE9MREVTVF9GSVJTVBACIlQKE0xpc3RFbnRyaWVzUmVzcG9uc2USJAoHZW50cmllcxgBIAMoCzITLnRyYW5zZmVycy52MS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoSR2V0UHJvZmlsZXNSZXF1ZXN0EhMKC2FjY291bnRfaWRzGAEgAygJIj4KE0dldFByb2ZpbGVzUmVzcG9uc2USJwoIcHJvZmlsZXMYASADKAsyFS50cmFuc2ZlcnMudjEuUHJvZmlsZSLAAQoHUHJvZmlsZRISCgphY2NvdW50X2lkGAEgASgJEhAKCGN1cnJlbmN5GAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRIRCglpbWFnZV91cmwYBCABKAkSNQoIbWV0YWRhdGEYBSADKAsyIy50cmFuc2ZlcnMudjEuUHJvZmlsZS5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL/AQoTR2V0U3RhdGVtZW50UmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgViYXNpcxgEIAEoDjIcLnRyYW5zZmVycy52MS5TdGF0ZW1lbnRCYXNpcxIVCghwb3NpdGlvbhgFIAEoA0gAiAEBEhEKCXBhZ2Vfc2l6ZRgGIAEoBRISCgpwYWdlX3Rva2VuGAcgASgJQgsKCV9wb3NpdGlvbiKBAQoUR2V0U3RhdGVtZW50UmVzcG9uc2USKgoJc3RhdGVtZW50GAEgASgLMhcudHJhbnNmZXJzLnYxLlN0YXRlbWVudBIkCgdlbnRyaWVzGAIgAygLMhMudHJhbnNmZXJzLnYxLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSLCAgoJU3RhdGVtZW50EhIKCmFjY291bnRfaWQYASABKAkSEAoIY3VycmVuY3kYAiABKAkSLgoKc3RhcnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKBWJhc2lzGAUgASgOMhwudHJhbnNmZXJzLnYxLlN0YXRlbWVudEJhc2lzEhAKCHBvc2l0aW9uGAYgASgDEhcKD29wZW5pbmdfYmFsYW5jZRgHIAEoCRIXCg9jbG9zaW5nX2JhbGFuY2UYCCABKAkSFQoNdG90YWxfY3JlZGl0cxgJIAEoCRIUCgx0b3RhbF9kZWJpdHMYCiABKAkSEwoLZW50cnlfY291bnQYCyABKAMi2wEKFlN0cmVhbVN0YXRlbWVudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoFYmFzaXMYBCABKA4yHC50cmFuc2ZlcnMudjEuU3RhdGVtZW50QmFzaXMSFQoIcG9zaXRpb24YBSABKANIAIgBAUILCglfcG9zaXRpb24iggEKF1N0cmVhbVN0YXRlbWVudFJlc3BvbnNlEiwKCXN0YXRlbWVudBgBIAEoCzIXLnRyYW5zZmVycy52MS5TdGF0ZW1lbnRIABIxCgdlbnRyaWVzGAIgASgLMh4udHJhbnNmZXJzLnYxLlN0YXRlbWVudEVudHJpZXNIAEIGCgRwYXJ0IjgKEFN0YXRlbWVudEVudHJpZXMSJAoHZW50cmllcxgBIAMoCzITLnRyYW5zZmVycy52MS5FbnRyeSLbAQoWRXhwb3J0U3RhdGVtZW50UmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgViYXNpcxgEIAEoDjIcLnRyYW5zZmVycy52MS5TdGF0ZW1lbnRCYXNpcxIVCghwb3NpdGlvbhgFIAEoA0gAiAEBQgsKCV9wb3NpdGlvbip2Cg5TdGF0ZW1lbnRCYXNpcxIfChtTVEFURU1FTlRfQkFTSVNfVU5TUEVDSUZJRUQQABIfChtTVEFURU1FTlRfQkFTSVNfQ1JFQVRFX1RJTUUQARIiCh5TVEFURU1FTlRfQkFTSVNfRUZGRUNUSVZFX1RJTUUQAmIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
- * An Account holds a balance in one currency. All amounts are decimal strings with the currency's scale.
+ * An Account holds a balance in one currency. All amounts are decimal strings with the currency's
+ * scale.
  *
  * @generated from message transfers.v1.Account
  */
@@ -66,8 +67,8 @@ export type Account = Message<"transfers.v1.Account"> & {
   incoming: string;
 
   /**
-   * The floor that balance less held never goes below. Negative: an agreed overdraft. Unset: no floor, which only a
-   * currency's own equity account has.
+   * The floor that balance less held never goes below. Negative: an agreed overdraft. Unset: no
+   * floor, which only a currency's own equity account has.
    *
    * @generated from field: optional string min_balance = 7;
    */
@@ -102,8 +103,8 @@ export type Account = Message<"transfers.v1.Account"> & {
   metadata: { [key: string]: string };
 
   /**
-   * Grows by one with every movement and every other change of the account, from 1 when it was opened without a
-   * balance. Output only.
+   * Grows by one with every movement and every other change of the account, from 1 when it was
+   * opened without a balance. Output only.
    *
    * @generated from field: int64 version = 12;
    */
@@ -236,9 +237,9 @@ export const BlockSchema: GenMessage<Block> = /*@__PURE__*/
   messageDesc(file_transfers_v1_account, 1);
 
 /**
- * A Limit bounds what an account pays within a window that ends now. Holds count when they are made, less what was
- * released; scheduled transfers when they are executed; captures and reversals do not count. At least one of max_amount
- * and max_count is set.
+ * A Limit bounds what an account pays within a window that ends now. Holds count when they are
+ * made, less what was released; scheduled transfers when they are executed; captures and reversals
+ * do not count. At least one of max_amount and max_count is set.
  *
  * @generated from message transfers.v1.Limit
  */
@@ -314,7 +315,8 @@ export type Entry = Message<"transfers.v1.Entry"> & {
   amount: string;
 
   /**
-   * The account's balance right after the entry; in a statement by effective time, after it in that order.
+   * The account's balance right after the entry; in a statement by effective time, after it in that
+   * order.
    *
    * @generated from field: string balance = 6;
    */
@@ -363,8 +365,8 @@ export const EntrySchema: GenMessage<Entry> = /*@__PURE__*/
  */
 export type CreateAccountRequest = Message<"transfers.v1.CreateAccountRequest"> & {
   /**
-   * The account's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-   * when none is given.
+   * The account's UUID, chosen by the caller so that the call can be repeated safely. The server
+   * makes one (version 7) when none is given.
    *
    * @generated from field: string account_id = 1;
    */
@@ -449,7 +451,7 @@ export const CreateAccountRequestSchema: GenMessage<CreateAccountRequest> = /*@_
   messageDesc(file_transfers_v1_account, 4);
 
 /**
- * What CreateAccount answers.
+ * The response of CreateAccount.
  *
  * @generated from message transfers.v1.CreateAccountResponse
  */
@@ -483,8 +485,9 @@ export type GetAccountRequest = Message<"transfers.v1.GetAccountRequest"> & {
   accountId: string;
 
   /**
-   * The account as it was at this moment, not in the future: balance, held, incoming and available are of then, all
-   * other fields of now. Before the account was opened it is `not_found`. Unset: as it is now.
+   * The account as it was at this moment, not in the future: balance, held, incoming and available
+   * are of then, all other fields of now. Before the account was opened it is `not_found`. Unset:
+   * as it is now.
    *
    * When the database's clock was set back, moments up to the account's update_time are not in the
    * future, and a moment within ten seconds of now means as it is now.
@@ -502,7 +505,7 @@ export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE_
   messageDesc(file_transfers_v1_account, 6);
 
 /**
- * What GetAccount answers.
+ * The response of GetAccount.
  *
  * @generated from message transfers.v1.GetAccountResponse
  */
@@ -529,7 +532,7 @@ export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PUR
  */
 export type ListAccountsRequest = Message<"transfers.v1.ListAccountsRequest"> & {
   /**
-   * The most accounts to answer, 1 to 1,000. Default: 50.
+   * The most accounts to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -557,8 +560,8 @@ export type ListAccountsRequest = Message<"transfers.v1.ListAccountsRequest"> & 
   status: Account_Status;
 
   /**
-   * Only accounts whose display_name has words that begin with each of these words, in any order and case; or whose
-   * account_id begins with this, 4 characters or more. At most 100 characters.
+   * Only accounts whose display_name has words that begin with each of these words, in any order
+   * and case; or whose account_id begins with this, 4 characters or more. At most 100 characters.
    *
    * @generated from field: string search = 5;
    */
@@ -573,7 +576,7 @@ export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__P
   messageDesc(file_transfers_v1_account, 8);
 
 /**
- * What ListAccounts answers.
+ * The response of ListAccounts.
  *
  * @generated from message transfers.v1.ListAccountsResponse
  */
@@ -615,9 +618,10 @@ export type UpdateAccountRequest = Message<"transfers.v1.UpdateAccountRequest"> 
   account?: Account | undefined;
 
   /**
-   * Which fields to change: display_name, image_url, metadata (replaced whole), min_balance, max_balance,
-   * max_transfer_amount, debit_block, credit_block, limits (replaced whole), status. A field named here that account
-   * does not set is cleared, where it can be. Unset: those of them that account has set.
+   * Which fields to change: display_name, image_url, metadata (replaced whole), min_balance,
+   * max_balance, max_transfer_amount, debit_block, credit_block, limits (replaced whole), status. A
+   * field named here that account does not set is cleared, where it can be. Unset: those of them
+   * that account has set.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
@@ -646,7 +650,7 @@ export const UpdateAccountRequestSchema: GenMessage<UpdateAccountRequest> = /*@_
   messageDesc(file_transfers_v1_account, 10);
 
 /**
- * What UpdateAccount answers.
+ * The response of UpdateAccount.
  *
  * @generated from message transfers.v1.UpdateAccountResponse
  */
@@ -680,7 +684,7 @@ export type ListEntriesRequest = Message<"transfers.v1.ListEntriesRequest"> & {
   accountId: string;
 
   /**
-   * The most entries to answer, 1 to 1,000. Default: 50.
+   * The most entries to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 2;
    */
@@ -723,7 +727,7 @@ export const ListEntriesRequestSchema: GenMessage<ListEntriesRequest> = /*@__PUR
   messageDesc(file_transfers_v1_account, 12);
 
 /**
- * In which order entries are answered.
+ * In which order entries are returned.
  *
  * @generated from enum transfers.v1.ListEntriesRequest.Order
  */
@@ -757,7 +761,7 @@ export const ListEntriesRequest_OrderSchema: GenEnum<ListEntriesRequest_Order> =
   enumDesc(file_transfers_v1_account, 12, 0);
 
 /**
- * What ListEntries answers.
+ * The response of ListEntries.
  *
  * @generated from message transfers.v1.ListEntriesResponse
  */
@@ -807,7 +811,7 @@ export const GetProfilesRequestSchema: GenMessage<GetProfilesRequest> = /*@__PUR
   messageDesc(file_transfers_v1_account, 14);
 
 /**
- * What GetProfiles answers.
+ * The response of GetProfiles.
  *
  * @generated from message transfers.v1.GetProfilesResponse
  */
@@ -912,14 +916,15 @@ export type GetStatementRequest = Message<"transfers.v1.GetStatementRequest"> & 
   basis: StatementBasis;
 
   /**
-   * How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+   * How many of the account's entries, the first ones, to take into account. Unset: all that there
+   * are now.
    *
    * @generated from field: optional int64 position = 5;
    */
   position?: bigint | undefined;
 
   /**
-   * The most entries to answer, 1 to 10,000. Default: 1,000.
+   * The most entries to return, 1 to 10,000. Default: 1,000.
    *
    * @generated from field: int32 page_size = 6;
    */
@@ -941,7 +946,7 @@ export const GetStatementRequestSchema: GenMessage<GetStatementRequest> = /*@__P
   messageDesc(file_transfers_v1_account, 17);
 
 /**
- * What GetStatement answers.
+ * The response of GetStatement.
  *
  * @generated from message transfers.v1.GetStatementResponse
  */
@@ -1103,7 +1108,8 @@ export type StreamStatementRequest = Message<"transfers.v1.StreamStatementReques
   basis: StatementBasis;
 
   /**
-   * How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+   * How many of the account's entries, the first ones, to take into account. Unset: all that there
+   * are now.
    *
    * @generated from field: optional int64 position = 5;
    */
@@ -1118,7 +1124,7 @@ export const StreamStatementRequestSchema: GenMessage<StreamStatementRequest> = 
   messageDesc(file_transfers_v1_account, 20);
 
 /**
- * What StreamStatement answers, message by message.
+ * One message of the stream of StreamStatement.
  *
  * @generated from message transfers.v1.StreamStatementResponse
  */
@@ -1211,7 +1217,8 @@ export type ExportStatementRequest = Message<"transfers.v1.ExportStatementReques
   basis: StatementBasis;
 
   /**
-   * How many of the account's entries, the first ones, to take into account. Unset: all that there are now.
+   * How many of the account's entries, the first ones, to take into account. Unset: all that there
+   * are now.
    *
    * @generated from field: optional int64 position = 5;
    */
@@ -1246,7 +1253,8 @@ export enum StatementBasis {
   CREATE_TIME = 1,
 
   /**
-   * By effective_time where there is one, else by create_time; in that order. The running balance is that of this order.
+   * By effective_time where there is one, else by create_time; in that order. The running balance
+   * is that of this order.
    *
    * @generated from enum value: STATEMENT_BASIS_EFFECTIVE_TIME = 2;
    */

@@ -26,11 +26,13 @@ export const file_transfers_v1_account_service: GenFile = /*@__PURE__*/
  */
 export const AccountService: GenService<{
   /**
-   * Opens an account. An initial balance is a transfer from the currency's equity account, made in the same commit.
+   * Opens an account. An initial balance is a transfer from the currency's equity account, made in
+   * the same commit.
    *
-   * The account_id is the idempotency key, for ever: repeating a call with the same fields answers the account as it is
-   * now, with the response header `idempotency-replayed: true`; the same account_id with other fields is
-   * `already_exists`. An unknown currency or too many decimals for the currency is `invalid_argument`.
+   * The account_id is the idempotency key, for ever: repeating a call with the same fields returns
+   * the account as it is now, with the response header `idempotency-replayed: true`; the same
+   * account_id with other fields is `already_exists`. An unknown currency or too many decimals for
+   * the currency is `invalid_argument`.
    *
    * @generated from rpc transfers.v1.AccountService.CreateAccount
    */
@@ -50,8 +52,9 @@ export const AccountService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later page, unless the clock
-   * was set back; none that was there at the first page is skipped or repeated.
+   * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later
+   * page, unless the clock was set back; none that was there at the first page is skipped or
+   * repeated.
    *
    * @generated from rpc transfers.v1.AccountService.ListAccounts
    */
@@ -63,9 +66,10 @@ export const AccountService: GenService<{
   /**
    * Changes an account's profile, metadata, policy or status.
    *
-   * With expected_version the call is `aborted` when the account has changed since. A floor above what is available, a
-   * ceiling below the balance, a status change that is not allowed (closing needs a balance of zero and no holds; CLOSED
-   * is final), or a new status or policy of an equity account is `failed_precondition`.
+   * With expected_version the call is `aborted` when the account has changed since. A floor above
+   * what is available, a ceiling below the balance, a status change that is not allowed (closing
+   * needs a balance of zero and no holds; CLOSED is final), or a new status or policy of an equity
+   * account is `failed_precondition`.
    *
    * @generated from rpc transfers.v1.AccountService.UpdateAccount
    */
@@ -75,11 +79,12 @@ export const AccountService: GenService<{
     output: typeof UpdateAccountResponseSchema;
   },
   /**
-   * Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They come from a cache that
-   * every server on the database invalidates for the others: a change is seen at once by the server that made it, and a
-   * moment later by the others. Accounts that do not exist are left out. When the answer would be larger
-   * than 4 MiB, which is what gRPC clients take by default, the call is `resource_exhausted` with the
-   * reason ANSWER_TOO_LARGE: ask for fewer.
+   * Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They
+   * come from a cache that every server on the database invalidates for the others: a change is
+   * seen at once by the server that made it, and a moment later by the others. Accounts that do not
+   * exist are left out. When the response would be larger than 4 MiB, which is what gRPC clients
+   * take by default, the call is `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for
+   * fewer.
    *
    * @generated from rpc transfers.v1.AccountService.GetProfiles
    */
@@ -89,13 +94,14 @@ export const AccountService: GenService<{
     output: typeof GetProfilesResponseSchema;
   },
   /**
-   * Makes an account's statement for a period: opening balance, entries with running balance, closing balance. It is at
-   * a position, the number of the account's entries that it takes into account; asked for again with that position and
-   * the period that it names, it is the same, byte for byte, whatever happened since. A position that the account has not
-   * reached is `invalid_argument`; an account that does not exist is `not_found`.
+   * Makes an account's statement for a period: opening balance, entries with running balance,
+   * closing balance. It is at a position, the number of the account's entries that it takes into
+   * account; asked for again with that position and the period that it names, it is the same, byte
+   * for byte, whatever happened since. A position that the account has not reached is
+   * `invalid_argument`; an account that does not exist is `not_found`.
    *
-   * Until now means all that there is: when the database's clock was set back, the period goes on to
-   * the account's last change.
+   * Until now means all that there is: when the database's clock was set back, the period goes on
+   * to the account's last change.
    *
    * @generated from rpc transfers.v1.AccountService.GetStatement
    */
@@ -105,7 +111,8 @@ export const AccountService: GenService<{
     output: typeof GetStatementResponseSchema;
   },
   /**
-   * The same statement as a stream, of any length: first its head, then its entries, some in each message.
+   * The same statement as a stream, of any length: first its head, then its entries, some in each
+   * message.
    *
    * @generated from rpc transfers.v1.AccountService.StreamStatement
    */
@@ -115,16 +122,16 @@ export const AccountService: GenService<{
     output: typeof StreamStatementResponseSchema;
   },
   /**
-   * The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position. Below a header line it
-   * has a line for the opening balance, one for each entry, and one for the closing balance. The columns are type
-   * (opening_balance, entry or closing_balance), time (by which the entry belongs to the period, or where that begins or
-   * ends), sequence, transfer_id, counterparty_account_id, amount, balance, currency, reference, create_time and
-   * effective_time.
+   * The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position.
+   * Below a header line it has a line for the opening balance, one for each entry, and one for the
+   * closing balance. The columns are type (opening_balance, entry or closing_balance), time (by
+   * which the entry belongs to the period, or where that begins or ends), sequence, transfer_id,
+   * counterparty_account_id, amount, balance, currency, reference, create_time and effective_time.
    *
-   * In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That is
-   * what begins with = + - @ or a character that stands for one of these, such as the full-width ＝,
-   * at the beginning of the reference and after each separator in it (, ; | tab, line break); and a
-   * reference that begins with a control character, | or %. White space, quotes and invisible
+   * In a reference, what a spreadsheet might take for a formula has an apostrophe before it. That
+   * is what begins with = + - @ or a character that stands for one of these, such as the full-width
+   * ＝, at the beginning of the reference and after each separator in it (, ; | tab, line break);
+   * and a reference that begins with a control character, | or %. White space, quotes and invisible
    * characters in front do not count. Amounts are numbers, and stay as they are.
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    *
@@ -136,8 +143,9 @@ export const AccountService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * Lists an account's movements with the balance after each, by default newest first. Entries made while a list is
-   * paged through neither shift nor repeat it. An account that does not exist is `not_found`.
+   * Lists an account's movements with the balance after each, by default newest first. Entries made
+   * while a list is paged through neither shift nor repeat it. An account that does not exist is
+   * `not_found`.
    *
    * @generated from rpc transfers.v1.AccountService.ListEntries
    */
@@ -147,9 +155,9 @@ export const AccountService: GenService<{
     output: typeof ListEntriesResponseSchema;
   },
   /**
-   * Streams every change of one account, exactly once and in order: transfers from or to it, and its own changes. Else as
-   * LedgerService.WatchTransfers. The first message tells the account as it is, and so does each message with events.
-   * An account that does not exist is `not_found`.
+   * Streams every change of one account, exactly once and in order: transfers from or to it, and
+   * its own changes. Else as LedgerService.WatchTransfers. The first message tells the account as
+   * it is, and so does each message with events. An account that does not exist is `not_found`.
    *
    * @generated from rpc transfers.v1.AccountService.WatchAccount
    */

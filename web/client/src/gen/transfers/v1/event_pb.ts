@@ -21,17 +21,18 @@ export const file_transfers_v1_event: GenFile = /*@__PURE__*/
   fileDesc("Chh0cmFuc2ZlcnMvdjEvZXZlbnQucHJvdG8SDHRyYW5zZmVycy52MSK1AgoFRXZlbnQSDgoGY3Vyc29yGAEgASgJEiYKBHR5cGUYAiABKA4yGC50cmFuc2ZlcnMudjEuRXZlbnQuVHlwZRIuCgpldmVudF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgh0cmFuc2ZlchgEIAEoCzIWLnRyYW5zZmVycy52MS5UcmFuc2ZlchImCgdhY2NvdW50GAUgASgLMhUudHJhbnNmZXJzLnYxLkFjY291bnQicgoEVHlwZRIUChBUWVBFX1VOU1BFQ0lGSUVEEAASFAoQVFJBTlNGRVJfQ1JFQVRFRBABEhQKEFRSQU5TRkVSX0NIQU5HRUQQAhITCg9BQ0NPVU5UX0NSRUFURUQQAxITCg9BQ0NPVU5UX0NIQU5HRUQQBCKQAQoLRXZlbnRGaWx0ZXISJwoFdHlwZXMYASADKA4yGC50cmFuc2ZlcnMudjEuRXZlbnQuVHlwZRITCgthY2NvdW50X2lkcxgCIAMoCRISCgpjdXJyZW5jaWVzGAMgAygJEi8KCHN0YXR1c2VzGAQgAygOMh0udHJhbnNmZXJzLnYxLlRyYW5zZmVyLlN0YXR1cyK8AQoVV2F0Y2hUcmFuc2ZlcnNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLQoGc3RhdHVzGAMgASgOMh0udHJhbnNmZXJzLnYxLlRyYW5zZmVyLlN0YXR1cxIQCghjdXJyZW5jeRgEIAEoCRIRCglyZWZlcmVuY2UYBSABKAkSEAoIZ3JvdXBfaWQYBiABKAkSGgoScGFyZW50X3RyYW5zZmVyX2lkGAcgASgJIk0KFldhdGNoVHJhbnNmZXJzUmVzcG9uc2USIwoGZXZlbnRzGAEgAygLMhMudHJhbnNmZXJzLnYxLkV2ZW50Eg4KBmN1cnNvchgCIAEoCSI4ChNXYXRjaEFjY291bnRSZXF1ZXN0EhIKCmFjY291bnRfaWQYASABKAkSDQoFYWZ0ZXIYAiABKAkicwoUV2F0Y2hBY2NvdW50UmVzcG9uc2USIwoGZXZlbnRzGAEgAygLMhMudHJhbnNmZXJzLnYxLkV2ZW50Eg4KBmN1cnNvchgCIAEoCRImCgdhY2NvdW50GAMgASgLMhUudHJhbnNmZXJzLnYxLkFjY291bnQimAEKEUxpc3RFdmVudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRINCgVhZnRlchgCIAEoCRISCgphY2NvdW50X2lkGAMgASgJEhMKC3RyYW5zZmVyX2lkGAQgASgJEiYKBHR5cGUYBSABKA4yGC50cmFuc2ZlcnMudjEuRXZlbnQuVHlwZRIQCghjdXJyZW5jeRgGIAEoCSJXChJMaXN0RXZlbnRzUmVzcG9uc2USIwoGZXZlbnRzGAEgAygLMhMudHJhbnNmZXJzLnYxLkV2ZW50Eg4KBmN1cnNvchgCIAEoCRIMCgRtb3JlGAMgASgIYgZwcm90bzM", [file_google_protobuf_timestamp, file_transfers_v1_account, file_transfers_v1_transfer]);
 
 /**
- * An Event is one committed change. Every change is exactly one event, and all events are in one order, which is the same
- * for every reader and for ever: along an account it is the order in which its changes happened, and what a caller did
- * after it had an answer comes after what was answered. Only a transfer that was refused for want of an account may come
- * after an account that was opened just then.
+ * An Event is one committed change. Every change is exactly one event, and all events are in one
+ * order, which is the same for every reader and for ever: along an account it is the order in which
+ * its changes happened, and what a caller did after the response was sent comes after it. Only a
+ * transfer that was refused for want of an account may come after an account that was opened just
+ * then.
  *
  * @generated from message transfers.v1.Event
  */
 export type Event = Message<"transfers.v1.Event"> & {
   /**
-   * Where the event is in the order: give it as `after` to read on behind it. A decimal number that grows from event to
-   * event, not by one.
+   * Where the event is in the order: give it as `after` to read on behind it. A decimal number that
+   * grows from event to event, not by one.
    *
    * @generated from field: string cursor = 1;
    */
@@ -96,8 +97,8 @@ export enum Event_Type {
   TRANSFER_CREATED = 1,
 
   /**
-   * A transfer changed: a hold was captured, voided or expired; a scheduled transfer was executed, refused or
-   * cancelled; some of a transfer was reversed.
+   * A transfer changed: a hold was captured, voided or expired; a scheduled transfer was
+   * executed, refused or cancelled; some of a transfer was reversed.
    *
    * @generated from enum value: TRANSFER_CHANGED = 2;
    */
@@ -111,7 +112,8 @@ export enum Event_Type {
   ACCOUNT_CREATED = 3,
 
   /**
-   * An account's profile, metadata, policy or status changed. Movements are events of their transfers.
+   * An account's profile, metadata, policy or status changed. Movements are events of their
+   * transfers.
    *
    * @generated from enum value: ACCOUNT_CHANGED = 4;
    */
@@ -125,7 +127,8 @@ export const Event_TypeSchema: GenEnum<Event_Type> = /*@__PURE__*/
   enumDesc(file_transfers_v1_event, 0, 0);
 
 /**
- * An EventFilter chooses events. An event passes when it passes each of the lists; an empty list passes all.
+ * An EventFilter chooses events. An event passes when it passes each of the lists; an empty list
+ * passes all.
  *
  * @generated from message transfers.v1.EventFilter
  */
@@ -152,7 +155,8 @@ export type EventFilter = Message<"transfers.v1.EventFilter"> & {
   currencies: string[];
 
   /**
-   * The statuses of transfers, as they were right after the change; events of accounts then do not pass.
+   * The statuses of transfers, as they were right after the change; events of accounts then do not
+   * pass.
    *
    * @generated from field: repeated transfers.v1.Transfer.Status statuses = 4;
    */
@@ -173,7 +177,8 @@ export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
  */
 export type WatchTransfersRequest = Message<"transfers.v1.WatchTransfersRequest"> & {
   /**
-   * The cursor of the last event or message that the caller has. 0: from the first event on. Empty: what happens from now on.
+   * The cursor of the last event or message that the caller has. 0: from the first event on. Empty:
+   * what happens from now on.
    *
    * @generated from field: string after = 1;
    */
@@ -230,7 +235,7 @@ export const WatchTransfersRequestSchema: GenMessage<WatchTransfersRequest> = /*
   messageDesc(file_transfers_v1_event, 2);
 
 /**
- * What WatchTransfers answers, message by message.
+ * One message of the stream of WatchTransfers.
  *
  * @generated from message transfers.v1.WatchTransfersResponse
  */
@@ -271,7 +276,8 @@ export type WatchAccountRequest = Message<"transfers.v1.WatchAccountRequest"> & 
   accountId: string;
 
   /**
-   * The cursor of the last event or message that the caller has. 0: from the first event on. Empty: what happens from now on.
+   * The cursor of the last event or message that the caller has. 0: from the first event on. Empty:
+   * what happens from now on.
    *
    * @generated from field: string after = 2;
    */
@@ -286,13 +292,14 @@ export const WatchAccountRequestSchema: GenMessage<WatchAccountRequest> = /*@__P
   messageDesc(file_transfers_v1_event, 4);
 
 /**
- * What WatchAccount answers, message by message.
+ * One message of the stream of WatchAccount.
  *
  * @generated from message transfers.v1.WatchAccountResponse
  */
 export type WatchAccountResponse = Message<"transfers.v1.WatchAccountResponse"> & {
   /**
-   * Events of the account and of transfers from or to it, oldest first. None: the message is the first, or a heartbeat.
+   * Events of the account and of transfers from or to it, oldest first. None: the message is the
+   * first, or a heartbeat.
    *
    * @generated from field: repeated transfers.v1.Event events = 1;
    */
@@ -327,7 +334,7 @@ export const WatchAccountResponseSchema: GenMessage<WatchAccountResponse> = /*@_
  */
 export type ListEventsRequest = Message<"transfers.v1.ListEventsRequest"> & {
   /**
-   * The most events to answer, 1 to 1,000. Default: 50.
+   * The most events to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -377,21 +384,22 @@ export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE_
   messageDesc(file_transfers_v1_event, 6);
 
 /**
- * What ListEvents answers.
+ * The response of ListEvents.
  *
  * @generated from message transfers.v1.ListEventsResponse
  */
 export type ListEventsResponse = Message<"transfers.v1.ListEventsResponse"> & {
   /**
-   * The events, oldest first. There may be fewer than page_size, even none, before the end is reached:
-   * see more. A page ends when it has about 3 MiB.
+   * The events, oldest first. There may be fewer than page_size, even none, before the end is
+   * reached: see more. A page ends when it has about 3 MiB.
    *
    * @generated from field: repeated transfers.v1.Event events = 1;
    */
   events: Event[];
 
   /**
-   * Where the page ended: give it as after to read on, now or whenever something may have happened since.
+   * Where the page ended: give it as after to read on, now or whenever something may have happened
+   * since.
    *
    * @generated from field: string cursor = 2;
    */

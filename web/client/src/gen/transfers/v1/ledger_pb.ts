@@ -69,7 +69,7 @@ export const CurrencySchema: GenMessage<Currency> = /*@__PURE__*/
  */
 export type ListCurrenciesRequest = Message<"transfers.v1.ListCurrenciesRequest"> & {
   /**
-   * The most currencies to answer, 1 to 1,000. Default: 50.
+   * The most currencies to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -91,7 +91,7 @@ export const ListCurrenciesRequestSchema: GenMessage<ListCurrenciesRequest> = /*
   messageDesc(file_transfers_v1_ledger, 1);
 
 /**
- * What ListCurrencies answers.
+ * The response of ListCurrencies.
  *
  * @generated from message transfers.v1.ListCurrenciesResponse
  */
@@ -155,7 +155,7 @@ export const CreateCurrencyRequestSchema: GenMessage<CreateCurrencyRequest> = /*
   messageDesc(file_transfers_v1_ledger, 3);
 
 /**
- * What CreateCurrency answers.
+ * The response of CreateCurrency.
  *
  * @generated from message transfers.v1.CreateCurrencyResponse
  */
@@ -217,8 +217,8 @@ export enum CheckLedgerRequest_Scope {
   FULL = 1,
 
   /**
-   * What changed since the last checkpoint, from there on; the same proof, given that the rows before it are as they
-   * were when it was made.
+   * What changed since the last checkpoint, from there on; the same proof, given that the rows
+   * before it are as they were when it was made.
    *
    * @generated from enum value: INCREMENTAL = 2;
    */
@@ -232,7 +232,7 @@ export const CheckLedgerRequest_ScopeSchema: GenEnum<CheckLedgerRequest_Scope> =
   enumDesc(file_transfers_v1_ledger, 5, 0);
 
 /**
- * What CheckLedger answers.
+ * The response of CheckLedger.
  *
  * @generated from message transfers.v1.CheckLedgerResponse
  */
@@ -259,7 +259,8 @@ export type CheckLedgerResponse = Message<"transfers.v1.CheckLedgerResponse"> & 
   checkTime?: Timestamp | undefined;
 
   /**
-   * When the checkpoint was made that an INCREMENTAL proof went on from. Unset: it began at the beginning.
+   * When the checkpoint was made that an INCREMENTAL proof went on from. Unset: it began at the
+   * beginning.
    *
    * @generated from field: google.protobuf.Timestamp checkpoint_time = 4;
    */
@@ -345,7 +346,7 @@ export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*
   messageDesc(file_transfers_v1_ledger, 8);
 
 /**
- * What GetStatus answers.
+ * The response of GetStatus.
  *
  * @generated from message transfers.v1.GetStatusResponse
  */
@@ -386,7 +387,7 @@ export type GetStatusResponse = Message<"transfers.v1.GetStatusResponse"> & {
   brokenInvariants: string[];
 
   /**
-   * When the answer was read, by the database's clock.
+   * When the figures were read, by the database's clock.
    *
    * @generated from field: google.protobuf.Timestamp read_time = 6;
    */
@@ -449,8 +450,8 @@ export type GetActivityRequest = Message<"transfers.v1.GetActivityRequest"> & {
   window?: Duration | undefined;
 
   /**
-   * The length of a step, 1 second to 5 minutes, in whole seconds; at most 120 steps. Default: 1 second, or the least that
-   * gives no more steps.
+   * The length of a step, 1 second to 5 minutes, in whole seconds; at most 120 steps. Default: 1
+   * second, or the least that gives no more steps.
    *
    * @generated from field: google.protobuf.Duration step = 2;
    */
@@ -465,7 +466,7 @@ export const GetActivityRequestSchema: GenMessage<GetActivityRequest> = /*@__PUR
   messageDesc(file_transfers_v1_ledger, 11);
 
 /**
- * What GetActivity answers.
+ * The response of GetActivity.
  *
  * @generated from message transfers.v1.GetActivityResponse
  */
@@ -499,8 +500,8 @@ export const GetActivityResponseSchema: GenMessage<GetActivityResponse> = /*@__P
  */
 export type ActivityStep = Message<"transfers.v1.ActivityStep"> & {
   /**
-   * When the step begins, a multiple of its length since 1970. A transfer belongs to the step of its create_time,
-   * or to the last step while that is later than now.
+   * When the step begins, a multiple of its length since 1970. A transfer belongs to the step of
+   * its create_time, or to the last step while that is later than now.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 1;
    */
@@ -599,7 +600,8 @@ export const CurrencyVolumeSchema: GenMessage<CurrencyVolume> = /*@__PURE__*/
   messageDesc(file_transfers_v1_ledger, 15);
 
 /**
- * LedgerService keeps the currencies, tells what happens in the ledger, and re-proves its invariants.
+ * LedgerService keeps the currencies, tells what happens in the ledger, and re-proves its
+ * invariants.
  *
  * @generated from service transfers.v1.LedgerService
  */
@@ -615,8 +617,8 @@ export const LedgerService: GenService<{
     output: typeof ListCurrenciesResponseSchema;
   },
   /**
-   * Adds a currency with its equity account. Repeating a call answers the same currency; the same code with another
-   * scale is `already_exists`.
+   * Adds a currency with its equity account. Repeating a call returns the same currency; the same
+   * code with another scale is `already_exists`.
    *
    * @generated from rpc transfers.v1.LedgerService.CreateCurrency
    */
@@ -626,8 +628,9 @@ export const LedgerService: GenService<{
     output: typeof CreateCurrencyResponseSchema;
   },
   /**
-   * Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while transfers go on. It
-   * answers OK also when an invariant is broken: see ok. A proof that succeeds is kept as a checkpoint for INCREMENTAL ones.
+   * Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while
+   * transfers go on. It returns OK even if an invariant is broken: see ok. A proof that succeeds is
+   * kept as a checkpoint for INCREMENTAL ones.
    *
    * @generated from rpc transfers.v1.LedgerService.CheckLedger
    */
@@ -637,13 +640,15 @@ export const LedgerService: GenService<{
     output: typeof CheckLedgerResponseSchema;
   },
   /**
-   * Streams every change of a transfer, exactly once and in order, as it is committed by any server of the ledger. A
-   * transaction that commits late is waited for, never skipped. The first message comes at once and says where the stream
-   * begins; a message comes at least every 10 seconds, without events if there are none.
+   * Streams every change of a transfer, exactly once and in order, as it is committed by any server
+   * of the ledger. A transaction that commits late is waited for, never skipped. The first message
+   * comes at once and says where the stream begins; a message comes at least every 10 seconds,
+   * without events if there are none.
    *
-   * A stream that ends with `unavailable` (the server stops, or the database is away) or `resource_exhausted` (the
-   * reader takes events more slowly than they happen) is resumed by calling again with the last cursor as `after`,
-   * however much later: nothing is missed or repeated. A cursor that this ledger cannot have given is `invalid_argument`.
+   * A stream that ends with `unavailable` (the server stops, or the database is away) or
+   * `resource_exhausted` (the reader takes events more slowly than they happen) is resumed by
+   * calling again with the last cursor as `after`, however much later: nothing is missed or
+   * repeated. A cursor that this ledger cannot have given is `invalid_argument`.
    *
    * @generated from rpc transfers.v1.LedgerService.WatchTransfers
    */
@@ -663,8 +668,9 @@ export const LedgerService: GenService<{
     output: typeof ListEventsResponseSchema;
   },
   /**
-   * Says how the ledger is: how much of each currency there is, and how the last proof ended. It may be called often:
-   * callers share what is read, which is some milliseconds old, on a large ledger up to a second.
+   * Says how the ledger is: how much of each currency there is, and how the last proof ended. It
+   * may be called often: callers share what is read, which is some milliseconds old, on a large
+   * ledger up to a second.
    *
    * @generated from rpc transfers.v1.LedgerService.GetStatus
    */
@@ -674,12 +680,12 @@ export const LedgerService: GenService<{
     output: typeof GetStatusResponseSchema;
   },
   /**
-   * Counts the transfers that were made lately, in steps of time: by status, by reason, and volume by currency. It may be
-   * called often: callers share what is counted, which is some milliseconds old, on a busy ledger up to a second or two.
-   * The last step has now in it. If the clock was set back, what is stamped later than now is in the last step too, up to
-   * 100,000 transfers, until the clock is there.
-   * An answer larger than 4 MiB, of very many currencies, is `resource_exhausted` with the reason
-   * ANSWER_TOO_LARGE: ask for longer steps.
+   * Counts the transfers that were made lately, in steps of time: by status, by reason, and volume
+   * by currency. It may be called often: callers share what is counted, which is some milliseconds
+   * old, on a busy ledger up to a second or two. The last step has now in it. If the clock was set
+   * back, what is stamped later than now is in the last step too, up to 100,000 transfers, until
+   * the clock is there. A response larger than 4 MiB, of very many currencies, is
+   * `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for longer steps.
    *
    * @generated from rpc transfers.v1.LedgerService.GetActivity
    */

@@ -17,7 +17,7 @@ export const file_transfers_v1_schedule: GenFile = /*@__PURE__*/
   fileDesc("Cht0cmFuc2ZlcnMvdjEvc2NoZWR1bGUucHJvdG8SDHRyYW5zZmVycy52MSKeBwoIU2NoZWR1bGUSEwoLc2NoZWR1bGVfaWQYASABKAkSFwoPZnJvbV9hY2NvdW50X2lkGAIgASgJEhUKDXRvX2FjY291bnRfaWQYAyABKAkSDgoGYW1vdW50GAQgASgJEhAKCGN1cnJlbmN5GAUgASgJEg4KBGNyb24YBiABKAlIABItCghpbnRlcnZhbBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAEhEKCXRpbWVfem9uZRgIIAEoCRIuCgpzdGFydF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJbWF4X2NvdW50GAsgASgDSAGIAQESMAoIY2F0Y2hfdXAYDCABKA4yHi50cmFuc2ZlcnMudjEuU2NoZWR1bGUuQ2F0Y2hVcBIRCglyZWZlcmVuY2UYDSABKAkSNgoIbWV0YWRhdGEYDiADKAsyJC50cmFuc2ZlcnMudjEuU2NoZWR1bGUuTWV0YWRhdGFFbnRyeRItCgZzdGF0dXMYDyABKA4yHS50cmFuc2ZlcnMudjEuU2NoZWR1bGUuU3RhdHVzEi0KCW5leHRfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQb2NjdXJyZW5jZV9jb3VudBgRIAEoAxIYChBsYXN0X3RyYW5zZmVyX2lkGBIgASgJEi8KC2NyZWF0ZV90aW1lGBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgVIAEoAxovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUAoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEgoKBkFDVElWRRABEgoKBlBBVVNFRBACEgkKBUVOREVEEAMSCwoHREVMRVRFRBAEIkIKB0NhdGNoVXASGAoUQ0FUQ0hfVVBfVU5TUEVDSUZJRUQQABIHCgNBTEwQARIKCgZMQVRFU1QQAhIICgROT05FEANCDAoKcmVjdXJyZW5jZUIMCgpfbWF4X2NvdW50IqIEChVDcmVhdGVTY2hlZHVsZVJlcXVlc3QSEwoLc2NoZWR1bGVfaWQYASABKAkSFwoPZnJvbV9hY2NvdW50X2lkGAIgASgJEhUKDXRvX2FjY291bnRfaWQYAyABKAkSDgoGYW1vdW50GAQgASgJEg4KBGNyb24YBSABKAlIABItCghpbnRlcnZhbBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAEhEKCXRpbWVfem9uZRgHIAEoCRIuCgpzdGFydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJbWF4X2NvdW50GAogASgDSAGIAQESMAoIY2F0Y2hfdXAYCyABKA4yHi50cmFuc2ZlcnMudjEuU2NoZWR1bGUuQ2F0Y2hVcBIRCglyZWZlcmVuY2UYDCABKAkSQwoIbWV0YWRhdGEYDSADKAsyMS50cmFuc2ZlcnMudjEuQ3JlYXRlU2NoZWR1bGVSZXF1ZXN0Lk1ldGFkYXRhRW50cnkSFQoNdmFsaWRhdGVfb25seRgOIAEoCBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDAoKcmVjdXJyZW5jZUIMCgpfbWF4X2NvdW50IkIKFkNyZWF0ZVNjaGVkdWxlUmVzcG9uc2USKAoIc2NoZWR1bGUYASABKAsyFi50cmFuc2ZlcnMudjEuU2NoZWR1bGUigAEKFExpc3RTY2hlZHVsZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhIKCmFjY291bnRfaWQYAyABKAkSLQoGc3RhdHVzGAQgASgOMh0udHJhbnNmZXJzLnYxLlNjaGVkdWxlLlN0YXR1cyJbChVMaXN0U2NoZWR1bGVzUmVzcG9uc2USKQoJc2NoZWR1bGVzGAEgAygLMhYudHJhbnNmZXJzLnYxLlNjaGVkdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChJHZXRTY2hlZHVsZVJlcXVlc3QSEwoLc2NoZWR1bGVfaWQYASABKAkiPwoTR2V0U2NoZWR1bGVSZXNwb25zZRIoCghzY2hlZHVsZRgBIAEoCzIWLnRyYW5zZmVycy52MS5TY2hlZHVsZSJCChRQYXVzZVNjaGVkdWxlUmVxdWVzdBITCgtzY2hlZHVsZV9pZBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIIkEKFVBhdXNlU2NoZWR1bGVSZXNwb25zZRIoCghzY2hlZHVsZRgBIAEoCzIWLnRyYW5zZmVycy52MS5TY2hlZHVsZSJDChVSZXN1bWVTY2hlZHVsZVJlcXVlc3QSEwoLc2NoZWR1bGVfaWQYASABKAkSFQoNdmFsaWRhdGVfb25seRgCIAEoCCJCChZSZXN1bWVTY2hlZHVsZVJlc3BvbnNlEigKCHNjaGVkdWxlGAEgASgLMhYudHJhbnNmZXJzLnYxLlNjaGVkdWxlIkMKFURlbGV0ZVNjaGVkdWxlUmVxdWVzdBITCgtzY2hlZHVsZV9pZBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIIkIKFkRlbGV0ZVNjaGVkdWxlUmVzcG9uc2USKAoIc2NoZWR1bGUYASABKAsyFi50cmFuc2ZlcnMudjEuU2NoZWR1bGUyzgQKD1NjaGVkdWxlU2VydmljZRJgCg5DcmVhdGVTY2hlZHVsZRIjLnRyYW5zZmVycy52MS5DcmVhdGVTY2hlZHVsZVJlcXVlc3QaJC50cmFuc2ZlcnMudjEuQ3JlYXRlU2NoZWR1bGVSZXNwb25zZSIDkAICElcKC0dldFNjaGVkdWxlEiAudHJhbnNmZXJzLnYxLkdldFNjaGVkdWxlUmVxdWVzdBohLnRyYW5zZmVycy52MS5HZXRTY2hlZHVsZVJlc3BvbnNlIgOQAgESXQoNTGlzdFNjaGVkdWxlcxIiLnRyYW5zZmVycy52MS5MaXN0U2NoZWR1bGVzUmVxdWVzdBojLnRyYW5zZmVycy52MS5MaXN0U2NoZWR1bGVzUmVzcG9uc2UiA5ACARJdCg1QYXVzZVNjaGVkdWxlEiIudHJhbnNmZXJzLnYxLlBhdXNlU2NoZWR1bGVSZXF1ZXN0GiMudHJhbnNmZXJzLnYxLlBhdXNlU2NoZWR1bGVSZXNwb25zZSIDkAICEmAKDlJlc3VtZVNjaGVkdWxlEiMudHJhbnNmZXJzLnYxLlJlc3VtZVNjaGVkdWxlUmVxdWVzdBokLnRyYW5zZmVycy52MS5SZXN1bWVTY2hlZHVsZVJlc3BvbnNlIgOQAgISYAoORGVsZXRlU2NoZWR1bGUSIy50cmFuc2ZlcnMudjEuRGVsZXRlU2NoZWR1bGVSZXF1ZXN0GiQudHJhbnNmZXJzLnYxLkRlbGV0ZVNjaGVkdWxlUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
- * A Schedule is a standing order.
+ * A Schedule makes transfers again and again.
  *
  * @generated from message transfers.v1.Schedule
  */
@@ -130,14 +130,14 @@ export type Schedule = Message<"transfers.v1.Schedule"> & {
   metadata: { [key: string]: string };
 
   /**
-   * Where the standing order is in its life.
+   * Its status.
    *
    * @generated from field: transfers.v1.Schedule.Status status = 15;
    */
   status: Schedule_Status;
 
   /**
-   * When the next occurrence is due. Unset: none is to come, unless a paused standing order is resumed.
+   * When the next occurrence is due. Unset: none is to come, unless a paused schedule is resumed.
    *
    * @generated from field: google.protobuf.Timestamp next_time = 16;
    */
@@ -158,7 +158,7 @@ export type Schedule = Message<"transfers.v1.Schedule"> & {
   lastTransferId: string;
 
   /**
-   * When the standing order was made.
+   * When the schedule was made.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 19;
    */
@@ -187,7 +187,7 @@ export const ScheduleSchema: GenMessage<Schedule> = /*@__PURE__*/
   messageDesc(file_transfers_v1_schedule, 0);
 
 /**
- * Where a standing order is in its life.
+ * The status of a schedule.
  *
  * @generated from enum transfers.v1.Schedule.Status
  */
@@ -235,8 +235,9 @@ export const Schedule_StatusSchema: GenEnum<Schedule_Status> = /*@__PURE__*/
   enumDesc(file_transfers_v1_schedule, 0, 0);
 
 /**
- * What is done about occurrences that were missed, because no server ran when they were due. An occurrence counts as
- * missed a minute after its time. Occurrences that are left out do not count for max_count.
+ * What is done about occurrences that were missed, because no server ran when they were due. An
+ * occurrence counts as missed a minute after its time. Occurrences that are left out do not count
+ * for max_count.
  *
  * @generated from enum transfers.v1.Schedule.CatchUp
  */
@@ -263,7 +264,7 @@ export enum Schedule_CatchUp {
   LATEST = 2,
 
   /**
-   * None is made; the standing order goes on with the next that is due.
+   * None is made; the schedule goes on with the next that is due.
    *
    * @generated from enum value: NONE = 3;
    */
@@ -283,8 +284,8 @@ export const Schedule_CatchUpSchema: GenEnum<Schedule_CatchUp> = /*@__PURE__*/
  */
 export type CreateScheduleRequest = Message<"transfers.v1.CreateScheduleRequest"> & {
   /**
-   * The schedule's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-   * when none is given.
+   * The schedule's UUID, chosen by the caller so that the call can be repeated safely. The server
+   * makes one (version 7) when none is given.
    *
    * @generated from field: string schedule_id = 1;
    */
@@ -318,20 +319,23 @@ export type CreateScheduleRequest = Message<"transfers.v1.CreateScheduleRequest"
    */
   recurrence: {
     /**
-     * A cron expression of five fields: minute, hour, day of month, month (or JAN to DEC) and day of week (0 to 7, 0 and 7
-     * being Sunday, or SUN to SAT). A field is a star, a number, a range such as 1-5, a star or a range with a step such
-     * as *\/15, or several of these with commas. As in crontab, when both day fields are restricted (do not begin with a
-     * star), a day counts that either of them names.
+     * A cron expression of five fields: minute, hour, day of month, month (or JAN to DEC) and day
+     * of week (0 to 7, 0 and 7 being Sunday, or SUN to SAT). A field is a star, a number, a range
+     * such as 1-5, a star or a range with a step such as *\/15, or several of these with commas. As
+     * in crontab, when both day fields are restricted (do not begin with a star), a day counts that
+     * either of them names.
      *
      * Days that depend on the month are, for day of month, L (the last day), L-3 (three days before
-     * it), 15W (the Monday to Friday nearest to the 15th, in the same month) and LW (the last Monday
-     * to Friday); for day of week, FRIL or 5L (the last Friday) and FRI#2 or 5#2 (the second one). A
-     * month without such a day, for L-30, 31W or FRI#5, has no occurrence. They stand alone or between
-     * commas, in no ranges and with no steps. So 0 0 L * * is each month's last midnight to begin.
+     * it), 15W (the Monday to Friday nearest to the 15th, in the same month) and LW (the last
+     * Monday to Friday); for day of week, FRIL or 5L (the last Friday) and FRI#2 or 5#2 (the second
+     * one). A month without such a day, for L-30, 31W or FRI#5, has no occurrence. They stand alone
+     * or between commas, in no ranges and with no steps. So 0 0 L * * is each month's last midnight
+     * to begin.
      *
-     * It is about what clocks in time_zone show. A local time that they skip when they go forward, such as 02:30, counts
-     * as the moment at which they do, 03:00. One that comes twice when they go back is the first of the two: the hour that
-     * repeats itself has no occurrences. For equal distances there is interval.
+     * It is about what clocks in time_zone show. A local time that they skip when they go forward,
+     * such as 02:30, counts as the moment at which they do, 03:00. One that comes twice when they
+     * go back is the first of the two: the hour that repeats itself has no occurrences. For equal
+     * distances there is interval.
      *
      * @generated from field: string cron = 5;
      */
@@ -339,8 +343,8 @@ export type CreateScheduleRequest = Message<"transfers.v1.CreateScheduleRequest"
     case: "cron";
   } | {
     /**
-     * The time between occurrences, 1 second to 100 years in whole microseconds. Occurrences are at start_time plus 0, 1,
-     * 2, … times the interval, so that they never drift.
+     * The time between occurrences, 1 second to 100 years in whole microseconds. Occurrences are at
+     * start_time plus 0, 1, 2, … times the interval, so that they never drift.
      *
      * @generated from field: google.protobuf.Duration interval = 6;
      */
@@ -356,8 +360,8 @@ export type CreateScheduleRequest = Message<"transfers.v1.CreateScheduleRequest"
   timeZone: string;
 
   /**
-   * No occurrence is before this time; with interval the first is at it. Default: now. It may be in the past: occurrences
-   * since then are missed ones, of which ALL makes at most 1,000.
+   * No occurrence is before this time; with interval the first is at it. Default: now. It may be in
+   * the past: occurrences since then are missed ones, of which ALL makes at most 1,000.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 8;
    */
@@ -414,13 +418,13 @@ export const CreateScheduleRequestSchema: GenMessage<CreateScheduleRequest> = /*
   messageDesc(file_transfers_v1_schedule, 1);
 
 /**
- * What CreateSchedule answers.
+ * The response of CreateSchedule.
  *
  * @generated from message transfers.v1.CreateScheduleResponse
  */
 export type CreateScheduleResponse = Message<"transfers.v1.CreateScheduleResponse"> & {
   /**
-   * The standing order.
+   * The schedule.
    *
    * @generated from field: transfers.v1.Schedule schedule = 1;
    */
@@ -441,7 +445,7 @@ export const CreateScheduleResponseSchema: GenMessage<CreateScheduleResponse> = 
  */
 export type ListSchedulesRequest = Message<"transfers.v1.ListSchedulesRequest"> & {
   /**
-   * The most standing orders to answer, 1 to 1,000. Default: 50.
+   * The most schedules to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -477,13 +481,13 @@ export const ListSchedulesRequestSchema: GenMessage<ListSchedulesRequest> = /*@_
   messageDesc(file_transfers_v1_schedule, 3);
 
 /**
- * What ListSchedules answers.
+ * The response of ListSchedules.
  *
  * @generated from message transfers.v1.ListSchedulesResponse
  */
 export type ListSchedulesResponse = Message<"transfers.v1.ListSchedulesResponse"> & {
   /**
-   * The standing orders, newest first.
+   * The schedules, newest first.
    *
    * @generated from field: repeated transfers.v1.Schedule schedules = 1;
    */
@@ -527,13 +531,13 @@ export const GetScheduleRequestSchema: GenMessage<GetScheduleRequest> = /*@__PUR
   messageDesc(file_transfers_v1_schedule, 5);
 
 /**
- * What GetSchedule answers.
+ * The response of GetSchedule.
  *
  * @generated from message transfers.v1.GetScheduleResponse
  */
 export type GetScheduleResponse = Message<"transfers.v1.GetScheduleResponse"> & {
   /**
-   * The standing order.
+   * The schedule.
    *
    * @generated from field: transfers.v1.Schedule schedule = 1;
    */
@@ -576,13 +580,13 @@ export const PauseScheduleRequestSchema: GenMessage<PauseScheduleRequest> = /*@_
   messageDesc(file_transfers_v1_schedule, 7);
 
 /**
- * What PauseSchedule answers.
+ * The response of PauseSchedule.
  *
  * @generated from message transfers.v1.PauseScheduleResponse
  */
 export type PauseScheduleResponse = Message<"transfers.v1.PauseScheduleResponse"> & {
   /**
-   * The standing order as it is now.
+   * The schedule as it is now.
    *
    * @generated from field: transfers.v1.Schedule schedule = 1;
    */
@@ -625,13 +629,13 @@ export const ResumeScheduleRequestSchema: GenMessage<ResumeScheduleRequest> = /*
   messageDesc(file_transfers_v1_schedule, 9);
 
 /**
- * What ResumeSchedule answers.
+ * The response of ResumeSchedule.
  *
  * @generated from message transfers.v1.ResumeScheduleResponse
  */
 export type ResumeScheduleResponse = Message<"transfers.v1.ResumeScheduleResponse"> & {
   /**
-   * The standing order as it is now.
+   * The schedule as it is now.
    *
    * @generated from field: transfers.v1.Schedule schedule = 1;
    */
@@ -674,13 +678,13 @@ export const DeleteScheduleRequestSchema: GenMessage<DeleteScheduleRequest> = /*
   messageDesc(file_transfers_v1_schedule, 11);
 
 /**
- * What DeleteSchedule answers.
+ * The response of DeleteSchedule.
  *
  * @generated from message transfers.v1.DeleteScheduleResponse
  */
 export type DeleteScheduleResponse = Message<"transfers.v1.DeleteScheduleResponse"> & {
   /**
-   * The standing order as it is now.
+   * The schedule as it is now.
    *
    * @generated from field: transfers.v1.Schedule schedule = 1;
    */
@@ -695,21 +699,22 @@ export const DeleteScheduleResponseSchema: GenMessage<DeleteScheduleResponse> = 
   messageDesc(file_transfers_v1_schedule, 12);
 
 /**
- * ScheduleService keeps standing orders. Each occurrence is an ordinary transfer whose transfer_id follows from the
- * schedule_id and the time of the occurrence, so that it happens exactly once, however many servers try: it is the
- * UUID of version 5 in the namespace schedule_id whose name is that time as RFC 3339 in UTC, such as
- * 2026-03-01T08:00:00Z. An occurrence that the ledger refuses, for want of funds say, is a FAILED transfer; it counts, and
- * the standing order goes on.
+ * ScheduleService keeps schedules. Each occurrence is an ordinary transfer whose transfer_id
+ * follows from the schedule_id and the time of the occurrence, so that it happens exactly once,
+ * however many servers try: it is the UUID of version 5 in the namespace schedule_id whose name is
+ * that time as RFC 3339 in UTC, such as 2026-03-01T08:00:00Z. An occurrence that the ledger
+ * refuses, for want of funds say, is a FAILED transfer; it counts, and the schedule goes on.
  *
  * @generated from service transfers.v1.ScheduleService
  */
 export const ScheduleService: GenService<{
   /**
-   * Makes a standing order. The schedule_id is the idempotency key, as account_id is in CreateAccount.
+   * Makes a schedule. The schedule_id is the idempotency key, as account_id is in CreateAccount.
    *
-   * A standing order that would never make a transfer is `invalid_argument`. Accounts that do not exist, have different
-   * currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo whose reason is the name in
-   * Transfer.ErrorReason; nothing is recorded. An account may be frozen.
+   * A schedule that would never make a transfer is `invalid_argument`. Accounts that do not exist,
+   * have different currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo
+   * whose reason is the name in Transfer.ErrorReason; nothing is recorded. An account may be
+   * frozen.
    *
    * @generated from rpc transfers.v1.ScheduleService.CreateSchedule
    */
@@ -719,7 +724,7 @@ export const ScheduleService: GenService<{
     output: typeof CreateScheduleResponseSchema;
   },
   /**
-   * Reads one standing order, a deleted one too. One that does not exist is `not_found`.
+   * Reads one schedule, a deleted one too. One that does not exist is `not_found`.
    *
    * @generated from rpc transfers.v1.ScheduleService.GetSchedule
    */
@@ -729,7 +734,7 @@ export const ScheduleService: GenService<{
     output: typeof GetScheduleResponseSchema;
   },
   /**
-   * Lists standing orders, newest first.
+   * Lists schedules, newest first.
    *
    * @generated from rpc transfers.v1.ScheduleService.ListSchedules
    */
@@ -739,8 +744,8 @@ export const ScheduleService: GenService<{
     output: typeof ListSchedulesResponseSchema;
   },
   /**
-   * Pauses a standing order: from when the call is answered until it is resumed, no occurrence is made. One that has
-   * ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
+   * Pauses a schedule: from when the call returns until it is resumed, no occurrence is made. One
+   * that has ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
    *
    * @generated from rpc transfers.v1.ScheduleService.PauseSchedule
    */
@@ -750,9 +755,9 @@ export const ScheduleService: GenService<{
     output: typeof PauseScheduleResponseSchema;
   },
   /**
-   * Lets a paused standing order go on, from now; what came due meanwhile is left out. One to which nothing is to come
-   * any more becomes ENDED. One that has ended or was deleted before is `failed_precondition`. Repeating the call changes
-   * nothing.
+   * Lets a paused schedule go on, from now; what came due meanwhile is left out. One to which
+   * nothing is to come any more becomes ENDED. One that has ended or was deleted before is
+   * `failed_precondition`. Repeating the call changes nothing.
    *
    * @generated from rpc transfers.v1.ScheduleService.ResumeSchedule
    */
@@ -762,7 +767,8 @@ export const ScheduleService: GenService<{
     output: typeof ResumeScheduleResponseSchema;
   },
   /**
-   * Ends a standing order for good. It stays readable, with the status DELETED. Repeating the call changes nothing.
+   * Ends a schedule for good. It stays readable, with the status DELETED. Repeating the call
+   * changes nothing.
    *
    * @generated from rpc transfers.v1.ScheduleService.DeleteSchedule
    */

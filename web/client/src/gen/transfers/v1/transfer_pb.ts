@@ -19,10 +19,12 @@ export const file_transfers_v1_transfer: GenFile = /*@__PURE__*/
   fileDesc("Cht0cmFuc2ZlcnMvdjEvdHJhbnNmZXIucHJvdG8SDHRyYW5zZmVycy52MSLnDgoIVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSFwoPZnJvbV9hY2NvdW50X2lkGAIgASgJEhUKDXRvX2FjY291bnRfaWQYAyABKAkSDgoGYW1vdW50GAQgASgJEhAKCGN1cnJlbmN5GAUgASgJEi0KBnN0YXR1cxgGIAEoDjIdLnRyYW5zZmVycy52MS5UcmFuc2Zlci5TdGF0dXMSPQoMZXJyb3JfcmVhc29uGAcgASgOMiIudHJhbnNmZXJzLnYxLlRyYW5zZmVyLkVycm9yUmVhc29uSACIAQESGQoMZnJvbV9iYWxhbmNlGAggASgJSAGIAQESFwoKdG9fYmFsYW5jZRgJIAEoCUgCiAEBEhEKCXJlZmVyZW5jZRgKIAEoCRI2CghtZXRhZGF0YRgLIAMoCzIkLnRyYW5zZmVycy52MS5UcmFuc2Zlci5NZXRhZGF0YUVudHJ5Ei8KC2NyZWF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgOIAEoAxIpCgRraW5kGA8gASgOMhsudHJhbnNmZXJzLnYxLlRyYW5zZmVyLktpbmQSGgoScGFyZW50X3RyYW5zZmVyX2lkGBAgASgJEhAKCGdyb3VwX2lkGBEgASgJEi8KC2V4cGlyZV90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxleGVjdXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmVmZmVjdGl2ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYCgtoZWxkX2Ftb3VudBgVIAEoCUgDiAEBEhoKDXBvc3RlZF9hbW91bnQYFiABKAlIBIgBARIcCg9yZXZlcnNlZF9hbW91bnQYFyABKAlIBYgBARIdChByZXF1ZXN0ZWRfYW1vdW50GBggASgJSAaIAQESQQoOZXJyb3JfbWV0YWRhdGEYGSADKAsyKS50cmFuc2ZlcnMudjEuVHJhbnNmZXIuRXJyb3JNZXRhZGF0YUVudHJ5EhgKC3VwX3RvX2Zsb29yGBogASgJSAeIAQEaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjQKEkVycm9yTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABIICgRJTklUEAESCwoHU1VDQ0VTUxACEgoKBkZBSUxFRBADIqwECgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIaChZGUk9NX0FDQ09VTlRfTk9UX0ZPVU5EEAESGAoUVE9fQUNDT1VOVF9OT1RfRk9VTkQQAhIVChFDVVJSRU5DWV9NSVNNQVRDSBADEhIKDk5PVF9SRVZFUlNJQkxFEAgSDwoLTk9UX1BFTkRJTkcQCRISCg5BTFJFQURZX1BPU1RFRBAKEhIKDkFMUkVBRFlfVk9JREVEEAsSEAoMSE9MRF9FWFBJUkVEEAwSGAoUSE9MRF9BTU9VTlRfRVhDRUVERUQQDRIUChBBTFJFQURZX1JFVkVSU0VEEA4SEgoOQUNDT1VOVF9DTE9TRUQQBBISCg5BQ0NPVU5UX0ZST1pFThAFEhIKDkRFQklUU19CTE9DS0VEEA8SEwoPQ1JFRElUU19CTE9DS0VEEBASFAoQVkVSU0lPTl9NSVNNQVRDSBAREhwKGEJBTEFOQ0VfQ09ORElUSU9OX0ZBSUxFRBASEhkKFVRSQU5TRkVSX0NBUF9FWENFRURFRBATEhYKEklOU1VGRklDSUVOVF9GVU5EUxAGEhgKFE1BWF9CQUxBTkNFX0VYQ0VFREVEEBQSGQoVQU1PVU5UX0xJTUlUX0VYQ0VFREVEEBUSGAoUQ09VTlRfTElNSVRfRVhDRUVERUQQFhIQCgxHUk9VUF9GQUlMRUQQBxIKCgZWT0lERUQQFyJtCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIMCghUUkFOU0ZFUhABEggKBEhPTEQQAhINCglTQ0hFRFVMRUQQAxILCgdDQVBUVVJFEAQSDQoJRVhFQ1VUSU9OEAUSDAoIUkVWRVJTQUwQBkIPCg1fZXJyb3JfcmVhc29uQg8KDV9mcm9tX2JhbGFuY2VCDQoLX3RvX2JhbGFuY2VCDgoMX2hlbGRfYW1vdW50QhAKDl9wb3N0ZWRfYW1vdW50QhIKEF9yZXZlcnNlZF9hbW91bnRCEwoRX3JlcXVlc3RlZF9hbW91bnRCDgoMX3VwX3RvX2Zsb29yIo0HChVDcmVhdGVUcmFuc2ZlclJlcXVlc3QSEwoLdHJhbnNmZXJfaWQYASABKAkSFwoPZnJvbV9hY2NvdW50X2lkGAIgASgJEhUKDXRvX2FjY291bnRfaWQYAyABKAkSDgoGYW1vdW50GAQgASgJEhAKCGN1cnJlbmN5GAUgASgJEhEKCXJlZmVyZW5jZRgGIAEoCRJDCghtZXRhZGF0YRgHIAMoCzIxLnRyYW5zZmVycy52MS5DcmVhdGVUcmFuc2ZlclJlcXVlc3QuTWV0YWRhdGFFbnRyeRIMCgRob2xkGAggASgIEi8KC2V4cGlyZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghob2xkX3R0bBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCgxleGVjdXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmVmZmVjdGl2ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgV1cF90bxgNIAEoCBIiChVleHBlY3RlZF9mcm9tX3ZlcnNpb24YDiABKANIAIgBARIgChNleHBlY3RlZF90b192ZXJzaW9uGA8gASgDSAGIAQESIgoVZnJvbV9iYWxhbmNlX2F0X2xlYXN0GBAgASgJSAKIAQESIQoUZnJvbV9iYWxhbmNlX2F0X21vc3QYESABKAlIA4gBARIgChN0b19iYWxhbmNlX2F0X2xlYXN0GBIgASgJSASIAQESHwoSdG9fYmFsYW5jZV9hdF9tb3N0GBMgASgJSAWIAQESFQoNdmFsaWRhdGVfb25seRgUIAEoCBIYCgt1cF90b19mbG9vchgVIAEoCUgGiAEBGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIYChZfZXhwZWN0ZWRfZnJvbV92ZXJzaW9uQhYKFF9leHBlY3RlZF90b192ZXJzaW9uQhgKFl9mcm9tX2JhbGFuY2VfYXRfbGVhc3RCFwoVX2Zyb21fYmFsYW5jZV9hdF9tb3N0QhYKFF90b19iYWxhbmNlX2F0X2xlYXN0QhUKE190b19iYWxhbmNlX2F0X21vc3RCDgoMX3VwX3RvX2Zsb29yIkIKFkNyZWF0ZVRyYW5zZmVyUmVzcG9uc2USKAoIdHJhbnNmZXIYASABKAsyFi50cmFuc2ZlcnMudjEuVHJhbnNmZXIijgEKG0JhdGNoQ3JlYXRlVHJhbnNmZXJzUmVxdWVzdBI2Cgl0cmFuc2ZlcnMYASADKAsyIy50cmFuc2ZlcnMudjEuQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0Eg4KBmF0b21pYxgCIAEoCBIQCghncm91cF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIl8KHEJhdGNoQ3JlYXRlVHJhbnNmZXJzUmVzcG9uc2USLQoHcmVzdWx0cxgBIAMoCzIcLnRyYW5zZmVycy52MS5UcmFuc2ZlclJlc3VsdBIQCghhYnJpZGdlZBgCIAEoCCJ9Cg5UcmFuc2ZlclJlc3VsdBIqCgh0cmFuc2ZlchgBIAEoCzIWLnRyYW5zZmVycy52MS5UcmFuc2ZlckgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABIQCghyZXBsYXllZBgDIAEoCEIICgZyZXN1bHQi+wEKE1Bvc3RUcmFuc2ZlclJlcXVlc3QSEwoLdHJhbnNmZXJfaWQYASABKAkSEgoKY2FwdHVyZV9pZBgCIAEoCRIOCgZhbW91bnQYAyABKAkSDQoFZmluYWwYBCABKAgSEQoJcmVmZXJlbmNlGAUgASgJEkEKCG1ldGFkYXRhGAYgAygLMi8udHJhbnNmZXJzLnYxLlBvc3RUcmFuc2ZlclJlcXVlc3QuTWV0YWRhdGFFbnRyeRIVCg12YWxpZGF0ZV9vbmx5GAcgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJpChRQb3N0VHJhbnNmZXJSZXNwb25zZRIoCgh0cmFuc2ZlchgBIAEoCzIWLnRyYW5zZmVycy52MS5UcmFuc2ZlchInCgdjYXB0dXJlGAIgASgLMhYudHJhbnNmZXJzLnYxLlRyYW5zZmVyIkEKE1ZvaWRUcmFuc2ZlclJlcXVlc3QSEwoLdHJhbnNmZXJfaWQYASABKAkSFQoNdmFsaWRhdGVfb25seRgCIAEoCCJAChRWb2lkVHJhbnNmZXJSZXNwb25zZRIoCgh0cmFuc2ZlchgBIAEoCzIWLnRyYW5zZmVycy52MS5UcmFuc2ZlciKCAgoWUmV2ZXJzZVRyYW5zZmVyUmVxdWVzdBITCgt0cmFuc2Zlcl9pZBgBIAEoCRITCgtyZXZlcnNhbF9pZBgCIAEoCRIOCgZhbW91bnQYAyABKAkSDQoFZm9yY2UYBCABKAgSEQoJcmVmZXJlbmNlGAUgASgJEkQKCG1ldGFkYXRhGAYgAygLMjIudHJhbnNmZXJzLnYxLlJldmVyc2VUcmFuc2ZlclJlcXVlc3QuTWV0YWRhdGFFbnRyeRIVCg12YWxpZGF0ZV9vbmx5GAcgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJDChdSZXZlcnNlVHJhbnNmZXJSZXNwb25zZRIoCghyZXZlcnNhbBgBIAEoCzIWLnRyYW5zZmVycy52MS5UcmFuc2ZlciJnChZJbXBvcnRUcmFuc2ZlcnNSZXF1ZXN0EjYKCXRyYW5zZmVycxgBIAMoCzIjLnRyYW5zZmVycy52MS5DcmVhdGVUcmFuc2ZlclJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgCIAEoCCJaChdJbXBvcnRUcmFuc2ZlcnNSZXNwb25zZRItCgdyZXN1bHRzGAEgAygLMhwudHJhbnNmZXJzLnYxLlRyYW5zZmVyUmVzdWx0EhAKCGFicmlkZ2VkGAIgASgIIikKEkdldFRyYW5zZmVyUmVxdWVzdBITCgt0cmFuc2Zlcl9pZBgBIAEoCSI/ChNHZXRUcmFuc2ZlclJlc3BvbnNlEigKCHRyYW5zZmVyGAEgASgLMhYudHJhbnNmZXJzLnYxLlRyYW5zZmVyIrECChRMaXN0VHJhbnNmZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRISCgphY2NvdW50X2lkGAMgASgJEi0KBnN0YXR1cxgEIAEoDjIdLnRyYW5zZmVycy52MS5UcmFuc2Zlci5TdGF0dXMSEAoIY3VycmVuY3kYBSABKAkSEQoJcmVmZXJlbmNlGAYgASgJEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncm91cF9pZBgJIAEoCRIaChJwYXJlbnRfdHJhbnNmZXJfaWQYCiABKAkiWwoVTGlzdFRyYW5zZmVyc1Jlc3BvbnNlEikKCXRyYW5zZmVycxgBIAMoCzIWLnRyYW5zZmVycy52MS5UcmFuc2ZlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyoQYKD1RyYW5zZmVyU2VydmljZRJgCg5DcmVhdGVUcmFuc2ZlchIjLnRyYW5zZmVycy52MS5DcmVhdGVUcmFuc2ZlclJlcXVlc3QaJC50cmFuc2ZlcnMudjEuQ3JlYXRlVHJhbnNmZXJSZXNwb25zZSIDkAICEnIKFEJhdGNoQ3JlYXRlVHJhbnNmZXJzEikudHJhbnNmZXJzLnYxLkJhdGNoQ3JlYXRlVHJhbnNmZXJzUmVxdWVzdBoqLnRyYW5zZmVycy52MS5CYXRjaENyZWF0ZVRyYW5zZmVyc1Jlc3BvbnNlIgOQAgISWgoMUG9zdFRyYW5zZmVyEiEudHJhbnNmZXJzLnYxLlBvc3RUcmFuc2ZlclJlcXVlc3QaIi50cmFuc2ZlcnMudjEuUG9zdFRyYW5zZmVyUmVzcG9uc2UiA5ACAhJaCgxWb2lkVHJhbnNmZXISIS50cmFuc2ZlcnMudjEuVm9pZFRyYW5zZmVyUmVxdWVzdBoiLnRyYW5zZmVycy52MS5Wb2lkVHJhbnNmZXJSZXNwb25zZSIDkAICEmMKD1JldmVyc2VUcmFuc2ZlchIkLnRyYW5zZmVycy52MS5SZXZlcnNlVHJhbnNmZXJSZXF1ZXN0GiUudHJhbnNmZXJzLnYxLlJldmVyc2VUcmFuc2ZlclJlc3BvbnNlIgOQAgISYwoPSW1wb3J0VHJhbnNmZXJzEiQudHJhbnNmZXJzLnYxLkltcG9ydFRyYW5zZmVyc1JlcXVlc3QaJS50cmFuc2ZlcnMudjEuSW1wb3J0VHJhbnNmZXJzUmVzcG9uc2UiA5ACAhJXCgtHZXRUcmFuc2ZlchIgLnRyYW5zZmVycy52MS5HZXRUcmFuc2ZlclJlcXVlc3QaIS50cmFuc2ZlcnMudjEuR2V0VHJhbnNmZXJSZXNwb25zZSIDkAIBEl0KDUxpc3RUcmFuc2ZlcnMSIi50cmFuc2ZlcnMudjEuTGlzdFRyYW5zZmVyc1JlcXVlc3QaIy50cmFuc2ZlcnMudjEuTGlzdFRyYW5zZmVyc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
- * A Transfer moves money, or is the record of one that was refused. INIT becomes SUCCESS or FAILED; those are final.
+ * A Transfer moves money, or is the record of one that was refused. INIT becomes SUCCESS or FAILED;
+ * those are final.
  *
- * A hold and a scheduled transfer are INIT at first, and never move money themselves: what moves money for them are
- * transfers of their own, of kind CAPTURE and EXECUTION, whose parent_transfer_id names them.
+ * A hold and a scheduled transfer are INIT at first, and never move money themselves: what moves
+ * money for them are transfers of their own, of kind CAPTURE and EXECUTION, whose
+ * parent_transfer_id names them.
  *
  * @generated from message transfers.v1.Transfer
  */
@@ -56,7 +58,8 @@ export type Transfer = Message<"transfers.v1.Transfer"> & {
   amount: string;
 
   /**
-   * The code of the currency; empty when it was refused for want of both accounts and none was asked for.
+   * The code of the currency; empty when it was refused for want of both accounts and none was
+   * asked for.
    *
    * @generated from field: string currency = 5;
    */
@@ -232,7 +235,8 @@ export enum Transfer_Status {
   STATUS_UNSPECIFIED = 0,
 
   /**
-   * Accepted, not final: a hold, whose money is reserved, not moved; or a scheduled transfer before its time.
+   * Accepted, not final: a hold, whose money is reserved, not moved; or a scheduled transfer
+   * before its time.
    *
    * A hold whose expire_time has come reserves nothing from that instant on, on itself and on its
    * accounts, and cannot be captured. It stays INIT until a server settles it, within a second or
@@ -264,8 +268,8 @@ export const Transfer_StatusSchema: GenEnum<Transfer_Status> = /*@__PURE__*/
   enumDesc(file_transfers_v1_transfer, 0, 0);
 
 /**
- * Why a transfer was refused, or ended without moving its money. All are final: repeating the transfer_id gives the
- * same answer. When several apply, the first in this order is given.
+ * Why a transfer was refused, or ended without moving its money. All are final: repeating the
+ * transfer_id gives the same outcome. When several apply, the first in this order is given.
  *
  * @generated from enum transfers.v1.Transfer.ErrorReason
  */
@@ -514,8 +518,8 @@ export const Transfer_KindSchema: GenEnum<Transfer_Kind> = /*@__PURE__*/
  */
 export type CreateTransferRequest = Message<"transfers.v1.CreateTransferRequest"> & {
   /**
-   * The transfer's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-   * when none is given.
+   * The transfer's UUID, chosen by the caller so that the call can be repeated safely. The server
+   * makes one (version 7) when none is given.
    *
    * @generated from field: string transfer_id = 1;
    */
@@ -550,7 +554,8 @@ export type CreateTransferRequest = Message<"transfers.v1.CreateTransferRequest"
   currency: string;
 
   /**
-   * The caller's own reference, at most 200 characters, which ListTransfers can filter by. It need not be unique.
+   * The caller's own reference, at most 200 characters, which ListTransfers can filter by. It need
+   * not be unique.
    *
    * @generated from field: string reference = 6;
    */
@@ -571,8 +576,8 @@ export type CreateTransferRequest = Message<"transfers.v1.CreateTransferRequest"
   hold: boolean;
 
   /**
-   * Of a hold: when it expires, in the future. From then on its money is available again, to the instant. At most one of
-   * expire_time and hold_ttl; neither: it never expires.
+   * Of a hold: when it expires, in the future. From then on its money is available again, to the
+   * instant. At most one of expire_time and hold_ttl; neither: it never expires.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 9;
    */
@@ -586,25 +591,26 @@ export type CreateTransferRequest = Message<"transfers.v1.CreateTransferRequest"
   holdTtl?: Duration | undefined;
 
   /**
-   * When to move the money, in the future: the transfer is INIT until then, and can be cancelled with VoidTransfer. Now
-   * it is only checked that both accounts exist in the right currency and are not closed; all else, funds included, is
-   * checked at that time. Not with hold.
+   * When to move the money, in the future: the transfer is INIT until then, and can be cancelled
+   * with VoidTransfer. Now it is only checked that both accounts exist in the right currency and
+   * are not closed; all else, funds included, is checked at that time. Not with hold.
    *
    * @generated from field: google.protobuf.Timestamp execute_time = 11;
    */
   executeTime?: Timestamp | undefined;
 
   /**
-   * When the transfer counts in statements by effective time, not in the future. Unset: when it is made.
+   * When the transfer counts in statements by effective time, not in the future. Unset: when it is
+   * made.
    *
    * @generated from field: google.protobuf.Timestamp effective_time = 12;
    */
   effectiveTime?: Timestamp | undefined;
 
   /**
-   * Sweep: amount is an upper bound, and what moves is as much of it as the payer has available and the payee may still
-   * take. It brings what the payer has available down to zero, or to up_to_floor, or to the account's
-   * min_balance, if that is higher. Nothing at all is a refusal.
+   * Sweep: amount is an upper bound, and what moves is as much of it as the payer has available and
+   * the payee may still take. It brings what the payer has available down to zero, or to
+   * up_to_floor, or to the account's min_balance, if that is higher. Nothing at all is a refusal.
    *
    * @generated from field: bool up_to = 13;
    */
@@ -653,16 +659,17 @@ export type CreateTransferRequest = Message<"transfers.v1.CreateTransferRequest"
   toBalanceAtMost?: string | undefined;
 
   /**
-   * Answer what would happen, and change nothing. Not within a batch: see BatchCreateTransfersRequest.
+   * Answer what would happen, and change nothing. Not within a batch: see
+   * BatchCreateTransfersRequest.
    *
    * @generated from field: bool validate_only = 20;
    */
   validateOnly: boolean;
 
   /**
-   * With up_to: how low the sweep may bring what the payer has available, with no more decimals than
-   * the currency has. Above zero it leaves something; below zero it draws on an agreed overdraft, as
-   * far as the account's min_balance. Default: 0.
+   * With up_to: how low the sweep may bring what the payer has available, with no more decimals
+   * than the currency has. Above zero it leaves something; below zero it draws on an agreed
+   * overdraft, as far as the account's min_balance. Default: 0.
    *
    * @generated from field: optional string up_to_floor = 21;
    */
@@ -677,7 +684,7 @@ export const CreateTransferRequestSchema: GenMessage<CreateTransferRequest> = /*
   messageDesc(file_transfers_v1_transfer, 1);
 
 /**
- * What CreateTransfer answers.
+ * The response of CreateTransfer.
  *
  * @generated from message transfers.v1.CreateTransferResponse
  */
@@ -704,8 +711,8 @@ export const CreateTransferResponseSchema: GenMessage<CreateTransferResponse> = 
  */
 export type BatchCreateTransfersRequest = Message<"transfers.v1.BatchCreateTransfersRequest"> & {
   /**
-   * The transfers, 1 to 10,000, applied in this order. Each is validated by itself, so that an invalid one has its
-   * error in its own result.
+   * The transfers, 1 to 10,000, applied in this order. Each is validated by itself, so that an
+   * invalid one has its error in its own result.
    *
    * @generated from field: repeated transfers.v1.CreateTransferRequest transfers = 1;
    */
@@ -719,8 +726,8 @@ export type BatchCreateTransfersRequest = Message<"transfers.v1.BatchCreateTrans
   atomic: boolean;
 
   /**
-   * With atomic: the UUID of the group, which no other group has: a known one with other transfers is `already_exists`. The
-   * server makes one (version 7) when none is given.
+   * With atomic: the UUID of the group, which no other group has: a known one with other transfers
+   * is `already_exists`. The server makes one (version 7) when none is given.
    *
    * @generated from field: string group_id = 3;
    */
@@ -742,7 +749,7 @@ export const BatchCreateTransfersRequestSchema: GenMessage<BatchCreateTransfersR
   messageDesc(file_transfers_v1_transfer, 3);
 
 /**
- * What BatchCreateTransfers answers.
+ * The response of BatchCreateTransfers.
  *
  * @generated from message transfers.v1.BatchCreateTransfersResponse
  */
@@ -755,10 +762,10 @@ export type BatchCreateTransfersResponse = Message<"transfers.v1.BatchCreateTran
   results: TransferResult[];
 
   /**
-   * The results lack some fields, because with them the message would be larger than 4 MiB, which is
-   * what gRPC clients take by default. First reference and metadata are left out. If that is not
-   * enough, a transfer has only transfer_id, status and error_reason, and an error only its code and
-   * its message, shortened. GetTransfer has everything.
+   * The results lack some fields, because with them the message would be larger than 4 MiB, which
+   * is what gRPC clients take by default. First reference and metadata are left out. If that is not
+   * enough, a transfer has only transfer_id, status and error_reason, and an error only its code
+   * and its message, shortened. GetTransfer has everything.
    *
    * @generated from field: bool abridged = 2;
    */
@@ -793,7 +800,8 @@ export type TransferResult = Message<"transfers.v1.TransferResult"> & {
     case: "transfer";
   } | {
     /**
-     * Why the item never became a transfer: the code, message and details that CreateTransfer would have answered.
+     * Why the item never became a transfer: the code, message and details that CreateTransfer would
+     * have failed with.
      *
      * @generated from field: google.rpc.Status error = 2;
      */
@@ -880,7 +888,7 @@ export const PostTransferRequestSchema: GenMessage<PostTransferRequest> = /*@__P
   messageDesc(file_transfers_v1_transfer, 6);
 
 /**
- * What PostTransfer answers.
+ * The response of PostTransfer.
  *
  * @generated from message transfers.v1.PostTransferResponse
  */
@@ -936,7 +944,7 @@ export const VoidTransferRequestSchema: GenMessage<VoidTransferRequest> = /*@__P
   messageDesc(file_transfers_v1_transfer, 8);
 
 /**
- * What VoidTransfer answers.
+ * The response of VoidTransfer.
  *
  * @generated from message transfers.v1.VoidTransferResponse
  */
@@ -1020,7 +1028,7 @@ export const ReverseTransferRequestSchema: GenMessage<ReverseTransferRequest> = 
   messageDesc(file_transfers_v1_transfer, 10);
 
 /**
- * What ReverseTransfer answers.
+ * The response of ReverseTransfer.
  *
  * @generated from message transfers.v1.ReverseTransferResponse
  */
@@ -1047,8 +1055,8 @@ export const ReverseTransferResponseSchema: GenMessage<ReverseTransferResponse> 
  */
 export type ImportTransfersRequest = Message<"transfers.v1.ImportTransfersRequest"> & {
   /**
-   * The transfers, 1 to 10,000, each with its effective_time, which never goes back. Each is validated by itself, so that
-   * an invalid one has its error in its own result.
+   * The transfers, 1 to 10,000, each with its effective_time, which never goes back. Each is
+   * validated by itself, so that an invalid one has its error in its own result.
    *
    * @generated from field: repeated transfers.v1.CreateTransferRequest transfers = 1;
    */
@@ -1070,7 +1078,7 @@ export const ImportTransfersRequestSchema: GenMessage<ImportTransfersRequest> = 
   messageDesc(file_transfers_v1_transfer, 12);
 
 /**
- * What ImportTransfers answers.
+ * The response of ImportTransfers.
  *
  * @generated from message transfers.v1.ImportTransfersResponse
  */
@@ -1119,7 +1127,7 @@ export const GetTransferRequestSchema: GenMessage<GetTransferRequest> = /*@__PUR
   messageDesc(file_transfers_v1_transfer, 14);
 
 /**
- * What GetTransfer answers.
+ * The response of GetTransfer.
  *
  * @generated from message transfers.v1.GetTransferResponse
  */
@@ -1146,7 +1154,7 @@ export const GetTransferResponseSchema: GenMessage<GetTransferResponse> = /*@__P
  */
 export type ListTransfersRequest = Message<"transfers.v1.ListTransfersRequest"> & {
   /**
-   * The most transfers to answer, 1 to 1,000. Default: 50.
+   * The most transfers to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -1224,7 +1232,7 @@ export const ListTransfersRequestSchema: GenMessage<ListTransfersRequest> = /*@_
   messageDesc(file_transfers_v1_transfer, 16);
 
 /**
- * What ListTransfers answers.
+ * The response of ListTransfers.
  *
  * @generated from message transfers.v1.ListTransfersResponse
  */
@@ -1253,7 +1261,7 @@ export const ListTransfersResponseSchema: GenMessage<ListTransfersResponse> = /*
   messageDesc(file_transfers_v1_transfer, 17);
 
 /**
- * TransferService moves money and reads what was moved. Every answer is given after its commit.
+ * TransferService moves money and reads what was moved. Every response is sent after its commit.
  *
  * @generated from service transfers.v1.TransferService
  */
@@ -1261,12 +1269,14 @@ export const TransferService: GenService<{
   /**
    * Moves an amount from one account to another.
    *
-   * The transfer_id is the idempotency key, for ever: repeating a call with the same fields answers as the first time,
-   * with the response header `idempotency-replayed: true`; the same transfer_id with other fields is `already_exists`.
-   * A hold or scheduled transfer is answered as it is now: once accepted it is no error, also when it is FAILED since.
-   * A transfer that the ledger refuses is recorded as FAILED and answered as `failed_precondition` with a
-   * google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or `deadline_exceeded`
-   * the transfer may or may not have happened: repeat the call with the same transfer_id, or read it.
+   * The transfer_id is the idempotency key, for ever: repeating a call with the same fields returns
+   * what the first one did, with the response header `idempotency-replayed: true`; the same
+   * transfer_id with other fields is `already_exists`. A hold or scheduled transfer is returned as
+   * it is now. Once accepted it is no error, even if it is FAILED by now. A transfer that the
+   * ledger refuses is recorded as FAILED and fails with `failed_precondition` and a
+   * google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or
+   * `deadline_exceeded` the transfer may or may not have happened: repeat the call with the same
+   * transfer_id, or read it.
    *
    * @generated from rpc transfers.v1.TransferService.CreateTransfer
    */
@@ -1276,14 +1286,15 @@ export const TransferService: GenService<{
     output: typeof CreateTransferResponseSchema;
   },
   /**
-   * Makes up to 10,000 transfers, in order, and answers OK with one result each, by index.
+   * Makes up to 10,000 transfers, in order, and returns OK with one result each, by index.
    *
-   * Without atomic each stands alone: one that is refused or invalid never affects its neighbours. With atomic all
-   * happen or none: when one is refused it carries its own reason and the others GROUP_FAILED; when one is invalid the
-   * whole call is `invalid_argument`, and when one repeats the transfer_id of a transfer outside the group,
-   * or the call only a part of a group, `already_exists`, with nothing recorded. A group may have any number of accounts and currencies (an exchange is two
-   * transfers through a liquidity account) and may contain holds. Its transfers carry a group_id, by which ListTransfers
-   * reads the group back.
+   * Without atomic each stands alone: one that is refused or invalid never affects its neighbours.
+   * With atomic all happen or none: when one is refused it carries its own reason and the others
+   * GROUP_FAILED; when one is invalid the whole call is `invalid_argument`, and when one repeats
+   * the transfer_id of a transfer outside the group, or the call only a part of a group,
+   * `already_exists`, with nothing recorded. A group may have any number of accounts and currencies
+   * (an exchange is two transfers through a liquidity account) and may contain holds. Its transfers
+   * carry a group_id, by which ListTransfers reads the group back.
    *
    * @generated from rpc transfers.v1.TransferService.BatchCreateTransfers
    */
@@ -1293,15 +1304,17 @@ export const TransferService: GenService<{
     output: typeof BatchCreateTransfersResponseSchema;
   },
   /**
-   * Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each capture is a transfer
-   * of its own, of kind CAPTURE, and an entry of both accounts.
+   * Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each
+   * capture is a transfer of its own, of kind CAPTURE, and an entry of both accounts.
    *
-   * Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with final, which releases
-   * what is left. The capture_id is the idempotency key as transfer_id is in CreateTransfer; a call with neither
-   * capture_id nor amount can be repeated safely too. A refusal is recorded and answered as `failed_precondition`:
-   * HOLD_EXPIRED from expire_time on, ALREADY_POSTED or ALREADY_VOIDED when the hold ended before,
-   * HOLD_AMOUNT_EXCEEDED when less than the amount is left, and what an account's status or block refuses. The floor and
-   * the limits of the payer were checked when the hold was made. A hold that does not exist is `not_found`.
+   * Without an amount the rest is captured. The hold becomes SUCCESS when it is used up, or with
+   * final, which releases what is left. The capture_id is the idempotency key as transfer_id is in
+   * CreateTransfer; a call with neither capture_id nor amount can be repeated safely too. A refusal
+   * is recorded and fails with `failed_precondition`: HOLD_EXPIRED from expire_time on,
+   * ALREADY_POSTED or ALREADY_VOIDED when the hold ended before, HOLD_AMOUNT_EXCEEDED when less
+   * than the amount is left, and what an account's status or block refuses. The floor and the
+   * limits of the payer were checked when the hold was made. A hold that does not exist is
+   * `not_found`.
    *
    * @generated from rpc transfers.v1.TransferService.PostTransfer
    */
@@ -1311,9 +1324,10 @@ export const TransferService: GenService<{
     output: typeof PostTransferResponseSchema;
   },
   /**
-   * Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it becomes FAILED with the
-   * reason VOIDED. What was captured before stays moved. Repeating the call answers as the first time; ALREADY_POSTED
-   * and HOLD_EXPIRED are `failed_precondition`, and so is NOT_PENDING for a transfer that never was INIT.
+   * Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it
+   * becomes FAILED with the reason VOIDED. What was captured before stays moved. Repeating the call
+   * returns the same; ALREADY_POSTED and HOLD_EXPIRED are `failed_precondition`, and so is
+   * NOT_PENDING for a transfer that never was INIT.
    *
    * @generated from rpc transfers.v1.TransferService.VoidTransfer
    */
@@ -1323,14 +1337,14 @@ export const TransferService: GenService<{
     output: typeof VoidTransferResponseSchema;
   },
   /**
-   * Moves the money of a transfer that succeeded back, in full or in part, several times up to its amount. A reversal is
-   * a transfer of its own, of kind REVERSAL, from the payee to the payer.
+   * Moves the money of a transfer that succeeded back, in full or in part, several times up to its
+   * amount. A reversal is a transfer of its own, of kind REVERSAL, from the payee to the payer.
    *
-   * Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call with neither
-   * reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what goes beyond the transfer's amount,
-   * NOT_REVERSIBLE a transfer that moved no money (it was refused, or is a hold: reverse its captures) or is itself a
-   * reversal; else it is refused like any transfer, but for caps and rolling limits. A transfer that does not exist is
-   * `not_found`.
+   * Without an amount what was not reversed yet is. The reversal_id is the idempotency key; a call
+   * with neither reversal_id nor amount can be repeated safely too. ALREADY_REVERSED refuses what
+   * goes beyond the transfer's amount, NOT_REVERSIBLE a transfer that moved no money (it was
+   * refused, or is a hold: reverse its captures) or is itself a reversal; else it is refused like
+   * any transfer, but for caps and rolling limits. A transfer that does not exist is `not_found`.
    *
    * @generated from rpc transfers.v1.TransferService.ReverseTransfer
    */
@@ -1340,14 +1354,16 @@ export const TransferService: GenService<{
     output: typeof ReverseTransferResponseSchema;
   },
   /**
-   * Brings transfers in from another system, each with its own effective_time: up to 10,000, in order of effective_time,
-   * else the call is `invalid_argument` with nothing recorded. Otherwise as BatchCreateTransfers: balances move now, in
-   * the given order, and statements by effective time show them where they belong.
+   * Brings transfers in from another system, each with its own effective_time: up to 10,000, in
+   * order of effective_time, else the call is `invalid_argument` with nothing recorded. Otherwise
+   * as BatchCreateTransfers: balances move now, in the given order, and statements by effective
+   * time show them where they belong.
    *
-   * All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed, captured or executed
-   * another one, or which group it was of. So a reversal that comes in this way is none to this ledger: the transfer
-   * that it reversed can be reversed once more, in full. To copy a ledger of this service with all that it knows, use
-   * the commands `internaltransfers export` and `internaltransfers import`.
+   * All of them become plain transfers, of kind TRANSFER. An item cannot say that it reversed,
+   * captured or executed another one, or which group it was of. So a reversal that comes in this
+   * way is none to this ledger: the transfer that it reversed can be reversed once more, in full.
+   * To copy a ledger of this service with all that it knows, use the commands `internaltransfers
+   * export` and `internaltransfers import`.
    *
    * @generated from rpc transfers.v1.TransferService.ImportTransfers
    */
@@ -1367,8 +1383,9 @@ export const TransferService: GenService<{
     output: typeof GetTransferResponseSchema;
   },
   /**
-   * Lists transfers, refused ones too, newest first. Transfers made while a list is paged through neither shift nor
-   * repeat it; where the clock was set back, some of them appear on its later pages.
+   * Lists transfers, refused ones too, newest first. Transfers made while a list is paged through
+   * neither shift nor repeat it; where the clock was set back, some of them appear on its later
+   * pages.
    *
    * @generated from rpc transfers.v1.TransferService.ListTransfers
    */

@@ -172,7 +172,8 @@ export const WebhookEndpoint_StatusSchema: GenEnum<WebhookEndpoint_Status> = /*@
   enumDesc(file_transfers_v1_webhook, 0, 0);
 
 /**
- * A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked for again.
+ * A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked
+ * for again.
  *
  * @generated from message transfers.v1.WebhookDelivery
  */
@@ -220,7 +221,7 @@ export type WebhookDelivery = Message<"transfers.v1.WebhookDelivery"> & {
   lastAttemptTime?: Timestamp | undefined;
 
   /**
-   * How the last attempt failed: the status of the answer, or what went wrong. Empty: it did not.
+   * How the last attempt failed: the status of the response, or what went wrong. Empty: it did not.
    *
    * @generated from field: string last_failure = 7;
    */
@@ -248,7 +249,8 @@ export enum WebhookDelivery_Status {
   STATUS_UNSPECIFIED = 0,
 
   /**
-   * It is to be tried, now or at next_attempt_time, or waits behind one of its accounts' earlier events.
+   * It is to be tried, now or at next_attempt_time, or waits behind one of its accounts' earlier
+   * events.
    *
    * @generated from enum value: PENDING = 1;
    */
@@ -282,15 +284,16 @@ export const WebhookDelivery_StatusSchema: GenEnum<WebhookDelivery_Status> = /*@
  */
 export type CreateWebhookEndpointRequest = Message<"transfers.v1.CreateWebhookEndpointRequest"> & {
   /**
-   * The endpoint's UUID, chosen by the caller so that the call can be repeated safely. The server makes one (version 7)
-   * when none is given.
+   * The endpoint's UUID, chosen by the caller so that the call can be repeated safely. The server
+   * makes one (version 7) when none is given.
    *
    * @generated from field: string endpoint_id = 1;
    */
   endpointId: string;
 
   /**
-   * Where to post events: an http or https URL of at most 2,048 bytes, without user, password and fragment.
+   * Where to post events: an http or https URL of at most 2,048 bytes, without user, password and
+   * fragment.
    *
    * @generated from field: string url = 2;
    */
@@ -319,7 +322,7 @@ export const CreateWebhookEndpointRequestSchema: GenMessage<CreateWebhookEndpoin
   messageDesc(file_transfers_v1_webhook, 2);
 
 /**
- * What CreateWebhookEndpoint answers.
+ * The response of CreateWebhookEndpoint.
  *
  * @generated from message transfers.v1.CreateWebhookEndpointResponse
  */
@@ -332,7 +335,8 @@ export type CreateWebhookEndpointResponse = Message<"transfers.v1.CreateWebhookE
   endpoint?: WebhookEndpoint | undefined;
 
   /**
-   * The secret, `whsec_` and 32 bytes in base64, that messages are signed with. Empty when the call was a repetition.
+   * The secret, `whsec_` and 32 bytes in base64, that messages are signed with. Empty when the call
+   * was a repetition.
    *
    * @generated from field: string secret = 2;
    */
@@ -368,7 +372,7 @@ export const GetWebhookEndpointRequestSchema: GenMessage<GetWebhookEndpointReque
   messageDesc(file_transfers_v1_webhook, 4);
 
 /**
- * What GetWebhookEndpoint answers.
+ * The response of GetWebhookEndpoint.
  *
  * @generated from message transfers.v1.GetWebhookEndpointResponse
  */
@@ -395,7 +399,7 @@ export const GetWebhookEndpointResponseSchema: GenMessage<GetWebhookEndpointResp
  */
 export type ListWebhookEndpointsRequest = Message<"transfers.v1.ListWebhookEndpointsRequest"> & {
   /**
-   * The most endpoints to answer, 1 to 1,000. Default: 50.
+   * The most endpoints to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -417,7 +421,7 @@ export const ListWebhookEndpointsRequestSchema: GenMessage<ListWebhookEndpointsR
   messageDesc(file_transfers_v1_webhook, 6);
 
 /**
- * What ListWebhookEndpoints answers.
+ * The response of ListWebhookEndpoints.
  *
  * @generated from message transfers.v1.ListWebhookEndpointsResponse
  */
@@ -495,7 +499,7 @@ export const UpdateWebhookEndpointRequestSchema: GenMessage<UpdateWebhookEndpoin
   messageDesc(file_transfers_v1_webhook, 8);
 
 /**
- * What UpdateWebhookEndpoint answers.
+ * The response of UpdateWebhookEndpoint.
  *
  * @generated from message transfers.v1.UpdateWebhookEndpointResponse
  */
@@ -537,7 +541,7 @@ export const DeleteWebhookEndpointRequestSchema: GenMessage<DeleteWebhookEndpoin
   messageDesc(file_transfers_v1_webhook, 10);
 
 /**
- * What DeleteWebhookEndpoint answers.
+ * The response of DeleteWebhookEndpoint.
  *
  * @generated from message transfers.v1.DeleteWebhookEndpointResponse
  */
@@ -571,7 +575,8 @@ export type RotateWebhookSecretRequest = Message<"transfers.v1.RotateWebhookSecr
   endpointId: string;
 
   /**
-   * How long messages are signed with the old secret too, at most 30 days. Default: 24 hours; zero: not at all.
+   * How long messages are signed with the old secret too, at most 30 days. Default: 24 hours; zero:
+   * not at all.
    *
    * @generated from field: google.protobuf.Duration overlap = 2;
    */
@@ -586,7 +591,7 @@ export const RotateWebhookSecretRequestSchema: GenMessage<RotateWebhookSecretReq
   messageDesc(file_transfers_v1_webhook, 12);
 
 /**
- * What RotateWebhookSecret answers.
+ * The response of RotateWebhookSecret.
  *
  * @generated from message transfers.v1.RotateWebhookSecretResponse
  */
@@ -627,7 +632,7 @@ export type ListWebhookDeliveriesRequest = Message<"transfers.v1.ListWebhookDeli
   endpointId: string;
 
   /**
-   * The most deliveries to answer, 1 to 1,000. Default: 50.
+   * The most deliveries to return, 1 to 1,000. Default: 50.
    *
    * @generated from field: int32 page_size = 2;
    */
@@ -656,7 +661,7 @@ export const ListWebhookDeliveriesRequestSchema: GenMessage<ListWebhookDeliverie
   messageDesc(file_transfers_v1_webhook, 14);
 
 /**
- * What ListWebhookDeliveries answers.
+ * The response of ListWebhookDeliveries.
  *
  * @generated from message transfers.v1.ListWebhookDeliveriesResponse
  */
@@ -705,7 +710,8 @@ export type RedeliverWebhookEventsRequest = Message<"transfers.v1.RedeliverWebho
   firstCursor: string;
 
   /**
-   * Where the range ends, inclusive. Empty: only the event at first_cursor, whether or not it passes the filter.
+   * Where the range ends, inclusive. Empty: only the event at first_cursor, whether or not it
+   * passes the filter.
    *
    * @generated from field: string last_cursor = 3;
    */
@@ -720,7 +726,7 @@ export const RedeliverWebhookEventsRequestSchema: GenMessage<RedeliverWebhookEve
   messageDesc(file_transfers_v1_webhook, 16);
 
 /**
- * What RedeliverWebhookEvents answers.
+ * The response of RedeliverWebhookEvents.
  *
  * @generated from message transfers.v1.RedeliverWebhookEventsResponse
  */
@@ -748,26 +754,30 @@ export const RedeliverWebhookEventsResponseSchema: GenMessage<RedeliverWebhookEv
   messageDesc(file_transfers_v1_webhook, 17);
 
 /**
- * WebhookService keeps endpoints to which the ledger posts events, as the Standard Webhooks specification says
- * (https://www.standardwebhooks.com): headers webhook-id, webhook-timestamp and webhook-signature, and the body
- * {"type": "transfer.created", "timestamp": …, "data": …}, where data is the Event in JSON.
+ * WebhookService keeps endpoints to which the ledger posts events, as the Standard Webhooks
+ * specification says (https://www.standardwebhooks.com): headers webhook-id, webhook-timestamp and
+ * webhook-signature, and the body {"type": "transfer.created", "timestamp": …, "data": …}, where
+ * data is the Event in JSON.
  *
- * Each event that passes an endpoint's filter is delivered at least once; the webhook-id, the same at each attempt, tells
- * repetitions. Along each account the events come in their order: one that cannot be delivered holds up the later ones
- * of its accounts, and no others, until it is delivered or dead. An attempt succeeds when it is answered with a status of
- * 200 to 299 within 15 seconds; redirects are not followed. It is repeated after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h,
- * 20 h and 24 h, each a tenth more or less at most; then the delivery is dead. An endpoint that answers 410 (Gone) is
- * disabled. One with 10,000 deliveries that are pending takes no more events until some are through. What a call changes
- * holds for messages that are sent a second or two later.
+ * Each event that passes an endpoint's filter is delivered at least once; the webhook-id, the same
+ * at each attempt, tells repetitions. Along each account the events come in their order: one that
+ * cannot be delivered holds up the later ones of its accounts, and no others, until it is delivered
+ * or dead. An attempt succeeds when the response has a status of 200 to 299 within 15 seconds;
+ * redirects are not followed. It is repeated after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h
+ * and 24 h, each a tenth more or less at most; then the delivery is dead. An endpoint that responds
+ * with 410 (Gone) is disabled. One with 10,000 deliveries that are pending takes no more events
+ * until some are through. What a call changes holds for messages that are sent a second or two
+ * later.
  *
  * @generated from service transfers.v1.WebhookService
  */
 export const WebhookService: GenService<{
   /**
-   * Makes an endpoint and answers its secret, which no other call does. Events from now on are delivered. The endpoint_id is the
-   * idempotency key: repeating the call answers the endpoint as it is now, without the secret; with other fields it is
-   * `already_exists`. A URL with a host in a private network is `invalid_argument` unless the server allows it. When there
-   * are 100 that are not deleted, another one is `failed_precondition`.
+   * Makes an endpoint and returns its secret, which no other call does. Events from now on are
+   * delivered. The endpoint_id is the idempotency key: repeating the call returns the endpoint as
+   * it is now, without the secret; with other fields it is `already_exists`. A URL with a host in a
+   * private network is `invalid_argument` unless the server allows it. When there are 100 that are
+   * not deleted, another one is `failed_precondition`.
    *
    * @generated from rpc transfers.v1.WebhookService.CreateWebhookEndpoint
    */
@@ -797,9 +807,9 @@ export const WebhookService: GenService<{
     output: typeof ListWebhookEndpointsResponseSchema;
   },
   /**
-   * Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events that happen while it is
-   * disabled are delivered when it is enabled again. A deleted endpoint is `failed_precondition`, also for
-   * RotateWebhookSecret and RedeliverWebhookEvents.
+   * Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events
+   * that happen while it is disabled are delivered when it is enabled again. A deleted endpoint is
+   * `failed_precondition`, also for RotateWebhookSecret and RedeliverWebhookEvents.
    *
    * @generated from rpc transfers.v1.WebhookService.UpdateWebhookEndpoint
    */
@@ -819,8 +829,8 @@ export const WebhookService: GenService<{
     output: typeof DeleteWebhookEndpointResponseSchema;
   },
   /**
-   * Gives an endpoint a new secret and answers it, which no other call does. Until overlap is over, messages are signed
-   * with the old one too.
+   * Gives an endpoint a new secret and returns it, which no other call does. Until overlap is over,
+   * messages are signed with the old one too.
    *
    * @generated from rpc transfers.v1.WebhookService.RotateWebhookSecret
    */
@@ -830,9 +840,9 @@ export const WebhookService: GenService<{
     output: typeof RotateWebhookSecretResponseSchema;
   },
   /**
-   * Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for again, newest first:
-   * those that are retried or wait behind such ones, those that are dead (the dead-letter list), and those that succeeded
-   * later.
+   * Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for
+   * again, newest first: those that are retried or wait behind such ones, those that are dead (the
+   * dead-letter list), and those that succeeded later.
    *
    * @generated from rpc transfers.v1.WebhookService.ListWebhookDeliveries
    */
@@ -842,10 +852,11 @@ export const WebhookService: GenService<{
     output: typeof ListWebhookDeliveriesResponseSchema;
   },
   /**
-   * Delivers events again, at once, or behind earlier ones of their accounts that are pending: one by its cursor, or all in
-   * a range that pass the filter, at most 1,000 a call. A dead one gets all its attempts anew. Those that are still to be
-   * delivered for the first time are left out. A cursor that is not that of an event is `invalid_argument`; more than
-   * 10,000 pending deliveries are `failed_precondition`.
+   * Delivers events again, at once, or behind earlier ones of their accounts that are pending: one
+   * by its cursor, or all in a range that pass the filter, at most 1,000 a call. A dead one gets
+   * all its attempts anew. Those that are still to be delivered for the first time are left out. A
+   * cursor that is not that of an event is `invalid_argument`; more than 10,000 pending deliveries
+   * are `failed_precondition`.
    *
    * @generated from rpc transfers.v1.WebhookService.RedeliverWebhookEvents
    */
