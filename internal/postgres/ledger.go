@@ -21,11 +21,11 @@ type Config struct {
 	Schema          string                // that holds the ledger; default: see pgdb.Target
 	ReadConns       int32                 // connections for reading; default 8
 	BatchesInFlight int                   // batches applied at a time, a connection each; default 2
-	BatchMax        int                   // transfers in one; an atomic call may be larger; 1,000
+	BatchMax        int                   // transfers in one, more in an atomic call; default 1,000
 	QueueMax        int                   // queued transfers, half for one account; default 32,768
 	BatchTimeout    time.Duration         // of one batch with all its retries; default 10 s
-	Workers         int                   // for what is due, each on one of ReadConns; 0: none
-	WorkerBatch     int                   // due items of a kind in a round, to 1,000; default 100
+	Workers         int                   // for what is due, on ReadConns; default: none
+	WorkerBatch     int                   // items of a kind in a round, at most 1,000; default 100
 	WorkerInterval  time.Duration         // the longest until one looks again; default 1 s
 	FollowersMax    int                   // that follow events at a time; default 4,096
 	Heartbeat       time.Duration         // the longest silence of Follow; default 10 s

@@ -16,7 +16,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestSchemaTakenByAnother: another ledger that takes the schema's name is not served, and nothing is written to it.
+// TestSchemaTakenByAnother: another ledger that takes the schema's name is not served, and nothing
+// is written to it.
 func TestSchemaTakenByAnother(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

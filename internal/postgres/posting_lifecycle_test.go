@@ -24,9 +24,9 @@ import (
 //	A FIELD VALUE …                    FIELD is ceiling, cap, limits WINDOW:AMOUNT:COUNT …, debits or credits REASON
 //	                                   [DURATION]; "-" for the value: none
 //
-// The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now), upto[=FLOOR],
-// floor= (without upto), v-from=, v-to=,
-// from>= from<= to>= to<= (as "from-min=" and so on) and dry.
+// The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now),
+// upto[=FLOOR], floor= (without upto), v-from=, v-to=, from>= from<= to>= to<= (as "from-min=" and
+// so on) and dry.
 func (p *posting) lifecycle(s *step) {
 	p.t.Helper()
 	switch s.words[0] {
@@ -213,7 +213,7 @@ func (p *posting) option(s *step, params *ledger.TransferParams, key, value stri
 	}
 }
 
-// detailText is everything that a detail says, equal for equal details.
+// detailText is the text of a detail, equal for equal details.
 func detailText(d *ledger.TransferDetail) string {
 	if d == nil {
 		return ""
