@@ -21,7 +21,7 @@ const (
 	formatVersion = 1
 )
 
-// A Manifest says what a file has. It comes first in it.
+// A Manifest describes a file. It comes first in it.
 type Manifest struct {
 	Format        string          `json:"format"`
 	FormatVersion int             `json:"format_version"`
@@ -146,7 +146,7 @@ func (m *Manifest) matches(there map[string][]column) error {
 	return nil
 }
 
-// hasWebhooks reports whether the file has all that there is of webhooks.
+// hasWebhooks reports whether the file has all tables of webhooks.
 func (m *Manifest) hasWebhooks() bool {
 	for _, t := range m.Tables {
 		if tables[placeOf(t.Name)].webhook {

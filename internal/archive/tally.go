@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// progressEvery is how often somebody is told how far a table is.
+// progressEvery is how often the progress of a table is reported.
 const progressEvery = 5 * time.Second
 
 // A tally counts the rows of a table while they pass.
