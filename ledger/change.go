@@ -7,7 +7,7 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// AccountChange names what UpdateAccount changes; what is nil stays.
+// AccountChange is what UpdateAccount changes; nil fields stay.
 type AccountChange struct {
 	ID              uuid.UUID
 	DisplayName     *string

@@ -220,7 +220,7 @@ func NewVoid(id uuid.UUID) (Command, error) {
 	return Command{Verb: verbVoid, Target: id, Made: true}, nil
 }
 
-// NewExecuteDue makes the command that does what is due of a pending transfer.
+// NewExecuteDue makes the command that ends an expired hold or executes a due transfer.
 func NewExecuteDue(id uuid.UUID) Command {
 	return Command{Verb: verbExecuteDue, Target: id, Made: true}
 }

@@ -59,7 +59,7 @@ func (c *Command) Sides() []uuid.UUID {
 	return []uuid.UUID{c.From, c.To}
 }
 
-// A AccountState is what a decision sees of an account: first as it was before the batch, then as
+// An AccountState is what a decision sees of an account: first as it was before the batch, then as
 // decided so far. The fast path has neither incoming nor version, and only meets accounts with no
 // ceiling and no policy.
 type AccountState struct {
@@ -154,8 +154,8 @@ type change struct {
 // A decider walks through a batch. It is the only place where an outcome is made.
 type decider struct {
 	Decision
-	clock    time.Time // what is due, blocked, in the future or within a window goes by it
-	now      time.Time // what is recorded has it
+	clock    time.Time // decides what is due, blocked, in the future or in a window
+	now      time.Time // of everything that is recorded
 	commands []Command
 	stored   map[uuid.UUID]*StoredTransfer // transfers that were there before, by id
 	earlier  map[uuid.UUID]int             // commands of this batch that are on record, by id
@@ -368,8 +368,8 @@ func (c *Command) repeat(s *StoredTransfer) Outcome {
 	return Outcome{Err: &ConflictError{Kind: "transfer", ID: c.ID.String()}}
 }
 
-// invalid says that the command can never be executed, whatever the balances: then it is not
-// recorded.
+// invalid returns an error when the command can never be executed, whatever the balances: then it
+// is not recorded.
 func (d *decider) invalid(c *Command) error {
 	if err := c.Options.invalidAt(d.clock, d.now); err != nil {
 		return err

@@ -52,7 +52,7 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
-// A NotFoundError says that what was to be read or changed does not exist.
+// A NotFoundError says that the thing to read or change does not exist.
 type NotFoundError struct {
 	Kind string // account, transfer, schedule, endpoint
 	ID   uuid.UUID

@@ -10,7 +10,7 @@ import (
 // A refusal says why a valid command cannot be executed now, and with which figures.
 type refusal struct {
 	reason  ErrorReason
-	figures map[string]string // what the reason alone does not say: seen, allowed, …; nil: nothing
+	figures map[string]string // what the reason does not say: seen, allowed, …; nil: nothing
 }
 
 // check returns how much a valid command of a new transfer may move or reserve now, or the refusal.

@@ -204,7 +204,7 @@ type TransferDetail struct {
 	GroupID       uuid.UUID           // uuid.Nil: none
 	DueTime       *time.Time          // when a HOLD expires (nil: never), or a SCHEDULED executes
 	EffectiveTime *time.Time          // nil: CreateTime
-	Open          decimal.NullDecimal // what a HOLD reserves; 0: expired or SCHEDULED; invalid: final
+	Open          decimal.NullDecimal // reserved by a HOLD; 0: expired, SCHEDULED; not valid: final
 	Posted        decimal.NullDecimal // what was captured of a HOLD
 	Reversed      decimal.NullDecimal // not valid: nothing
 	Requested     decimal.NullDecimal // the upper bound of the request

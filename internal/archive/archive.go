@@ -7,7 +7,7 @@
 // The file is a gzip'd tar archive, which common tools read. Its members, in this order:
 //
 //	manifest.json         versions, the time of the snapshot, and the tables with their columns
-//	currency/000001.tsv   the rows of a table, cut into parts of at most 4 MiB; a table without rows
+//	currency/000001.tsv   the rows of a table, in parts of at most 4 MiB; a table without rows
 //	account/000001.tsv    has no part
 //	account/000002.tsv
 //	…

@@ -115,7 +115,7 @@ func (i *importer) transaction(ctx context.Context, conn *pgx.Conn, f func(pgx.T
 	return i.database.Transaction(ctx, conn, options, f)
 }
 
-// requireEmpty fails unless the ledger has no more than any new one has.
+// requireEmpty fails when the ledger has more than a new one has.
 func requireEmpty(ctx context.Context, conn db.DBTX) error {
 	columns, err := columnsOf(ctx, conn)
 	if err != nil {
@@ -262,7 +262,7 @@ func refusedRow(t *table, err error) error {
 	return fmt.Errorf("table %s%s: %w", t.name, place, err)
 }
 
-// finish makes what was loaded a ledger that goes on.
+// finish makes the loaded rows a working ledger.
 func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, columns map[string][]column) error {
 	for k := range tables {
 		t := &tables[k]
@@ -286,7 +286,7 @@ func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, column
 	return execute(ctx, tx, "finish", continueAfter(last), analyze(there))
 }
 
-// prove proves what was loaded, before it is committed.
+// prove proves the loaded rows, before the commit.
 func (i *importer) prove(ctx context.Context, tx pgx.Tx) (err error) {
 	i.result.Report, err = postgres.Prove(ctx, tx, func(p postgres.Progress) { i.tell("prove " + p.Name) })
 	if err != nil {

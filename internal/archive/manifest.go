@@ -63,13 +63,13 @@ type TableChecksum struct {
 	SHA256 string `json:"sha256"`
 }
 
-// encode spells a member of the file.
+// encode encodes a member of the file.
 func encode(v any) ([]byte, error) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	return append(text, '\n'), err
 }
 
-// decode reads one. What has other fields was not made by this format's version.
+// decode decodes one. A member with other fields is of another version of the format.
 func decode(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()

@@ -111,12 +111,12 @@ func dropConstraint(table, constraint string) string {
 	return fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoted(table), quoted(constraint))
 }
 
-// addConstraint makes a constraint by its definition as the database spells it.
+// addConstraint makes a constraint by its definition in the database's spelling.
 func addConstraint(table, constraint, definition string) string {
 	return fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", quoted(table), quoted(constraint), definition)
 }
 
-// dropIndex removes an index by the name as the database spells it.
+// dropIndex removes an index by its name in the database's spelling.
 func dropIndex(name string) string { return "DROP INDEX " + name }
 
 // continueAfter has the sequence of positions go on after one. Unlike setval it is undone with the

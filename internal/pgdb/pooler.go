@@ -80,7 +80,7 @@ func sessionOf(conn *pgx.Conn) *session {
 	return s
 }
 
-// A pooler is what a Database has seen of a pooler.
+// A pooler is what a Database has found out about the pooler in between.
 type pooler struct {
 	met   atomic.Bool   // there is or was one
 	signs atomic.Uint64 // that a session was in a backend which is not its own
@@ -209,7 +209,7 @@ func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// keepBackends tries whether two sessions keep what is theirs when each begins a transaction in
+// keepBackends tests whether two sessions keep their own backends when each begins a transaction in
 // turn.
 func (d *Database) keepBackends(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	second, err := d.look(ctx)

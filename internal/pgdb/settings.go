@@ -9,7 +9,7 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A Use is what a session is for. It decides what the session must have.
+// A Use is the purpose of a session. It decides the settings and rights of the session.
 type Use int
 
 // The uses of a session.
@@ -95,7 +95,8 @@ var ownSettings = map[Use][]setting{
 		{"enable_seqscan", "off"},
 		{"enable_bitmapscan", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
-		// What is off costs 10^10 more before PostgreSQL 18, which other costs must not exceed.
+		// A plan node that is off costs 10^10 more before PostgreSQL 18, which other costs must not
+		// exceed.
 		{"seq_page_cost", "1"},
 		{"random_page_cost", "4"},
 		{"cpu_tuple_cost", "0.01"},

@@ -143,9 +143,9 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	return accounts, next, nil
 }
 
-// UpdateAccount changes what is not money. It returns a NotFoundError, a VersionError when the
-// account has another version than expected, a StateError for a change that the account's state
-// does not allow, or an InvalidError.
+// UpdateAccount changes the fields that are not money. It returns a NotFoundError, a VersionError
+// when the account has another version than expected, a StateError for a change that the account's
+// state does not allow, or an InvalidError.
 func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange) (ledger.Account, error) {
 	if err := change.Check(); err != nil {
 		return ledger.Account{}, err
@@ -204,7 +204,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 	return account, nil
 }
 
-// updateAccount writes the fields that are not money, of an account whose row lock is held.
+// updateAccount writes the fields that are not money. The account's row lock is held.
 func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, a *ledger.Account) error {
 	updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
 		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: encodeMetadata(a.Metadata),

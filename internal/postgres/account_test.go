@@ -67,7 +67,7 @@ func TestCreateAccountRepeated(t *testing.T) {
 	if got, err := l.GetAccount(ctx, params.ID); err != nil || !sameAccount(&got, &first) {
 		t.Errorf("read back: %+v, %v; opened: %+v", got, err, first)
 	}
-	// What happened since does not make the repeated call another one; it gets the account as it is
+	// A later change does not make the repeated call another one; it gets the account as it is
 	// now.
 	changed, err := l.UpdateAccount(ctx, ledger.AccountChange{
 		ID: params.ID, DisplayName: new("Bob"), MinBalance: new(amount("0")), Metadata: map[string]string{},

@@ -24,8 +24,8 @@ const (
 	// aheadMax is how many transfers stamped later than now are counted. There are more than a few
 	// only after the clock was set back by far.
 	aheadMax = 100_000
-	// commitMargin is what a commit may take beyond BatchTimeout, when its batch was given up just
-	// then.
+	// commitMargin is how long a commit may take beyond BatchTimeout, when its batch was given up
+	// just then.
 	commitMargin = time.Second
 )
 
@@ -225,7 +225,7 @@ func (l *Ledger) countSeconds(ctx context.Context, from, until int64) error {
 	return nil
 }
 
-// countAhead counts what is stamped from a second on, at most aheadMax of it.
+// countAhead counts the transfers stamped from a second on, at most aheadMax.
 func (l *Ledger) countAhead(ctx context.Context, from int64) (sum ActivityStep, err error) {
 	rows, err := l.queries.ActivityAhead(ctx, l.pool, db.ActivityAheadParams{
 		FromTime: time.Unix(from, 0).UTC(), CountLimit: aheadMax, RowLimit: activityRowsMax,
@@ -247,7 +247,7 @@ func (l *Ledger) countAhead(ctx context.Context, from int64) (sum ActivityStep, 
 	return sum, nil
 }
 
-// madeOf converts a row of what was counted.
+// madeOf converts a row of a count.
 func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivityStep, error) {
 	switch {
 	case r.Deferred:
@@ -262,7 +262,7 @@ func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivitySte
 	return ActivityStep{Success: r.TransferCount, Volumes: map[string]Volume{r.Currency: {r.Amount, scale}}}, nil
 }
 
-// add adds what was made in another step.
+// add adds the counts of another step.
 func (s *ActivityStep) add(other *ActivityStep) {
 	s.Success += other.Success
 	s.Init += other.Init

@@ -28,7 +28,7 @@ func lately(t *testing.T, l *postgres.Ledger, window, step time.Duration) postgr
 	return a
 }
 
-// stepTexts spells the steps in which something happened, each with its number, counted back from
+// stepTexts spells the steps that are not empty, each with its number, counted back from
 // the last one.
 func stepTexts(a postgres.Activity) []string {
 	var texts []string
@@ -131,7 +131,8 @@ func TestActivityOfLateCommits(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchTimeout: 10 * time.Second})
 	clock, conn := stopClock(t, url), connect(t, url)
-	clock.set(clock.now().Truncate(time.Hour).Add(time.Hour + time.Minute)) // no 5-minute step ends below
+	// No step of five minutes ends in what follows.
+	clock.set(clock.now().Truncate(time.Hour).Add(time.Hour + time.Minute))
 	start := clock.now()
 	requireSteps(t, lately(t, l, time.Minute, time.Second))
 	for late := 1; late <= 10; late++ {

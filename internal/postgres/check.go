@@ -31,7 +31,7 @@ type CheckOptions struct {
 	Progress func(Progress)
 }
 
-// Progress says what a proof is about to do.
+// Progress is the step that a proof is about to take.
 type Progress struct {
 	Step, Steps int           // from 1
 	Name        string        // of an invariant, or of other work, such as "keep the checkpoint"

@@ -368,7 +368,7 @@ func checkBoth(t *testing.T, l *postgres.Ledger, incremental ...bool) []postgres
 }
 
 // brokenNames are the invariants that are broken, but for the one that only an incremental proof
-// knows.
+// has.
 func brokenNames(r postgres.Report) []string {
 	var names []string
 	for i := range r.Invariants {

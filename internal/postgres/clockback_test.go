@@ -100,7 +100,7 @@ func shownHolds(t *testing.T, l *postgres.Ledger, id, from, to uuid.UUID) (shown
 	return shown
 }
 
-// What is there has happened: after the clock was set back an hour, an account as of now, its
+// What is stored is past: after the clock was set back an hour, an account as of now, its
 // default statement and the default activity have all of it, and the past is as it was recorded.
 func TestClockSetBackHidesNothing(t *testing.T) {
 	t.Parallel()

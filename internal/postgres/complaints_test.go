@@ -23,7 +23,7 @@ import (
 // shows that it is none about this one:
 //
 //	HotAccountsSerialise          one account takes transfers in groups, not one commit at a time
-//	FloodOnOneAccountStarvesOthers     one account may have half of the queue; the others have the rest
+//	FloodOnOneAccountStarvesOthers     one account has half of the queue at most
 //	OneGlobalLock                 a locked account holds up its own transfers and no others
 //	BalanceAndTransferRowNotInOneTransaction
 //	MoneyLostBetweenCacheAndDatabase   what one instance commits, another sees at once

@@ -1,6 +1,6 @@
 // Package postgres keeps a ledger in PostgreSQL: nothing is lost, created, overdrawn or applied
 // twice, at any concurrency, through any fault. Package ledger decides what may happen; this
-// package makes it happen, durably. It knows neither HTTP nor protobuf.
+// package makes it happen, durably. It uses neither HTTP nor protobuf.
 //
 // # The path of a transfer
 //

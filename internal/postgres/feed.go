@@ -83,7 +83,7 @@ func (f *feed) committed() {
 	}
 }
 
-// close ends all followers with ErrClosed, and lets no more in.
+// close ends all followers with ErrClosed, and refuses new ones.
 func (f *feed) close() {
 	f.mu.Lock()
 	f.closed = true
@@ -212,7 +212,7 @@ func (r *reading) add(events []*Event, head int64) {
 		r.events[drop] = nil
 		drop++
 	}
-	// The array below is copied, without what was dropped, when it is full.
+	// When the array below is full, append copies it without the dropped events.
 	r.events = r.events[drop:]
 	r.head = head
 	r.tell()

@@ -117,7 +117,7 @@ func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error
 			events = events[:eventPageMax]
 			head = events[eventPageMax-1].Position
 		}
-		// What is in the array below the slice is cleared when it is dropped.
+		// The reader clears events in the array below when it drops them.
 		events = slices.Clone(events)
 	}
 	r.mu.Unlock()

@@ -17,9 +17,9 @@ const (
 	gaugesPatience = 250 * time.Millisecond // for open transactions, before a lag counts
 )
 
-// gauges are the metrics that are read at collection. Reading them takes a tenth of the database's
-// time at most, however many collect; while the database is away, only those that need it are left
-// out.
+// gauges are the metrics that are read at collection. What needs the database is read
+// for a tenth of the time at most, however many collect. While the database is away, only that is
+// left out.
 type gauges struct {
 	ledger *Ledger
 
@@ -35,7 +35,7 @@ type observed struct {
 	waiting  time.Duration
 }
 
-// A backlog is what the endpoints of a status have yet to get.
+// A backlog is the pending deliveries of the endpoints of a status.
 type backlog struct {
 	endpoints, pending, behind int64
 	oldest                     time.Duration

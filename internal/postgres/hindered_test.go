@@ -151,7 +151,8 @@ func TestRowLevelSecurity(t *testing.T) {
 				if table == "account" {
 					_, err = l.GetAccount(t.Context(), ids[0])
 					requireHindered(t, "a read", err, words)
-				} else if _, err = l.GetTransfer(t.Context(), done.ID); err != nil { // by the owner
+				} else if _, err = l.GetTransfer(t.Context(), done.ID); err != nil {
+					// It reads a view, with the rights of its owner, which sees all rows.
 					t.Errorf("a read: %v", err)
 				}
 				requireHindered(t, "ready to write", l.ReadyToWrite(t.Context()), words)

@@ -46,7 +46,7 @@ func newPast(t *testing.T) *history {
 		return c.ID
 	}
 	clock.set(at(20))
-	first := hold("30", ledger.TransferOptions{})                               // captured in two parts
+	first := hold("30", ledger.TransferOptions{})                               // captured twice
 	second := hold("7", ledger.TransferOptions{HoldTTL: 25 * time.Second})      // expires at 45
 	third := hold("5", ledger.TransferOptions{HoldTTL: 15 * time.Second})       // voided before 35
 	refused := pay(t, l, ledger.TransferParams{From: b, To: a, Amount: one}).ID // changes nothing
@@ -62,7 +62,8 @@ func newPast(t *testing.T) *history {
 		t.Fatal(err)
 	}
 	clock.set(at(50))
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("3")}) // ends the second hold, 5 s late
+	// Ends the second hold, five seconds late.
+	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("3")})
 	backdated := ledger.TransferOptions{EffectiveTime: at(1)}
 	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("2"), Options: &backdated})
 	scheduled := pay(t, l, ledger.TransferParams{

@@ -69,7 +69,7 @@ func (h *horizon) observe(ctx context.Context) (observation, error) {
 	return s, err
 }
 
-// advance does that in turn.
+// advance takes the look and moves the horizon. The caller has the turn.
 func (h *horizon) advance(ctx context.Context) (observation, error) {
 	last, err := h.queries.EventsEnd(ctx, h.conn)
 	if err != nil {

@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// sessions is how many the ledger has with its database at a time, beside those that come and go.
+// sessions is how many lasting sessions the ledger has with its database.
 func (c Config) sessions() int {
 	n := int(c.ReadConns) + c.BatchesInFlight
 	if c.ProfileCache > 0 {

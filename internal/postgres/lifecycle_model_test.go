@@ -74,7 +74,7 @@ const (
 	noFloor      = -100 // of a sweep without one
 )
 
-// A lifeAccount is what the model knows of an account. -1 stands for no ceiling, cap or limit.
+// A lifeAccount is the model's account. -1 stands for no ceiling, cap or limit.
 type lifeAccount struct {
 	balance, held, incoming, floor, ceiling int64
 	cap, limit, count, window               int64
@@ -83,7 +83,7 @@ type lifeAccount struct {
 	equity                                  bool
 }
 
-// A lifeTransfer is what the model knows of a transfer.
+// A lifeTransfer is the model's transfer.
 type lifeTransfer struct {
 	id           uuid.UUID
 	kind         ledger.TransferKind

@@ -42,7 +42,7 @@ func databaseName(database string) string {
 	return strings.TrimPrefix(must(url.Parse(database)).Path, "/")
 }
 
-// TestListenerKilled: without its connection the ledger keeps nothing, and knows nothing when it
+// TestListenerKilled: without its connection the ledger keeps nothing, and has nothing when it
 // has one again.
 func TestListenerKilled(t *testing.T) {
 	t.Parallel()

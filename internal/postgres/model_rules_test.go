@@ -102,7 +102,7 @@ func (c modelCall) invalid() string {
 	return ""
 }
 
-// repeat returns a call whose id is known.
+// repeat returns the result of a call whose id is used already.
 func (t *modelTransfer) repeat(c modelCall) string {
 	if c != t.call {
 		return "conflict"

@@ -57,7 +57,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// A modelAccount is what the model knows of an account. Amounts are in thousandths.
+// A modelAccount is the model's account. Amounts are in thousandths.
 type modelAccount struct {
 	currency       string
 	balance, floor int64

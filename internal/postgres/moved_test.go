@@ -92,7 +92,7 @@ func prepare(t *testing.T, database string) {
 	}
 }
 
-// A service is a ledger that was served, with what happened there.
+// A service is a ledger that was served, with a transfer made there.
 type service struct {
 	ledger  *postgres.Ledger
 	account uuid.UUID

@@ -219,7 +219,7 @@ func (l *Ledger) standingOf(ctx context.Context, conn db.DBTX, r *db.Schedule) (
 	}
 	times, err := p.Recurrence()
 	if err != nil {
-		// Not an InvalidError of the caller's: this server does not know the zone, for example.
+		// Not an InvalidError of the caller's: this server may lack the zone, for example.
 		return nil, fmt.Errorf("standing order %s: %v", r.ScheduleID, err) //nolint:errorlint // see above
 	}
 	return &scheduleState{Schedule: schedule, times: times}, nil

@@ -14,7 +14,7 @@ import (
 // conditional UPDATE is made for read committed, so it is set whatever the database's default is.
 const (
 	begin      = "BEGIN ISOLATION LEVEL READ COMMITTED"
-	beginAgain = "ROLLBACK AND CHAIN" // undoes what was done and begins anew
+	beginAgain = "ROLLBACK AND CHAIN" // undoes the transaction and begins anew
 	commit     = "COMMIT"
 	rollback   = "ROLLBACK"
 )
@@ -39,7 +39,7 @@ type pipe struct {
 // errNotCommitted: the response to COMMIT was ROLLBACK.
 var errNotCommitted = errors.New("the transaction was rolled back instead of committed")
 
-// batch has the statement with what comes before it.
+// batch returns the statement with the one before it.
 func (p pipe) batch(sql string, args []any) *pgx.Batch {
 	b := &pgx.Batch{}
 	if p.before != "" {
@@ -49,7 +49,7 @@ func (p pipe) batch(sql string, args []any) *pgx.Batch {
 	return b
 }
 
-// Exec runs the statement with what comes before and after it. A COMMIT is not cancelled: see
+// Exec runs the statement with those before and after it. A COMMIT is not cancelled: see
 // session.
 func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if p.after != commit {
@@ -92,7 +92,7 @@ func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandT
 	return tag, err
 }
 
-// Query runs the statement with what comes before it.
+// Query runs the statement with the one before it.
 func (p pipe) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if p.after != "" {
 		return nil, errors.New("a query's rows are read before anything can come after it")

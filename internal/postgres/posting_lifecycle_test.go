@@ -21,8 +21,8 @@ import (
 //	settle t1 : OUTCOME                what a worker does
 //	held A HELD INCOMING AVAILABLE
 //	status t1 STATUS [REASON] [posted=P] [open=O] [reversed=R] [vN]
-//	A FIELD VALUE …                    FIELD is ceiling, cap, limits WINDOW:AMOUNT:COUNT …, debits or credits REASON
-//	                                   [DURATION]; "-" for the value: none
+//	A FIELD VALUE …                    FIELD is ceiling, cap, limits WINDOW:AMOUNT:COUNT …,
+//	                                   debits or credits REASON [DURATION]; value "-": none
 //
 // The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now),
 // upto[=FLOOR], floor= (without upto), v-from=, v-to=, from>= from<= to>= to<= (as "from-min=" and

@@ -97,8 +97,9 @@ func (l *Ledger) readProfiles(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 // that begins later sees the change. Of two reads at a time, whichever ends last, an older version
 // never replaces a newer one.
 type profileCache struct {
-	read     func(context.Context, []uuid.UUID) (map[uuid.UUID]Profile, error) // from the database
-	reads    coalescer[Profile]                                                // of those that are not kept
+	read func(context.Context, []uuid.UUID) (map[uuid.UUID]Profile, error) // from the database
+	// Of profiles that are not kept.
+	reads    coalescer[Profile]
 	queries  *db.Queries
 	database *pgdb.Database
 	log      *slog.Logger

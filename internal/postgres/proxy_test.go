@@ -36,7 +36,7 @@ type fault struct {
 	then func() // called at the fault; of cutBeforeAnswer and look: before the statement
 }
 
-// A proxy stands between pgx and Postgres, understands enough of the protocol to know which
+// A proxy stands between pgx and Postgres, understands enough of the protocol to see which
 // statement is executed, and breaks connections at exact points.
 type proxy struct {
 	listener net.Listener

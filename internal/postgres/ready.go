@@ -9,7 +9,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ReadyToRead reports whether what is there can be read now. If not, the error is an
+// ReadyToRead reports whether the ledger can be read now. If not, the error is an
 // UnavailableError.
 func (l *Ledger) ReadyToRead(ctx context.Context) error {
 	if _, err := l.queries.ReadProbe(ctx, l.pool); err != nil {

@@ -65,8 +65,8 @@ func (l *Ledger) accountRows(ctx context.Context, f AccountFilter, before *pageK
 	return rows, err
 }
 
-// prefixQuery is the tsquery for what has a word that begins with each of these. Each is quoted, so
-// that it is a word whatever is in it.
+// prefixQuery is the tsquery for texts that have a word that begins with each of these. Each is
+// quoted, so that it is a word whatever is in it.
 func prefixQuery(words []string) string {
 	quote := strings.NewReplacer(`'`, `''`, `\`, `\\`)
 	terms := make([]string, 0, len(words))

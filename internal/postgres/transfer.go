@@ -81,7 +81,7 @@ func (l *Ledger) TransferBatch(ctx context.Context, ps []ledger.TransferParams, 
 	}
 	size := l.config.BatchMax
 	if options.DryRun {
-		size = len(ps) // what would happen depends on what would have happened before
+		size = len(ps) // the outcomes depend on those before
 	}
 	var err error
 	for begin := 0; begin < len(commands); {

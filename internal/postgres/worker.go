@@ -36,7 +36,7 @@ func (l *Ledger) startWorkers() {
 	}
 }
 
-// close lets the rounds that are under way end, and begins no more.
+// close waits for the rounds under way, and begins no more.
 func (w *workers) close() {
 	if w.stop != nil {
 		w.stop()

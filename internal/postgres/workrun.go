@@ -23,7 +23,7 @@ const (
 // kindOccurrence is the metrics' name for the transfers of schedules.
 const kindOccurrence = "OCCURRENCE"
 
-// A claim is what a worker does in a round.
+// A claim is the items of a worker's round.
 type claim struct {
 	now       time.Time
 	transfers []db.TransfersClaimRow // pending ones that are due
