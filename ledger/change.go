@@ -7,7 +7,7 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// AccountChange names what UpdateAccount changes; what is nil stays.
+// AccountChange is what UpdateAccount changes; nil fields stay.
 type AccountChange struct {
 	ID              uuid.UUID
 	DisplayName     *string
@@ -21,13 +21,13 @@ type AccountChange struct {
 	Limits          *[]Limit // empty: none from now on
 	Status          *AccountStatus
 	ExpectedVersion *int64 // nil: any
-	DryRun          bool   // answer what would happen, and change nothing
+	DryRun          bool   // report what would happen, change nothing
 }
 
 // An OptionalBlock is a block or, empty, the end of one.
 type OptionalBlock struct{ *Block }
 
-// Check answers an InvalidError for values that no account can have.
+// Check returns an InvalidError for values that no account can have.
 func (c *AccountChange) Check() error {
 	if c.DisplayName != nil {
 		if err := CheckText("account.display_name", *c.DisplayName); err != nil {
@@ -49,8 +49,8 @@ func (c *AccountChange) Check() error {
 	return CheckMetadata(c.Metadata)
 }
 
-// Apply makes the change on an account of the currency. equity says that it is the currency's equity account. A
-// StateError says what the account's state does not allow.
+// Apply makes the change on an account of the currency. equity says that it is the currency's
+// equity account. A StateError says what the account's state does not allow.
 func (c *AccountChange) Apply(a *Account, equity bool, currency Currency) error {
 	if a.Status == AccountClosed {
 		return &StateError{ID: c.ID, Reason: "ACCOUNT_CLOSED", Detail: "it is closed, for ever"}

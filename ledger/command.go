@@ -40,8 +40,8 @@ func NewCommand(p TransferParams) (Command, error) {
 	return c, c.setOptions(*p.Options)
 }
 
-// checkAccounts returns an InvalidError for a payer and a payee that can never be: the nil UUID is no
-// account's.
+// checkAccounts returns an InvalidError for a payer and a payee that can never be: the nil UUID is
+// no account's.
 func checkAccounts(from, to uuid.UUID) error {
 	switch {
 	case from == uuid.Nil:
@@ -71,7 +71,7 @@ func checkTexts(reference string, metadata map[string]string) error {
 	return CheckMetadata(metadata)
 }
 
-// setOptions checks what only some transfers are asked for with, and says what the command does.
+// setOptions checks the options that only some transfers have, and sets the verb.
 func (c *Command) setOptions(o TransferOptions) error {
 	o.DryRun = false
 	for _, t := range [...]struct {
@@ -138,7 +138,7 @@ func (o *TransferOptions) conditional() bool {
 		o.ToAtMost.Valid
 }
 
-// fingerprint hashes the options in one spelling, so that a repeated call can be told from another one.
+// fingerprint hashes the options in one spelling, so that a replay differs from a conflict.
 func (o *TransferOptions) fingerprint() []byte {
 	fields := []any{
 		o.Hold, o.ExpireTime, o.HoldTTL, o.ExecuteTime, o.EffectiveTime, o.UpTo, o.FromVersion, o.ToVersion,
@@ -207,7 +207,7 @@ func NewReverse(p ReverseParams) (Command, error) {
 		err = checkTexts(p.Reference, p.Metadata)
 	}
 	c.force, c.Reference, c.Metadata = p.Force, p.Reference, p.Metadata
-	// A success that anyone may ask for again without an id is the same with and without force.
+	// A success that any caller may repeat without an id is the same with and without force.
 	c.Fingerprint = FingerprintOf([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
 	return c, err
 }
@@ -220,7 +220,7 @@ func NewVoid(id uuid.UUID) (Command, error) {
 	return Command{Verb: verbVoid, Target: id, Made: true}, nil
 }
 
-// NewExecuteDue makes the command that does what is due of a pending transfer.
+// NewExecuteDue makes the command that ends an expired hold or executes a due transfer.
 func NewExecuteDue(id uuid.UUID) Command {
 	return Command{Verb: verbExecuteDue, Target: id, Made: true}
 }

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// A cron is a parsed cron expression: the minutes, hours, days and months that it names, as sets of bits.
+// A cron is a parsed cron expression: the minutes, hours, days and months that it names, as sets of
+// bits.
 //
-// It knows only a calendar without zones; recurrence puts its times into one. The cron libraries for Go look for the next
-// time within the zone, and lose or double occurrences where the clocks of some zone change. And what an expression means
-// decides which transfers are made, so it must not change with a library's version.
+// It knows only a calendar without zones; recurrence puts its times into one. The cron libraries
+// for Go look for the next time within the zone, and lose or double occurrences where the clocks of
+// some zone change. And what an expression means decides which transfers are made, so it must not
+// change with a library's version.
 type cron struct {
 	minutes, hours, daysOfMonth, months, daysOfWeek uint64
 
@@ -22,8 +24,8 @@ type cron struct {
 	nth        [7]uint64 // FRI#2: by day of the week, which of those in a month
 	lastOf     uint64    // FRIL: days of the week whose last in a month counts
 
-	// eitherDay: both day fields are restricted, so that a day counts that one of them names. As in crontab, a field is
-	// restricted when it does not begin with a star.
+	// eitherDay: both day fields are restricted, so that a day counts that one of them names. As in
+	// crontab, a field is restricted when it does not begin with a star.
 	eitherDay bool
 }
 
@@ -39,10 +41,12 @@ var cronFields = [...]cronField{
 	{"hour", 0, 23, nil},
 	{"day of month", 1, 31, nil},
 	{"month", 1, 12, []string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}},
-	{"day of week", 0, 7, []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}}, // 7 is Sunday, too
+	// 7 is Sunday, too.
+	{"day of week", 0, 7, []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}},
 }
 
-// parseCron reads an expression; the error is an InvalidError of the field cron that says what is wrong.
+// parseCron reads an expression; the error is an InvalidError of the field cron that says what is
+// wrong.
 func parseCron(text string) (*cron, error) {
 	places := strings.Fields(text)
 	if len(places) != len(cronFields) {
@@ -63,8 +67,8 @@ func parseCron(text string) (*cron, error) {
 	return c, nil
 }
 
-// parse reads a list of values, ranges and steps, or says what is wrong with it. What special takes of
-// it, if there is one, is not in the set.
+// parse reads a list of values, ranges and steps, or says what is wrong with it. What special takes
+// of it, if there is one, is not in the set.
 func (f *cronField) parse(text string, special func(part string) (taken bool, wrong string)) (set uint64, wrong string) {
 	for _, part := range strings.Split(text, ",") {
 		if special != nil {
@@ -200,12 +204,12 @@ func digits(text string) (int, bool) {
 	return n, err == nil
 }
 
-// cronYears is how far the next time is looked for: the calendar, with its days of the week, repeats itself after 400
-// years, so what does not happen in these never does.
+// cronYears is how far the next time is looked for: the calendar, with its days of the week,
+// repeats itself after 400 years, so what does not happen in these never does.
 const cronYears = 400
 
-// after answers the first minute after wall that the expression names; zero: there is none in the years to 9999. Both
-// are the figures of a clock on a wall, in no zone, which time.UTC stands for.
+// after returns the first minute after wall that the expression names; zero: there is none in the
+// years to 9999. Both are the figures of a clock on a wall, in no zone, which time.UTC stands for.
 func (c *cron) after(wall time.Time) time.Time {
 	t := wall.Truncate(time.Minute).Add(time.Minute)
 	for last := min(t.Year()+cronYears, TimeMax.Year()); t.Year() <= last; {
@@ -238,8 +242,8 @@ func (c *cron) names(t time.Time) bool {
 	return ofMonth && ofWeek
 }
 
-// namesWorkday reports whether a day is the Monday to Friday that is nearest to a day with a W, or is
-// LW. Nearest is never in another month.
+// namesWorkday reports whether a day is the Monday to Friday that is nearest to a day with a W, or
+// is LW. Nearest is never in another month.
 func (c *cron) namesWorkday(day, last int, weekday time.Weekday) bool {
 	names := func(n int) bool { return n >= 1 && n <= last && c.nearest>>n&1 != 0 }
 	switch weekday {

@@ -91,7 +91,8 @@ func TestCronNames(t *testing.T) {
 		{"0 8 1 * *", "2026-01-01T08:00:00Z", "2026-02-01T08:00Z 2026-03-01T08:00Z"},
 		{"0 8 31 * *", "2026-01-31T08:00:00Z", "2026-03-31T08:00Z 2026-05-31T08:00Z"},
 		{"0 0 29 2 *", "2096-02-29T00:00:00Z", "2104-02-29T00:00Z 2108-02-29T00:00Z"},
-		{"0 0 29 FEB */7", "2026-01-01T00:00:00Z", "2032-02-29T00:00Z 2060-02-29T00:00Z"}, // and a Sunday
+		// Also a Sunday.
+		{"0 0 29 FEB */7", "2026-01-01T00:00:00Z", "2032-02-29T00:00Z 2060-02-29T00:00Z"},
 		{"0 9 * * MON-fri", "2026-01-02T09:00:00Z", "2026-01-05T09:00Z 2026-01-06T09:00Z"},
 		{"0 9 * * 7", "2026-01-01T00:00:00Z", "2026-01-04T09:00Z 2026-01-11T09:00Z"},
 		{"0 9 * * 6-7", "2026-01-01T00:00:00Z", "2026-01-03T09:00Z 2026-01-04T09:00Z 2026-01-10T09:00Z"},
@@ -119,8 +120,8 @@ func TestCronNames(t *testing.T) {
 	}
 }
 
-// Clocks that go forward skip times, which then are the moment at which they go; clocks that go back show times twice,
-// of which the first counts.
+// Clocks that go forward skip times, which then are the moment at which they go; clocks that go
+// back show times twice, of which the first counts.
 func TestCronWhereClocksChange(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ cron, zone, after, want string }{
@@ -131,7 +132,7 @@ func TestCronWhereClocksChange(t *testing.T) {
 		{"30 2 * * *", "Europe/Berlin", "2026-10-24T00:30:00Z", "2026-10-25T02:30+02:00 2026-10-26T02:30+01:00"},
 		{"*/30 * * * *", "Europe/Berlin", "2026-10-24T23:30:00Z", "2026-10-25T02:00+02:00 2026-10-25T02:30+02:00 2026-10-25T03:00+01:00"},
 		{"0 3 * * *", "Europe/Berlin", "2026-10-24T23:30:00Z", "2026-10-25T03:00+01:00 2026-10-26T03:00+01:00"},
-		// Asked in the hour that repeats itself, where 02:30 has been.
+		// From within the hour that repeats itself, where 02:30 is over.
 		{"30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", "2026-10-26T02:30+01:00"},
 		{"30 1 * * *", "America/New_York", "2026-11-01T00:00:00Z", "2026-11-01T01:30-04:00 2026-11-02T01:30-05:00"},
 		// Half an hour, from 02:00 to 02:30 and back.
@@ -155,7 +156,8 @@ func TestCronWhereClocksChange(t *testing.T) {
 	}
 }
 
-// namedBySight goes through all minutes of a span and looks at the clock on the wall: the same by another way.
+// namedBySight goes through all minutes of a span and looks at the clock on the wall: the same by
+// another way.
 func namedBySight(c *cron, zone *time.Location, begin, end time.Time) []time.Time {
 	names := func(wall time.Time) bool {
 		return c.months>>wall.Month()&1 != 0 && c.names(wall) && c.hours>>wall.Hour()&1 != 0 &&
@@ -177,8 +179,8 @@ func namedBySight(c *cron, zone *time.Location, begin, end time.Time) []time.Tim
 	return times
 }
 
-// A walk from one occurrence to the next meets just those that the clock shows, around changes of clocks too, and the
-// latest occurrence before any time is the one that the walk met last.
+// A walk from one occurrence to the next meets just those that the clock shows, around changes of
+// clocks too, and the latest occurrence before any time is the one that the walk met last.
 func TestCronAtRandom(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -20,10 +20,14 @@ func TestCronDaysOfMonths(t *testing.T) {
 		{"0 0 L-30 * *", "2026-01-15", "03-01 05-01 07-01 08-01"},
 		{"0 0 1,L * *", "2026-01-15", "01-31 02-01 02-28 03-01"},
 		{"0 0 L,L-1,10-11 2 *", "2026-01-15", "02-10 02-11 02-27 02-28 02-10"},
-		{"0 0 15W * *", "2026-01-01", "01-15 02-16 03-16 04-15 05-15 06-15 07-15 08-14"}, // of Sundays, and a Saturday
-		{"0 0 1w * *", "2026-01-02", "02-02 03-02 04-01 05-01 06-01 07-01 08-03"},        // 1 August is a Saturday
-		{"0 0 31W * *", "2026-01-01", "01-30 03-31 05-29 07-31 08-31"},                   // 31 May is a Sunday
-		{"0 0 28W 2 *", "2026-01-01", "02-27 02-26 02-28 02-28"},                         // a Saturday, and a Sunday that ends it
+		// Of Sundays, and a Saturday.
+		{"0 0 15W * *", "2026-01-01", "01-15 02-16 03-16 04-15 05-15 06-15 07-15 08-14"},
+		// 1 August is a Saturday.
+		{"0 0 1w * *", "2026-01-02", "02-02 03-02 04-01 05-01 06-01 07-01 08-03"},
+		// 31 May is a Sunday.
+		{"0 0 31W * *", "2026-01-01", "01-30 03-31 05-29 07-31 08-31"},
+		// A Saturday, and a Sunday that ends the month.
+		{"0 0 28W 2 *", "2026-01-01", "02-27 02-26 02-28 02-28"},
 		{"0 0 LW * *", "2026-01-01", "01-30 02-27 03-31 04-30 05-29"},
 		{"0 0 15,lw * *", "2026-01-01", "01-15 01-30 02-15 02-27"},
 		{"0 0 * * 5L", "2026-01-01", "01-30 02-27 03-27 04-24 05-29"},
@@ -35,7 +39,8 @@ func TestCronDaysOfMonths(t *testing.T) {
 		{"0 0 * * SUN#1", "2026-01-01", "01-04 02-01 03-01"},
 		{"0 0 L * MON#1", "2026-01-01", "01-05 01-31 02-02 02-28"}, // either counts
 		{"0 0 */1 * FRIL", "2026-01-01", "01-30 02-27"},            // as the star does not restrict
-		{"0 0 L * */7", "2026-01-01", "05-31 01-31 02-28 10-31"},   // both: last days that are Sundays
+		// Both: last days that are Sundays.
+		{"0 0 L * */7", "2026-01-01", "05-31 01-31 02-28 10-31"},
 		{"0 0 L-30 2 *", "2026-01-01", "end"},
 		{"0 0 30W 2 *", "2026-01-01", "end"},
 	} {
@@ -130,8 +135,8 @@ func where(month []time.Time, is func(day time.Time) bool) (days []time.Time) {
 	return days
 }
 
-// nearestWorkday goes from a day of the month, by index, to the Monday to Friday with the fewest days
-// between that the month has.
+// nearestWorkday goes from a day of the month, by index, to the Monday to Friday with the fewest
+// days between that the month has.
 func nearestWorkday(month []time.Time, from int) []time.Time {
 	for distance := 0; from < len(month); distance++ {
 		for _, i := range []int{from - distance, from + distance} {

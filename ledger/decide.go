@@ -9,7 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// A verb is what a command asks for.
+// A verb is what a command does.
 type verb int
 
 const (
@@ -22,13 +22,13 @@ const (
 	verbExecuteDue             // do what is due: end an expired hold, execute a scheduled transfer
 )
 
-// A Command is one transfer to decide, valid in itself. One that is about another transfer, its target, gets its
-// accounts from that.
+// A Command is one transfer to decide, valid in itself. One that is about another transfer, its
+// target, gets its accounts from that.
 type Command struct {
 	TransferParams
 	Verb        verb
 	Made        bool // the id was made by this server, for this command: no stored transfer has it
-	Group       int  // commands with the same number, one after another, happen all or none; 0: stands alone
+	Group       int  // commands with one number, in sequence, happen all or none; 0: stands alone
 	GroupID     uuid.UUID
 	GroupMade   bool      // the group's id was made by this server, for this group
 	Target      uuid.UUID // of verbPost, verbVoid, verbReverse, verbExecuteDue
@@ -39,7 +39,7 @@ type Command struct {
 	Fingerprint []byte    // of what the fields of a plain transfer do not say; nil: nothing
 }
 
-// Plain reports whether nothing but a transfer, now, is asked for.
+// Plain reports whether the command is a transfer, now, and nothing else.
 func (c *Command) Plain() bool { return c.Verb == verbMove && c.Options == nil }
 
 // GroupNamed is the id that the caller has chosen for the command's group; uuid.Nil: none.
@@ -50,7 +50,8 @@ func (c *Command) GroupNamed() uuid.UUID {
 	return c.GroupID
 }
 
-// Sides are the two accounts, as far as they are known: a command about another transfer learns them from that, later.
+// Sides are the two accounts, as far as they are known: a command about another transfer gets them
+// from its target, later.
 func (c *Command) Sides() []uuid.UUID {
 	if c.From == uuid.Nil {
 		return nil
@@ -58,8 +59,9 @@ func (c *Command) Sides() []uuid.UUID {
 	return []uuid.UUID{c.From, c.To}
 }
 
-// A AccountState is what a decision knows of an account: first as it was before the batch, then as decided so far. The short way
-// knows neither incoming nor version, and only meets accounts with no ceiling and no policy.
+// An AccountState is what a decision sees of an account: first as it was before the batch, then as
+// decided so far. The fast path has neither incoming nor version, and only meets accounts with no
+// ceiling and no policy.
 type AccountState struct {
 	Currency Currency
 	Status   AccountStatus
@@ -73,7 +75,7 @@ type AccountState struct {
 	Entries  int64
 	Version  int64
 
-	Before  *AccountState // before the batch; nil on the short way
+	Before  *AccountState // before the batch; nil on the fast path
 	Moves   int64         // decided so far
 	Changes int64         // of the version, decided so far: moves and whatever else
 }
@@ -93,7 +95,7 @@ func (s *AccountState) copied() AccountState {
 	return c
 }
 
-// A StoredTransfer is a transfer with what it was asked for with, beyond what it became, which a repeated call must match.
+// A StoredTransfer is a transfer with the parameters of its call, which a repeated call must match.
 type StoredTransfer struct {
 	Transfer
 	RequestedCurrency string // currency
@@ -102,16 +104,17 @@ type StoredTransfer struct {
 
 // A Snapshot is what a decision is made from.
 type Snapshot struct {
-	Clock    time.Time                   // the database's; zero on the short way, which decides nothing that depends on it
-	Now      time.Time                   // when it is decided: the clock, or the last change of an account if that is later
-	Accounts map[uuid.UUID]*AccountState // every account that exists among those named; changed by the decision
-	Stored   []StoredTransfer            // every transfer that was there before under an id or as a target
-	Groups   map[uuid.UUID]int           // the sizes of the groups that commands name and stored transfers are of
-	Due      []uuid.UUID                 // holds among stored that have expired, on any of the accounts
-	MoreDue  bool                        // there are more of these: nothing can be decided yet but to end them
+	Clock    time.Time                   // the database's; zero on the fast path
+	Now      time.Time                   // Clock, or an account's last change if later
+	Accounts map[uuid.UUID]*AccountState // each named one that exists; changed by the decision
+	Stored   []StoredTransfer            // transfers stored before, under an id or as a target
+	Groups   map[uuid.UUID]int           // sizes of the groups of commands and of stored transfers
+	Due      []uuid.UUID                 // expired holds in Stored, on any of the accounts
+	MoreDue  bool                        // there are more of these: end them before any decision
 }
 
-// A Decision is the outcome of a batch, exactly as if its commands had been executed one after another.
+// A Decision is the outcome of a batch, exactly as if its commands had been executed one after
+// another.
 type Decision struct {
 	Outcomes []Outcome // by index of commands
 	Accounts map[uuid.UUID]*AccountState
@@ -151,12 +154,12 @@ type change struct {
 // A decider walks through a batch. It is the only place where an outcome is made.
 type decider struct {
 	Decision
-	clock    time.Time // what is due, blocked, in the future or within a window goes by it
-	now      time.Time // what is recorded has it
+	clock    time.Time // decides what is due, blocked, in the future or in a window
+	now      time.Time // of everything that is recorded
 	commands []Command
 	stored   map[uuid.UUID]*StoredTransfer // transfers that were there before, by id
-	earlier  map[uuid.UUID]int             // commands of this batch whose outcome is on record, by id
-	sizes    map[uuid.UUID]int             // of groups that are known, or were decided in this batch
+	earlier  map[uuid.UUID]int             // commands of this batch that are on record, by id
+	sizes    map[uuid.UUID]int             // of groups stored before or decided in this batch
 }
 
 // Decide decides the commands in order.
@@ -272,7 +275,7 @@ func (d *decider) decideGroup(begin, end int) {
 	}
 }
 
-// groupTaken answers a new group whose id is another one's, and reports whether it is.
+// groupTaken fails a new group whose id another group has, and reports whether it did.
 func (d *decider) groupTaken(begin, end int) bool {
 	id := d.commands[begin].GroupID
 	if _, taken := d.sizes[id]; !taken {
@@ -294,8 +297,9 @@ func (d *decider) keepGroup(begin, end int) {
 	d.Groups = append(d.Groups, group{id, end - begin})
 }
 
-// replayGroup answers a group that was decided before. One of which only some ids are known is another group, and so are a
-// part of one, transfers that were not decided together, and the same ones under another id of the caller's.
+// replayGroup replays a group that was decided before, and reports whether it was. It is a conflict
+// when only some of the ids are known, when the commands are a part of a group, when their
+// transfers were not decided together, and when the caller gave the same ones another group id.
 func (d *decider) replayGroup(begin, end int) bool {
 	known := 0
 	for i := begin; i < end; i++ {
@@ -330,7 +334,7 @@ func (d *decider) replayGroup(begin, end int) bool {
 	return true
 }
 
-// replay answers a command whose id has an outcome already, and reports whether it has.
+// replay sets the outcome of a command whose id has one already, and reports whether it has.
 func (d *decider) replay(i int) bool {
 	c := &d.commands[i]
 	if s, ok := d.stored[c.ID]; ok {
@@ -349,7 +353,8 @@ func (d *decider) replay(i int) bool {
 	return true
 }
 
-// repeat answers a command whose id is that of s: with s again when it asks for just the same, else with a conflict.
+// repeat returns the outcome of a command whose id is that of s: s replayed when all fields are the
+// same, else a conflict.
 func (c *Command) repeat(s *StoredTransfer) Outcome {
 	amount := s.Amount
 	if s.Detail != nil && s.Detail.Requested.Valid {
@@ -363,7 +368,8 @@ func (c *Command) repeat(s *StoredTransfer) Outcome {
 	return Outcome{Err: &ConflictError{Kind: "transfer", ID: c.ID.String()}}
 }
 
-// invalid says that the command can never be executed, whatever the balances: then it is not recorded.
+// invalid returns an error when the command can never be executed, whatever the balances: then it
+// is not recorded.
 func (d *decider) invalid(c *Command) error {
 	if err := c.Options.invalidAt(d.clock, d.now); err != nil {
 		return err
@@ -380,7 +386,7 @@ func (d *decider) invalid(c *Command) error {
 	return from.Currency.CheckPrecision("amount", c.Amount)
 }
 
-// mismatches reports whether the accounts, or the currency asked for, differ.
+// mismatches reports whether the accounts differ in currency, or from the one requested.
 func (c *Command) mismatches(from, to *AccountState) bool {
 	return from.Currency.Code != to.Currency.Code || (c.Currency != "" && c.Currency != from.Currency.Code)
 }

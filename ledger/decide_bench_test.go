@@ -7,7 +7,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// benchBatchSize is how many commands the steps of a batch are measured with; each alone, without a database.
+// benchBatchSize is how many commands the steps of a batch are measured with; each alone, without a
+// database.
 const benchBatchSize = 1000
 
 // benchCommands are a batch's worth of transfers, between two accounts each, or all from one.

@@ -7,7 +7,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// effect executes a command that was judged, with the amount that it may have, and records it.
+// effect executes a command that passed the rules, with the amount that it may have, and records
+// it.
 func (d *decider) effect(i int, amount decimal.Decimal) {
 	c := &d.commands[i]
 	from, to := d.Accounts[c.From], d.Accounts[c.To]
@@ -78,7 +79,8 @@ func (d *decider) newTransfer(c *Command) Transfer {
 		ID: c.ID, From: c.From, To: c.To, Amount: c.Amount, Currency: c.Currency, Reference: c.Reference,
 		Metadata: c.Metadata, Version: 1, CreateTime: d.now, UpdateTime: d.now,
 	}
-	// The currency is the payer's; a refused transfer has that of whichever account there is, or what was asked for.
+	// The currency is the payer's; a refused transfer has that of whichever account exists, or the
+	// one requested.
 	if from, to := d.Accounts[c.From], d.Accounts[c.To]; from != nil {
 		t.Currency, t.Scale = from.Currency.Code, from.Currency.Scale
 	} else if to != nil {

@@ -10,7 +10,8 @@ import (
 )
 
 var (
-	// ErrUnavailable: the database is away. The call can be repeated; with the same id it is applied at most once.
+	// ErrUnavailable: the database is away. The call can be repeated; with the same id it is
+	// applied at most once.
 	ErrUnavailable = errors.New("the database is not available")
 	// ErrClosed: the ledger is shutting down.
 	ErrClosed = errors.New("the ledger is shutting down")
@@ -20,7 +21,7 @@ var (
 
 // An UnavailableError is an ErrUnavailable that says what is wrong.
 type UnavailableError struct {
-	Reason string // in plain words for everybody, such as "it is read-only"; empty: it is not known
+	Reason string // in plain words for every caller, such as "it is read-only"; empty: unknown
 	Cause  error  // for the log only, since it has the driver's text; nil: there is no more to say
 }
 
@@ -51,7 +52,7 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
-// A NotFoundError says that what was to be read or changed does not exist.
+// A NotFoundError says that the thing to read or change does not exist.
 type NotFoundError struct {
 	Kind string // account, transfer, schedule, endpoint
 	ID   uuid.UUID
@@ -79,7 +80,8 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("account %s has version %d, not %d", e.ID, e.Actual, e.Expected)
 }
 
-// A StateError says that a change is not possible in the present state of an account, standing order or endpoint.
+// A StateError says that the present state of an account, schedule or endpoint does not allow a
+// change.
 type StateError struct {
 	Kind   string // account, which empty means too, schedule or endpoint
 	ID     uuid.UUID
@@ -91,11 +93,11 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("%s %s: %s", cmp.Or(e.Kind, "account"), e.ID, e.Detail)
 }
 
-// An OverloadedError says that there are too many followers, or that the queue is full, or half full of transfers of one account that the call names. Nothing
-// was recorded.
+// An OverloadedError says that there are too many followers, or that the queue is full, or half
+// full of transfers of one account that the call names. Nothing was recorded.
 type OverloadedError struct {
 	RetryAfter time.Duration
-	What       string // that there are too many of; empty: transfers that wait
+	What       string // of which there are too many; empty: transfers that wait
 }
 
 func (e *OverloadedError) Error() string {

@@ -9,7 +9,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// FuzzAmount: checkSize and checkPrecision agree with exact fractions, and never write out a huge number to find out.
+// FuzzAmount: checkSize and checkPrecision agree with exact fractions, and never write out a huge
+// number to find out.
 func FuzzAmount(f *testing.F) {
 	for _, text := range []string{
 		"0", "20", "20.00", "0.001", "-1.5", "1e1000000000", "-1e-1000000000", "1e2147483647", "1e-2147483648", "0e99",
@@ -49,8 +50,8 @@ func FuzzAmount(f *testing.F) {
 	})
 }
 
-// FuzzDecide: for any batch, Decide finds what a naive execution finds, one command after another, in whole
-// numbers; no money comes from nowhere, and the rows are complete.
+// FuzzDecide: for any batch, Decide finds what a naive execution finds, one command after another,
+// in whole numbers; no money comes from nowhere, and the rows are complete.
 func FuzzDecide(f *testing.F) {
 	f.Add([]byte{10, 0, 5, 0x01, 0x11, 0x21, 1, 2, 0x10, 0x0a})
 	f.Add([]byte{0, 0, 0, 200, 3, 7, 9, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71})
@@ -64,8 +65,8 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
-// TestAMillionCommands is FuzzDecide with batches at random, a million commands in all; a tenth of that with the race
-// detector, which makes them ten times slower.
+// TestAMillionCommands is FuzzDecide with batches at random, a million commands in all; a tenth of
+// that with the race detector, which makes them ten times slower.
 func TestAMillionCommands(t *testing.T) {
 	t.Parallel()
 	commands := 1_000_000
@@ -80,8 +81,8 @@ func TestAMillionCommands(t *testing.T) {
 	}
 }
 
-// requireNaive fails unless Decide finds for the batch in data what a naive execution finds. It returns the number of
-// commands.
+// requireNaive fails unless Decide finds for the batch in data what a naive execution finds. It
+// returns the number of commands.
 func requireNaive(t *testing.T, data []byte) int {
 	t.Helper()
 	n := newNaive(data)

@@ -15,7 +15,8 @@ func (e *RefusedError) Error() string {
 	return "transfer " + e.Transfer.ID.String() + ": " + string(e.Reason)
 }
 
-// DerivedID is the id of the one transfer that is made of another for some purpose, however often it is asked for.
+// DerivedID is the id of the one transfer that is made of another for some purpose, however often
+// the call is repeated.
 func DerivedID(of uuid.UUID, purpose string) uuid.UUID { return uuid.NewSHA1(of, []byte(purpose)) }
 
 // The purposes of derived ids.
@@ -41,7 +42,7 @@ func (c *Command) Aim(t *Transfer) {
 	}
 }
 
-// targetOf answers a transfer that commands are about, as decided so far; nil: there is none.
+// targetOf returns a transfer that commands are about, as decided so far; nil: there is none.
 func (d *decider) targetOf(id uuid.UUID) *target {
 	if t := d.Targets[id]; t != nil {
 		return t
@@ -55,8 +56,8 @@ func (d *decider) targetOf(id uuid.UUID) *target {
 	return t
 }
 
-// aimed answers the target of a command; nil: there is none, or it came into being after the command's accounts were
-// locked, so that it comes after the command.
+// aimed returns the target of a command; nil: there is none, or it came into being after the
+// command's accounts were locked, so that it comes after the command.
 func (d *decider) aimed(c *Command) *target {
 	if c.From == uuid.Nil {
 		return nil
@@ -232,7 +233,8 @@ func (d *decider) void(i int) {
 	}
 }
 
-// executeDue does what is due of a pending transfer. When nothing is (any more), the outcome is a replay.
+// executeDue does what is due of a pending transfer. When nothing is (any more), the outcome is a
+// replay.
 func (d *decider) executeDue(i int) {
 	c := &d.commands[i]
 	t := d.aimed(c)

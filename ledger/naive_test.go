@@ -23,7 +23,8 @@ type naiveAnswer struct {
 	replayed, conflict bool
 }
 
-// newNaive reads three accounts and then commands, three bytes each. A group has distinct ids, as TransferBatch sees to.
+// newNaive reads three accounts and then commands, three bytes each. A group has distinct ids, as
+// TransferBatch sees to.
 func newNaive(data []byte) *naive {
 	n := &naive{decided: map[uuid.UUID]int{}}
 	next := func() int {

@@ -14,7 +14,8 @@ type NetChange struct {
 
 type NetChanges map[uuid.UUID]*NetChange
 
-// NetOf answers what plain commands would do together if each succeeded, with the worst case as debits.
+// NetOf returns what plain commands would do together if each succeeded, with the worst case as
+// debits.
 func NetOf(commands []Command) NetChanges {
 	f := make(NetChanges, 2*len(commands))
 	for i := range commands {

@@ -15,10 +15,10 @@ const (
 	windowMax      = 366 * 24 * time.Hour
 )
 
-// A Policy is what an account may not do, beyond its floor and ceiling. The zero Policy forbids nothing. It is stored as
-// JSON.
+// A Policy is what an account may not do, beyond its floor and ceiling. The zero Policy forbids
+// nothing. It is stored as JSON.
 type Policy struct {
-	MaxTransfer *decimal.Decimal `json:"max_transfer_amount,omitempty"` // the most that one transfer takes; nil: no cap
+	MaxTransfer *decimal.Decimal `json:"max_transfer_amount,omitempty"` // of one transfer; nil: any
 	DebitBlock  *Block           `json:"debit_block,omitempty"`
 	CreditBlock *Block           `json:"credit_block,omitempty"`
 	Limits      []Limit          `json:"limits,omitempty"` // at most 8
@@ -35,7 +35,7 @@ func (b *Block) stands(now time.Time) bool { return b != nil && (b.End == nil ||
 
 // A Limit bounds what an account pays within a window that ends now.
 type Limit struct {
-	Window    time.Duration    `json:"window"`               // 1 s to 366 days, stored in nanoseconds
+	Window    time.Duration    `json:"window"`               // 1 s to 366 days, in ns
 	MaxAmount *decimal.Decimal `json:"max_amount,omitempty"` // nil: any
 	MaxCount  *int64           `json:"max_count,omitempty"`  // nil: any
 }
@@ -45,7 +45,7 @@ func (p *Policy) Empty() bool {
 	return p.MaxTransfer == nil && p.DebitBlock == nil && p.CreditBlock == nil && len(p.Limits) == 0
 }
 
-// Encode answers the policy as it is stored; nil: there is none.
+// Encode returns the policy as it is stored; nil: there is none.
 func (p *Policy) Encode() json.RawMessage {
 	if p.Empty() {
 		return nil
@@ -69,8 +69,8 @@ func DecodePolicy(b json.RawMessage) (*Policy, error) {
 	return p, nil
 }
 
-// Check answers an InvalidError for a policy that no account of the currency can have. prefix comes before the names of
-// its fields.
+// Check returns an InvalidError for a policy that no account of the currency can have. prefix comes
+// before the names of its fields.
 func (p *Policy) Check(prefix string, currency Currency) error {
 	if p.MaxTransfer != nil {
 		if err := currency.CheckAmount(prefix+"max_transfer_amount", *p.MaxTransfer); err != nil {

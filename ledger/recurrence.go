@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// MissedAfter is how late an occurrence is missed, as catch-up policies understand it.
+// MissedAfter is how late an occurrence counts as missed, for catch-up policies.
 const MissedAfter = time.Minute
 
-// A Recurrence is when something happens again and again: by a cron expression in a zone, or in equal distances. Its
-// times are whole microseconds, at least a second apart.
+// A Recurrence is when a schedule has its occurrences: by a cron expression in a zone, or at equal
+// intervals. Its times are whole microseconds, at least a second apart.
 type Recurrence struct {
 	cron     *cron          // nil: by interval
 	zone     *time.Location // of cron
@@ -18,7 +18,7 @@ type Recurrence struct {
 	end      time.Time      // exclusive; timeMax: none
 }
 
-// Next answers the first occurrence after a time; false: there is none.
+// Next returns the first occurrence after a time; false: there is none.
 func (r *Recurrence) Next(after time.Time) (time.Time, bool) {
 	if after.Before(r.Start) {
 		after = r.Start.Add(-time.Microsecond)
@@ -32,8 +32,8 @@ func (r *Recurrence) Next(after time.Time) (time.Time, bool) {
 	return t, !t.IsZero() && t.Before(r.end)
 }
 
-// every is the first occurrence after a time by interval. It reckons in microseconds since 1970: a time.Duration spans no
-// more than 292 years.
+// every is the first occurrence after a time by interval. It counts in microseconds since 1970: a
+// time.Duration spans no more than 292 years.
 func (r *Recurrence) every(after time.Time) time.Time {
 	if after.Before(r.Start) {
 		return r.Start
@@ -43,8 +43,8 @@ func (r *Recurrence) every(after time.Time) time.Time {
 	return time.UnixMicro(start + n*step).UTC()
 }
 
-// named is the first occurrence after a time by the cron expression. A time of the wall that the zone's clocks skip is
-// the moment at which they do. One that comes twice is the first of the two.
+// named is the first occurrence after a time by the cron expression. A wall time that the zone's
+// clocks skip is the moment at which they do. One that comes twice is the first of the two.
 func (r *Recurrence) named(after time.Time) time.Time {
 	local := after.In(r.zone)
 	year, month, day := local.Date()
@@ -60,17 +60,18 @@ func (r *Recurrence) named(after time.Time) time.Time {
 	}
 }
 
-// moment is when the clocks of a zone show what wall does, as named says.
+// moment is when the clocks of a zone show the wall time, by the rules of named.
 func moment(wall time.Time, zone *time.Location) time.Time {
 	year, month, day := wall.Date()
 	hour, minute, _ := wall.Clock()
-	// Where the clocks change, this reckons with the offset before or that after; it is not said which.
+	// Where the clocks change, this uses the offset before or the one after; which is not
+	// documented.
 	t := time.Date(year, month, day, hour, minute, 0, 0, zone)
 	start, end := t.ZoneBounds()
 	switch shown := unzoned(t); {
-	case shown.After(wall): // skipped, reckoned with the offset before
+	case shown.After(wall): // skipped, computed with the offset before
 		return start.UTC()
-	case shown.Before(wall): // skipped, reckoned with the offset after
+	case shown.Before(wall): // skipped, computed with the offset after
 		return end.UTC()
 	}
 	if !start.IsZero() {
@@ -88,7 +89,7 @@ func unzoned(t time.Time) time.Time {
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// Latest answers the last occurrence that is not after until. from is one of them.
+// Latest returns the last occurrence at or before until. from is an occurrence.
 func (r *Recurrence) Latest(from, until time.Time) time.Time {
 	// None of those is after beyond.
 	for beyond := until; beyond.Sub(from) >= time.Second; {
@@ -102,11 +103,12 @@ func (r *Recurrence) Latest(from, until time.Time) time.Time {
 	return from
 }
 
-// zoneName is what the names of zones look like. Others that may be loaded are files of a machine's own, or its local
-// time.
+// zoneName is what the names of zones look like. Other names that may load are a machine's own
+// files, or its local time.
 var zoneName = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*$`)
 
-// loadZone answers an InvalidError of the field time_zone for a name that is not one of the IANA database's.
+// loadZone returns an InvalidError of the field time_zone for a name that is not one of the IANA
+// database's.
 func loadZone(name string) (*time.Location, error) {
 	if zoneName.MatchString(name) && name != "Local" {
 		if zone, err := time.LoadLocation(name); err == nil {

@@ -10,11 +10,11 @@ import (
 // A refusal says why a valid command cannot be executed now, and with which figures.
 type refusal struct {
 	reason  ErrorReason
-	figures map[string]string // what the reason alone does not say: seen, allowed, …; nil: nothing
+	figures map[string]string // what the reason does not say: seen, allowed, …; nil: nothing
 }
 
-// check answers how much a valid command of a new transfer may move or reserve now, or why nothing. The order of the
-// checks is that of the reasons' declaration.
+// check returns how much a valid command of a new transfer may move or reserve now, or the refusal.
+// It checks in the order in which the reasons are declared.
 func (d *decider) check(c *Command) (decimal.Decimal, *refusal) {
 	from, to := d.Accounts[c.From], d.Accounts[c.To]
 	switch {
@@ -147,7 +147,8 @@ func (s *AccountState) full() *refusal {
 	return &refusal{MaxBalanceExceeded, s.seenAllowed(s.Balance.Add(s.Incoming), s.Ceiling.Decimal)}
 }
 
-// overLimit says which rolling limit another payment of amount goes beyond; nil: none. Amounts come before counts.
+// overLimit says which rolling limit another payment of amount goes beyond; nil: none. Amounts come
+// before counts.
 func (s *AccountState) overLimit(amount decimal.Decimal) *refusal {
 	for i, l := range s.Policy.Limits {
 		if l.MaxAmount != nil && s.Usage[i].Amount.Add(amount).GreaterThan(*l.MaxAmount) {

@@ -8,10 +8,11 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// ScheduleStatus is where a standing order is in its life. The names are those of transfers.v1.Schedule.Status.
+// ScheduleStatus is where a schedule is in its life. The names are those of
+// transfers.v1.Schedule.Status.
 type ScheduleStatus string
 
-// The statuses of a standing order.
+// The statuses of a schedule.
 const (
 	ScheduleActive  ScheduleStatus = "ACTIVE"
 	SchedulePaused  ScheduleStatus = "PAUSED"
@@ -19,13 +20,14 @@ const (
 	ScheduleDeleted ScheduleStatus = "DELETED" // final
 )
 
-// CatchUp says what is done about occurrences that were missed. The names are those of transfers.v1.Schedule.CatchUp.
+// CatchUp says what is done about occurrences that were missed. The names are those of
+// transfers.v1.Schedule.CatchUp.
 type CatchUp string
 
 // The ways to catch up.
 const (
 	CatchUpAll    CatchUp = "ALL"    // make each, late
-	CatchUpLatest CatchUp = "LATEST" // make the last of them, late, unless one is due that is not missed
+	CatchUpLatest CatchUp = "LATEST" // make the last of them, late, unless one is due in time
 	CatchUpNone   CatchUp = "NONE"   // make none
 )
 
@@ -34,7 +36,7 @@ const (
 	intervalMax = 100 * 8766 * time.Hour // 100 years
 )
 
-// A Schedule is a standing order: transfers that happen again and again.
+// A Schedule is transfers that happen again and again.
 type Schedule struct {
 	ID              uuid.UUID
 	From, To        uuid.UUID
@@ -59,7 +61,7 @@ type Schedule struct {
 	Version         int64
 }
 
-// ScheduleParams is what a standing order is asked for with.
+// ScheduleParams are the parameters of CreateSchedule.
 type ScheduleParams struct {
 	ID        uuid.UUID // the idempotency key; uuid.Nil: a version 7 id is made
 	From, To  uuid.UUID // must differ
@@ -73,11 +75,11 @@ type ScheduleParams struct {
 	CatchUp   CatchUp       // empty: ALL
 	Reference string        // empty: the id
 	Metadata  map[string]string
-	DryRun    bool // answer what would happen, and change nothing
+	DryRun    bool // report what would happen, change nothing
 }
 
-// Check answers an InvalidError for what can never be a standing order, and fills in what was left out. The recurrence
-// has no start yet when none is given.
+// Check returns an InvalidError for what no schedule can be, and fills in the defaults. The
+// recurrence has no start yet when none is given.
 func (p *ScheduleParams) Check() (Recurrence, error) {
 	var r Recurrence
 	if err := checkAccounts(p.From, p.To); err != nil {
@@ -146,7 +148,7 @@ func (p *ScheduleParams) Recurrence() (Recurrence, error) {
 	return r, nil
 }
 
-// Fingerprint hashes what was asked for in one spelling, so that a repeated call can be told from another one.
+// Fingerprint hashes the parameters in one spelling, so that a replay differs from a conflict.
 func (p *ScheduleParams) Fingerprint() []byte {
 	metadata := p.Metadata
 	if metadata == nil {

@@ -17,7 +17,8 @@ const (
 	AccountClosed AccountStatus = "CLOSED"
 )
 
-// TransferStatus is where a transfer is in its life: INIT becomes SUCCESS or FAILED, which are final.
+// TransferStatus is where a transfer is in its life: INIT becomes SUCCESS or FAILED, which are
+// final.
 type TransferStatus string
 
 // The states of a transfer.
@@ -27,10 +28,11 @@ const (
 	TransferFailed  TransferStatus = "FAILED"
 )
 
-// ErrorReason says why a transfer was refused. The names are those of transfers.v1.Transfer.ErrorReason.
+// ErrorReason says why a transfer was refused. The names are those of
+// transfers.v1.Transfer.ErrorReason.
 type ErrorReason string
 
-// The reasons, in the order in which they are looked for: when several apply, the first is given.
+// The reasons, in the order in which they are checked: when several apply, the first is given.
 const (
 	FromAccountNotFound    ErrorReason = "FROM_ACCOUNT_NOT_FOUND"
 	ToAccountNotFound      ErrorReason = "TO_ACCOUNT_NOT_FOUND"
@@ -112,10 +114,10 @@ type AccountParams struct {
 	DisplayName    string
 	ImageURL       string
 	Metadata       map[string]string
-	DryRun         bool // answer what would happen, and change nothing
+	DryRun         bool // report what would happen, change nothing
 }
 
-// TransferParams is what a transfer is asked for with.
+// TransferParams are the parameters of a transfer.
 type TransferParams struct {
 	ID        uuid.UUID // the idempotency key; uuid.Nil: a version 7 id is made
 	From, To  uuid.UUID // must differ
@@ -126,7 +128,7 @@ type TransferParams struct {
 	Options   *TransferOptions // nil: a plain transfer, now, on no condition
 }
 
-// TransferOptions are what only some transfers are asked for with.
+// TransferOptions are the parameters that only some transfers have.
 type TransferOptions struct {
 	Hold          bool
 	ExpireTime    time.Time     // of a hold; zero: never, unless HoldTTL is given
@@ -138,15 +140,16 @@ type TransferOptions struct {
 	// account's own floor holds all the same.
 	UpToFloor decimal.NullDecimal
 
-	// Conditions, evaluated in the commit that decides: versions of the accounts, and balances before the transfer.
+	// Conditions, evaluated in the commit that decides: versions of the accounts, and balances
+	// before the transfer.
 	FromVersion, ToVersion  *int64
 	FromAtLeast, FromAtMost decimal.NullDecimal
 	ToAtLeast, ToAtMost     decimal.NullDecimal
 
-	DryRun bool // answer what would happen, and change nothing
+	DryRun bool // report what would happen, change nothing
 }
 
-// PostParams is what a capture of a hold is asked for with.
+// PostParams are the parameters of a capture of a hold.
 type PostParams struct {
 	HoldID    uuid.UUID
 	ID        uuid.UUID           // the capture's idempotency key; uuid.Nil: made
@@ -157,7 +160,7 @@ type PostParams struct {
 	DryRun    bool
 }
 
-// ReverseParams is what a reversal is asked for with.
+// ReverseParams are the parameters of a reversal.
 type ReverseParams struct {
 	TransferID uuid.UUID
 	ID         uuid.UUID           // the reversal's idempotency key; uuid.Nil: made
@@ -172,7 +175,7 @@ type ReverseParams struct {
 type BatchOptions struct {
 	Atomic  bool      // all or none
 	GroupID uuid.UUID // of an atomic batch; uuid.Nil: a version 7 id is made
-	DryRun  bool      // answer what would happen, and change nothing
+	DryRun  bool      // report what would happen, change nothing
 }
 
 // A Transfer is the record of money moved, or of a refusal.
@@ -180,8 +183,8 @@ type Transfer struct {
 	ID          uuid.UUID
 	From, To    uuid.UUID
 	Amount      decimal.Decimal
-	Currency    string // empty when it was refused for want of both accounts and none was asked for
-	Scale       int32  // of the currency, so that amounts can be printed; amounts of a refused transfer may have more decimals
+	Currency    string // empty when it was refused for want of both accounts and named none
+	Scale       int32  // of the currency, to print amounts; a refused amount may have more decimals
 	Status      TransferStatus
 	Reason      ErrorReason         // empty unless FAILED
 	FromBalance decimal.NullDecimal // right after the decision; not valid: no such account
@@ -197,14 +200,14 @@ type Transfer struct {
 // TransferDetail is what only some transfers have.
 type TransferDetail struct {
 	Kind          TransferKind
-	ParentID      uuid.UUID           // of a CAPTURE, EXECUTION or REVERSAL: what it captures, executes or reverses
+	ParentID      uuid.UUID           // what a CAPTURE, EXECUTION or REVERSAL is made of
 	GroupID       uuid.UUID           // uuid.Nil: none
-	DueTime       *time.Time          // when a HOLD expires (nil: never), or a SCHEDULED is executed
+	DueTime       *time.Time          // when a HOLD expires (nil: never), or a SCHEDULED executes
 	EffectiveTime *time.Time          // nil: CreateTime
-	Open          decimal.NullDecimal // what a HOLD still reserves, zero when it has expired and of a SCHEDULED; not valid: it is final
+	Open          decimal.NullDecimal // reserved by a HOLD; 0: expired, SCHEDULED; not valid: final
 	Posted        decimal.NullDecimal // what was captured of a HOLD
 	Reversed      decimal.NullDecimal // not valid: nothing
-	Requested     decimal.NullDecimal // the upper bound that was asked for
+	Requested     decimal.NullDecimal // the upper bound of the request
 	Floor         decimal.NullDecimal // and how low it may bring the payer; not valid: to zero
 	Refusal       map[string]string   // why it was refused, in figures
 }
@@ -225,7 +228,7 @@ func (t *Transfer) Group() uuid.UUID {
 	return t.Detail.GroupID
 }
 
-// detail answers the transfer's detail, made if there was none.
+// detail returns the transfer's detail, made if there was none.
 func (t *Transfer) detail() *TransferDetail {
 	if t.Detail == nil {
 		t.Detail = &TransferDetail{Kind: KindTransfer}
@@ -243,8 +246,9 @@ func (t *Transfer) snapshot() Transfer {
 	return c
 }
 
-// An Outcome is what became of one transfer of a batch: either Err is nil and Transfer is the record, SUCCESS or
-// FAILED (or INIT, of a hold or a scheduled transfer), or Err says why it never became a transfer.
+// An Outcome is what became of one transfer of a batch: either Err is nil and Transfer is the
+// record, SUCCESS or FAILED (or INIT, of a hold or a scheduled transfer), or Err says why it never
+// became a transfer.
 type Outcome struct {
 	Transfer Transfer
 	Parent   *Transfer // what a capture or reversal was made of, as it is after it
@@ -252,7 +256,8 @@ type Outcome struct {
 	Err      error
 }
 
-// IsNew reports whether the command made the transfer. What was changed, not made, has a later version.
+// IsNew reports whether the command made the transfer. What was changed, not made, has a later
+// version.
 func (o *Outcome) IsNew() bool { return o.Err == nil && !o.Replayed && o.Transfer.Version == 1 }
 
 // An Entry is one side of a transfer that succeeded.

@@ -20,7 +20,7 @@ var (
 	TimeMax = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 )
 
-// CheckText answers an InvalidError for a text that Postgres cannot store.
+// CheckText returns an InvalidError for a text that Postgres cannot store.
 func CheckText(field, text string) error {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return &InvalidError{Field: field, Reason: "must be valid UTF-8 without NUL"}
@@ -41,8 +41,8 @@ func CheckMetadata(m map[string]string) error {
 	return nil
 }
 
-// checkSize answers an InvalidError for a number with more digits than any amount has. It looks at the exponent before
-// the digits: 1e1000000000 must not be written out.
+// checkSize returns an InvalidError for a number with more digits than any amount has. It looks at
+// the exponent before the digits: 1e1000000000 must not be written out.
 func checkSize(field string, d decimal.Decimal) error {
 	e := int(d.Exponent())
 	if e > digitsMax || e < -decimalsMax || d.NumDigits()+e > digitsMax {
@@ -52,7 +52,8 @@ func checkSize(field string, d decimal.Decimal) error {
 	return nil
 }
 
-// CheckPrecision answers an InvalidError of field when amount has more decimals than the currency. Nothing is rounded.
+// CheckPrecision returns an InvalidError of field when amount has more decimals than the currency.
+// Nothing is rounded.
 func (c *Currency) CheckPrecision(field string, amount decimal.Decimal) error {
 	if -amount.Exponent() <= c.Scale || amount.Equal(amount.Truncate(c.Scale)) {
 		return nil
@@ -63,7 +64,7 @@ func (c *Currency) CheckPrecision(field string, amount decimal.Decimal) error {
 	}
 }
 
-// CheckAmount answers an InvalidError of field for an amount that nothing in the currency can have.
+// CheckAmount returns an InvalidError of field for an amount that nothing in the currency can have.
 func (c *Currency) CheckAmount(field string, amount decimal.Decimal) error {
 	if err := checkSize(field, amount); err != nil {
 		return err

@@ -2,12 +2,12 @@
 //
 // Export writes one snapshot of all tables, in constant memory. Import loads it into an empty
 // ledger in one transaction, and commits only if all checksums and every invariant hold. The copy
-// is the same row by row, so whatever the service can be asked gets the same answer there.
+// is the same row by row, so the service returns the same from it.
 //
 // The file is a gzip'd tar archive, which common tools read. Its members, in this order:
 //
 //	manifest.json         versions, the time of the snapshot, and the tables with their columns
-//	currency/000001.tsv   the rows of a table, cut into parts of at most 4 MiB; a table without rows
+//	currency/000001.tsv   the rows of a table, in parts of at most 4 MiB; a table without rows
 //	account/000001.tsv    has no part
 //	account/000002.tsv
 //	…
@@ -26,15 +26,15 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
-// Options say which database is exported from or imported into, and what of it.
+// Options name the database of an export or import, and what to copy.
 type Options struct {
 	DatabaseURL string
 	Schema      string // of the ledger; empty: see pgdb.Target
 	// Webhooks includes webhook endpoints, with their secrets, and what is to be delivered to them.
 	// Two ledgers with the same endpoints deliver everything twice.
 	Webhooks bool
-	// Progress is told, in a line each, which tables are done, and every few seconds how far the
-	// present one is. nil: nobody is.
+	// Progress gets a line for each table that is done, and every few seconds how far the present
+	// one is. nil: no progress.
 	Progress func(text string)
 }
 

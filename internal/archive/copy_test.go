@@ -16,9 +16,9 @@ import (
 	"internaltransfers/internal/postgres"
 )
 
-// TestCopyOfEverything: a copy has the same rows, gives the same answers, is sound, exports the
-// same file, and goes on living as the original does. The original's workers, which the copy knows
-// nothing of, have made what was due.
+// TestCopyOfEverything: a copy has the same rows, returns the same, is sound, exports the same
+// file, and goes on as the original does. The original's workers, of which the copy has no trace,
+// have made what was due.
 func TestCopyOfEverything(t *testing.T) {
 	t.Parallel()
 	original, start, now := everything(t)
@@ -57,8 +57,8 @@ func TestCopyOfEverything(t *testing.T) {
 	requireSameFuture(t, start, now.Add(4*time.Second), duplicate, original)
 }
 
-// life is what happens to both. Each call is answered, and many are refused: what the original
-// knows the copy knows too.
+// life is a script for both ledgers. Each call returns, and many are refused: what the original has
+// the copy has too.
 const life = `
 # replays: the stored outcome; with other fields it is another call
 POST /api/v1/transfers {"transfer_id":"$t1","from_account_id":"$a","to_account_id":"$b","amount":"1.20","reference":"r1"}
@@ -158,7 +158,7 @@ func each(t testing.TB, l *postgres.Ledger) (lines []string) {
 	return lines
 }
 
-// requireSameAnswers makes the calls to both and compares their answers byte by byte.
+// requireSameAnswers makes the calls to both and compares their responses byte by byte.
 func requireSameAnswers(t testing.TB, ours, theirs *api, lines []string) {
 	t.Helper()
 	good := 0
@@ -175,7 +175,7 @@ func requireSameAnswers(t testing.TB, ours, theirs *api, lines []string) {
 		}
 	}
 	if good < len(lines)*9/10 {
-		t.Errorf("only %d of %d calls were answered with something", good, len(lines))
+		t.Errorf("only %d of %d calls succeeded", good, len(lines))
 	}
 }
 

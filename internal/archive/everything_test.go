@@ -113,7 +113,7 @@ POST /api/v1/schedules/$o4:pause {}
 DELETE /api/v1/schedules/$o5
 `
 
-// afterwards is what happens when the holds $h2 and the scheduled transfers have been settled.
+// afterwards is a script for when the holds $h2 and the scheduled transfers are final.
 const afterwards = `
 POST /api/v1/transfers/$h2:post {"capture_id":"$k8","amount":"1"}
 POST /api/v1/transfers/$d1:void {}
@@ -121,8 +121,8 @@ POST /api/v1/transfers {"transfer_id":"$t5","from_account_id":"$a","to_account_i
 PATCH /api/v1/accounts/$b {"display_name":"Robert","max_balance":100000}
 `
 
-// everything makes a ledger that has something of all that there is, and returns its database and
-// the time at which its clock stands, some seconds after start.
+// everything makes a ledger with a row of every kind, and returns its database and the time at
+// which its clock stands, some seconds after start.
 func everything(t testing.TB) (url string, start, now time.Time) {
 	t.Helper()
 	url = newDatabase(t)
@@ -142,7 +142,7 @@ func everything(t testing.TB) (url string, start, now time.Time) {
 	closeIt()
 	requireSound(t, url, false) // which keeps a checkpoint
 	now = now.Add(43 * time.Second)
-	clock.set(now) // $h6 expires, and nobody settles it
+	clock.set(now) // $h6 expires, and no worker ends it
 	l, closeIt = openLedger(t, url, 0)
 	defer closeIt()
 	newAPI(t, l, start).run(afterwards)
@@ -320,7 +320,7 @@ func sampleLedger(t testing.TB) *sample {
 // pageKey reads the key of page tokens.
 const pageKey = "SELECT encode(value, 'hex') FROM setting WHERE name = 'page_token_key'"
 
-// small makes a ledger with a little of what there is, a demo, and returns its database.
+// small makes a ledger with a few rows, a demo, and returns its database.
 func small(t testing.TB) string {
 	t.Helper()
 	url := newDatabase(t)

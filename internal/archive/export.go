@@ -82,7 +82,7 @@ func (e *exporter) export(ctx context.Context, tx pgx.Tx) error {
 	if err := q.ArchiveSettings(ctx, tx); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	// Somebody may have migrated before the lock was taken.
+	// Another program may have migrated before the lock was taken.
 	if err := requireNewest(ctx, tx); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func place(file, path string) error {
 	return os.Rename(file, path)
 }
 
-// requireFree fails when there is a file path, of whatever kind.
+// requireFree fails when path exists, as any kind of file.
 func requireFree(path string) error {
 	_, err := os.Lstat(path)
 	switch {

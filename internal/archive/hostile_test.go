@@ -18,7 +18,7 @@ import (
 type target struct {
 	url    string
 	before string
-	secret string // that no error tells
+	secret string // that is in no error
 }
 
 func newTarget(t testing.TB) *target {
@@ -200,7 +200,7 @@ type hostile struct {
 	want   string // in the error
 }
 
-// hostileFiles are refused before a database is asked.
+// hostileFiles are refused before a database is opened.
 var hostileFiles = []hostile{
 	{"nothing in it", func(c *content) { c.members = nil }, "unexpected EOF"},
 	{"no manifest", func(c *content) { c.members = c.members[1:] }, "where manifest.json must be"},

@@ -29,12 +29,12 @@ type Imported struct {
 	Manifest  Manifest
 	Checksums Checksums       // of what the file had
 	Report    postgres.Report // of the proof of the copy
-	Webhooks  bool            // the file had webhook endpoints; without Options.Webhooks they were left out
+	Webhooks  bool            // the file had endpoints; left out without Options.Webhooks
 }
 
-// Import makes the ledger of a file that of the database, which has none or an empty one. It
-// migrates the database first, as its owner. Then it loads and proves everything in one
-// transaction: with an error nothing was loaded.
+// Import loads the ledger of a file into the database, which has none or an empty one. It migrates
+// the database first, as its owner. Then it loads and proves everything in one transaction: with an
+// error nothing was loaded.
 //
 // A file of an older schema is loaded into that, and migrated and proved after the commit.
 func Import(ctx context.Context, r io.Reader, o Options, logger *slog.Logger) (Imported, error) {
@@ -115,7 +115,7 @@ func (i *importer) transaction(ctx context.Context, conn *pgx.Conn, f func(pgx.T
 	return i.database.Transaction(ctx, conn, options, f)
 }
 
-// requireEmpty fails unless the ledger has no more than any new one has.
+// requireEmpty fails when the ledger has more than a new one has.
 func requireEmpty(ctx context.Context, conn db.DBTX) error {
 	columns, err := columnsOf(ctx, conn)
 	if err != nil {
@@ -157,7 +157,7 @@ func (i *importer) load(ctx context.Context, tx pgx.Tx) error {
 	if err := execute(ctx, tx, locks, setLockTimeout, lockExclusive(there)); err != nil {
 		return err
 	}
-	// Now nobody can add anything.
+	// From here on no other session can add rows.
 	if err := requireEmpty(ctx, tx); err != nil {
 		return err
 	}
@@ -242,11 +242,11 @@ func (i *importer) table(ctx context.Context, tx pgx.Tx, t *table, columns []col
 	return nil
 }
 
-// copyPlace finds the place in the context of an error of COPY. What comes after it are values.
+// copyPlace finds the position in the context of an error of COPY. What comes after it are values.
 var copyPlace = regexp.MustCompile(`COPY \w+(, line \d+(?:, column \w+)?)`)
 
-// refusedRow says which row the database refused. Rows of webhooks have secrets, which nobody is
-// told.
+// refusedRow names the row that the database refused. Rows of webhooks have secrets, which no error
+// may show.
 func refusedRow(t *table, err error) error {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) {
@@ -262,7 +262,7 @@ func refusedRow(t *table, err error) error {
 	return fmt.Errorf("table %s%s: %w", t.name, place, err)
 }
 
-// finish makes what was loaded a ledger that goes on.
+// finish makes the loaded rows a working ledger.
 func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, columns map[string][]column) error {
 	for k := range tables {
 		t := &tables[k]
@@ -286,7 +286,7 @@ func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, column
 	return execute(ctx, tx, "finish", continueAfter(last), analyze(there))
 }
 
-// prove proves what was loaded, before it is committed.
+// prove proves the loaded rows, before the commit.
 func (i *importer) prove(ctx context.Context, tx pgx.Tx) (err error) {
 	i.result.Report, err = postgres.Prove(ctx, tx, func(p postgres.Progress) { i.tell("prove " + p.Name) })
 	if err != nil {

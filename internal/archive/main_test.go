@@ -212,7 +212,7 @@ func (c testClock) set(now time.Time) {
 	execute(c.t, c.url, "UPDATE test_clock SET now = '"+now.Format(time.RFC3339Nano)+"'")
 }
 
-// eventually returns when done does, which is asked after each event of the ledger.
+// eventually returns when done does, which is called after each event of the ledger.
 func eventually(t testing.TB, l *postgres.Ledger, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -21,7 +21,7 @@ const (
 	formatVersion = 1
 )
 
-// A Manifest says what a file has. It comes first in it.
+// A Manifest describes a file. It comes first in it.
 type Manifest struct {
 	Format        string          `json:"format"`
 	FormatVersion int             `json:"format_version"`
@@ -63,13 +63,13 @@ type TableChecksum struct {
 	SHA256 string `json:"sha256"`
 }
 
-// encode spells a member of the file.
+// encode encodes a member of the file.
 func encode(v any) ([]byte, error) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	return append(text, '\n'), err
 }
 
-// decode reads one. What has other fields was not made by this format's version.
+// decode decodes one. A member with other fields is of another version of the format.
 func decode(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -146,7 +146,7 @@ func (m *Manifest) matches(there map[string][]column) error {
 	return nil
 }
 
-// hasWebhooks reports whether the file has all that there is of webhooks.
+// hasWebhooks reports whether the file has all tables of webhooks.
 func (m *Manifest) hasWebhooks() bool {
 	for _, t := range m.Tables {
 		if tables[placeOf(t.Name)].webhook {

@@ -12,7 +12,7 @@ import (
 	"internaltransfers/migrations"
 )
 
-// fixture is a file of schema version 9, with something of all that there was then.
+// fixture is a file of schema version 9, with a row of every kind of that version.
 func fixture(t testing.TB) []byte {
 	t.Helper()
 	file, err := os.ReadFile("testdata/schema-9.tar.gz")

@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 )
 
-// A reader reads a file, of which it believes nothing: it takes the members that must be there, in
-// their order and of limited size, and never what a name or a number of the file asks for. It keeps
-// no more than a buffer.
+// A reader reads a file that it does not trust: it takes the members that must be there, in their
+// order and of limited size, and acts on no name or number of the file. It keeps no more than a
+// buffer.
 type reader struct {
 	source    *bufio.Reader
 	gzip      *gzip.Reader

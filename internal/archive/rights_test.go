@@ -151,8 +151,8 @@ func TestImportReplacesNothing(t *testing.T) {
 	}
 }
 
-// TestImportWhileOthersWork: who uses the database keeps an import away, which does not wait for
-// ever.
+// TestImportWhileOthersWork: open sessions of the database keep an import from starting, which does
+// not wait for ever.
 func TestImportWhileOthersWork(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t)

@@ -67,7 +67,7 @@ func (a *api) call(line string) (status int, answer string) {
 	return recorder.Code, fmt.Sprintf("%d %s %s", recorder.Code, replayed, recorder.Body)
 }
 
-// run makes the calls of a script, of which each must be answered, if only by a refusal.
+// run makes the calls of a script, each of which must get a response, if only a refusal.
 func (a *api) run(script string) {
 	a.t.Helper()
 	for line := range strings.Lines(script) {

@@ -27,12 +27,12 @@ func quoted(names ...string) string {
 	return strings.Join(identifiers, ", ")
 }
 
-// lockShared keeps the tables from being changed by migrations, and nobody from working.
+// lockShared keeps migrations from changing the tables, and other sessions free to work.
 func lockShared(names []string) string {
 	return "LOCK TABLE " + quoted(names...) + " IN ACCESS SHARE MODE"
 }
 
-// lockExclusive keeps everybody else out.
+// lockExclusive keeps all other sessions out.
 func lockExclusive(names []string) string {
 	return "LOCK TABLE " + quoted(names...) + " IN ACCESS EXCLUSIVE MODE"
 }
@@ -57,12 +57,12 @@ func copyIn(t *table, columns []column) string {
 		quoted(t.name), quoted(namesOfColumns(columns)...), freeze)
 }
 
-// anyBut asks whether the table has a row that does not meet the condition.
+// anyBut selects whether the table has a row that does not meet the condition.
 func anyBut(t *table, condition string) string {
 	return fmt.Sprintf("SELECT EXISTS (SELECT FROM %s WHERE (%s) IS NOT TRUE)", quoted(t.name), condition)
 }
 
-// firstWithMore asks for the first table that has a row which a new ledger has not; empty: there is
+// firstWithMore selects the first table that has a row which a new ledger has not; empty: there is
 // none.
 func firstWithMore(there map[string][]column) string {
 	var cases strings.Builder
@@ -80,8 +80,8 @@ func firstWithMore(there map[string][]column) string {
 	return "SELECT CASE" + cases.String() + " ELSE '' END"
 }
 
-// readable is the condition of the rows that the service can read: what the table asks for, and
-// times in the years 1 to 9999. Empty: there is none.
+// readable is the condition of the rows that the service can read: the table's own, and times in
+// the years 1 to 9999. Empty: there is none.
 func readable(t *table, columns []column) string {
 	var conditions []string
 	if t.valid != "" {
@@ -111,12 +111,12 @@ func dropConstraint(table, constraint string) string {
 	return fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoted(table), quoted(constraint))
 }
 
-// addConstraint makes a constraint by its definition as the database spells it.
+// addConstraint makes a constraint by its definition in the database's spelling.
 func addConstraint(table, constraint, definition string) string {
 	return fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", quoted(table), quoted(constraint), definition)
 }
 
-// dropIndex removes an index by the name as the database spells it.
+// dropIndex removes an index by its name in the database's spelling.
 func dropIndex(name string) string { return "DROP INDEX " + name }
 
 // continueAfter has the sequence of positions go on after one. Unlike setval it is undone with the

@@ -14,7 +14,7 @@ type table struct {
 	// others as they are. Empty: all are copied, and replace what is there.
 	copied string
 	// valid is a condition of every row without which the service cannot work, and which no
-	// constraint of the table says. Empty: there is none.
+	// constraint of the table has. Empty: there is none.
 	valid string
 	// webhook marks what Options.Webhooks is about. Its rows have secrets.
 	webhook bool

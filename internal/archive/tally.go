@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// progressEvery is how often somebody is told how far a table is.
+// progressEvery is how often the progress of a table is reported.
 const progressEvery = 5 * time.Second
 
 // A tally counts the rows of a table while they pass.
@@ -60,7 +60,7 @@ func (t *tally) lengthen(n int) error {
 	return nil
 }
 
-// sum is what was counted, when all rows have passed.
+// sum returns the count, when all rows have passed.
 func (t *tally) sum() (TableChecksum, error) {
 	if t.row > 0 {
 		return TableChecksum{}, fmt.Errorf("table %s, line %d: the row does not end", t.table.name, t.rows+1)

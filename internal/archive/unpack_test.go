@@ -97,7 +97,7 @@ func (c *content) at(name string) *member {
 	return nil
 }
 
-// seal makes the checksums right again, as whoever forges a file would.
+// seal makes the checksums right again, as a forger would.
 func (c *content) seal(t testing.TB) {
 	t.Helper()
 	type sums struct {

@@ -34,7 +34,7 @@ func newWriter(w io.Writer) *writer {
 	return &writer{gzip: z, tar: tar.NewWriter(z), part: make([]byte, 0, partBytesMax)}
 }
 
-// member writes a member at once. Nothing in its header tells one export from another.
+// member writes a member at once. Its header is the same in every export.
 func (w *writer) member(name string, text []byte) error {
 	header := &tar.Header{
 		Typeflag: tar.TypeReg, Name: name, Size: int64(len(text)), Mode: 0o600, Format: tar.FormatUSTAR,

@@ -22,7 +22,7 @@ const (
 	// connectTimeout bounds one attempt to connect, unless the URL says otherwise.
 	connectTimeout = 5 * time.Second
 
-	// hangUpTimeout bounds the end of a session that may have nobody at its other end.
+	// hangUpTimeout bounds the end of a session whose other end may be gone.
 	hangUpTimeout = time.Second
 
 	// serverVersionMin is PostgreSQL 15, as server_version_num.
@@ -35,13 +35,13 @@ const (
 	identifierMax = 63
 )
 
-// A Target says where a ledger is to be found.
+// A Target names a ledger's database and schema.
 type Target struct {
 	URL    string // a postgres:// URL or a keyword=value string
 	Schema string // of the ledger; empty: where a ledger is, else the session's current schema
 }
 
-// A Database is one ledger's place: a schema of a PostgreSQL database.
+// A Database is one ledger's location: a schema of a PostgreSQL database.
 type Database struct {
 	config *pgxpool.Config
 	use    Use
@@ -58,9 +58,9 @@ type Database struct {
 	identity atomic.Pointer[[]byte] // of the ledger that sessions serve; nil: none was made yet
 }
 
-// Open connects once, verifies the server, finds the ledger's schema, and verifies that the role has
-// the rights to serve it where that is the use. It writes nothing. What cannot be used is a RefusedError; other errors
-// are the driver's and may be transient.
+// Open connects once, verifies the server, finds the ledger's schema, and verifies that the role
+// has the rights to serve it where that is the use. It writes nothing. What cannot be used is a
+// RefusedError; other errors are the driver's and may be transient.
 func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	config, err := parse(target, use)
 	if err != nil {
@@ -101,7 +101,7 @@ func Open(ctx context.Context, target Target, use Use) (*Database, error) {
 	return d, nil
 }
 
-// parse reads the URL and decides what no URL may.
+// parse reads the URL and sets what no URL may change.
 func parse(target Target, use Use) (*pgxpool.Config, error) {
 	if err := CheckURL(target.URL); err != nil {
 		return nil, fmt.Errorf("the database URL %w", err)
@@ -118,13 +118,13 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("the database URL %w", err)
 	}
 	if use.needsPrimary() {
-		// Whatever target_session_attrs says: with several hosts the primary is looked for.
+		// Whatever target_session_attrs is: with several hosts the primary is looked for.
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
-	// Names and texts are UTF-8 from the first statement on, whatever a role or a database says.
+	// Names and texts are UTF-8 from the first statement on, whatever the role or the database has.
 	c.RuntimeParams["client_encoding"] = "UTF8"
 	// The other modes cannot encode all of our arguments, or plan anew at each call.
 	c.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
@@ -132,8 +132,8 @@ func parse(target Target, use Use) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// CheckSchemaName is an error when that cannot be the name of a schema of ours. Empty is good. The
-// error's text goes on after the name of a setting.
+// CheckSchemaName returns an error for a name that no schema of ours can have. Empty is valid. The
+// error's text follows the name of a setting.
 func CheckSchemaName(name string) error {
 	switch {
 	case len(name) > identifierMax, !utf8.ValidString(name), strings.ContainsRune(name, 0):
@@ -147,7 +147,7 @@ func CheckSchemaName(name string) error {
 	return nil
 }
 
-// verifyServer refuses a server that the ledger would not be right on.
+// verifyServer refuses a server on which the ledger would be incorrect.
 func (d *Database) verifyServer() error {
 	switch {
 	case d.facts.ServerVersionNum < serverVersionMin:
@@ -166,8 +166,8 @@ func (d *Database) verifyServer() error {
 	return nil
 }
 
-// chooseSchema decides where the ledger is. One that was named is taken. Else it is where a
-// ledger is already, for a schema that appears later must not hide it; else the current schema.
+// chooseSchema finds the ledger's schema. A named one is used. Else it is the one that has a ledger
+// already, for a schema that appears later must not hide it; else the current schema.
 func (d *Database) chooseSchema(named string, ledgers []string) error {
 	switch {
 	case named != "":
@@ -211,7 +211,8 @@ func (d *Database) HasLedger() bool { return d.ledger }
 // IsStandby reports whether the server was a standby when the database was opened.
 func (d *Database) IsStandby() bool { return d.facts.IsStandby }
 
-// String names the database, the server that was found, and the schema, for people. It holds no password.
+// String names the database, the server that was found, and the schema, for people. It holds no
+// password.
 func (d *Database) String() string {
 	return fmt.Sprintf("%s at %s, schema %s", d.facts.Database, d.place, d.schema)
 }
@@ -221,8 +222,8 @@ func (d *Database) Target() Target {
 	return Target{URL: d.config.ConnString(), Schema: d.schema}
 }
 
-// searchPath pins the ledger's schema. What PostgreSQL has built in comes before it, and temporary
-// tables come after it, so nothing that others make is seen in place of the ledger's.
+// searchPath pins the ledger's schema. PostgreSQL's own schema comes before it, and temporary
+// tables come after it, so no object of others is seen in place of the ledger's.
 func (d *Database) searchPath() string {
 	return pgx.Identifier{d.schema}.Sanitize() + ", pg_temp"
 }
@@ -247,7 +248,7 @@ func (d *Database) Pool(ctx context.Context, use Use, size int32, hooks Hooks) (
 		return hooks.After(ctx, conn)
 	}
 	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
-		// Whatever a session was in before another one strayed is not known.
+		// The state of a session from before another one strayed is unknown.
 		return sessionOf(conn).signs == d.pooler.signs.Load(), nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
@@ -277,7 +278,8 @@ func (d *Database) SQL(use Use) *sql.DB {
 	}))
 }
 
-// placeOf says where the server is that a session reached, which with several hosts is one of them.
+// placeOf returns the address of the server that a session reached, which with several hosts is one
+// of them.
 func placeOf(conn *pgx.Conn) string {
 	address := conn.PgConn().Conn().RemoteAddr()
 	if address.Network() == "unix" {
@@ -287,7 +289,8 @@ func placeOf(conn *pgx.Conn) string {
 	return address.String()
 }
 
-// HangUp closes a session without waiting for long. Its error is nobody's: the session is not used again.
+// HangUp closes a session without waiting for long. Its error has no use: the session is not used
+// again.
 func HangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), hangUpTimeout)
 	defer cancel()

@@ -17,13 +17,13 @@ import (
 // which never changes and which a restored backup keeps.
 //
 // A new session reads that value, and is refused where it is another one than the first session
-// read. A rename also reaches sessions that are open, whose statements PostgreSQL then plans anew,
-// by name. So whatever a session of a pool does ends with LedgerGuard, in the same round trip. It
-// compares the table that the name account stands for with the one that the session began with. It
-// reads no row and takes no lock. It comes last: what it finds was so for all statements before it.
+// read. A rename also reaches open sessions, whose statements PostgreSQL then plans anew, by name.
+// So whatever a session of a pool does ends with LedgerGuard, in the same round trip. It compares
+// the table of the name account with the one that the session began with. It reads no row and takes
+// no lock. It comes last: what it finds was so for all statements before it.
 
-// ErrOtherLedger is the error of a session that finds another ledger than it began with. Nothing was
-// committed, and what was read is not this ledger's.
+// ErrOtherLedger is the error of a session that finds another ledger than it began with. Nothing
+// was committed, and what was read is not this ledger's.
 var ErrOtherLedger = errors.New("the session finds another ledger than it began with")
 
 // guardsLedger reports whether sessions of that use serve one ledger for long.
@@ -47,8 +47,8 @@ func (d *Database) identify(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// QueueGuard puts LedgerGuard at the end of a batch for the session, and reports whether the session
-// is of a use that needs it. GuardError takes the error of its result.
+// QueueGuard puts LedgerGuard at the end of a batch for the session, and reports whether the
+// session is of a use that needs it. GuardError takes the error of its result.
 func QueueGuard(conn *pgx.Conn, batch *pgx.Batch) bool {
 	s := sessionOf(conn)
 	if s == nil || s.account == 0 {
@@ -58,8 +58,8 @@ func QueueGuard(conn *pgx.Conn, batch *pgx.Batch) bool {
 	return true
 }
 
-// GuardError makes the error of LedgerGuard what it means. That session is not used again. The batch
-// is over.
+// GuardError translates the error of LedgerGuard. That session is not used again. The batch is
+// over.
 func GuardError(conn *pgx.Conn, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || pg.Code != stateDivisionByZero {
@@ -70,7 +70,7 @@ func GuardError(conn *pgx.Conn, err error) error {
 }
 
 // RequireSame returns ErrOtherLedger where the session finds another ledger than it began with. It
-// is for whoever is not in a hurry.
+// costs a round trip of its own.
 func RequireSame(ctx context.Context, conn *pgx.Conn) error {
 	s := sessionOf(conn)
 	if s == nil || s.account == 0 {

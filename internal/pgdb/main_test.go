@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// migrate makes or finds the ledger of that target, as the command does, and returns its place.
+// migrate makes or finds the ledger of that target, as the command does, and returns its location.
 func migrate(t *testing.T, target pgdb.Target) *pgdb.Database {
 	t.Helper()
 	d, err := pgdb.Open(t.Context(), target, pgdb.Migrating)
@@ -75,7 +75,8 @@ func show(t *testing.T, conn *pgx.Conn, query string) (value string) {
 	return value
 }
 
-// newRole makes a role that may log in, owns the database if asked to, and is dropped with what it has.
+// newRole makes a role that may log in, owns the database if owner is set, and is dropped with what
+// it has.
 func newRole(t *testing.T, database string, owner bool) (role, as string) {
 	t.Helper()
 	role = "role_" + databaseName(t, database)

@@ -21,7 +21,7 @@ const defaultSchema = "ledger"
 // rolesSchema finds its name there.
 var rolesSchema = regexp.MustCompile(`\b` + defaultSchema + `\b`)
 
-// Migrate opens a database and brings the ledger to the newest version. It returns its place.
+// Migrate opens a database and brings the ledger to the newest version. It returns its location.
 func Migrate(ctx context.Context, target Target, logger *slog.Logger) (Target, error) {
 	d, err := Open(ctx, target, Migrating)
 	if err != nil {
@@ -30,9 +30,9 @@ func Migrate(ctx context.Context, target Target, logger *slog.Logger) (Target, e
 	return d.Target(), d.Migrate(ctx, logger)
 }
 
-// Migrate brings the ledger to the newest version. A ledger that has it is left alone, so that a role that may not change
-// the schema can serve it. An older one is refused to such a role before anything is written. One of a newer program is
-// refused: this one does not know its rules.
+// Migrate brings the ledger to the newest version. A ledger that has it is left alone, so that a
+// role that may not change the schema can serve it. An older one is refused to such a role before
+// anything is written. One of a newer program is refused: this one does not have its rules.
 func (d *Database) Migrate(ctx context.Context, logger *slog.Logger) (err error) {
 	db := d.SQL(Migrating)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -67,7 +67,8 @@ func (d *Database) RequireCurrent(ctx context.Context) (err error) {
 	}
 }
 
-// version returns the version of the ledger, 0 where there is none, and that of this program. A newer ledger is refused.
+// version returns the version of the ledger, 0 where there is none, and that of this program. A
+// newer ledger is refused.
 func (d *Database) version(ctx context.Context, db *sql.DB) (version, newest int64, err error) {
 	newest = migrations.Newest()
 	if !d.ledger {
@@ -112,7 +113,8 @@ func (d *Database) mayMigrate(ctx context.Context, version, newest int64) error 
 	}
 }
 
-// ApplyRoles applies docs/roles.sql to the ledger's schema. The role of the database is a superuser, or the owner.
+// ApplyRoles applies docs/roles.sql to the ledger's schema. The role of the database is a
+// superuser, or the owner.
 func (d *Database) ApplyRoles(ctx context.Context) error {
 	conn, err := d.Connect(ctx, Migrating)
 	if err != nil {
@@ -126,9 +128,10 @@ func (d *Database) ApplyRoles(ctx context.Context) error {
 	return nil
 }
 
-// AsOwner calls f with the place of a ledger for the owner, in a database of our own whose superuser and owner these are.
-// The roles and the schema are made before, and get their rights after. Where no schema is named and there is no ledger
-// yet, it is that of docs/roles.sql. AsOwner returns the schema.
+// AsOwner calls f with the location of a ledger for the owner, in a database of our own whose
+// superuser and owner these are. The roles and the schema are made before, and get their rights
+// after. Where no schema is named and there is no ledger yet, it is that of docs/roles.sql. AsOwner
+// returns the schema.
 func AsOwner(
 	ctx context.Context, superuser Target, owner string, f func(context.Context, Target) error,
 ) (schema string, err error) {
@@ -148,7 +151,7 @@ func AsOwner(
 	return d.schema, d.ApplyRoles(ctx)
 }
 
-// Prepare brings the ledger in a database of our own to the newest version, as AsOwner says.
+// Prepare brings the ledger in a database of our own to the newest version, by AsOwner.
 func Prepare(ctx context.Context, superuser Target, owner string, logger *slog.Logger) (schema string, err error) {
 	return AsOwner(ctx, superuser, owner, func(ctx context.Context, t Target) error {
 		_, err := Migrate(ctx, t, logger)

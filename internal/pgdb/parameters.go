@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// clientParameters are those of libpq for itself alone that the driver does not know, and would send to
-// the server. Each has the values that change nothing here. nil: any value, since it is about how a
-// connection is kept or found, and not about whom it may be with.
+// clientParameters are those for libpq alone that the driver does not have, and would send to the
+// server. Each has the values that change nothing here. nil: any value, since it is about how a
+// connection is kept or found, and not about which server it may be with.
 var clientParameters = map[string][]string{
 	// The driver has keepalives of its own, and calls and batches have timeouts.
 	"keepalives":          nil,
@@ -27,7 +27,7 @@ var clientParameters = map[string][]string{
 	// Which library speaks Kerberos.
 	"gsslib": nil,
 
-	// The others demand something, or let somebody in, that the driver cannot.
+	// The others demand, or allow, what the driver does not support.
 	"gssencmode":               {"", "disable", "prefer"},
 	"gssdelegation":            {"", "0"},
 	"requiressl":               {"", "0"},
@@ -37,7 +37,7 @@ var clientParameters = map[string][]string{
 	"sslcrl":                   {""},
 	"sslcrldir":                {""},
 	"sslkeylogfile":            {""},
-	"ssl_min_protocol_version": {"", "TLSv1", "TLSv1.1", "TLSv1.2"}, // the driver takes no older one
+	"ssl_min_protocol_version": {"", "TLSv1", "TLSv1.1", "TLSv1.2"}, // the driver takes no older
 	"ssl_max_protocol_version": {"", "TLSv1.3"},
 	"scram_client_key":         {""},
 	"scram_server_key":         {""},
@@ -47,8 +47,8 @@ var clientParameters = map[string][]string{
 	"oauth_scope":              {""},
 }
 
-// dropClientParameters keeps from the server what a URL says to libpq. It fails where the meaning would
-// be lost. Values are not in the error: they may be secrets.
+// dropClientParameters removes the parameters of a URL that are for libpq alone. It fails where the
+// meaning would be lost. Values are not in the error: they may be secrets.
 func dropClientParameters(c *pgx.ConnConfig) error {
 	if name := c.RuntimeParams["fallback_application_name"]; name != "" && c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = name

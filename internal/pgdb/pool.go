@@ -11,10 +11,11 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A Pool has sessions for one use. Its statements are executed in the ledger that its sessions began with, or fail: each
-// travels with LedgerGuard, in one round trip and one transaction. Where there is a pooler, they and transactions are also
-// executed in a session's own backend or not at all, by SessionGuard. Whoever acquires a session executes statements with
-// ExecOwn. Before the end of a transaction it calls RequireOwn, and RequireSame or QueueGuard.
+// A Pool has sessions for one use. Its statements are executed in the ledger that its sessions
+// began with, or fail: each travels with LedgerGuard, in one round trip and one transaction. Where
+// there is a pooler, they and transactions are also executed in a session's own backend or not at
+// all, by SessionGuard. On an acquired session, statements are executed with ExecOwn. Before the
+// end of a transaction come RequireOwn, and RequireSame or QueueGuard.
 type Pool struct {
 	*pgxpool.Pool
 	database *Database
@@ -32,7 +33,7 @@ func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comman
 
 // Query executes a statement that has rows.
 func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
+	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads rows and error
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 
 // QueryRow executes a statement that has a row.
 func (p *Pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads them, and their error
+	rows, err := p.guarded(ctx, sql, args) //nolint:rowserrcheck // the caller reads rows and error
 	return guardedRow{rows, err}
 }
 
@@ -63,7 +64,7 @@ func (p *Pool) guarded(ctx context.Context, sql string, args []any) (*guardedRow
 	if err != nil {
 		return nil, err
 	}
-	rows, err := p.database.guarded(ctx, conn.Conn(), sql, args) //nolint:rowserrcheck // the caller reads them, and their error
+	rows, err := p.database.guarded(ctx, conn.Conn(), sql, args) //nolint:rowserrcheck // as above
 	if err != nil {
 		conn.Release()
 		return nil, err
@@ -98,7 +99,7 @@ func (d *Database) guarded(ctx context.Context, conn *pgx.Conn, sql string, args
 		}
 	}
 	var err error
-	rows.Rows, err = rows.results.Query() //nolint:rowserrcheck // the caller reads them, and their error
+	rows.Rows, err = rows.results.Query() //nolint:rowserrcheck // as above
 	if err != nil {
 		_ = rows.results.Close()
 		return nil, err
@@ -106,7 +107,8 @@ func (d *Database) guarded(ctx context.Context, conn *pgx.Conn, sql string, args
 	return rows, nil
 }
 
-// guardedRows give the session back when they are closed. Their error says whether they are the ledger's.
+// guardedRows give the session back when they are closed. Their error tells whether they are the
+// ledger's.
 type guardedRows struct {
 	pgx.Rows
 	conn    *pgx.Conn

@@ -17,24 +17,28 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A pooler may stand between the program and the server, such as PgBouncer. In session mode it gives each session a
-// backend (a server process) for as long as the session lasts, and nothing is different. In transaction mode, or statement
-// mode, the next statement may come to any backend. Its settings and prepared statements are those of others then: the
-// order of locks is gone, and with another search_path so is the ledger. Notifications come to nobody.
+// A pooler may stand between the program and the server, such as PgBouncer. In session mode it
+// gives each session a backend (a server process) for as long as the session lasts, and nothing is
+// different. In transaction mode, or statement mode, the next statement may come to any backend.
+// Its settings and prepared statements are those of others then: the order of locks is gone, and
+// with another search_path so is the ledger. Notifications are lost.
 //
-// A pooler is noticed because the process that the server names at the beginning of a session is not the one that executes its
-// statements. Then it is tried whether sessions keep their backends (keepBackends). It may change its mode while the
-// program runs, so each later session is tried when there was a sign of that since.
+// A pooler is noticed because the process that the server names at the beginning of a session is
+// not the one that executes its statements. Then keepBackends tests whether sessions keep their
+// backends. A pooler may change its mode while the program runs, so each later session is tested
+// when there was a sign of that since.
 
 const (
-	// keepRounds is how often two sessions try to get each other's backend. A pooler gives away the backend that came
-	// back last, or the one that was idle for longest. Once is enough for either, unless others are faster.
+	// keepRounds is how often two sessions try to get each other's backend. A pooler gives away the
+	// backend that came back last, or the one that was idle for longest. Once is enough for either,
+	// unless others are faster.
 	keepRounds = 4
 
 	// refusedFor is how long a refusal holds before it is tried again.
 	refusedFor = 500 * time.Millisecond
 
-	// keepPatience is how long a statement may take that waits for nobody in a backend of its own.
+	// keepPatience is how long a statement may take that waits for no other session, in a backend
+	// of its own.
 	keepPatience = 2 * time.Second
 
 	// sessionsSpare are the sessions that come and go beside the pools': they try, notify, migrate.
@@ -44,14 +48,14 @@ const (
 	sessionKey = "internaltransfers/pgdb"
 )
 
-// SQLSTATE codes. The first four are those of a session in a backend which is not its own, or in which it does not find its
-// ledger.
+// SQLSTATE codes. The first four are those of a session in a backend which is not its own, or in
+// which it does not find its ledger.
 const (
 	stateNoPreparedStatement        = "26000"
 	stateDuplicatePreparedStatement = "42P05"
 	stateUndefinedTable             = "42P01"
 	stateUndefinedFunction          = "42883"
-	stateProtocolViolation          = "08P01" // what poolers say of their own
+	stateProtocolViolation          = "08P01" // of poolers
 	stateUndefinedObject            = "42704" // an unknown parameter
 	stateInvalidParameterValue      = "22023"
 	stateCantChangeParameter        = "55P02" // only the server's configuration has it
@@ -59,7 +63,7 @@ const (
 	stateReadOnly                   = "25006"
 )
 
-// A session is what is known of one.
+// A session is the state of one connection.
 type session struct {
 	backend int32  // the process that the server says it is, or in which it was found to be
 	pooled  bool   // a pooler stands between
@@ -67,7 +71,7 @@ type session struct {
 	account int64  // the table of accounts that it began with; 0: it guards none
 }
 
-// pid is the process that the server says the session is in.
+// pid is the process that the server named for the session.
 func pid(conn *pgx.Conn) int32 { return int32(conn.PgConn().PID()) }
 
 // sessionOf returns the session of a connection that prepare has made.
@@ -76,7 +80,7 @@ func sessionOf(conn *pgx.Conn) *session {
 	return s
 }
 
-// A pooler is what a Database knows of the one in between.
+// A pooler is what a Database has found out about the pooler in between.
 type pooler struct {
 	met   atomic.Bool   // there is or was one
 	signs atomic.Uint64 // that a session was in a backend which is not its own
@@ -87,20 +91,21 @@ type pooler struct {
 	refused time.Time // until when they are known not to; guarded by mu
 }
 
-// keeps is what a connection does with an error of the server's: false closes it. One that got into a session of
-// another's is not used again, and neither is any that was made before.
+// keeps reports whether a connection outlives an error of the server; else it is closed. One that
+// got into another session's backend is not used again, and neither is any that was made before.
 func (d *Database) keeps(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 	s, _ := conn.CustomData()[sessionKey].(*session)
 	if s != nil && s.pooled && IsStray(err) {
 		d.pooler.signs.Add(1)
 		return false
 	}
-	// A session keeps the default_transaction_read_only that it began with, and one with a standby stays there.
+	// A session keeps the default_transaction_read_only that it began with, and one with a standby
+	// stays there.
 	return err.Code != stateReadOnly && !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
 }
 
-// IsStray reports whether a session gets such an error only when it is not in the backend that it was prepared in, or no
-// longer finds its ledger there.
+// IsStray reports whether a session gets such an error only when it is not in the backend that it
+// was prepared in, or no longer finds its ledger there.
 func IsStray(err *pgconn.PgError) bool {
 	switch err.Code {
 	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction:
@@ -110,7 +115,7 @@ func IsStray(err *pgconn.PgError) bool {
 	}
 }
 
-// severity is the same in every language, as far as the server tells it.
+// severity is the same in every language, as far as the server sends it.
 func severity(err *pgconn.PgError) string {
 	if err.SeverityUnlocalized != "" {
 		return err.SeverityUnlocalized
@@ -118,8 +123,8 @@ func severity(err *pgconn.PgError) string {
 	return err.Severity
 }
 
-// RequireOwn fails when a session is not in its own backend. A transaction stays in one until its end, whatever a pooler
-// does. It asks only where there is one.
+// RequireOwn fails when a session is not in its own backend. A transaction stays in one until its
+// end, whatever a pooler does. It costs a round trip only where there is a pooler.
 func (d *Database) RequireOwn(ctx context.Context, conn *pgx.Conn) error {
 	s := sessionOf(conn)
 	if !s.pooled {
@@ -141,7 +146,8 @@ func (d *Database) Transaction(
 	})
 }
 
-// strayed makes the error of SessionGuard what it means. That session is not used again, nor are those that began before.
+// strayed translates the error of SessionGuard. That session is not used again, nor are those that
+// began before.
 func (d *Database) strayed(ctx context.Context, conn *pgx.Conn, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || pg.Code != stateDivisionByZero {
@@ -152,8 +158,9 @@ func (d *Database) strayed(ctx context.Context, conn *pgx.Conn, err error) error
 	return d.told.once(ctx, d.poolerRefusal())
 }
 
-// requireBackends fails unless sessions keep their backends, of which conn has one. It was tried already unless there was a
-// sign since. A refusal is not tried again at once, lest every call that waits for a session does so.
+// requireBackends fails unless sessions keep their backends, of which conn has one. It was tried
+// already unless there was a sign since. A refusal is not tried again at once, lest every call that
+// waits for a session does so.
 func (d *Database) requireBackends(ctx context.Context, conn *pgx.Conn) error {
 	p := &d.pooler
 	p.mu.Lock()
@@ -178,8 +185,8 @@ func (d *Database) requireBackends(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Try fails when the server is not there, or where there is a pooler that does not let sessions keep their backends any
-// more. It is for a session that waits for long.
+// Try fails when the server is not there, or where there is a pooler that does not let sessions
+// keep their backends any more. It is for a session that waits for long.
 func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
 	if !sessionOf(conn).pooled {
 		_, err := db.New().Ping(ctx, conn)
@@ -202,7 +209,8 @@ func (d *Database) Try(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// keepBackends tries whether two sessions keep what is theirs when each begins a transaction in turn.
+// keepBackends tests whether two sessions keep their own backends when each begins a transaction in
+// turn.
 func (d *Database) keepBackends(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	second, err := d.look(ctx)
 	switch {
@@ -233,7 +241,8 @@ func (d *Database) keepBackends(ctx context.Context, conn *pgx.Conn) (bool, erro
 	return true, nil
 }
 
-// keepBoth has one session begin a transaction, which takes a backend, just after the other one was in its own.
+// keepBoth has one session begin a transaction, which takes a backend, just after the other one was
+// in its own.
 func keepBoth(ctx context.Context, idle, busy *marked) (bool, error) {
 	if ok, err := idle.isKept(ctx); !ok || err != nil {
 		return ok, err
@@ -257,7 +266,7 @@ func keepBoth(ctx context.Context, idle, busy *marked) (bool, error) {
 	return busy.isKept(ctx)
 }
 
-// kept makes an error that comes of not being in one's own backend what it means.
+// kept returns false in place of the errors of a session in another's backend.
 func kept(ok bool, err error) (bool, error) {
 	var pg *pgconn.PgError
 	switch {
@@ -293,8 +302,9 @@ func (m *marked) isKept(ctx context.Context) (bool, error) {
 	return row.Mark == m.mark && row.BackendPid == m.backend, err
 }
 
-// RequireSessions fails when the server cannot be had in as many sessions at a time as are needed, and some to spare. It
-// asks only where there is a pooler: a server says so itself, while a pooler lets whoever is too much wait.
+// RequireSessions fails when the server does not give as many sessions at a time as are needed, and
+// some to spare. It tests that only where there is a pooler: a server says so itself, while a
+// pooler lets further sessions wait.
 func (d *Database) RequireSessions(ctx context.Context, needed int) error {
 	if !d.pooled {
 		return nil
@@ -332,7 +342,7 @@ func (d *Database) RequireSessions(ctx context.Context, needed int) error {
 	return err
 }
 
-// validate is what a connection of a pool does before it is used, with an error that says why it comes too late.
+// validate checks a connection of a pool before it is used; its error says why it comes too late.
 func (d *Database) validate(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	if validate == nil {
 		return nil
@@ -349,7 +359,7 @@ func (d *Database) validate(validate pgconn.ValidateConnectFunc) pgconn.Validate
 // late reports whether a session did not come in time from a pooler.
 func (d *Database) late(err error) bool { return d.pooled && pgconn.Timeout(err) }
 
-// tooFew says that there are not enough sessions.
+// tooFew is the refusal for want of sessions.
 func (d *Database) tooFew(had, needed int) *RefusedError {
 	return &RefusedError{
 		Found: fmt.Sprintf("a pooler stands between, and has no more than %d sessions of database %s to give now, or the server hangs",
@@ -360,7 +370,7 @@ func (d *Database) tooFew(had, needed int) *RefusedError {
 	}
 }
 
-// poolerRefusal says that sessions do not keep their backends.
+// poolerRefusal is the refusal of a pooler whose sessions do not keep their backends.
 func (d *Database) poolerRefusal() *RefusedError {
 	return &RefusedError{
 		Found: "a pooler stands between, and gives statements of one session of database " + d.facts.Database +
@@ -370,7 +380,7 @@ func (d *Database) poolerRefusal() *RefusedError {
 	}
 }
 
-// look makes a session for looking, which prepares no statements: where it gets to is not known.
+// look makes a session that prepares no statements: which backend it reaches is unknown.
 func (d *Database) look(ctx context.Context) (*pgx.Conn, error) {
 	config := d.config.ConnConfig.Copy()
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -381,7 +391,7 @@ func (d *Database) look(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// connectError says which parameter of the URL a pooler or the server does not take.
+// connectError names the parameter of the URL that a pooler or the server does not take.
 func (d *Database) connectError(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -408,8 +418,8 @@ func (d *Database) connectError(err error) error {
 	}
 }
 
-// parameterIn returns the parameter of the URL that a message of the server's names, the longest that may
-// be meant. Empty: none.
+// parameterIn returns the parameter of the URL that a message of the server's names, the longest
+// that may be meant. Empty: none.
 func (d *Database) parameterIn(message string) (found string) {
 	message = strings.ToLower(message)
 	for name := range d.config.ConnConfig.RuntimeParams {
@@ -420,8 +430,8 @@ func (d *Database) parameterIn(message string) (found string) {
 	return found
 }
 
-// unprepared is a connection whose statements are not prepared. They take one round trip each, and nothing is left in a
-// backend that may be somebody else's.
+// unprepared is a connection whose statements are not prepared. They take one round trip each, and
+// leave nothing in a backend that may be another session's.
 type unprepared struct{ *pgx.Conn }
 
 func (u unprepared) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
@@ -429,7 +439,7 @@ func (u unprepared) Exec(ctx context.Context, sql string, args ...any) (pgconn.C
 }
 
 func (u unprepared) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) //nolint:rowserrcheck // the caller reads them, and their error
+	return u.Conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) //nolint:rowserrcheck // the caller's
 }
 
 func (u unprepared) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {

@@ -19,8 +19,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestPgBouncerModes: session mode is good, with everything that PgBouncer may be told besides. All else is refused, with what
-// changes it.
+// TestPgBouncerModes: session mode is good, with all other settings that PgBouncer may have. All
+// else is refused, with what changes it.
 func TestPgBouncerModes(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -76,7 +76,8 @@ func TestPgBouncerPoolSize(t *testing.T) {
 	requireRefused(t, errors.Join(acquire(t, pool, 6)...), "no more than 0 sessions", "default_pool_size")
 }
 
-// TestPgBouncerParameters: a parameter that the pooler does not take is named, and those that it does take change nothing.
+// TestPgBouncerParameters: a parameter that the pooler does not take is named, and those that it
+// does take change nothing.
 func TestPgBouncerParameters(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -90,8 +91,9 @@ func TestPgBouncerParameters(t *testing.T) {
 	connect(t, pgdb.Target{URL: unknown}, pgdb.Writing)
 }
 
-// TestPgBouncerTurns: when a pooler goes over to transaction mode, a transaction in somebody else's backend is told before it can
-// commit, even when that has all its statements, as newer poolers see to. From then on no session is given out.
+// TestPgBouncerTurns: when a pooler goes over to transaction mode, a transaction in another
+// session's backend is noticed before it can commit, even when that has all its statements, as
+// newer poolers see to. From then on no session is given out.
 func TestPgBouncerTurns(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -108,7 +110,8 @@ func TestPgBouncerTurns(t *testing.T) {
 		}
 	}
 	pooler.Set(t, "pool_mode", "transaction")
-	// Each gives its backend back at the end of its statement, and the first transaction takes the last of them.
+	// Each gives its backend back at the end of its statement, and the first transaction takes the
+	// last of them.
 	for _, conn := range conns {
 		show(t, conn.Conn(), "SELECT 'done'")
 	}
@@ -130,8 +133,8 @@ func TestPgBouncerTurns(t *testing.T) {
 	requireOwnBackends(t, pool)
 }
 
-// TestFailoverToPooler: a pooler that was not there at the start is noticed as well. In transaction mode it is refused, in
-// session mode it is used.
+// TestFailoverToPooler: a pooler that was not there at the start is noticed as well. In transaction
+// mode it is refused, in session mode it is used.
 func TestFailoverToPooler(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

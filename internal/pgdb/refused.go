@@ -21,7 +21,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the database cannot be used: %s, wanted is %s. %s", e.Found, e.Wanted, e.Fix)
 }
 
-// Explain makes an error of writing a refusal when the database is read-only, which only an operator can change.
+// Explain makes an error of writing a refusal when the database is read-only, which only an
+// operator can change.
 func Explain(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || pg.Code != stateReadOnly {
@@ -35,14 +36,15 @@ func Explain(err error) error {
 	}
 }
 
-// told is who is told of refusals, once each. Whoever waits for a session is told in few words, since many may be.
+// told logs refusals, once each. The callers that wait for a session get few words, since there may
+// be many.
 type told struct {
 	logger atomic.Pointer[slog.Logger]
 	last   atomic.Pointer[string] // what was said; nil: nothing since a session could be had
 }
 
-// LogTo has what is wrong with the database from now on logged, once, with what changes it. The errors of sessions then say
-// no more than that something is.
+// LogTo has what is wrong with the database from now on logged, once, with what changes it. The
+// errors of sessions then only say that something is wrong.
 func (d *Database) LogTo(logger *slog.Logger) { d.told.logger.Store(logger) }
 
 // once returns the error of making a session, in few words where the log has more.
@@ -82,8 +84,9 @@ const (
 	deadlockDetected      = "40P01"
 )
 
-// Explain returns a RefusedError in place of an error by which the database says that an operator must change something: the
-// role lacks a right, or a standby does not let a session read for as long as it must. Other errors stay as they are.
+// Explain returns a RefusedError in place of an error of the database that an operator must mend:
+// the role lacks a right, or a standby does not let a session read for as long as it must. Other
+// errors stay as they are.
 func (d *Database) Explain(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -97,7 +100,7 @@ func (d *Database) Explain(err error) error {
 			Fix:    "Apply docs/roles.sql, or grant that right.",
 		}
 	case d.facts.IsStandby && (pg.Code == serializationFailure || pg.Code == deadlockDetected):
-		// Whoever only reads there gets these for no other reason.
+		// A session that only reads there gets these for no other reason.
 		return &RefusedError{
 			Found:  "the standby did not let a session go on, for the sake of what the primary had written",
 			Wanted: "a standby that lets it end",

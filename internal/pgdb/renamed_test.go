@@ -7,7 +7,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestRenamedSchema: a ledger whose schema was renamed works on its own tables, also when another ledger has the name.
+// TestRenamedSchema: a ledger whose schema was renamed works on its own tables, also when another
+// ledger has the name.
 func TestRenamedSchema(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")

@@ -18,7 +18,7 @@ const roleWriter = "ledger_writer"
 // A right is one thing that a role is granted by docs/roles.sql.
 type right struct {
 	privilege string // such as SELECT
-	kind      string // of the object: SCHEMA, SEQUENCE, FUNCTION, COLUMN; else it is a table or a view
+	kind      string // SCHEMA, SEQUENCE, FUNCTION, COLUMN; else it is a table or a view
 	object    string // its name; of a column that of its table, of the schema empty
 	column    string
 }
@@ -31,11 +31,12 @@ var (
 var (
 	// writerRights are all that a server needs.
 	writerRights = rightsOf(roleWriter)
-	// anyRights are what everybody needs before anything else.
+	// anyRights are what every role needs before anything else.
 	anyRights = []right{{privilege: "USAGE", kind: "SCHEMA"}}
 )
 
-// rightsOf reads what docs/roles.sql grants to a role. A test compares it with what PostgreSQL reads there.
+// rightsOf reads what docs/roles.sql grants to a role. A test compares it with what PostgreSQL
+// reads there.
 func rightsOf(role string) (rights []right) {
 	for _, g := range grant.FindAllStringSubmatch(comment.ReplaceAllString(docs.Roles, ""), -1) {
 		privilege, columns, kind, objects, roles := g[1], g[2], strings.TrimSpace(g[3]), names(g[4]), names(g[5])
@@ -122,7 +123,8 @@ func (d *Database) verifyRowSecurity(ctx context.Context, conn *pgx.Conn) error 
 	}
 }
 
-// verifyRights refuses a role that may not do what the use wants, and notes what else it may do than a server does.
+// verifyRights refuses a role that may not do what the use wants, and notes what else it may do
+// than a server does.
 func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	rights, serves := anyRights, d.use == Reading || d.use == Writing
 	if serves {
@@ -169,8 +171,8 @@ func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Excess says what the role is or may do that whoever serves need not, such as "may DELETE on account". It is empty when
-// there is nothing, and for other uses than Reading and Writing.
+// Excess says what the role is or may do beyond what a server needs, such as "may DELETE on
+// account". It is empty when there is nothing, and for other uses than Reading and Writing.
 func (d *Database) Excess() string { return d.excess }
 
 // Role is the name of the role that the sessions have.

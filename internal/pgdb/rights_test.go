@@ -36,7 +36,8 @@ UNION ALL
 SELECT privilege_type || ' of the schema' FROM pg_namespace AS n, aclexplode(n.nspacl)
 WHERE oid = 'ledger'::regnamespace AND grantee = $1::regrole`
 
-// TestRightsAreThoseOfTheFile: what the program verifies at its start is what PostgreSQL reads in docs/roles.sql.
+// TestRightsAreThoseOfTheFile: what the program verifies at its start is what PostgreSQL reads in
+// docs/roles.sql.
 func TestRightsAreThoseOfTheFile(t *testing.T) {
 	t.Parallel()
 	conn := admin(t, pgtest.NewDatabase(t))
@@ -51,7 +52,7 @@ func TestRightsAreThoseOfTheFile(t *testing.T) {
 	if public := texts(t, conn, strings.ReplaceAll(granted, "$1::regrole", "0")); len(public) > 0 {
 		t.Errorf("everybody is granted %q", public)
 	}
-	// Who exports reads all tables, and changes none.
+	// An export reads all tables, and changes none.
 	tables := texts(t, conn, "SELECT 'SELECT on ' || relname FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'")
 	wanted := append(tables, "USAGE of the schema", "EXECUTE on ledger_now")
 	slices.Sort(wanted)
@@ -60,13 +61,14 @@ func TestRightsAreThoseOfTheFile(t *testing.T) {
 	}
 }
 
-// TestEveryRightIsNeeded: all statements of the program are allowed to whoever serves, and without any single right one of
-// them is not.
+// TestEveryRightIsNeeded: all statements of the program are allowed to the writer, and without any
+// single right one of them is not.
 func TestEveryRightIsNeeded(t *testing.T) {
 	t.Parallel()
 	conn := admin(t, pgtest.NewDatabase(t))
 	statements := append(explained(t, conn),
-		// Triggers and indexes need rights of their own, and the version is not read by a query of ours.
+		// Triggers and indexes need rights of their own, and the version is not read by a query of
+		// ours.
 		statement{"an account is opened", "account_change transfer_position_seq search_words",
 			"INSERT INTO account (account_id, currency, min_balance, create_fingerprint, display_name) " +
 				"VALUES (gen_random_uuid(), 'USD', 0, '', 'somebody')"},
@@ -99,12 +101,13 @@ func TestEveryRightIsNeeded(t *testing.T) {
 	}
 }
 
-// A statement is one of the program's: its text, and what PostgreSQL is asked in order to see whether it is allowed.
+// A statement is one of the program's: its text, and how PostgreSQL checks whether it is allowed.
 type statement struct{ name, sql, run string }
 
 var parameter = regexp.MustCompile(`\$(\d+)`)
 
-// explained prepares all queries of the program. Explaining how one would be executed verifies the rights to.
+// explained prepares all queries of the program. Explaining how one would be executed verifies the
+// rights to.
 func explained(t *testing.T, conn *pgx.Conn) (statements []statement) {
 	t.Helper()
 	execute(t, conn, "SET plan_cache_mode = force_generic_plan")
@@ -147,7 +150,7 @@ func explained(t *testing.T, conn *pgx.Conn) (statements []statement) {
 	return statements
 }
 
-// asWriter runs a statement as whoever serves, after something else, and takes back all of it.
+// asWriter runs a statement as the writer, after something else, and takes back all of it.
 func asWriter(t *testing.T, conn *pgx.Conn, before, statement string) error {
 	t.Helper()
 	_, err := conn.Exec(t.Context(), "BEGIN; "+before+" SET LOCAL ROLE "+localpg.Writer+"; "+statement)
@@ -170,7 +173,8 @@ func texts(t *testing.T, conn *pgx.Conn, query string, args ...any) []string {
 	return list
 }
 
-// TestMissingRight: whoever lacks a right learns at the start which, and the command that it is told gives it.
+// TestMissingRight: without a right, Open says which is missing, and the command that it names
+// gives it.
 func TestMissingRight(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -192,7 +196,7 @@ func TestMissingRight(t *testing.T) {
 	requireRefused(t, err, "lacks SELECT on goose_db_version, and ", " other rights")
 }
 
-// TestExcess: what a role is or may do besides is said, the worst first.
+// TestExcess: what a role is or may do beyond that is named, the worst first.
 func TestExcess(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

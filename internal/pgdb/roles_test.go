@@ -32,7 +32,8 @@ func requireDenied(t *testing.T, conn *pgx.Conn, statement string) {
 	execute(t, conn, "ROLLBACK") // of a statement that has a BEGIN
 }
 
-// TestWriterCannot: whoever serves can neither take anything away, nor change what was decided, nor get at more rights.
+// TestWriterCannot: the writer can neither take anything away, nor change what was decided, nor get
+// at more rights.
 func TestWriterCannot(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -69,7 +70,8 @@ func TestWriterCannot(t *testing.T) {
 	}
 }
 
-// TestReaderCannot: whoever only looks sees everything, and writes nothing even where the session would let it.
+// TestReaderCannot: the reader sees everything, and writes nothing even where the session would let
+// it.
 func TestReaderCannot(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -97,8 +99,8 @@ func TestReaderCannot(t *testing.T) {
 	}
 }
 
-// TestRolesAreApplied: by a superuser and by the owner of a database, under other names, before and after there are tables,
-// and again by the ledger's owner; each time with the same result.
+// TestRolesAreApplied: by a superuser and by the owner of a database, under other names, before and
+// after there are tables, and again by the ledger's owner; each time with the same result.
 func TestRolesAreApplied(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
@@ -158,7 +160,8 @@ func TestRolesAreApplied(t *testing.T) {
 	requireRefused(t, err, "lacks SELECT on transfer_full, and ")
 }
 
-// TestRolesOfALedgerThatIsThere: what one role has made and served is handed over by the commands that the manual names.
+// TestRolesOfALedgerThatIsThere: what one role has made and served is handed over by the commands
+// that the manual names.
 func TestRolesOfALedgerThatIsThere(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
@@ -190,8 +193,8 @@ func makeOlder(t *testing.T, target pgdb.Target) {
 	}
 }
 
-// TestPrepare: in a database of our own everything is made, in the schema that is named or found, also by who was there
-// before; and again to no effect.
+// TestPrepare: in a database of our own everything is made, in the schema that is named or found,
+// also for an owner that existed before; a repeat has no effect.
 func TestPrepare(t *testing.T) {
 	t.Parallel()
 	for named, want := range map[string]string{"": "ledger", "public": "public", `o"d'; DROP ROLE ledger_owner --`: `o"d'; DROP ROLE ledger_owner --`} {
@@ -209,8 +212,8 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// TestWhoMayMigrate: an older ledger is migrated by its owner, and refused to others before anything is written; a newer
-// one is refused to all.
+// TestWhoMayMigrate: an older ledger is migrated by its owner, and refused to others before
+// anything is written; a newer one is refused to all.
 func TestWhoMayMigrate(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

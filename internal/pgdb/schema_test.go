@@ -7,8 +7,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestShadowLedger: a ledger stays where it is when a schema appears that comes before it in the search_path, for new
-// sessions and for those that come later to an open pool.
+// TestShadowLedger: a ledger stays where it is when a schema appears that comes before it in the
+// search_path, for new sessions and for those that come later to an open pool.
 func TestShadowLedger(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")
@@ -37,7 +37,8 @@ func TestShadowLedger(t *testing.T) {
 	}
 }
 
-// TestShadowTables: tables and functions of others, temporary ones too, never stand in for the ledger's.
+// TestShadowTables: tables and functions of others, temporary ones too, never stand in for the
+// ledger's.
 func TestShadowTables(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -52,12 +53,13 @@ func TestShadowTables(t *testing.T) {
 			t.Errorf("%s transfers", n)
 		}
 		if now := show(t, conn, "SELECT (ledger_now() > '2020-01-01')::text"); now != "true" {
-			t.Errorf("the clock is somebody else's")
+			t.Errorf("the clock is another schema's")
 		}
 	}
 }
 
-// TestTriggersOfOneLedger: what an UPDATE by hand sets off stays in its ledger, whatever the search_path of that session.
+// TestTriggersOfOneLedger: what an UPDATE by hand sets off stays in its ledger, whatever the
+// search_path of that session.
 func TestTriggersOfOneLedger(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewEmptyDatabase(t, "")

@@ -9,7 +9,7 @@ import (
 	"internaltransfers/gen/db"
 )
 
-// A Use is what a session is for. It decides what the session must have.
+// A Use is the purpose of a session. It decides the settings and rights of the session.
 type Use int
 
 // The uses of a session.
@@ -20,9 +20,10 @@ const (
 	Reading
 	// Migrating is for the owner of the schema: a primary.
 	Migrating
-	// Proving is for whoever only looks, also at a standby: it cannot write.
+	// Proving is for proofs and reports, also at a standby: it cannot write.
 	Proving
-	// Measuring is for the benchmarks' own tables and statistics: it plans as anybody's session does.
+	// Measuring is for the benchmarks' own tables and statistics: it plans as any foreign session
+	// does.
 	Measuring
 )
 
@@ -36,7 +37,7 @@ func (u Use) needsLedger() bool { return u != Migrating && u != Measuring }
 // A setting is a setting of PostgreSQL and the value that pg_settings shows for it.
 type setting struct{ name, value string }
 
-// everySession is what each session must have, whatever a role, a database or a URL says.
+// everySession is what each session must have, whatever a role, a database or a URL sets.
 var everySession = []setting{
 	// Texts travel as UTF-8, and are read and written in one form whatever the locale is.
 	{"client_encoding", "UTF8"},
@@ -46,26 +47,30 @@ var everySession = []setting{
 	{"extra_float_digits", "1"},
 	{"bytea_output", "hex"},
 	{"standard_conforming_strings", "on"},
-	// These change what statements mean: x = NULL, the word NULL in an array, how much a search finds.
+	// These change what statements mean: x = NULL, the word NULL in an array, how much a search
+	// finds.
 	{"transform_null_equals", "off"},
 	{"array_nulls", "on"},
 	{"gin_fuzzy_search_limit", "0"},
 	{"restrict_nonsystem_relation_kind", ""},
 	// An error ends a statement or a transaction, not the session.
 	{"exit_on_error", "off"},
-	// Calls have deadlines of their own, and a COMMIT must never be cancelled half way (see the ledger's retries).
+	// Calls have deadlines of their own, and a COMMIT must never be cancelled half way (see the
+	// ledger's retries).
 	{"statement_timeout", "0"},
 	{"lock_timeout", "0"},
 	{"transaction_timeout", "0"}, // PostgreSQL 17 and newer
 	{"idle_session_timeout", "0"},
-	// A transaction is idle between its statements for an instant only. A host that loses its power just then must not
-	// keep its row locks until TCP notices, after hours.
+	// A transaction is idle between its statements for an instant only. A host that loses its power
+	// just then must not keep its row locks until TCP notices, after hours.
 	{"idle_in_transaction_session_timeout", "5000"},
-	// Warnings say that a commit was not replicated as it should have been.
+	// Warnings report that a commit was not replicated as it should have been.
 	{"client_min_messages", "notice"},
-	// With "replica" no trigger fires: no row would be protected, and no account would become an event.
+	// With "replica" no trigger fires: no row would be protected, and no account would become an
+	// event.
 	{"session_replication_role", "origin"},
-	// A policy that hides rows makes a statement fail instead: nothing is reported as not found that is there.
+	// A policy that hides rows makes a statement fail instead: nothing is reported as not found
+	// that is there.
 	{"row_security", "off"},
 	// Read committed is what the conditional UPDATE is made for.
 	{"default_transaction_isolation", "read committed"},
@@ -78,9 +83,9 @@ var everySession = []setting{
 
 // ownSettings is what sessions of one use have besides.
 var ownSettings = map[Use][]setting{
-	// Plans may only be nested loops over index scans: these visit accounts in the order of account_id, whichever side of
-	// the join is the outer one, and so row locks are taken in one global order. The plans are generic, so that planning
-	// costs nothing after the first batches.
+	// Plans may only be nested loops over index scans: these visit accounts in the order of
+	// account_id, whichever side of the join is the outer one, and so row locks are taken in one
+	// global order. The plans are generic, so that planning costs nothing after the first batches.
 	Writing: {
 		{"enable_nestloop", "on"},
 		{"enable_indexscan", "on"},
@@ -90,19 +95,21 @@ var ownSettings = map[Use][]setting{
 		{"enable_seqscan", "off"},
 		{"enable_bitmapscan", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
-		// What is off costs 10^10 more before PostgreSQL 18, which other costs must not exceed.
+		// A plan node that is off costs 10^10 more before PostgreSQL 18, which other costs must not
+		// exceed.
 		{"seq_page_cost", "1"},
 		{"random_page_cost", "4"},
 		{"cpu_tuple_cost", "0.01"},
 		{"cpu_index_tuple_cost", "0.005"},
 		{"cpu_operator_cost", "0.0025"},
 	},
-	// Each list is planned with its own filters, so that a filter that is not given costs nothing and one that is given
-	// finds its index.
+	// Each list is planned with its own filters, so that a filter that is not given costs nothing
+	// and one that is given finds its index.
 	Reading: {
 		{"plan_cache_mode", "force_custom_plan"},
 	},
-	// Building an index takes long while its transaction is not idle. Tables are heaps, whatever the default is.
+	// Building an index takes long while its transaction is not idle. Tables are heaps, whatever
+	// the default is.
 	Migrating: {
 		{"default_table_access_method", "heap"},
 	},
@@ -160,7 +167,7 @@ func (d *Database) prepare(ctx context.Context, conn *pgx.Conn, use Use) error {
 	return nil
 }
 
-// refusedSetting says what is wrong with a session, and what changes it.
+// refusedSetting is the refusal of a session with a wrong setting, with what changes it.
 func refusedSetting(m *db.SessionMismatchesRow, user string) *RefusedError {
 	refused := &RefusedError{
 		Found:  fmt.Sprintf("the session's %s is %q", m.Name, m.Found),

@@ -11,7 +11,8 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// hostile are settings that a database, a role or a URL may bring, and that would change what the ledger does.
+// hostile are settings that a database, a role or a URL may bring, and that would change what the
+// ledger does.
 var hostile = map[string]string{
 	"client_encoding":                     "LATIN1",
 	"DateStyle":                           "SQL, DMY",
@@ -67,7 +68,7 @@ func TestForeignSettings(t *testing.T) {
 // TestForeignSettingsInURL: the same for what a URL sets.
 func TestForeignSettingsInURL(t *testing.T) {
 	t.Parallel()
-	database := pgtest.Superuser(pgtest.NewDatabase(t)) // nobody else may set all of them
+	database := pgtest.Superuser(pgtest.NewDatabase(t)) // only a superuser may set all of them
 	all := withParameter(t, database, "default_query_exec_mode", "simple_protocol")
 	for setting, value := range hostile {
 		all = withParameter(t, all, setting, value)
@@ -108,8 +109,8 @@ func requireSettings(t *testing.T, database string) {
 	}
 }
 
-// TestTriggersOff: a session in which no trigger fires is refused, with the command that changes it. Only a superuser can
-// make one.
+// TestTriggersOff: a session in which no trigger fires is refused, with the command that changes
+// it. Only a superuser can make one.
 func TestTriggersOff(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

@@ -14,8 +14,9 @@ import (
 var errURLForm = errors.New("must be a valid postgres://user:password@host:port/database, with %40 for an @ in the password" +
 	" and so on, or valid keywords such as 'host=db user=app dbname=transfers'; its value is not shown, since a password may be in it")
 
-// CheckURL is an error when the URL of a database is malformed, or demands what this program cannot do,
-// whatever there is at it. Its text goes on after the name of a setting, and has nothing of a password.
+// CheckURL returns an error when the URL of a database is malformed, or demands what this program
+// cannot do, whatever is at it. Its text follows the name of a setting, and has nothing of a
+// password.
 func CheckURL(databaseURL string) error {
 	if config, err := pgxpool.ParseConfig(databaseURL); err == nil {
 		return dropClientParameters(config.ConnConfig)

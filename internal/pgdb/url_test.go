@@ -11,8 +11,9 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestClientParameters: what a URL says to libpq alone is kept from the server where the driver does as
-// well without it. Anything else is refused in one line that names the parameter, and not its value.
+// TestClientParameters: what a URL has for libpq alone is kept from the server where the driver
+// does as well without it. Anything else is refused in one line that names the parameter, and not
+// its value.
 func TestClientParameters(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -92,7 +93,8 @@ func requireConnects(t *testing.T, d *pgdb.Database, err error) {
 	}
 }
 
-// TestUnknownParameter: what the server does not know is a refusal, which nobody tries again.
+// TestUnknownParameter: a parameter that the server does not have is a refusal, which is not tried
+// again.
 func TestUnknownParameter(t *testing.T) {
 	t.Parallel()
 	database := withParameter(t, pgtest.NewDatabase(t), "pgbouncer", "true")
@@ -135,7 +137,7 @@ func TestSchemaOfTheUser(t *testing.T) {
 	if err := pgdb.CheckSchemaName("$users"); err != nil {
 		t.Errorf("the name $users: %v", err)
 	}
-	// A ledger that somebody has renamed so is found without being named.
+	// A ledger whose schema was renamed so is found without being named.
 	migrate(t, pgdb.Target{URL: as})
 	conn := admin(t, database)
 	execute(t, conn, "ALTER SCHEMA public RENAME TO \"$user\"", "CREATE SCHEMA "+role+" AUTHORIZATION "+role)

@@ -12,9 +12,10 @@ import (
 	"internaltransfers/ledger"
 )
 
-// CreateAccount opens an account. An account that was opened before under the id with the same fields is answered as it
-// is now, replayed; with other fields the error is a ConflictError. Unknown currencies, amounts with too many decimals
-// and a floor above the opening balance are InvalidErrors. A dry run answers the same, but opens nothing.
+// CreateAccount opens an account. When an account was opened before under the id with the same
+// fields, it returns that one as it is now, replayed; with other fields the error is a
+// ConflictError. Unknown currencies, amounts with too many decimals and a floor above the opening
+// balance are InvalidErrors. A dry run returns the same, but opens nothing.
 func (l *Ledger) CreateAccount(ctx context.Context, p ledger.AccountParams) (a ledger.Account, replayed bool, err error) {
 	o, err := l.newOpening(ctx, p)
 	if err != nil {
@@ -89,7 +90,8 @@ func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (ledger.Account, 
 	return a, err
 }
 
-// accountOf converts a row. expiredHeld and expiredIncoming are the parts of held and incoming that are of expired holds.
+// accountOf converts a row. expiredHeld and expiredIncoming are the parts of held and incoming that
+// are of expired holds.
 func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account, expiredHeld, expiredIncoming decimal.Decimal) (
 	ledger.Account, error,
 ) {
@@ -102,7 +104,8 @@ func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account, exp
 	return a, err
 }
 
-// ListAccounts lists accounts, newest first, and answers the token of the next page; empty: this is the last.
+// ListAccounts lists accounts, newest first, and returns the token of the next page; empty: this is
+// the last.
 func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) ([]ledger.Account, string, error) {
 	limit, err := page.limit()
 	if err != nil {
@@ -140,8 +143,9 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	return accounts, next, nil
 }
 
-// UpdateAccount changes what is not money. It answers a NotFoundError, a VersionError when the account has another
-// version than expected, a StateError for a change that the account's state does not allow, or an InvalidError.
+// UpdateAccount changes the fields that are not money. It returns a NotFoundError, a VersionError
+// when the account has another version than expected, a StateError for a change that the account's
+// state does not allow, or an InvalidError.
 func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange) (ledger.Account, error) {
 	if err := change.Check(); err != nil {
 		return ledger.Account{}, err
@@ -200,7 +204,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 	return account, nil
 }
 
-// updateAccount writes what is not money of an account whose row lock is held.
+// updateAccount writes the fields that are not money. The account's row lock is held.
 func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, a *ledger.Account) error {
 	updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
 		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: encodeMetadata(a.Metadata),
@@ -210,7 +214,8 @@ func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, a *ledger.Account
 	return err
 }
 
-// endExpiredHolds ends the account's expired holds, whose money a new floor, a new ceiling or closing must not find held.
+// endExpiredHolds ends the account's expired holds: a new floor, a new ceiling or closing must not
+// count their money as held.
 func (l *Ledger) endExpiredHolds(ctx context.Context, change *ledger.AccountChange) error {
 	if (change.MinBalance == nil && change.MaxBalance == nil && change.Status == nil) || change.DryRun {
 		return nil

@@ -26,7 +26,7 @@ func openAccount(t testing.TB, l *postgres.Ledger, p ledger.AccountParams) ledge
 // amount reads a number of a test.
 func amount(text string) decimal.Decimal { return decimal.RequireFromString(text) }
 
-// sameAccount compares all that accounts say.
+// sameAccount reports whether all fields are equal.
 func sameAccount(a, b *ledger.Account) bool {
 	return a.ID == b.ID && a.Currency == b.Currency && a.Scale == b.Scale && a.Balance.Equal(b.Balance) &&
 		a.Held.Equal(b.Held) && a.Incoming.Equal(b.Incoming) && nullAmountText(a.MinBalance) == nullAmountText(b.MinBalance) &&
@@ -67,7 +67,8 @@ func TestCreateAccountRepeated(t *testing.T) {
 	if got, err := l.GetAccount(ctx, params.ID); err != nil || !sameAccount(&got, &first) {
 		t.Errorf("read back: %+v, %v; opened: %+v", got, err, first)
 	}
-	// What happened since does not make the repeated call another one; it is answered with the account as it is now.
+	// A later change does not make the repeated call another one; it gets the account as it is
+	// now.
 	changed, err := l.UpdateAccount(ctx, ledger.AccountChange{
 		ID: params.ID, DisplayName: new("Bob"), MinBalance: new(amount("0")), Metadata: map[string]string{},
 	})
@@ -140,7 +141,7 @@ func TestCreateAccountConcurrently(t *testing.T) {
 	for range callers {
 		a := <-answers
 		if a.err != nil || !a.account.Balance.Equal(amount("7")) || a.account.Version != 2 {
-			t.Errorf("answer: %+v", a)
+			t.Errorf("result: %+v", a)
 		}
 		if !a.replayed {
 			opened++
@@ -251,7 +252,8 @@ func TestUpdateAccountRefused(t *testing.T) {
 	}
 }
 
-// TestUpdateAccountExpectedVersionConcurrently: of callers that expect the same version, one is served.
+// TestUpdateAccountExpectedVersionConcurrently: of callers that expect the same version, one is
+// served.
 func TestUpdateAccountExpectedVersionConcurrently(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{})
@@ -270,7 +272,7 @@ func TestUpdateAccountExpectedVersionConcurrently(t *testing.T) {
 		case got == "ok":
 			served++
 		case got != "version":
-			t.Errorf("answer: %s", got)
+			t.Errorf("result: %s", got)
 		}
 	}
 	if served != 1 {

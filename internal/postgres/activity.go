@@ -19,24 +19,24 @@ const (
 
 	// activityChunk is how many seconds are counted at a time.
 	activityChunk = 60
-	// activityRowsMax bounds what one count answers: a row for each second, reason and currency.
+	// activityRowsMax bounds what one count returns: a row for each second, reason and currency.
 	activityRowsMax = 100_000
-	// aheadMax is how many transfers stamped later than now are counted. There are more than a few only
-	// after the clock was set back by far.
+	// aheadMax is how many transfers stamped later than now are counted. There are more than a few
+	// only after the clock was set back by far.
 	aheadMax = 100_000
-	// commitMargin is what a commit may take beyond BatchTimeout, when its batch was given up just then.
+	// commitMargin is how long a commit may take beyond BatchTimeout, when its batch was given up
+	// just then.
 	commitMargin = time.Second
 )
 
-// An Activity says what was made lately, in steps of time.
+// An Activity counts what was made lately, in steps of time.
 type Activity struct {
 	Step  time.Duration
 	Steps []ActivityStep // oldest first, without gaps; the last one is not over yet
 }
 
-// An ActivityStep is what was made within a step of time. Which step a transfer belongs to, its
-// CreateTime says. One that is stamped later than now, because the clock was set back, is in the last
-// step until the clock is there.
+// An ActivityStep is what was made within a step of time, by CreateTime. A transfer that is stamped
+// later than now, because the clock was set back, is in the last step until the clock is there.
 type ActivityStep struct {
 	Start    time.Time
 	Success  int64                        // transfers that moved money
@@ -51,8 +51,9 @@ type Volume struct {
 	Scale  int32 // of the currency, so that the amount can be printed
 }
 
-// activity counts transfers by the second they were made in, once each: seconds in which nothing more can be committed are
-// kept in memory, an hour of them. Only those that can still change are counted again, at most a tenth of the time.
+// activity counts transfers by the second they were made in, once each: seconds in which nothing
+// more can be committed are kept in memory, an hour of them. Only those that can still change are
+// counted again, at most a tenth of the time.
 type activity struct {
 	pace
 
@@ -65,9 +66,9 @@ type activity struct {
 	counted int64                  // those from this one on to the end were counted
 }
 
-// GetActivity counts the transfers that were made within the last window (1 s to 1 h; 0: 1 min) in steps (whole seconds, 1 s
-// to 5 min; 0: the least of which 120 are enough). Callers share what is counted: it can be older than the call by nine
-// times as long as counting takes.
+// GetActivity counts the transfers that were made within the last window (1 s to 1 h; 0: 1 min) in
+// steps (whole seconds, 1 s to 5 min; 0: the least of which 120 are enough). Callers share what is
+// counted: it can be older than the call by nine times as long as counting takes.
 func (l *Ledger) GetActivity(ctx context.Context, window, step time.Duration) (Activity, error) {
 	n, step, err := activitySteps(window, step)
 	if err != nil {
@@ -81,7 +82,7 @@ func (l *Ledger) GetActivity(ctx context.Context, window, step time.Duration) (A
 	}
 }
 
-// activitySteps checks what is asked for and answers how many steps of which length that is.
+// activitySteps checks the window and the step, and returns the number of steps and their length.
 func activitySteps(window, step time.Duration) (int64, time.Duration, error) {
 	if window == 0 {
 		window = activityDefault
@@ -102,8 +103,9 @@ func activitySteps(window, step time.Duration) (int64, time.Duration, error) {
 	return n, step, nil
 }
 
-// activitySome answers the last n steps, of as many seconds each, or nil when that takes another call: an hour's transfers are
-// counted in parts, and whoever asks for a minute's has turns in between.
+// activitySome returns the last n steps, of as many seconds each, or nil when that takes another
+// call: an hour's transfers are counted in parts, so that callers of a minute's get turns in
+// between.
 func (l *Ledger) activitySome(ctx context.Context, n, step int64) ([]ActivityStep, error) {
 	a := &l.activity
 	if err := a.enter(ctx); err != nil {
@@ -140,11 +142,12 @@ func (l *Ledger) activitySome(ctx context.Context, n, step int64) ([]ActivitySte
 	return steps, nil
 }
 
-// countOpen counts the seconds that can still change, and those that could when it was last done. A transaction that has
-// chosen a time commits within its BatchTimeout; that all servers have the same one is taken for granted.
+// countOpen counts the seconds that can still change, and those that could when it was last done. A
+// transaction that has chosen a time commits within its BatchTimeout; it assumes that all servers
+// have the same one.
 //
-// What is stamped later than now is counted with the second of now. So the steps always end at now, and
-// what is made now on accounts that are ahead of the clock is seen at once.
+// What is stamped later than now is counted with the second of now. So the steps always end at now,
+// and what is made now on accounts that are ahead of the clock is seen at once.
 func (l *Ledger) countOpen(ctx context.Context) error {
 	a := &l.activity
 	now, err := l.queries.Clock(ctx, l.pool)
@@ -152,7 +155,8 @@ func (l *Ledger) countOpen(ctx context.Context) error {
 		return readError(ctx, "read the clock", err)
 	}
 	if now.Before(a.now) {
-		// The clock was set back: seconds that were over are not, and all is forgotten below.
+		// The clock was set back: seconds that were over are not any more, and all is forgotten
+		// below.
 		a.closed = 0
 	}
 	end, closed := now.Unix(), now.Add(-l.config.BatchTimeout-commitMargin).Unix()
@@ -174,7 +178,8 @@ func (l *Ledger) countOpen(ctx context.Context) error {
 	return nil
 }
 
-// gap answers the newest seconds since first that were not counted, at most a chunk of them; none: from is until.
+// gap returns the newest seconds since first that were not counted, at most a chunk of them; none:
+// from equals until.
 func (a *activity) gap(first int64) (from, until int64) {
 	until = a.counted
 	for until > first {
@@ -220,7 +225,7 @@ func (l *Ledger) countSeconds(ctx context.Context, from, until int64) error {
 	return nil
 }
 
-// countAhead counts what is stamped from a second on, at most aheadMax of it.
+// countAhead counts the transfers stamped from a second on, at most aheadMax.
 func (l *Ledger) countAhead(ctx context.Context, from int64) (sum ActivityStep, err error) {
 	rows, err := l.queries.ActivityAhead(ctx, l.pool, db.ActivityAheadParams{
 		FromTime: time.Unix(from, 0).UTC(), CountLimit: aheadMax, RowLimit: activityRowsMax,
@@ -242,7 +247,7 @@ func (l *Ledger) countAhead(ctx context.Context, from int64) (sum ActivityStep, 
 	return sum, nil
 }
 
-// madeOf converts a row of what was counted.
+// madeOf converts a row of a count.
 func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivityStep, error) {
 	switch {
 	case r.Deferred:
@@ -257,7 +262,7 @@ func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivitySte
 	return ActivityStep{Success: r.TransferCount, Volumes: map[string]Volume{r.Currency: {r.Amount, scale}}}, nil
 }
 
-// add adds what was made in another step.
+// add adds the counts of another step.
 func (s *ActivityStep) add(other *ActivityStep) {
 	s.Success += other.Success
 	s.Init += other.Init

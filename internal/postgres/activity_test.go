@@ -28,7 +28,8 @@ func lately(t *testing.T, l *postgres.Ledger, window, step time.Duration) postgr
 	return a
 }
 
-// stepTexts spells the steps in which something happened, each with its number, counted back from the last one.
+// stepTexts spells the steps that are not empty, each with its number, counted back from
+// the last one.
 func stepTexts(a postgres.Activity) []string {
 	var texts []string
 	for i := range a.Steps {
@@ -114,7 +115,8 @@ func TestActivityCounts(t *testing.T) {
 	}
 }
 
-// insertRefused writes a refused transfer, as if it had been made at a time and was committed only now.
+// insertRefused writes a refused transfer, as if it had been made at a time and was committed only
+// now.
 func insertRefused(t *testing.T, conn *pgx.Conn, at time.Time) {
 	t.Helper()
 	execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
@@ -122,14 +124,15 @@ func insertRefused(t *testing.T, conn *pgx.Conn, at time.Time) {
 		uuid.New(), uuid.New(), uuid.New(), at)
 }
 
-// A second that can still change is counted again until it cannot; then it is not read any more, unless the clock goes
-// back.
+// A second that can still change is counted again until it cannot; then it is not read any more,
+// unless the clock goes back.
 func TestActivityOfLateCommits(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchTimeout: 10 * time.Second})
 	clock, conn := stopClock(t, url), connect(t, url)
-	clock.set(clock.now().Truncate(time.Hour).Add(time.Hour + time.Minute)) // no step of five minutes ends in what follows
+	// No step of five minutes ends in what follows.
+	clock.set(clock.now().Truncate(time.Hour).Add(time.Hour + time.Minute))
 	start := clock.now()
 	requireSteps(t, lately(t, l, time.Minute, time.Second))
 	for late := 1; late <= 10; late++ {
@@ -142,7 +145,7 @@ func TestActivityOfLateCommits(t *testing.T) {
 	insertRefused(t, conn, start) // which no server does
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10")
 
-	// What was read while it could change is read again, however long nobody looked.
+	// What was read while it could change is read again, however much later.
 	insertRefused(t, conn, clock.now())
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=1")
 	insertRefused(t, conn, clock.now())
@@ -153,8 +156,8 @@ func TestActivityOfLateCommits(t *testing.T) {
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=11", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=2")
 }
 
-// A clock that went forward and back does not hide the present: the steps end at now, what is made now is
-// in its own step, and what is stamped later is in the last one until the clock is there.
+// A clock that went forward and back does not hide the present: the steps end at now, what is made
+// now is in its own step, and what is stamped later is in the last one until the clock is there.
 func TestActivityAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -191,7 +194,7 @@ func TestActivityOfAnHour(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, postgres.Config{DatabaseURL: url})
 	clock, conn := stopClock(t, url), connect(t, url)
-	clock.set(clock.now().Truncate(time.Hour).Add(-time.Second)) // the last second of a step of every length
+	clock.set(clock.now().Truncate(time.Hour).Add(-time.Second)) // ends a step of any length
 	execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
 		update_time, status, error_reason) SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'USD', '',
 		$1::timestamptz - i * interval '1 second', $1, 'FAILED', 'FROM_ACCOUNT_NOT_FOUND' FROM generate_series(0, 3700) AS i`, clock.now())

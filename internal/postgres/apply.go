@@ -14,15 +14,15 @@ import (
 	"internaltransfers/ledger"
 )
 
-// applyBatch decides the commands as if they were executed one after another, writes what was decided in one
-// transaction, and answers the outcomes by index. It is the only code that changes a balance, but for openBatch, which
-// uses the same statements.
+// applyBatch decides the commands as if they were executed one after another, writes the decision
+// in one transaction, and returns the outcomes by index. It is the only code that changes a
+// balance, but for openBatch, which uses the same statements.
 //
-// It first assumes that all are plain and succeed, which takes one conditional UPDATE and no reading. When the UPDATE does
-// not find everything as assumed, nothing has happened: the accounts are locked and read, and the commands are decided
-// again.
+// It first assumes that all are plain and succeed, which takes one conditional UPDATE and no
+// reading (the fast path). When the UPDATE does not find everything as assumed, it has changed
+// nothing: the accounts are locked and read, and the commands are decided again (the slow path).
 //
-// With an ambiguousCommitError it answers the outcomes too: they hold if the batch was committed.
+// With an ambiguousCommitError it returns the outcomes too: they hold if the batch was committed.
 func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []ledger.Command) ([]ledger.Outcome, error) {
 	tx := pipe{Conn: conn, before: begin}
 	if allPlain(commands) && distinct(commands) {
@@ -67,7 +67,7 @@ func (l *Ledger) endDue(ctx context.Context, conn *pgx.Conn, k *ledger.Snapshot)
 	return err
 }
 
-// allPlain reports whether AccountsApply knows enough to decide the commands.
+// allPlain reports whether AccountsApply is enough to decide the commands.
 func allPlain(commands []ledger.Command) bool {
 	for i := range commands {
 		if !commands[i].Plain() || commands[i].GroupNamed() != uuid.Nil {
@@ -77,7 +77,8 @@ func allPlain(commands []ledger.Command) bool {
 	return true
 }
 
-// A optimisticResult decision has its balances changed in the transaction, at that time of the database's clock.
+// An optimisticResult is a decision whose balances are changed in the transaction, at that time of
+// the database's clock.
 type optimisticResult struct {
 	ledger.Decision
 	at       time.Time
@@ -85,7 +86,7 @@ type optimisticResult struct {
 	commands []ledger.Command
 }
 
-// applyOptimistic takes the money for all commands at once. It answers nil when that cannot be done.
+// applyOptimistic applies all commands at once. It returns nil when that cannot be done.
 func (l *Ledger) applyOptimistic(ctx context.Context, tx pipe, commands []ledger.Command) (*optimisticResult, error) {
 	folded := ledger.NetOf(commands)
 	params := applyParams(folded)
@@ -112,7 +113,7 @@ func (l *Ledger) applyOptimistic(ctx context.Context, tx pipe, commands []ledger
 	return &optimisticResult{d, at, advanced, commands}, err
 }
 
-// stateBefore says how an account was before the batch: as it is now, less what the batch did.
+// stateBefore returns an account as it was before the batch: as it is now, less what the batch did.
 func (l *Ledger) stateBefore(ctx context.Context, conn *pgx.Conn, r *db.AccountsApplyRow, f *ledger.NetChange) (*ledger.AccountState, error) {
 	currency, err := l.currencies.get(ctx, conn, r.Currency)
 	if err != nil {
@@ -125,7 +126,8 @@ func (l *Ledger) stateBefore(ctx context.Context, conn *pgx.Conn, r *db.Accounts
 	}, nil
 }
 
-// scale gives the transfers that were refused for want of both accounts the scale of the currency that was asked for.
+// scale gives the transfers that were refused for want of both accounts the scale of the requested
+// currency.
 func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *ledger.Decision) error {
 	for i := range d.Outcomes {
 		t := &d.Outcomes[i].Transfer
@@ -140,8 +142,9 @@ func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *ledger.Decision) er
 	return nil
 }
 
-// applyDecision changes the accounts, whose rows are locked, and the transfers that the commands are about, as decided.
-// positions are those of the rows to be written, among these changes; nil: they are the next.
+// applyDecision writes the decided changes to the accounts, whose rows are locked, and to the
+// commands' targets. positions are those of the rows to be written, among these changes; nil: the
+// next ones.
 func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *ledger.Decision, at time.Time) (
 	positions []int64, err error,
 ) {
@@ -168,7 +171,8 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *ledger.De
 	return l.changeTransfers(ctx, conn, d, at)
 }
 
-// changeTransfers changes the transfers that the commands are about, whose accounts' rows are locked, as decided.
+// changeTransfers writes the decided changes to the commands' targets, whose accounts' rows are
+// locked.
 func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *ledger.Decision, at time.Time) (
 	positions []int64, err error,
 ) {
@@ -211,8 +215,8 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *ledger.
 	return positions, nil
 }
 
-// record writes the ledger rows and commits, unless a pooler has put the transaction into somebody else's session.
-// positions are those of the rows that applyDecision has placed; nil: none were.
+// record writes the ledger rows and commits, unless a pooler has put the transaction into another
+// client's session. positions are those of the rows that applyDecision has placed; nil: none were.
 func (l *Ledger) record(
 	ctx context.Context, conn *pgx.Conn, commands []ledger.Command, d *ledger.Decision, positions []int64, decidedAt time.Time,
 ) ([]ledger.Outcome, error) {
@@ -260,8 +264,9 @@ func allWritten(what string, rows int64, want int, err error) error {
 	return nil
 }
 
-// recordNothing ends a batch that has no new transfers. What it says of earlier ones, that they are done above all, is
-// behind a barrier: whoever did them may have been told nothing, because no standby had them.
+// recordNothing ends a batch that has no new transfers. What it says of earlier ones, above all
+// that they are done, is behind a barrier: their own callers may not have got an outcome yet,
+// because no standby had them.
 func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *ledger.Decision) error {
 	if len(d.Targets) > 0 {
 		return commitError("end a batch of changes", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
@@ -269,10 +274,10 @@ func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *ledger.De
 	return l.barrier(ctx, conn, rollback)
 }
 
-// committed reports whether the batch with these outcomes, whose COMMIT was not answered, was committed: its rows are
-// there all or none, so one tells. Who else wrote the same id did so at another time. What was committed is behind a
-// barrier before that is said. A batch without new transfers is
-// decided again: voids and settlements that have happened are answered as replays.
+// committed reports whether the batch with these outcomes, whose COMMIT got no response, was
+// committed: all of its rows are there or none, so one is enough to see. Another writer of the same
+// id did so at another time. A commit is behind a barrier before it is reported. A batch without
+// new transfers is decided again: voids and due work that were committed become replays.
 func (l *Ledger) committed(ctx context.Context, conn *pgx.Conn, outcomes []ledger.Outcome) (bool, error) {
 	made := make(map[uuid.UUID]time.Time, len(outcomes))
 	for i := range outcomes {
@@ -334,7 +339,7 @@ func distinct(commands []ledger.Command) bool {
 	return len(seen) == len(chosenIDs(commands))
 }
 
-// chosenIDs answers the ids that may be known already: those that this server did not just make.
+// chosenIDs returns the ids that may be stored already: those that this server did not just make.
 func chosenIDs(commands []ledger.Command) []uuid.UUID {
 	ids := make([]uuid.UUID, 0, len(commands))
 	for i := range commands {
@@ -345,9 +350,9 @@ func chosenIDs(commands []ledger.Command) []uuid.UUID {
 	return ids
 }
 
-// decidedAt is the time of the last change: no movement of a batch is older than one before it on the same account. When
-// the clock was set back since one of the accounts moved, the others, and opened ones, are brought to that time: their
-// next movement must not be older than this.
+// decidedAt is the time of the last change: no movement of a batch is older than one before it on
+// the same account. When the clock was set back since one of the accounts moved, the others, and
+// opened ones, are brought to that time: their next movement must not be older than this.
 func (l *Ledger) decidedAt(ctx context.Context, conn *pgx.Conn, rows []db.AccountsApplyRow, opened ...uuid.UUID) (
 	at time.Time, advanced bool, err error,
 ) {

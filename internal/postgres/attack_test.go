@@ -14,10 +14,10 @@ import (
 	"internaltransfers/ledger"
 )
 
-// What an attack on the write path once found, each mended since.
+// Errors that an attack on the write path found, each mended since.
 
-// A void whose COMMIT is lost is not taken for committed, even when the clock was set back so that the hold was made at
-// the same time.
+// A void whose COMMIT is lost is not taken for committed, even when the clock was set back so that
+// the hold was made at the same time.
 func TestLostVoidIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -31,15 +31,15 @@ func TestLostVoidIsNotAnswered(t *testing.T) {
 	proxy.expect(fault{at: "COMMIT", do: cutBefore})
 	voided, _, err := l.Void(t.Context(), h.ID, false)
 	if err != nil || voided.Reason != ledger.Voided {
-		t.Errorf("the void answered %s %s, %v", voided.Status, voided.Reason, err)
+		t.Errorf("the void returned %s %s, %v", voided.Status, voided.Reason, err)
 	}
 	if stored, err := l.GetTransfer(t.Context(), h.ID); err != nil || stored.Status != voided.Status {
-		t.Errorf("answered %s, stored %s, %v", voided.Status, stored.Status, err)
+		t.Errorf("returned %s, stored %s, %v", voided.Status, stored.Status, err)
 	}
 }
 
-// Whoever takes an id that follows from a scheduled transfer's cannot keep it from being executed, nor stop those that
-// are due with it.
+// Taking an id that follows from a scheduled transfer's cannot keep it from being executed, nor
+// stop those that are due with it.
 func TestExecutionDoesNotNeedAnID(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -62,11 +62,12 @@ func TestExecutionDoesNotNeedAnID(t *testing.T) {
 	}
 	clock.step(2 * time.Second)
 	if o := l.Settle(t.Context(), s.ID); o.Err != nil || o.Transfer.Status != ledger.TransferSuccess {
-		t.Errorf("settled as %s %s, %v", o.Transfer.Status, o.Transfer.Reason, o.Err)
+		t.Errorf("executed as %s %s, %v", o.Transfer.Status, o.Transfer.Reason, o.Err)
 	}
 }
 
-// Two servers that refuse the same new hold at the same time, without any account's lock between them, agree.
+// Two servers that refuse the same new hold at the same time, without any account's lock between
+// them, agree.
 func TestSameRefusedHoldAtTwoServers(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
@@ -110,7 +111,7 @@ func TestBacklogOfExpiredHolds(t *testing.T) {
 	}
 }
 
-// Holds that expire all the time, towards one payee from ever other payers, fail nobody.
+// Holds that expire all the time, towards one payee from ever other payers, make no call fail.
 func TestContinuousExpiry(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -152,8 +153,8 @@ func TestGroupOfOthersTransfers(t *testing.T) {
 	}
 }
 
-// A group is known by its id: the id is not given to another one, also when many ask at the same time, and what repeats a
-// group repeats all of it.
+// A group is known by its id: the id is not given to another one, also when many ask at the same
+// time, and what repeats a group repeats all of it.
 func TestGroupIDIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)

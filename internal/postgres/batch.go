@@ -22,8 +22,8 @@ const (
 	backoffMax   = 500 * time.Millisecond
 )
 
-// runBatch applies calls and sets their results. Openings and transfers of a batch are concurrent, so it may put the
-// openings first.
+// runBatch applies calls and sets their results. Openings and transfers of a batch are concurrent,
+// so it may put the openings first.
 func (l *Ledger) runBatch(calls []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.BatchTimeout)
 	defer cancel()
@@ -61,8 +61,8 @@ func (l *Ledger) runBatch(calls []*call) {
 	}
 }
 
-// applyCommands applies commands and sets their outcomes. A command that makes the database fail is found by halving, so that
-// it never fails its neighbours.
+// applyCommands applies commands and sets their outcomes. A command that makes the database fail is
+// found by halving, so that it never fails its neighbours.
 func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, outcomes []ledger.Outcome) {
 	var lost [][]ledger.Outcome // of the attempts whose COMMIT had no response
 	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -78,7 +78,7 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 			recognize(got, attempt)
 		}
 		if _, ok := errors.AsType[ambiguousCommitError](err); ok {
-			// It may still happen, so from now on every id may be known.
+			// It may still be committed, so from now on every id may be stored.
 			lost, commands = append(lost, got), slices.Clone(commands)
 			for i := range commands {
 				commands[i].Made = false
@@ -104,7 +104,7 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 	}
 }
 
-// recognize takes from outcomes that they are replays where they repeat what a lost attempt of this very
+// recognize marks as first, not replayed, the outcomes that repeat what a lost attempt of this very
 // batch has made: its COMMIT arrived after it was looked for.
 func recognize(outcomes, lost []ledger.Outcome) {
 	for i := range outcomes {
@@ -114,7 +114,8 @@ func recognize(outcomes, lost []ledger.Outcome) {
 	}
 }
 
-// split answers where the commands can be cut in two without cutting a group, near the middle; 0: nowhere.
+// split returns an index near the middle at which the commands divide without dividing a group; 0:
+// there is none.
 func split(commands []ledger.Command) int {
 	middle := len(commands) / 2
 	for middle > 0 && commands[middle].Group != 0 && commands[middle].Group == commands[middle-1].Group {
@@ -140,7 +141,8 @@ func recognizeOpened(openings []*opening, lost []opening) {
 	}
 }
 
-// open opens accounts and sets what became of them. An opening that makes the database fail never fails its neighbours.
+// open opens accounts and sets what became of them. An opening that makes the database fail never
+// fails its neighbours.
 func (l *Ledger) open(ctx context.Context, openings []*opening) {
 	var lost [][]opening // of the attempts whose COMMIT had no response
 	err := l.retry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -181,9 +183,10 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 	}
 }
 
-// retry gives f a writer's connection until it succeeds, fails for good, or has failed attemptsMax times. What f did
-// before an error is rolled back. When the last error is transient, the result wraps ErrUnavailable.
-// A database that has become another one than it was is not tried again: that takes an operator.
+// retry gives f a connection of batchPool until it succeeds, fails permanently, or has failed
+// attemptsMax times. What f did before an error is rolled back. When the last error is transient,
+// the result wraps ErrUnavailable. A database that has become another one than it was is not tried
+// again: that takes an operator.
 func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
@@ -214,7 +217,7 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 	}
 }
 
-// attempt gives f a writer's connection once.
+// attempt gives f a connection of batchPool once.
 func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) error) (err error) {
 	conn, err := l.batchPool.Acquire(ctx)
 	if err != nil {
@@ -224,7 +227,8 @@ func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn)
 	s := sessionOf(conn.Conn())
 	defer s.giveBack(conn.Release)
 	defer func() {
-		// A panic here is a bug, but must not take down the calls of others: halving finds the one that has it.
+		// A panic here is a bug, but must not take down the calls of others: halving finds the one
+		// that has it.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, p, debug.Stack())
 		}
@@ -235,7 +239,8 @@ func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn)
 	return err
 }
 
-// undo rolls back what failed. It returns the error, or that this was in another ledger: then nobody's transfer is to blame.
+// undo rolls back what failed. It returns the error, or that this was in another ledger: then no
+// transfer is to blame.
 func (l *Ledger) undo(ctx context.Context, conn *pgx.Conn, err error) error {
 	if _, failed := conn.Exec(ctx, rollback); failed != nil || transient(err) {
 		return err // a failure to roll back is left to the pool

@@ -10,13 +10,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// A batcher commits in groups, without a timer: while a batch is in flight, calls queue, and the next batch is
-// whatever came meanwhile. A lone caller never waits for company.
+// A batcher commits in groups, without a timer: while a batch is in flight, calls queue, and the
+// next batch is what came meanwhile. A lone call is never delayed to fill a batch.
 //
-// The queue is bounded, and no account may fill it: a call that would bring what waits for one account, as payer or
-// payee, above half of queueMax is refused, so that a flood on one account leaves the other half to everybody else. An
-// account that nothing waits for has a call of any size taken, as far as there is room, so that none is refused for
-// ever. Openings count for no account.
+// The queue is bounded, and no account may fill it: a call is refused when it would bring what
+// waits for one account, as payer or payee, above half of queueMax. So a flood on one account
+// leaves the other half to all others. For an account without queued commands, a call of any size
+// is taken as far as there is room, so that none is refused for ever. Openings count for no
+// account.
 type batcher struct {
 	run      func([]*call) // applies the calls and sets their results; never panics
 	batchMax int           // commands in a batch, unless one call alone has more
@@ -30,17 +31,17 @@ type batcher struct {
 	closed  bool      // guarded by mu
 
 	pendingByAccount pendingByAccount // of waiting, by account; guarded by mu
-	sharesPeak       int              // the most accounts in shares since it was made: a map never shrinks; guarded by mu
+	sharesPeak       int              // the most accounts ever: a map never shrinks; guarded by mu
 
 	workers sync.WaitGroup
 }
 
-// A call is what one caller waits for: transfers, in order, or the opening of one account.
+// A call is a queued request of one caller: transfers, in order, or the opening of one account.
 type call struct {
-	ctx      context.Context // the caller's: when it ends before the call's batch begins, nothing is applied
+	ctx      context.Context // the caller's: if it ends before the batch begins, nothing is applied
 	commands []ledger.Command
 	opening  *opening // nil: transfers
-	admitted bool     // part of a call that was let in already: not refused, but counted
+	admitted bool     // a later part of a call that was let in: not refused, but counted
 
 	done     chan struct{}    // closed when the results below are set
 	outcomes []ledger.Outcome // by index of commands
@@ -50,12 +51,13 @@ type call struct {
 // size is what the call counts in a batch.
 func (c *call) size() int { return max(1, len(c.commands)) }
 
-// besideMin is how many commands make a batch worth beginning while a larger one is in flight. With 64 callers and two
-// batches at a time, 32 made 24 a batch instead of 15, and a tenth more transfers, than beginning at once.
+// besideMin is how many commands make a batch worth beginning while a larger one is in flight. With
+// 64 callers and two batches at a time, 32 made 24 a batch instead of 15, and a tenth more
+// transfers, than beginning at once.
 const besideMin = 32
 
-// sharesKept is how many accounts the shares keep room for while nothing waits: those of a full batch and more. Making
-// the map anew for each batch would cost three times as much.
+// sharesKept is how many accounts pendingByAccount keeps room for while nothing waits: those of a
+// full batch and more. Making the map anew for each batch would cost three times as much.
 const sharesKept = 4096
 
 // retryAfter is how long a caller that found the queue full should wait: a few batches' time.
@@ -71,8 +73,8 @@ func newBatcher(run func([]*call), inFlight, batchMax, queueMax int) *batcher {
 	return b
 }
 
-// do queues the call and waits until it is applied or the caller gives up. Giving up after the batch began does not
-// undo the call, and never affects its neighbours.
+// do queues the call and waits until it is applied or the caller gives up. Giving up after the
+// batch began does not undo the call, and never affects its neighbours.
 func (b *batcher) do(c *call) error {
 	c.done = make(chan struct{})
 	if err := b.enqueue(c); err != nil {
@@ -92,8 +94,8 @@ func (b *batcher) enqueue(c *call) error {
 	if b.closed {
 		return ledger.ErrClosed
 	}
-	// An empty queue takes a call of any size, so that none is refused for ever. A later part of a call that was let in
-	// is taken as well: its caller could not have the earlier parts undone.
+	// An empty queue takes a call of any size, so that none is refused for ever. A later part of a
+	// call that was let in is taken as well: its caller could not have the earlier parts undone.
 	if !c.admitted && b.waiting > 0 && (b.waiting+c.size() > b.queueMax || b.pendingByAccount.exceed(b.queueMax/2, c.commands)) {
 		return &ledger.OverloadedError{RetryAfter: retryAfter}
 	}
@@ -119,8 +121,8 @@ func (b *batcher) work() {
 	}
 }
 
-// take waits for calls and answers the next batch of them, in the order of arrival, and how much it adds to running. It
-// answers false when the batcher is closed and the queue is empty.
+// take waits for calls and returns the next batch of them, in the order of arrival, and how much it
+// adds to running. It returns false when the batcher is closed and the queue is empty.
 func (b *batcher) take() (calls []*call, size int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -172,9 +174,10 @@ func (b *batcher) remove(n, size int) {
 	b.arrived.Signal() // another worker may take the rest
 }
 
-// ready reports whether a batch should begin now. The first begins at once, however small. One beside it has its own
-// round trips and its own commit, so it begins when as much waits for it as is in flight, or enough to be worth them;
-// else what waits becomes part of the next. Guarded by mu.
+// ready reports whether a batch should begin now. The first begins at once, however small. One
+// beside it has its own round trips and its own commit, so it begins when as much waits for it as
+// is in flight, or enough to be worth them; else what waits becomes part of the next. Guarded by
+// mu.
 func (b *batcher) ready() bool {
 	return len(b.queue) > 0 && (b.closed || b.waiting >= min(b.running, besideMin))
 }
@@ -194,7 +197,7 @@ func (b *batcher) depth() int {
 	return b.waiting
 }
 
-// close refuses new calls, applies those that are queued, and answers when all are done.
+// close refuses new calls, applies those that are queued, and returns when all are done.
 func (b *batcher) close() {
 	b.mu.Lock()
 	b.closed = true
@@ -203,7 +206,8 @@ func (b *batcher) close() {
 	b.workers.Wait()
 }
 
-// pendingByAccount are how many commands wait for each account, as payer or payee; an account that none waits for is not there.
+// pendingByAccount are how many commands wait for each account, as payer or payee; an account that
+// none waits for is not there.
 type pendingByAccount map[uuid.UUID]int
 
 // exceed reports whether the commands would bring an account that has some already above the most.

@@ -44,7 +44,7 @@ type caller struct {
 	answer chan error
 }
 
-// ask queues a call of n commands, each between accounts of its own, after all calls that were asked before.
+// ask queues a call of n commands, each between accounts of its own, after all earlier calls.
 func (s *bench) ask(n int) *caller {
 	commands := make([]ledger.Command, n)
 	for i := range commands {
@@ -65,7 +65,7 @@ func (s *bench) call(waiting *call) *caller {
 	return c
 }
 
-// next answers the sizes of the calls in the batch that has begun.
+// next returns the sizes of the calls in the batch that has begun.
 func (s *bench) next(t *testing.T, want ...*caller) {
 	t.Helper()
 	synctest.Wait()
@@ -90,30 +90,30 @@ func (s *bench) idle(t *testing.T) {
 	}
 }
 
-// answered fails the test unless the caller has this answer now.
+// answered fails the test unless the caller has this result now.
 func (c *caller) answered(t *testing.T, want error) {
 	t.Helper()
 	synctest.Wait()
 	select {
 	case err := <-c.answer:
 		if !errors.Is(err, want) {
-			t.Errorf("the answer is %v, want %v", err, want)
+			t.Errorf("the result is %v, want %v", err, want)
 		}
 		if err == nil && (len(c.outcomes) != len(c.commands) || c.outcomes[0].Transfer.ID != c.commands[0].ID) {
 			t.Error("the outcome is another caller's")
 		}
 	default:
-		t.Error("there is no answer")
+		t.Error("there is no result")
 	}
 }
 
-// waits fails the test when the caller has an answer.
+// waits fails the test when the caller has a result.
 func (c *caller) waits(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
 	select {
 	case err := <-c.answer:
-		t.Errorf("the answer is %v already", err)
+		t.Errorf("the result is %v already", err)
 	default:
 	}
 }
@@ -153,14 +153,14 @@ func TestBatcherRefusesWhenFull(t *testing.T) {
 		s := newBench(1, 10, 5)
 		flying := s.ask(1)
 		s.next(t, flying)
-		huge := s.ask(7) // more than the queue has room for, but nobody waits
+		huge := s.ask(7) // more than the queue has room for, but it is empty
 		s.finish <- struct{}{}
 		s.next(t, huge)
 		waiting := []*caller{s.ask(3), s.ask(2)}
 		refused := s.ask(1)
 		overloaded := (*ledger.OverloadedError)(nil)
 		if err := <-refused.answer; !errors.As(err, &overloaded) || overloaded.RetryAfter <= 0 {
-			t.Errorf("a call for a full queue is answered with %v", err)
+			t.Errorf("a call for a full queue got %v", err)
 		}
 		// A later part of a call that was let in is not refused.
 		part := &call{ctx: t.Context(), commands: make([]ledger.Command, 2), admitted: true}
@@ -172,7 +172,7 @@ func TestBatcherRefusesWhenFull(t *testing.T) {
 		after := s.ask(5) // there is room again
 		s.finish <- struct{}{}
 		if err := <-done; err != nil {
-			t.Errorf("a later part is answered with %v", err)
+			t.Errorf("a later part got %v", err)
 		}
 		s.next(t, after)
 		s.finish <- struct{}{}
@@ -204,7 +204,7 @@ func TestBatcherCallerGivesUp(t *testing.T) {
 		}
 		s.finish <- struct{}{}
 		before.answered(t, nil)
-		s.idle(t) // nobody is left, and no empty batch is run
+		s.idle(t) // nothing is left, and no empty batch is run
 		last := s.ask(1)
 		s.next(t, last)
 		s.finish <- struct{}{}
@@ -365,7 +365,7 @@ func TestBatcherFlood(t *testing.T) {
 		}
 	}
 	if n := int64(len(applied)); n < calls.Load() || n > calls.Load()+gaveUp.Load() {
-		t.Errorf("%d commands were applied, %d answered, %d given up", n, calls.Load(), gaveUp.Load())
+		t.Errorf("%d commands were applied, %d returned, %d given up", n, calls.Load(), gaveUp.Load())
 	}
 	if m := most.Load(); m < 1 || m > 4 {
 		t.Errorf("%d batches were applied at a time", m)

@@ -18,8 +18,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// BenchmarkTransfer makes transfers one by one, from many callers, each answered after its commit. Compare the cases of
-// one run with each other: hot should not be slower than uniform.
+// BenchmarkTransfer makes transfers one by one, from many callers, each returning after its commit.
+// Compare the cases of one run with each other: hot should not be slower than uniform.
 func BenchmarkTransfer(b *testing.B) {
 	l := benchLedger(b)
 	accounts := benchAccounts(b, l, 10_000)
@@ -65,8 +65,8 @@ func BenchmarkTransferBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkApplyBatch applies batches one after another on one connection: the database's part and ours, without the
-// queue.
+// BenchmarkApplyBatch applies batches one after another on one connection: the database's part and
+// ours, without the queue.
 func BenchmarkApplyBatch(b *testing.B) {
 	l := benchLedger(b)
 	accounts := benchAccounts(b, l, 10_000)
@@ -99,7 +99,7 @@ func BenchmarkApplyBatch(b *testing.B) {
 	}
 }
 
-// pairings choose who pays whom.
+// pairings choose payer and payee.
 var pairings = map[string]func([]uuid.UUID) (from, to uuid.UUID){
 	"uniform": func(a []uuid.UUID) (uuid.UUID, uuid.UUID) {
 		i := rand.IntN(len(a))

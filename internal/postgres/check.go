@@ -14,33 +14,36 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
-// changedMax is how many accounts and how many transfers an incremental proof takes up, 16 bytes each. When more changed, it
-// proves everything.
+// changedMax is how many accounts and how many transfers an incremental proof takes up, 16 bytes
+// each. When more changed, it proves everything.
 const changedMax = 1_000_000
 
-// CheckOptions say how a ledger is proved. The zero value proves everything and tells nobody.
+// CheckOptions say how a ledger is proved. The zero value proves everything and reports no
+// progress.
 type CheckOptions struct {
-	// Incremental goes on from the checkpoint, the last proof that succeeded: it proves all balances, the entries after
-	// each account's checkpointed one, and each transfer that was made or could change since. That the others are as they
-	// were is taken for granted. Without a checkpoint, or when more than a million accounts or transfers changed, it
-	// proves everything all the same.
+	// Incremental goes on from the checkpoint, the last proof that succeeded: it proves all
+	// balances, the entries after each account's checkpointed one, and each transfer that was made
+	// or could change since. That the others are as they were is taken for granted. Without a
+	// checkpoint, or when more than a million accounts or transfers changed, it proves everything
+	// all the same.
 	Incremental bool
 	// Progress is called before each step, with the transaction open: it must not block.
 	Progress func(Progress)
 }
 
-// Progress says what a proof is about to do.
+// Progress is the step that a proof is about to take.
 type Progress struct {
 	Step, Steps int           // from 1
 	Name        string        // of an invariant, or of other work, such as "keep the checkpoint"
 	Elapsed     time.Duration // since the proof began
 }
 
-// Check proves the invariants from the rows, in one snapshot, while transfers go on. The time of a full proof grows with the
-// number of transfers, some 4 s a million on 2 cores. A broken invariant is in the report, not in the error.
+// Check proves the invariants from the rows, in one snapshot, while transfers go on. The time of a
+// full proof grows with the number of transfers, some 4 s a million on 2 cores. A broken invariant
+// is in the report, not in the error.
 //
-// What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the checkpoint back, so that no
-// incremental proof takes for granted what is known to be broken.
+// What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the
+// checkpoint back, so that no incremental proof takes for granted what is known to be broken.
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
 	proved := false
@@ -54,7 +57,8 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	switch {
 	case err == nil:
 	case proved && !errors.Is(err, pgdb.ErrOtherLedger):
-		// Another server was faster, or the database takes no writes. The proof stands all the same.
+		// Another server was faster, or the database takes no writes. The proof stands all the
+		// same.
 		l.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
 	default:
 		return Report{}, readError(ctx, "check the ledger", err)
@@ -64,9 +68,10 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	return p.report, nil
 }
 
-// Check proves a ledger that nobody need serve, and only looks: it keeps no checkpoint, and works on a standby and with the
-// rights to read alone. An incremental proof goes on from the checkpoint of a server's last one. The database was opened for
-// pgdb.Proving. A RefusedError of that package says why the ledger could not be judged, where there is something to do.
+// Check proves a ledger, running or not, and only reads: it keeps no checkpoint, and works on a
+// standby and with the rights to read alone. An incremental proof goes on from the checkpoint of a
+// server's last one. The database was opened for pgdb.Proving. A RefusedError of that package says
+// why the ledger could not be checked, where the operator can change that.
 func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report, error) {
 	conn, err := database.Connect(ctx, pgdb.Proving)
 	if err != nil {
@@ -109,7 +114,7 @@ type scope struct {
 	TransferIDs []uuid.UUID // unless Everything
 }
 
-// A finding is what a check answers.
+// A finding is the result of a check.
 type finding struct {
 	Examined       int64
 	ViolationCount int64
@@ -195,7 +200,8 @@ func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
 	switch {
 	case p.report.OK():
 		p.progress("keep the checkpoint")
-		// The one row comes first: whoever else keeps a checkpoint at this time is refused here.
+		// The one row comes first: another proof that keeps a checkpoint at this time is refused
+		// here.
 		if err := q.CheckpointPut(ctx, tx, db.CheckpointPutParams{SnapshotTime: &p.report.Time, Position: p.position}); err != nil {
 			return err
 		}
@@ -207,7 +213,7 @@ func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
 	}
 }
 
-// progress tells whoever wants to know that the next step begins.
+// progress reports that the next step begins, if the caller wants to know.
 func (p *proof) progress(name string) {
 	p.step++
 	if p.options.Progress == nil {

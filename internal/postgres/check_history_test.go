@@ -14,9 +14,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A proven is a ledger that has some of everything, all of it proved, beside a session for hand-typed SQL that nothing
-// stops. What is named {old …} was there at its checkpoint, the rest came after. The accounts {A} and {B} have entries of
-// both times, {C} only old ones.
+// A proven is a ledger that has some of everything, all of it proved, beside a session for
+// hand-typed SQL that nothing stops. What is named {old …} was there at its checkpoint, the rest
+// came after. The accounts {A} and {B} have entries of both times, {C} only old ones.
 type proven struct {
 	corruptible
 	l     *postgres.Ledger
@@ -59,7 +59,8 @@ func newProven(t *testing.T) *proven {
 	return p
 }
 
-// unguard takes the constraints and triggers away, as only somebody who wants to can, and keeps a copy of the rows.
+// unguard removes the constraints and triggers, as only a deliberate superuser can, and keeps a
+// copy of the rows.
 const unguard = `SET session_replication_role = replica;
 	DO $$ DECLARE c record; BEGIN
 		FOR c IN SELECT conname, conrelid::regclass AS name FROM pg_constraint
@@ -186,7 +187,7 @@ func requireProof(t *testing.T, r postgres.Report, sound bool) {
 	}
 }
 
-// first drops what else a call answers.
+// first drops the other results of a call.
 func first[T, U any](v T, _ U, err error) (T, error) { return v, err }
 
 func nullAmount(text string) decimal.NullDecimal { return decimal.NewNullDecimal(amount(text)) }

@@ -1,6 +1,7 @@
 package postgres_test
 
-// lifecycleCorruptions break what transfers have beyond their accounts and amounts. They are found as corruptions are.
+// lifecycleCorruptions break what transfers have beyond their accounts and amounts. They are found
+// as corruptions are.
 var lifecycleCorruptions = []corruption{
 	{name: "a hold that holds less", sql: `UPDATE transfer_detail SET open_amount = 14 WHERE transfer_id = {hold}`, want: map[string][]string{
 		"held_is_sum_of_holds": {"account {A}: held 30 and incoming 0, but its open holds sum to 29 and 0", "account {B}: held 0 and incoming 30"},

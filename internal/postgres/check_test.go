@@ -12,15 +12,16 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A corruption is a way to break a ledger by hand, once the constraints and triggers are out of the way.
+// A corruption is a way to break a ledger by hand, once the constraints and triggers are out of the
+// way.
 type corruption struct {
 	name, sql string
-	want      map[string][]string // the invariants that are broken, no others, and how their violations begin
+	want      map[string][]string // all broken invariants, and how their violations begin
 	also      map[string][]string // for an incremental proof
 }
 
-// corruptions are what both proofs find: what they break is newer than the checkpoint, or an account. See newProven for the
-// names.
+// corruptions are what both proofs find: what they break is newer than the checkpoint, or an
+// account. See newProven for the names.
 var corruptions = []corruption{
 	{name: "money from nowhere", sql: `UPDATE account SET balance = balance + 1 WHERE account_id = {A}`, want: map[string][]string{
 		"sum_zero": {"currency USD: balances sum to 1"}, "balance_is_sum_of_entries": {"account {A}: balance "},
@@ -95,7 +96,7 @@ var corruptions = []corruption{
 		to_account_id, amount, currency, asked_currency, status, from_balance, to_balance, from_sequence, to_sequence,
 		create_time, update_time FROM transfer WHERE transfer_id = {spend}`, want: map[string][]string{
 		"balance_is_sum_of_entries":   {"account {D}", "account {B}"},
-		"running_balances_continuous": {"account {D}, transfer "}, // the reversal, which is not after {new}
+		"running_balances_continuous": {"account {D}, transfer "}, // the reversal, before {new}
 	}},
 	{name: "entries miscounted", sql: `UPDATE account SET entry_count = entry_count - 1 WHERE account_id = {B}`,
 		want: map[string][]string{"balance_is_sum_of_entries": {"account {B}: balance "}}},
@@ -139,8 +140,8 @@ var corruptions = []corruption{
 		want: map[string][]string{"currencies_match": {"transfer {later}: 4.001 USD"}}},
 }
 
-// TestCheckFindsCorruption: Check sees each way in which the rows can be wrong, and names where, whether it proves all or
-// goes on from the checkpoint.
+// TestCheckFindsCorruption: Check sees each way in which the rows can be wrong, and names where,
+// whether it proves all or goes on from the checkpoint.
 func TestCheckFindsCorruption(t *testing.T) {
 	t.Parallel()
 	p := newProven(t)

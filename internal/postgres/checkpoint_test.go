@@ -19,8 +19,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestIncrementalTakesTheOldForGranted: what an incremental proof does not look at is what was final at the checkpoint,
-// and that only; a full one looks at it.
+// TestIncrementalTakesTheOldForGranted: what an incremental proof does not look at is what was
+// final at the checkpoint, and that only; a full one looks at it.
 func TestIncrementalTakesTheOldForGranted(t *testing.T) {
 	t.Parallel()
 	p := newProven(t)
@@ -58,8 +58,8 @@ func copied(at string) string {
 		FROM transfer WHERE transfer_id = {old first}`
 }
 
-// TestIncrementalProofOfPartOfAGroup: what is made of one transfer of an old group does not make the
-// proof miss the others, which nothing new is about.
+// TestIncrementalProofOfPartOfAGroup: what is made of one transfer of an old group does not make
+// the proof miss the others, which nothing new is about.
 func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -90,8 +90,8 @@ func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 	requireProof(t, report, true)
 }
 
-// TestCheckpoint: a proof that succeeds is gone on from, and none that failed. A full proof that failed leaves nothing to
-// go on from.
+// TestCheckpoint: a proof that succeeds is gone on from, and none that failed. A full proof that
+// failed leaves nothing to go on from.
 func TestCheckpoint(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -160,7 +160,7 @@ func TestCheckWithoutWriting(t *testing.T) {
 	}
 }
 
-// TestCheckProgress: whoever asks hears of each step before it begins.
+// TestCheckProgress: Progress is called for each step before it begins.
 func TestCheckProgress(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{})
@@ -185,7 +185,7 @@ func TestCheckProgress(t *testing.T) {
 		got := make([]string, 0, len(steps))
 		for i, s := range steps {
 			if s.Step != i+1 || s.Steps != len(want) || s.Elapsed < 0 || i > 0 && s.Elapsed < steps[i-1].Elapsed {
-				t.Errorf("step %d of %d is told as %+v", i+1, len(want), s)
+				t.Errorf("step %d of %d is reported as %+v", i+1, len(want), s)
 			}
 			got = append(got, s.Name)
 		}
@@ -197,8 +197,8 @@ func TestCheckProgress(t *testing.T) {
 	}
 }
 
-// TestIncrementalSeesLateCommits: a transfer that was decided before a checkpoint and committed after it is proved by the
-// next proof, though a newer one of other accounts is in the checkpoint.
+// TestIncrementalSeesLateCommits: a transfer that was decided before a checkpoint and committed
+// after it is proved by the next proof, though a newer one of other accounts is in the checkpoint.
 func TestIncrementalSeesLateCommits(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -234,7 +234,7 @@ func TestIncrementalSeesLateCommits(t *testing.T) {
 	}
 }
 
-// lateTransfer moves 1, as the service does, in a transaction that somebody else commits.
+// lateTransfer moves 1, as the service does, in a transaction that the test commits.
 func lateTransfer(t *testing.T, tx pgx.Tx, from, to uuid.UUID, wrong string) {
 	t.Helper()
 	_, err := tx.Exec(context.Background(), `WITH moved AS (
@@ -251,7 +251,8 @@ func lateTransfer(t *testing.T, tx pgx.Tx, from, to uuid.UUID, wrong string) {
 	}
 }
 
-// TestCheckAmidTransfers: no proof raises a false alarm while writers of two servers go on, and several proofs at once.
+// TestCheckAmidTransfers: no proof raises a false alarm while writers of two servers go on, and
+// several proofs at once.
 func TestCheckAmidTransfers(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -292,8 +293,8 @@ func TestCheckAmidTransfers(t *testing.T) {
 	t.Logf("%d proofs, %d of them incremental", proofs.Load(), gone.Load())
 }
 
-// TestIncrementalIsFull: after random histories, an incremental proof finds what a full one finds: nothing, or what was
-// done to a row that is newer than the checkpoint.
+// TestIncrementalIsFull: after random histories, an incremental proof finds what a full one finds:
+// nothing, or what was done to a row that is newer than the checkpoint.
 func TestIncrementalIsFull(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -312,7 +313,8 @@ func TestIncrementalIsFull(t *testing.T) {
 		if len(h.made) == 0 {
 			continue
 		}
-		// Nothing is taken for granted but the last checkpoint, which a proof that fails does not move.
+		// Nothing is taken for granted but the last checkpoint, which a proof that fails does not
+		// move.
 		var victim uuid.UUID
 		var damage string
 		for done := false; !done; {
@@ -327,7 +329,7 @@ func TestIncrementalIsFull(t *testing.T) {
 		if a, b := brokenNames(both[0]), brokenNames(both[1]); !slices.Equal(a, b) {
 			t.Errorf("round %d, %s of %s: the incremental proof finds %v, the full one %v", round, damage, victim, a, b)
 		} else if len(a) == 0 {
-			t.Errorf("round %d, %s of %s: nobody finds it", round, damage, victim)
+			t.Errorf("round %d, %s of %s: no check finds it", round, damage, victim)
 		}
 		found++
 		execute(t, conn, fmt.Sprintf(damage, "-"), victim)
@@ -351,7 +353,7 @@ var damages = []string{
 	"UPDATE transfer_detail SET reversed_amount = reversed_amount %s 1 WHERE transfer_id = $1 AND reversed_amount IS NOT NULL",
 }
 
-// checkBoth answers a proof each: incremental or not.
+// checkBoth returns a proof each: incremental or not.
 func checkBoth(t *testing.T, l *postgres.Ledger, incremental ...bool) []postgres.Report {
 	t.Helper()
 	var reports []postgres.Report
@@ -365,7 +367,8 @@ func checkBoth(t *testing.T, l *postgres.Ledger, incremental ...bool) []postgres
 	return reports
 }
 
-// brokenNames are the invariants that are broken, but for the one that only an incremental proof knows.
+// brokenNames are the invariants that are broken, but for the one that only an incremental proof
+// has.
 func brokenNames(r postgres.Report) []string {
 	var names []string
 	for i := range r.Invariants {

@@ -14,8 +14,8 @@ type testClock struct {
 	conn *pgx.Conn
 }
 
-// stopClock gives the database a clock of the test's own, in place of the one that decides in production. It begins at
-// the next whole second, when all that is there already is older.
+// stopClock gives the database a clock of the test's own, in place of the one that decides in
+// production. It begins at the next whole second, when all that is there already is older.
 func stopClock(t testing.TB, url string) *testClock {
 	t.Helper()
 	c := &testClock{t, connect(t, url)}

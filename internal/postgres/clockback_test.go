@@ -16,8 +16,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A hold that has expired, and that nobody has settled, reserves nothing wherever it is shown: on its
-// accounts, on itself and in lists. Else it is as it was recorded.
+// A hold that has expired, and that no worker has ended, reserves nothing wherever it is shown: on
+// its accounts, on itself and in lists. Else it is as it was recorded.
 func TestExpiredHoldReservesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -100,8 +100,8 @@ func shownHolds(t *testing.T, l *postgres.Ledger, id, from, to uuid.UUID) (shown
 	return shown
 }
 
-// What is there has happened: after the clock was set back an hour, an account as of now, its default
-// statement and the default activity have all of it, and the past is as it was recorded.
+// What is stored is past: after the clock was set back an hour, an account as of now, its
+// default statement and the default activity have all of it, and the past is as it was recorded.
 func TestClockSetBackHidesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -157,8 +157,8 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 	}
 }
 
-// requireWholeStatement fails the test unless the default statement of an account, with three entries
-// and 920 after them, has them all, and is the same when it is asked for again.
+// requireWholeStatement fails the test unless the default statement of an account, with three
+// entries and 920 after them, has them all, and is the same when it is read again.
 func requireWholeStatement(t *testing.T, l *postgres.Ledger, a uuid.UUID, opened time.Time) {
 	t.Helper()
 	for _, effective := range []bool{false, true} {
@@ -182,9 +182,9 @@ func requireWholeStatement(t *testing.T, l *postgres.Ledger, a uuid.UUID, opened
 	}
 }
 
-// An account that is ahead of the clock, because that was set back, takes nothing from those that it
-// shares a batch with: their holds last, their blocks stand, their limits count. Whoever asks for a
-// time in the future means the clock's.
+// An account that is ahead of the clock, because that was set back, takes nothing from those in the
+// same batch: their holds last, their blocks stand, their limits count. A time in the future is one
+// by the clock.
 func TestAccountAheadOfTheClock(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -285,8 +285,8 @@ func TestOpenedAheadOfTheClock(t *testing.T) {
 	}
 }
 
-// A standing order that is resumed after the clock was set back does not make, or count, again what
-// was made before it was paused.
+// A schedule that is resumed after the clock was set back neither makes nor counts again what was
+// made before it was paused.
 func TestResumeAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -309,7 +309,7 @@ func TestResumeAfterClockSetBack(t *testing.T) {
 	y.require("on", s.ID, ledger.ScheduleActive, 70, 0, 10, 20, 30, 40, 50, 60)
 }
 
-// How the last proof ended is told also when the clock was set back since the one before.
+// The last proof's result is shown also when the clock was set back since the one before.
 func TestProofAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -326,8 +326,8 @@ func TestProofAfterClockSetBack(t *testing.T) {
 	}
 }
 
-// A rolling limit counts what was paid while the clock was ahead until the clock is a window past that
-// time. Until then a wider limit lets the account pay.
+// A rolling limit counts what was paid while the clock was ahead until the clock is a window past
+// that time. Until then a wider limit lets the account pay.
 func TestLimitAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)

@@ -19,21 +19,21 @@ import (
 	"internaltransfers/ledger"
 )
 
-// Each test here is named after a complaint that recurs in the issue trackers of other ledgers, and shows that it is
-// none about this one:
+// Each test here is named after a complaint that recurs in the issue trackers of other ledgers, and
+// shows that it is none about this one:
 //
 //	HotAccountsSerialise          one account takes transfers in groups, not one commit at a time
-//	FloodOnOneAccountStarvesOthers     one account may have half of the queue; the others have the rest
-//	OneGlobalLock                 a locked account holds up its own transfers and nobody else's
+//	FloodOnOneAccountStarvesOthers     one account has half of the queue at most
+//	OneGlobalLock                 a locked account holds up its own transfers and no others
 //	BalanceAndTransferRowNotInOneTransaction
 //	MoneyLostBetweenCacheAndDatabase   what one instance commits, another sees at once
 //	Overspend                     many callers with the same money: one has it
-//	DoubleRefundOrCommit          many callers with the same id: it happens once
+//	DoubleRefundOrCommit          many callers with the same id: it is applied once
 //	UnsafeIdempotency             an id is remembered for ever and stands for one set of fields
 //	Precision                     18 decimals and 38 digits, exactly
 //	Deadlocks                     batches in opposite orders never deadlock
-//	BusinessErrorsAnsweredAsFaults     a refusal is an answer, a mistake has its own type
-//	EndlessRetriesWithoutDeadline a caller who gives up is answered, and can ask again
+//	BusinessErrorsAnsweredAsFaults     a refusal is an outcome, a mistake has its own type
+//	EndlessRetriesWithoutDeadline a caller that gives up gets an error, and can call again
 //	NoAccountLimits               floors, freezing and closing
 //	UnclearBatchSemantics         in order, one by one; or all or none
 //	NoResultingBalanceInTheAnswer
@@ -95,7 +95,8 @@ func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 1, BatchMax: 16, QueueMax: queueMax})
 	ids := openAccounts(t, l, 2+2*others, 1_000_000)
-	// The first batch of the flood waits for its account, so that the others find the flood as high as it gets.
+	// The first batch of the flood waits for its account, so that the others find the flood as high
+	// as it gets.
 	holder := connect(t, url)
 	execute(t, holder, "BEGIN")
 	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
@@ -149,7 +150,7 @@ func TestComplaint_OneGlobalLock(t *testing.T) {
 	}
 	select {
 	case err := <-held:
-		t.Errorf("the locked account's transfer was answered: %v", err)
+		t.Errorf("the locked account's transfer returned: %v", err)
 	default:
 	}
 	execute(t, holder, "COMMIT")
@@ -269,7 +270,7 @@ func TestComplaint_UnsafeIdempotency(t *testing.T) {
 	again, replayed, err := l.Transfer(context.Background(), p)
 	requireOutcome(t, "after ten years", ledger.Outcome{Transfer: again, Replayed: replayed, Err: err}, "", true)
 	if !again.FromBalance.Decimal.Equal(first.FromBalance.Decimal) {
-		t.Errorf("first answered %+v, then %+v", first, again)
+		t.Errorf("first returned %+v, then %+v", first, again)
 	}
 	other := p
 	other.Metadata = map[string]string{"k": "w"}
@@ -371,7 +372,7 @@ func TestComplaint_EndlessRetriesWithoutDeadline(t *testing.T) {
 	if got := pay(t, l, p); got.Status != ledger.TransferSuccess {
 		t.Errorf("asked again: %+v", got)
 	}
-	requireBalance(t, l, ids[0], 9) // once, whoever did it
+	requireBalance(t, l, ids[0], 9) // once, by whichever caller
 }
 
 func TestComplaint_NoAccountLimits(t *testing.T) {
@@ -409,7 +410,7 @@ func TestComplaint_UnclearBatchSemantics(t *testing.T) {
 	chain := func() []ledger.TransferParams {
 		return []ledger.TransferParams{
 			{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)},
-			{From: ids[1], To: ids[2], Amount: decimal.NewFromInt(20)}, // only with what the first brings
+			{From: ids[1], To: ids[2], Amount: decimal.NewFromInt(20)}, // with the first one's
 			{From: ids[0], To: ids[2], Amount: one},                    // nothing is left
 		}
 	}

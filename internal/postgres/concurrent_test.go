@@ -31,8 +31,8 @@ func inParallel(n int, work func(worker int)) {
 	group.Wait()
 }
 
-// flood makes transfers between two accounts, in both directions, from many callers that come again at once, or when
-// they were told to. It counts who was turned away, and ends with ebb.
+// flood makes transfers between two accounts, in both directions, from many callers that come again
+// at once, or after the delay of an error. It counts refused calls, and ends with ebb.
 func flood(t *testing.T, l *postgres.Ledger, a, b uuid.UUID, callers int) (turnedAway *atomic.Int64, ebb func()) {
 	turnedAway = new(atomic.Int64)
 	var group sync.WaitGroup
@@ -62,7 +62,8 @@ func flood(t *testing.T, l *postgres.Ledger, a, b uuid.UUID, callers int) (turne
 	return turnedAway, func() { close(calm); group.Wait() }
 }
 
-// A storm is many callers on a few ledgers that share a database. It keeps its own books of what was acknowledged.
+// A storm is many callers on a few ledgers that share a database. It keeps its own books of what
+// was acknowledged.
 type storm struct {
 	t        *testing.T
 	database string
@@ -75,9 +76,9 @@ type storm struct {
 	mu           sync.Mutex
 	acknowledged map[uuid.UUID]ledger.Transfer   // guarded by mu
 	opened       map[uuid.UUID]decimal.Decimal   // opening balances; guarded by mu
-	recent       [64]ledger.TransferParams       // asked for by anybody; guarded by mu
+	recent       [64]ledger.TransferParams       // calls of any caller; guarded by mu
 	accounts     []uuid.UUID                     // not changed once the storm goes on
-	reasons      map[ledger.ErrorReason]struct{} // that may be given; not changed once the storm goes on
+	reasons      map[ledger.ErrorReason]struct{} // that may be given; fixed once the storm goes on
 }
 
 // newStorm opens ledgers on one database, with accounts.
@@ -101,8 +102,8 @@ func newStorm(t *testing.T, ledgers, accounts int, balance int64) *storm {
 
 func (s *storm) any(r *rand.Rand) *postgres.Ledger { return s.ledgers[r.IntN(len(s.ledgers))] }
 
-// check fails the test unless an acknowledged outcome agrees with all that was acknowledged before under the id, and
-// reports whether it is the first.
+// check fails the test unless an acknowledged outcome agrees with all that was acknowledged before
+// under the id, and reports whether it is the first.
 func (s *storm) check(o ledger.Outcome) {
 	s.calls.Add(1)
 	if o.Err != nil {
@@ -133,8 +134,8 @@ func sameTransfer(a, b *ledger.Transfer) bool {
 		a.ToBalance.Decimal.Equal(b.ToBalance.Decimal) && a.CreateTime.Equal(b.CreateTime)
 }
 
-// transfer asks for a transfer, and in half of the cases for the same or another one again: later, at the same time, or as
-// somebody else.
+// transfer makes a transfer, and in half of the cases repeats that one or another: later, at the
+// same time, or as another caller.
 func (s *storm) transfer(r *rand.Rand, from, to uuid.UUID) {
 	p := ledger.TransferParams{ID: uuid.New(), From: from, To: to, Amount: decimal.NewFromInt(r.Int64N(s.balance) + 1)}
 	first := func(l *postgres.Ledger) ledger.Outcome {
@@ -144,7 +145,7 @@ func (s *storm) transfer(r *rand.Rand, from, to uuid.UUID) {
 		return o
 	}
 	switch r.IntN(6) {
-	case 0: // again, after the answer
+	case 0: // again, after the result
 		if a, b := first(s.any(r)), first(s.any(r)); a.Replayed || !b.Replayed {
 			s.t.Errorf("a call and its repeat: replayed %v and %v", a.Replayed, b.Replayed)
 		}
@@ -155,7 +156,7 @@ func (s *storm) transfer(r *rand.Rand, from, to uuid.UUID) {
 		if outcomes[0].Replayed == outcomes[1].Replayed {
 			s.t.Errorf("two calls at once: both replayed %v", outcomes[0].Replayed)
 		}
-	case 2: // what somebody asked for just now
+	case 2: // another caller's recent one
 		i := r.IntN(len(s.recent))
 		s.mu.Lock()
 		other := s.recent[i]
@@ -195,7 +196,8 @@ func (s *storm) blow(callers int, act func(r *rand.Rand)) {
 		took.Round(time.Millisecond), s.calls.Load(), n, float64(n)/took.Seconds(), s.refusals.Load(), s.replays.Load())
 }
 
-// compare reads all that is stored, on a connection of its own: exactly what was acknowledged, and nothing else.
+// compare reads all that is stored, on a connection of its own: exactly what was acknowledged, and
+// nothing else.
 func (s *storm) compare() {
 	s.t.Helper()
 	ctx := context.Background()
@@ -256,7 +258,8 @@ func (s *storm) compare() {
 	s.requireNoDeadlock(conn)
 }
 
-// requireNoDeadlock fails the test when two sessions of the database ever waited for each other. The ledgers are closed.
+// requireNoDeadlock fails the test when two sessions of the database ever waited for each other.
+// The ledgers are closed.
 func (s *storm) requireNoDeadlock(conn *pgx.Conn) {
 	s.t.Helper()
 	ctx := context.Background()
@@ -311,8 +314,8 @@ func TestStormOfTenThousandCallers(t *testing.T) {
 	})
 }
 
-// Two instances on one database: transfers, groups that touch accounts in every order, accounts that are frozen, get
-// another floor, or are opened twice.
+// Two instances on one database: transfers, groups that touch accounts in every order, accounts
+// that are frozen, get another floor, or are opened twice.
 func TestStormOfTwoInstances(t *testing.T) {
 	t.Parallel()
 	s := newStorm(t, 2, 12, 1000)
@@ -382,7 +385,7 @@ func (s *storm) open(r *rand.Rand) {
 	}
 }
 
-// group moves money round along accounts, all or nothing, and asks again.
+// group moves money round along accounts, all or nothing, and repeats the call.
 func (s *storm) group(r *rand.Rand, order []int) {
 	var group []ledger.TransferParams
 	for i := range order {
@@ -411,8 +414,8 @@ func (s *storm) group(r *rand.Rand, order []int) {
 	}
 }
 
-// Rows that no lock stands before, since no account is there to be locked, still go in without a deadlock when two
-// instances have the same ids in opposite orders.
+// Rows without a lock before them, since no account is there to be locked, still go in without a
+// deadlock when two instances have the same ids in opposite orders.
 func TestOppositeOrderOfIDs(t *testing.T) {
 	t.Parallel()
 	s := newStorm(t, 2, 0, 1)
@@ -453,7 +456,8 @@ func TestOppositeOrderOfIDs(t *testing.T) {
 	s.requireNoDeadlock(connect(t, s.database))
 }
 
-// Closing under load applies what was queued and refuses the rest: who was answered is stored, who was refused is not.
+// Closing under load applies what was queued and refuses the rest: what returned is stored, what
+// was refused is not.
 func TestCloseUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newStorm(t, 1, 2, 1_000_000)

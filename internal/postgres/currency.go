@@ -23,8 +23,9 @@ type currencies struct {
 	known   sync.Map // of Currency, by code
 }
 
-// get answers a currency, or an InvalidError of the field currency when there is none. One that is not known yet is
-// read from conn, the caller's own: a caller that holds locks on one connection must not wait for another.
+// get returns a currency, or an InvalidError of the field currency when there is none. One that is
+// not known yet is read from conn, the caller's own: a caller that holds locks on one connection
+// must not wait for another.
 func (c *currencies) get(ctx context.Context, conn db.DBTX, code string) (ledger.Currency, error) {
 	if v, ok := c.known.Load(code); ok {
 		return v.(ledger.Currency), nil
@@ -41,8 +42,8 @@ func (c *currencies) get(ctx context.Context, conn db.DBTX, code string) (ledger
 	return currency, nil
 }
 
-// scale answers the decimals of a stored row's currency; 0 for the empty code of some refused transfers, whose amounts
-// are printed as they are.
+// scale returns the decimals of a stored row's currency; 0 for the empty code of some refused
+// transfers, whose amounts are printed as they are.
 func (c *currencies) scale(ctx context.Context, conn db.DBTX, code string) (int32, error) {
 	if code == "" {
 		return 0, nil
@@ -50,7 +51,7 @@ func (c *currencies) scale(ctx context.Context, conn db.DBTX, code string) (int3
 	currency, err := c.get(ctx, conn, code)
 	var invalid *ledger.InvalidError
 	if errors.As(err, &invalid) {
-		// A refused transfer keeps the code that was asked for, known or not.
+		// A refused transfer keeps the requested code, whether or not it exists.
 		return 0, nil
 	}
 	return currency.Scale, err
@@ -64,9 +65,9 @@ func currencyOf(r *db.Currency) ledger.Currency {
 
 var currencyCode = regexp.MustCompile(`^[A-Z][A-Z0-9]{2,11}$`)
 
-// CreateCurrency adds a currency of scale decimals, 0 to 18, with its equity account. For a code that is there already,
-// the same scale answers that currency, replayed, and another a ConflictError. With dryRun it answers the same, but adds
-// nothing.
+// CreateCurrency adds a currency of scale decimals, 0 to 18, with its equity account. For a code
+// that exists already, the same scale returns that currency, replayed, and another a ConflictError.
+// With dryRun it returns the same, but adds nothing.
 func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, dryRun bool) (
 	c ledger.Currency, replayed bool, err error,
 ) {
@@ -98,9 +99,9 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 	return c, true, nil
 }
 
-// addCurrency adds a currency, or answers none when it is there already.
+// addCurrency adds a currency, or returns none when it exists already.
 func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c ledger.Currency, err error) {
-	// Nobody can have guessed this id and taken it for an account of their own.
+	// No caller can have guessed this id and taken it for an account of its own.
 	equity := uuid.Must(uuid.NewV7())
 	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
@@ -121,7 +122,7 @@ func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c l
 	return c, nil
 }
 
-// previewCurrency answers the currency that addCurrency would add, or none when it is there already.
+// previewCurrency returns the currency that addCurrency would add, or none when it exists already.
 func (l *Ledger) previewCurrency(ctx context.Context, code string, scale int32) (ledger.Currency, error) {
 	_, err := l.currencies.get(ctx, l.pool, code)
 	if _, unknown := errors.AsType[*ledger.InvalidError](err); !unknown {

@@ -22,7 +22,8 @@ const (
 	pageSizeMax     = 1000
 )
 
-// A pageKey is where a page of a list ended: the sort key of its last item, of which each list uses what it sorts by.
+// A pageKey is where a page of a list ended: the sort key of its last item, of which each list uses
+// what it sorts by.
 type pageKey struct {
 	Time     time.Time `json:"t,omitzero"`
 	Position int64     `json:"p,omitempty"`
@@ -30,22 +31,23 @@ type pageKey struct {
 	Code     string    `json:"c,omitempty"`
 }
 
-// A tokenSigner makes page tokens that nobody else can make: the place, and a MAC of it, the list and its filters. A
-// token for one list is therefore none for another.
+// A tokenSigner makes page tokens that no client can forge: the page key, and a MAC of it, the list
+// and its filters. A token for one list is therefore invalid for another.
 type tokenSigner struct{ key []byte }
 
 const macSize = 16 // bytes of HMAC-SHA-256; RFC 2104, section 5, allows half the hash
 
-// token spells a place; one that is no place is of a list that keeps more of where it was.
+// token encodes a page key. Statements keep more, in a type of their own.
 func (s tokenSigner) token(list string, filter, place any) string {
 	payload, err := json.Marshal(place)
 	if err != nil {
-		panic(err) // a place always encodes
+		panic(err) // a page key always encodes
 	}
 	return base64.RawURLEncoding.EncodeToString(append(payload, s.mac(list, filter, payload)...))
 }
 
-// pageKey answers what the token says, or ErrPageToken; nil for an empty token, which is that of the first page.
+// pageKey decodes the token, or returns ErrPageToken; nil for an empty token, which is that of the
+// first page.
 func (s tokenSigner) pageKey(list string, filter any, token string) (*pageKey, error) {
 	if token == "" {
 		return nil, nil
@@ -54,10 +56,11 @@ func (s tokenSigner) pageKey(list string, filter any, token string) (*pageKey, e
 	return p, s.read(list, filter, token, p)
 }
 
-// read decodes what the token says into place, or answers ErrPageToken.
+// read decodes the token into place, or returns ErrPageToken.
 func (s tokenSigner) read(list string, filter any, token string, place any) error {
 	b, err := base64.RawURLEncoding.DecodeString(token)
-	// The decoder ignores line breaks and the last character's spare bits; a token has one spelling all the same.
+	// The decoder ignores line breaks and the last character's spare bits; a token has one spelling
+	// all the same.
 	if err != nil || len(b) < macSize || base64.RawURLEncoding.EncodeToString(b) != token {
 		return ledger.ErrPageToken
 	}
@@ -93,9 +96,9 @@ func (p Page) limit() (int32, error) {
 	return p.Size, nil
 }
 
-// trimPage ends a page of rows that was read with one row too many: after limit rows, or before the row
-// with which it would take more than page.Bytes. It returns the token of the next page, none when this
-// is the last. size is about how many bytes a row takes when it is sent.
+// trimPage ends a page of rows that was read with one row too many: after limit rows, or before the
+// row with which it would take more than page.Bytes. It returns the token of the next page, none
+// when this is the last. size is about how many bytes a row takes when it is sent.
 func trimPage[T any](rows []T, limit int32, page Page, size func(row *T) int, token func(last *T) string) ([]T, string) {
 	n := min(len(rows), int(limit))
 	if page.Bytes > 0 {
@@ -113,8 +116,8 @@ func trimPage[T any](rows []T, limit int32, page Page, size func(row *T) int, to
 	return rows[:n], token(&rows[n-1])
 }
 
-// About how many bytes the fields of an item take that are not texts of the caller's: ids, amounts and
-// times.
+// About how many bytes the fields of an item take that are not texts of the caller's: ids, amounts
+// and times.
 const (
 	transferBytes = 512
 	accountBytes  = 512
@@ -156,8 +159,9 @@ func metadataSize(metadata map[string]string) int {
 	return size
 }
 
-// bounds answers a time range with both ends, in UTC and in whole microseconds as the database keeps them. Both are rounded up: a
-// row is at or after a moment just when it is at or after the next microsecond.
+// bounds returns a time range with both ends, in UTC and in whole microseconds as the database
+// keeps them. Both are rounded up: a row is at or after a moment just when it is at or after the
+// next microsecond.
 func bounds(start, end time.Time) (time.Time, time.Time, error) {
 	if start.IsZero() {
 		start = ledger.TimeMin

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// FuzzPageToken: a token that this ledger made says what was put in, for its list and filter and no other; any other
-// text, one bit away or more, is refused.
+// FuzzPageToken: a token that this ledger made says what was put in, for its list and filter and no
+// other; any other text, one bit away or more, is refused.
 func FuzzPageToken(f *testing.F) {
 	signer := tokenSigner{key: []byte("the key of the ledger")}
 	first := signer.token("transfers", TransferFilter{}, pageKey{Position: 1})
@@ -63,7 +63,7 @@ func FuzzPageToken(f *testing.F) {
 				t.Errorf("no token: %+v, %v", got, err)
 			}
 		} else if text != token && !errors.Is(err, ledger.ErrPageToken) {
-			t.Errorf("token %q, which nobody made, says %+v, %v", text, got, err)
+			t.Errorf("token %q, which no ledger made, says %+v, %v", text, got, err)
 		}
 	})
 }

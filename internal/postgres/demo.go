@@ -12,9 +12,10 @@ import (
 // ErrNotEmpty: the ledger has accounts or transfers that no demo has made.
 var ErrNotEmpty = errors.New("the ledger has data, and is no demo")
 
-// MarkDemo makes the ledger a demo with this seed, if it is empty but for its equity accounts; one that is a demo already
-// stays it. It answers the seed of the demo that the ledger is then. A ledger with data is ErrNotEmpty, and nothing has
-// changed: whoever opened an account at the same time did so either before, or in a demo.
+// MarkDemo makes the ledger a demo with this seed, if it is empty but for its equity accounts; a
+// demo stays one. It returns the seed of the demo that the ledger is then. For a ledger with data
+// it changes nothing and returns ErrNotEmpty: an account that is opened at the same time is either
+// opened before, or in a demo.
 func (l *Ledger) MarkDemo(ctx context.Context, seed uint64) (uint64, error) {
 	var kept []byte
 	err := l.change(ctx, readCommitted, func(tx pgx.Tx) (err error) {

@@ -1,28 +1,29 @@
-// Package postgres keeps a ledger in PostgreSQL: nothing is lost, created, overdrawn or applied twice, at any
-// concurrency, through any fault. What may happen is decided by package ledger; this package says when it has happened.
-// It knows neither HTTP nor protobuf.
+// Package postgres keeps a ledger in PostgreSQL: nothing is lost, created, overdrawn or applied
+// twice, at any concurrency, through any fault. Package ledger decides what may happen; this
+// package makes it happen, durably. It uses neither HTTP nor protobuf.
 //
 // # The path of a transfer
 //
-// Transfer (transfer.go) queues a command and waits. A worker of the batcher (batcher.go) takes what has queued while the
-// last batch committed, and runs it (batch.go). applyBatch (apply.go) takes the money with one conditional UPDATE
-// (queries/account.sql), has each transfer decided in order (ledger.Decide), writes the ledger rows and commits. The worker
-// then wakes each caller with its own outcome. A single call is a batch of one, through the same code. Opening accounts
+// Transfer (transfer.go) queues a command and waits. A worker of the batcher (batcher.go) takes
+// what has queued while the last batch committed, and runs it (batch.go). applyBatch (apply.go)
+// takes the money with one conditional UPDATE (queries/account.sql), has each transfer decided in
+// order (ledger.Decide), writes the ledger rows and commits. The worker then wakes each caller with
+// its own outcome. A single call is a batch of one, through the same code. Opening accounts
 // (open.go) goes the same way.
 //
-// That is the fast path, for batches of plain transfers between accounts without policies, of which all succeed. All
-// others take the slow path: the accounts are locked and read, with whatever else the decision depends on (snapshot.go);
-// and what was decided is written (params.go).
+// That is the fast path, for batches of plain transfers between accounts without policies, of which
+// all succeed. All others take the slow path: the accounts are locked and read, with whatever else
+// the decision depends on (snapshot.go); and what was decided is written (params.go).
 //
 // # Synchronous standbys
 //
-// Where PostgreSQL has synchronous standbys, everything that is reported as done, or shown, is on one of them. A COMMIT is
-// never cancelled, even when its caller has given up (session.go). What is found done already is behind a barrier, a commit
-// that waits for all before it. What is read passes a gate, which is closed while somebody may see what no standby has
-// (gate.go, pool.go).
+// Where PostgreSQL has synchronous standbys, everything that is reported as done, or shown, is on
+// one of them. A COMMIT is never cancelled, even when its caller has given up (session.go). What is
+// found done already is behind a barrier, a commit that waits for all before it. What is read
+// passes a gate, which is closed while a session may see what no standby has (gate.go, pool.go).
 //
 // # Time
 //
-// The database's clock decides, for all servers: the function ledger_now of the schema. Reading an account leaves out the
-// holds that have expired, whether or not a worker has ended them yet.
+// The database's clock decides, for all servers: the function ledger_now of the schema. Reading an
+// account leaves out the holds that have expired, whether or not a worker has ended them yet.
 package postgres

@@ -17,7 +17,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// tables answers every row of every table, and where every sequence is.
+// tables returns every row of every table, and where every sequence is.
 func tables(t testing.TB, conn *pgx.Conn) string {
 	t.Helper()
 	texts := func(sql string) []string {
@@ -42,7 +42,8 @@ func tables(t testing.TB, conn *pgx.Conn) string {
 	return strings.Join(sections, "\n")
 }
 
-// drills are parameters of CreateAccount beside an account that was opened with those taken, and what they are answered with.
+// drills are parameters of CreateAccount beside an account that was opened with those taken, and
+// what they get.
 func drills(taken *ledger.AccountParams) map[string]struct {
 	params ledger.AccountParams
 	want   string
@@ -79,7 +80,8 @@ func drills(taken *ledger.AccountParams) map[string]struct {
 	}
 }
 
-// TestCreateAccountDryRun: a dry run answers what the call then answers, but for what is made anew, and changes nothing.
+// TestCreateAccountDryRun: a dry run returns what the call then returns, but for what is made anew,
+// and changes nothing.
 func TestCreateAccountDryRun(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -137,14 +139,14 @@ func databaseTime(t testing.TB, conn *pgx.Conn) (now time.Time) {
 	return now
 }
 
-// TestCreateAccountDryRunIsNotQueued: a dry run is answered while every writer waits, and by a reader alone.
+// TestCreateAccountDryRunIsNotQueued: a dry run returns while batchPool waits, from pool alone.
 func TestCreateAccountDryRunIsNotQueued(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	l := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
 	holder := connect(t, database)
 	execute(t, holder, "BEGIN")
-	execute(t, holder, "LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE") // who writes waits
+	execute(t, holder, "LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE") // writers wait
 	opened := make(chan error)
 	go func() {
 		_, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: amount("1")})
@@ -199,7 +201,7 @@ func TestCreateCurrencyDryRun(t *testing.T) {
 			t.Errorf("%s, %d: dry %+v, made %+v", c.code, c.scale, dry, made)
 		}
 		if c.want == "ok" {
-			openAccount(t, l, ledger.AccountParams{Currency: c.code}) // no preview is taken for a currency
+			openAccount(t, l, ledger.AccountParams{Currency: c.code}) // previews add no currency
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ListEntries lists the movements of an account with the balance after each, and answers the token of the next page;
-// empty: this is the last. The error is a NotFoundError when there is no such account.
+// ListEntries lists the movements of an account with the balance after each, and returns the token
+// of the next page; empty: this is the last. The error is a NotFoundError when there is no such
+// account.
 func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]ledger.Entry, string, error) {
 	limit, err := page.limit()
 	if err != nil {
@@ -40,7 +41,8 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]l
 	return entries, next, nil
 }
 
-// listEntries reads the rows of entries in the filter's order, from a place on, or from the beginning when none is given.
+// listEntries reads the rows of entries in the filter's order, from a page key on, or from the
+// beginning when none is given.
 func (l *Ledger) listEntries(ctx context.Context, f EntryFilter, at *pageKey, limit int32) ([]db.TransferFull, error) {
 	if f.OldestFirst {
 		if at == nil {

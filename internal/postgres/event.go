@@ -25,7 +25,7 @@ const (
 	AccountChanged  EventType = "ACCOUNT_CHANGED"  // its profile, policy or status; not its balance
 )
 
-// An Event is one committed change. It is shared by all who read it: nobody changes it.
+// An Event is one committed change. All its readers share it: none may change it.
 type Event struct {
 	Position int64 // in the one order of all events; they grow, not by one
 	Type     EventType
@@ -51,7 +51,8 @@ func (e *Event) size() int {
 	return size
 }
 
-// An EventFilter chooses events. An event passes when it passes every field; zero fields pass everything.
+// An EventFilter chooses events. An event passes when it passes every field; zero fields pass
+// everything.
 type EventFilter struct {
 	Types      []EventType
 	AccountIDs []uuid.UUID             // that a transfer is from or to, or that changed
@@ -94,14 +95,16 @@ func (f *EventFilter) passesTransfer(t *ledger.Transfer) bool {
 // eventPageMax bounds the events that are read at a time.
 const eventPageMax = 1000
 
-// LastEvent answers a position near the end: who follows from there, and then reads the ledger, misses nothing. It is the
-// end, unless a transaction that may have written events does not end.
+// LastEvent returns a position near the end: a caller that follows from there, and then reads the
+// ledger, misses nothing. It is the end, unless a transaction that may have written events does not
+// end.
 func (l *Ledger) LastEvent(ctx context.Context) (int64, error) {
 	return l.feed.horizon.wait(ctx)
 }
 
-// Events reads a page of events after a position, 0 for the first ones, oldest first: at most limit of them, 1 to 1,000.
-// next is where the following page begins. more reports whether it has any already.
+// Events reads a page of events after a position, 0 for the first ones, oldest first: at most limit
+// of them, 1 to 1,000. next is where the following page begins. more reports whether it has any
+// already.
 func (l *Ledger) Events(ctx context.Context, after int64, limit int) (events []*Event, next int64, more bool, err error) {
 	s, err := l.feed.horizon.observe(ctx)
 	if err != nil {
@@ -110,7 +113,7 @@ func (l *Ledger) Events(ctx context.Context, after int64, limit int) (events []*
 	if err := checkPosition(after, s.last); err != nil {
 		return nil, after, false, err
 	}
-	// A page that is full needs not wait for what comes behind it.
+	// A full page need not wait for what comes behind it.
 	if events, next, err = l.eventsBetween(ctx, after, s.reached, limit); err != nil || len(events) == limit {
 		return events, next, true, err
 	}
@@ -130,8 +133,8 @@ func checkPosition(after, last int64) error {
 	return nil
 }
 
-// eventsBetween reads events after one position up to another, which is not beyond the horizon. next is up to where it
-// has read everything.
+// eventsBetween reads events after one position up to another, which is not beyond the horizon.
+// next is up to where it has read everything.
 func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
 	defer cancel()
@@ -154,7 +157,7 @@ func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int
 		}
 		events = append(events, some...)
 		if len(some) == limit {
-			// What lies behind the last of these is of the next page, for all three.
+			// For all three sources, what lies behind the last of these belongs to the next page.
 			page.LastPosition = some[limit-1].Position
 		}
 	}
@@ -169,7 +172,8 @@ func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int
 	return events, page.LastPosition, nil
 }
 
-// TransferEvents reads the history of one transfer as Events does. A transfer that does not exist is a NotFoundError.
+// TransferEvents reads the history of one transfer as Events does. A transfer that does not exist
+// is a NotFoundError.
 func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, limit int) (
 	events []*Event, next int64, more bool, err error,
 ) {
@@ -262,14 +266,14 @@ func (l *Ledger) changeEvent(ctx context.Context, f *db.TransferFull, c *db.Tran
 	return &Event{Position: c.Position, Type: TransferChanged, Time: c.ChangeTime, Transfer: &t}, nil
 }
 
-// asItWas makes of a transfer's row what it was like once.
+// asItWas makes of a transfer's row the transfer as of a change.
 func asItWas(f *db.TransferFull, c *db.TransferChange) {
 	f.Status, f.ErrorReason, f.FromBalance, f.ToBalance = c.Status, c.ErrorReason, c.FromBalance, c.ToBalance
 	f.Version, f.UpdateTime = c.Version, c.UpdateTime
 	f.OpenAmount, f.PostedAmount, f.ReversedAmount, f.Refusal = c.OpenAmount, c.PostedAmount, c.ReversedAmount, c.Refusal
 }
 
-// accountEvents reads what happened to accounts.
+// accountEvents reads the changes of accounts.
 func (l *Ledger) accountEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
 	rows, err := l.queries.EventsOfAccounts(ctx, l.pool, db.EventsOfAccountsParams(page))
 	if err != nil {

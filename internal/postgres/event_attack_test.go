@@ -53,7 +53,7 @@ func TestEachCaptureIsAnEvent(t *testing.T) {
 	wg.Wait()
 	events, _, _, err := l.TransferEvents(ctx, hold.ID, 0, 100)
 	if err != nil || len(events) != 1+captures {
-		t.Fatalf("%d captures are told in %d events, %v", captures, len(events), err)
+		t.Fatalf("%d captures are in %d events, %v", captures, len(events), err)
 	}
 	for i, e := range events {
 		if e.Transfer.Version != int64(i+1) {
@@ -62,8 +62,8 @@ func TestEachCaptureIsAnEvent(t *testing.T) {
 	}
 }
 
-// A crash of the database takes the sequence back to what was on the disk: positions that nobody committed are drawn
-// again. No cursor from before it is beyond an event of after.
+// A crash of the database takes the sequence back to what was on the disk: positions that were
+// never committed are drawn again. No cursor from before it is beyond an event of after.
 func TestCursorsOutliveACrash(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -97,7 +97,7 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	}
 	var next int64
 	err := ledger.ErrUnavailable
-	for try := 0; err != nil && try < 20; try++ { // connections from before the crash fail once each
+	for try := 0; err != nil && try < 20; try++ { // connections of before fail once each
 		next, err = l.LastEvent(ctx)
 	}
 	if err != nil || position <= next {
@@ -112,8 +112,9 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	}
 }
 
-// A server that starts while others write does not know how far the events go until those at work are over. It does not
-// take that for the beginning: a stream without a cursor, and a new webhook, would be told the whole ledger.
+// A server that starts while others write does not know how far the events go until the open
+// transactions are over. It does not take that for the beginning: a stream without a cursor, and a
+// new webhook, would get the whole ledger.
 func TestFreshServerDoesNotBeginAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -126,7 +127,7 @@ func TestFreshServerDoesNotBeginAtTheBeginning(t *testing.T) {
 	if reached, last, err := fresh.Horizon(ctx); reached != -1 || last != end || err != nil {
 		t.Errorf("beside a writer the horizon is %d of %d, %v; want it unknown", reached, last, err)
 	}
-	_, second := beginRefusal(t, url, ids[0]) // there is always somebody at work
+	_, second := beginRefusal(t, url, ids[0]) // some transaction is always open
 	execute(t, first, "COMMIT")
 	if reached, _, err := fresh.Horizon(ctx); reached != end || err != nil {
 		t.Errorf("when the writers of before are over, the horizon is %d, %v; want %d", reached, err, end)

@@ -59,7 +59,7 @@ func allEvents(t *testing.T, l *postgres.Ledger, limit int) (events []*postgres.
 	return events
 }
 
-// The whole life of accounts and transfers, as events tell it; whatever the size of the pages.
+// The whole life of accounts and transfers as events, whatever the size of the pages.
 func TestEventsTellEverything(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -199,8 +199,8 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 	}
 }
 
-// A transaction that is rolled back leaves a gap in the positions that nobody waits for; so does one that never ends but
-// writes something else, in this database or the cluster.
+// A transaction that is rolled back leaves a gap in the positions, for which no reader waits; so
+// does one that never ends but writes something else, in this database or the cluster.
 func TestOthersAreNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -226,7 +226,8 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 	}
 }
 
-// beginRefusal writes a refused transfer in a transaction that is left open, and answers its position.
+// beginRefusal writes a refused transfer in a transaction that is left open, and returns its
+// position.
 func beginRefusal(t *testing.T, url string, from uuid.UUID) (position int64, conn *pgx.Conn) {
 	t.Helper()
 	ctx := context.Background()
@@ -242,7 +243,8 @@ func beginRefusal(t *testing.T, url string, from uuid.UUID) (position int64, con
 	return position, conn
 }
 
-// Who takes events too slowly is cut off, is not waited for, and misses nothing when it comes back.
+// A follower that takes events too slowly is cut off, is not waited for, and misses nothing when it
+// comes back.
 func TestSlowFollowerIsCutOff(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -313,7 +315,7 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 	}
 }
 
-// With nobody who follows, nothing is read; the last one who leaves ends it.
+// Without followers nothing is read; the last one to leave ends reading.
 func TestNobodyFollows(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -333,7 +335,7 @@ func TestNobodyFollows(t *testing.T) {
 	}
 }
 
-// A position that no event had yet is refused, and who closes the ledger ends those who follow.
+// A position that no event had yet is refused, and closing the ledger ends its followers.
 func TestFollowEnds(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -341,7 +343,7 @@ func TestFollowEnds(t *testing.T) {
 	nothing := func([]*postgres.Event, int64) error { return nil }
 	var invalid *ledger.InvalidError
 	if err := l.Follow(ctx, 1_000_000, nil, nothing); !errors.As(err, &invalid) || invalid.Field != "after" {
-		t.Errorf("a position of the future is answered with %v", err)
+		t.Errorf("a position of the future got %v", err)
 	}
 	if _, _, _, err := l.Events(ctx, 1_000_000, 1); !errors.As(err, &invalid) || invalid.Field != "after" {
 		t.Errorf("a page behind it with %v", err)

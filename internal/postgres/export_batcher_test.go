@@ -10,17 +10,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Waiting answers how many commands are queued.
+// Waiting returns how many commands are queued.
 func (l *Ledger) Waiting() int {
 	l.batcher.mu.Lock()
 	defer l.batcher.mu.Unlock()
 	return l.batcher.waiting
 }
 
-// Writers answers the pool that batches are applied with, so that a test can look at its plans.
+// Writers returns the pool of the batches, so that a test can look at its plans.
 func (l *Ledger) Writers() *pgxpool.Pool { return l.batchPool.Pool }
 
-// Readers answers the pool for everything else.
+// Readers returns the pool for everything else.
 func (l *Ledger) Readers() *pgxpool.Pool { return l.pool.sessions.Pool }
 
 // NewCommands makes commands of transfers, as Transfer does.
@@ -40,7 +40,7 @@ func (l *Ledger) ApplyBatch(ctx context.Context, conn *pgx.Conn, commands []ledg
 	return l.applyBatch(ctx, conn, commands)
 }
 
-// Settle does what is due of a pending transfer, as a worker does.
+// Settle executes what is due of a pending transfer, as a worker does.
 func (l *Ledger) Settle(ctx context.Context, id uuid.UUID) ledger.Outcome {
 	o, err := l.one(ctx, ledger.NewExecuteDue(id), false)
 	o.Err = err

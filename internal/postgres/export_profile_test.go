@@ -8,14 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ProfilesListen reports whether the ledger hears of profiles that change.
+// ProfilesListen reports whether the ledger is notified of changed profiles.
 func (l *Ledger) ProfilesListen() bool {
 	l.profiles.mu.Lock()
 	defer l.profiles.mu.Unlock()
 	return l.profiles.listening
 }
 
-// ProfilesKept answers how many profiles are in memory, and how many bytes the cache thinks that they take.
+// ProfilesKept returns how many profiles are in memory, and how many bytes the cache thinks that
+// they take.
 func (l *Ledger) ProfilesKept() (n, bytes int) {
 	l.profiles.mu.Lock()
 	defer l.profiles.mu.Unlock()
@@ -28,8 +29,8 @@ func (l *Ledger) ProfileMetrics() [3]prometheus.Counter {
 	return [3]prometheus.Counter{m.hits, m.misses, m.invalidations}
 }
 
-// AroundProfileReads has before called when a read of profiles has begun, before the database is asked, and after with
-// what it answers, before that is kept. Nothing may be reading when it is called.
+// AroundProfileReads has before called when a read of profiles has begun, before its query, and
+// after with its result, before that is kept. Nothing may be reading when it is called.
 func (l *Ledger) AroundProfileReads(before func(), after func(map[uuid.UUID]Profile)) {
 	l.profiles.read = func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Profile, error) {
 		before()

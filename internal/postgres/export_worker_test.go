@@ -11,7 +11,7 @@ type Worker struct{ worker *worker }
 // NewWorker makes a worker that does nothing by itself.
 func (l *Ledger) NewWorker() *Worker { return &Worker{newWorker(l)} }
 
-// RunOnce settles what is due.
+// RunOnce executes what is due.
 func (w *Worker) RunOnce(ctx context.Context) (full bool, wait time.Duration, err error) {
 	return w.worker.runOnce(ctx)
 }

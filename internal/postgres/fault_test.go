@@ -88,8 +88,8 @@ func requireOutcome(t testing.TB, what string, o ledger.Outcome, reason ledger.E
 	}
 }
 
-// Every point of a batch at which its connection can be lost, on the way of a batch that succeeds at once and on that of
-// one that is decided in order.
+// Every point of a batch at which its connection can be lost, on the way of a batch that succeeds
+// at once and on that of one that is decided in order.
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	points := []struct {
@@ -181,12 +181,13 @@ func testConnectionLost(t *testing.T, f fault, kind string) {
 			t.Fatal(err)
 		}
 		if !stored.CreateTime.Equal(o.Transfer.CreateTime) {
-			t.Errorf("transfer %d was answered with time %s and stored with %s", i, o.Transfer.CreateTime, stored.CreateTime)
+			t.Errorf("transfer %d was returned with time %s and stored with %s", i, o.Transfer.CreateTime, stored.CreateTime)
 		}
 	}
 }
 
-// A COMMIT that is still on its way when its batch is tried again moves the money once, and its caller is first.
+// A COMMIT that is still on its way when its batch is tried again moves the money once, and its
+// caller is first.
 func TestCommitArrivesDuringRetry(t *testing.T) {
 	t.Parallel()
 	for _, missing := range []bool{false, true} {
@@ -201,9 +202,10 @@ func TestCommitArrivesDuringRetry(t *testing.T) {
 			p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 			reason := ledger.ErrorReason("")
 			late := fault{at: "TransfersInsert", do: cutBeforeAnswer}
-			late.then = func() { awaitLockWait(ctx, t, watcher) } // until the retry stands before the first one's row locks
+			late.then = func() { awaitLockWait(ctx, t, watcher) } // the retry waits for locks
 			if missing {
-				// No row is locked: the retry may be over before the first one arrives, or the other way round.
+				// No row is locked: the retry may be over before the first one arrives, or the
+				// other way round.
 				p.From, reason = uuid.New(), ledger.FromAccountNotFound
 				late.then = func() {}
 			}
@@ -219,7 +221,7 @@ func TestCommitArrivesDuringRetry(t *testing.T) {
 	}
 }
 
-// awaitLockWait answers when a session of the database waits for a lock.
+// awaitLockWait returns when a session of the database waits for a lock.
 func awaitLockWait(ctx context.Context, t testing.TB, conn *pgx.Conn) {
 	for waiting := false; !waiting; {
 		err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity
@@ -231,7 +233,8 @@ func awaitLockWait(ctx context.Context, t testing.TB, conn *pgx.Conn) {
 	}
 }
 
-// Who is first is who wrote the row: an attempt that was lost does not count when another instance then was faster.
+// The caller that wrote the row is first: an attempt that was lost does not count when another
+// instance then was faster.
 func TestLostAttemptIsNotFirst(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -240,7 +243,7 @@ func TestLostAttemptIsNotFirst(t *testing.T) {
 	slow := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
 	fast := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
 	ids := openAccounts(t, fast, 2, 100)
-	for i, next := range []string{"TransfersGet", "BEGIN"} { // before the slower looks what happened, and after
+	for i, next := range []string{"TransfersGet", "BEGIN"} { // before and after it looks
 		p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 		proxy.expect(fault{at: "COMMIT", do: cutBefore}, fault{at: next, do: look, then: func() {
 			transfer, replayed, err := fast.Transfer(ctx, p)
@@ -294,7 +297,8 @@ func TestConnectionLostWhileOpening(t *testing.T) {
 	}
 }
 
-// Two callers open the same account in one batch, whose COMMIT is not answered: one of them is first.
+// Two callers open the same account in one batch, whose COMMIT gets no response: one of them is
+// first.
 func TestConnectionLostWhileOpeningTwice(t *testing.T) {
 	t.Parallel()
 	proxy := newProxy(t, pgtest.NewDatabase(t))

@@ -16,25 +16,27 @@ import (
 const (
 	feedEventsMax = 1 << 16                // events kept for followers
 	feedBytesMax  = 64 << 20               // and about how much memory they take
-	feedPause     = 5 * time.Millisecond   // between looks while others' transactions are waited for, or events keep coming
-	feedPatience  = time.Second            // how long these are waited for like that
+	feedPause     = 5 * time.Millisecond   // between looks: open transactions, or new events
+	feedPatience  = time.Second            // how long open transactions are waited for at that rate
 	feedPoll      = 100 * time.Millisecond // until events of other servers are looked for
-	catchUpsMax   = 2                      // followers that read old events at a time, each with one of ReadConns while it does
+	catchUpsMax   = 2                      // followers on old events at a time, a connection each
 	catchUpPage   = 100                    // events that each of them reads at a time
-	followersWait = time.Second            // until one who is refused may try again
+	followersWait = time.Second            // until a refused follower may try again
 )
 
-// ErrSlow: a follower took events more slowly than they happened, so that those it wants next are not at hand any more. It
-// can follow again from where it was.
+// ErrSlow: a follower took events more slowly than they came, so that the next ones are not in
+// memory any more. It can follow again from its position.
 var ErrSlow = errors.New("events are taken more slowly than they happen")
 
-// A feed gives events to all who follow. While there are followers, one goroutine reads what happens, once for all of them,
-// and keeps the newest events; without followers it does nothing. A follower that is behind those reads the older ones
-// itself until it has caught up. It takes events when it is ready for them: nobody waits for it, and nothing is kept
-// for it, but when what it wants next has been dropped, it is cut off.
+// A feed gives events to all followers. While there are followers, one goroutine reads new events,
+// once for all of them, and keeps the newest in memory; without followers it does nothing. A
+// follower that is behind those reads the older ones itself until it has caught up. It takes events
+// when it is ready for them: the feed neither waits for it nor keeps anything for it. When its next
+// events have been dropped from memory, it is cut off.
 //
-// The batches of this server wake the reader when they have committed; what other servers commit it finds by looking. There
-// is no NOTIFY: every commit that has one waits for a lock that all commits of the cluster share.
+// The batches of this server wake the reader when they have committed; what other servers commit it
+// finds by polling. There is no NOTIFY: every commit that has one waits for a lock that all commits
+// of the cluster share.
 type feed struct {
 	ledger    *Ledger
 	horizon   *horizon
@@ -44,12 +46,12 @@ type feed struct {
 	followers atomic.Int64
 
 	mu      sync.Mutex
-	reading *reading       // guarded by mu; nil: nobody follows
+	reading *reading       // guarded by mu; nil: no followers
 	closed  bool           // guarded by mu
 	readers sync.WaitGroup // of every reading
 }
 
-// A reading is what is kept while there are followers.
+// A reading is the shared reader's state while there are followers.
 type reading struct {
 	stop      context.CancelFunc
 	eventsMax int // kept
@@ -59,7 +61,7 @@ type reading struct {
 	bytes   int           // guarded by mu; about what they take
 	floor   int64         // guarded by mu; every event behind it, up to head, is among them
 	head    int64         // guarded by mu; -1: not known yet
-	err     error         // guarded by mu; why nothing more comes; nil: it does
+	err     error         // guarded by mu; why reading ended; nil: it goes on
 	changed chan struct{} // guarded by mu; closed and replaced when one of these changes
 }
 
@@ -70,7 +72,7 @@ func newFeed(l *Ledger) *feed {
 	}
 }
 
-// committed tells that this server has committed something.
+// committed wakes the reader after a commit of this server.
 func (f *feed) committed() {
 	if f.followers.Load() == 0 {
 		return
@@ -81,7 +83,7 @@ func (f *feed) committed() {
 	}
 }
 
-// close ends all followers with ErrClosed, and lets no more in.
+// close ends all followers with ErrClosed, and refuses new ones.
 func (f *feed) close() {
 	f.mu.Lock()
 	f.closed = true
@@ -93,7 +95,7 @@ func (f *feed) close() {
 	f.readers.Wait()
 }
 
-// join answers what is read for followers, begun if this is the first. Who must is let in however many there are.
+// join returns the shared reader, starting it for the first follower. must bypasses FollowersMax.
 func (f *feed) join(must bool) (*reading, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -122,7 +124,7 @@ func (f *feed) leave() {
 	}
 }
 
-// read reads what happens until ctx ends or it fails.
+// read reads new events until ctx ends or it fails.
 func (f *feed) read(ctx context.Context, r *reading) {
 	defer r.stop()
 	defer func() {
@@ -162,7 +164,7 @@ func (f *feed) read(ctx context.Context, r *reading) {
 	}
 }
 
-// poll reads what has happened, and answers how long to wait until the next look.
+// poll reads new events, and returns how long to wait until the next look.
 func (f *feed) poll(ctx context.Context, r *reading) (pause time.Duration, err error) {
 	s, err := f.horizon.observe(ctx)
 	if err != nil {
@@ -183,7 +185,8 @@ func (f *feed) poll(ctx context.Context, r *reading) (pause time.Duration, err e
 	return pause, nil
 }
 
-// reachedBy answers up to where events were read. When none were, they are from now on, once it is known where that is.
+// reachedBy returns the position up to which events were read. Before the first read that is the
+// horizon, once it is known.
 func (r *reading) reachedBy(horizon int64) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -209,13 +212,13 @@ func (r *reading) add(events []*Event, head int64) {
 		r.events[drop] = nil
 		drop++
 	}
-	// The array below is copied, without what was dropped, when it is full.
+	// When the array below is full, append copies it without the dropped events.
 	r.events = r.events[drop:]
 	r.head = head
 	r.tell()
 }
 
-// end tells all followers that nothing more comes.
+// end ends reading, for all followers.
 func (r *reading) end(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,14 +228,14 @@ func (r *reading) end(err error) {
 	}
 }
 
-// over answers why nothing more comes; nil: it does.
+// over returns why reading ended, nil while it runs.
 func (r *reading) over() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// tell wakes everybody who waits for a change. The lock is held.
+// tell wakes all followers that wait for a change. The lock is held.
 func (r *reading) tell() {
 	close(r.changed)
 	r.changed = make(chan struct{})

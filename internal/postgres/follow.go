@@ -10,19 +10,21 @@ import (
 	"internaltransfers/ledger"
 )
 
-// Follow calls f with the events after a position, 0 for the first ones, that pass the filter, nil for all: in order, each
-// once, first those that have happened, then others as they are committed, by any server. position is up to where f was
-// given everything. When there was nothing to give for Config.Heartbeat, f is called without events. It may change and
-// keep the slice, not the events.
+// Follow calls f with the events after a position, 0 for the first ones, that pass the filter, nil
+// for all: in order, each once, first those that are committed already, then others as they are
+// committed, by any server. f has got all events up to position. When there was none for
+// Config.Heartbeat, f is called without events. f may change and keep the slice, not the events.
 //
-// It ends with an OverloadedError when there are Config.FollowersMax others; with the error of f or ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is; with
-// ErrSlow when f, having caught up, falls behind by more events than are kept. The follower may go on from the last position, with
-// nothing missed, now or much later.
+// It ends with an OverloadedError when there are Config.FollowersMax others; with the error of f or
+// ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is closed;
+// with ErrSlow when f, having caught up, falls behind by more events than are kept. The follower
+// may go on from the last position, with nothing missed, now or much later.
 func (l *Ledger) Follow(ctx context.Context, after int64, filter *EventFilter, f func(events []*Event, position int64) error) error {
 	return l.follow(ctx, after, filter, f, false)
 }
 
-// FollowWebhook is Follow for the holder of an endpoint, which other followers do not keep out: endpoints are few.
+// FollowWebhook is Follow for the owner of an endpoint. It bypasses FollowersMax: endpoints are
+// few.
 func (l *Ledger) FollowWebhook(ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error) error {
 	return l.follow(ctx, after, filter, f, true)
 }
@@ -48,7 +50,7 @@ func (l *Ledger) follow(
 	for {
 		changed, err := follower.take(ctx)
 		if errors.Is(r.over(), ledger.ErrClosed) {
-			return ledger.ErrClosed // whatever else went wrong for that
+			return ledger.ErrClosed // whatever else failed because of that
 		}
 		if err != nil {
 			return err
@@ -69,19 +71,19 @@ func (l *Ledger) follow(
 	}
 }
 
-// A follower is somebody who follows the events.
+// A follower is one call of Follow.
 type follower struct {
 	ledger   *Ledger
 	reading  *reading
-	position int64 // up to which it was given everything
-	caughtUp bool  // it was given events from what is kept
+	position int64 // it was given everything up to here
+	caughtUp bool  // it is given events from memory
 	filter   *EventFilter
 	f        func(events []*Event, position int64) error
 	given    time.Time // when f was last called
 }
 
-// give gives the follower those of the events that pass its filter, which are all up to position. When none do, it is told so now and
-// then, so that it need not go through them again.
+// give passes on matching events; position covers all. Without a match it sends a heartbeat now and
+// then, so that a resume need not rescan.
 func (f *follower) give(events []*Event, position int64) error {
 	f.position = position
 	if f.filter != nil {
@@ -95,7 +97,8 @@ func (f *follower) give(events []*Event, position int64) error {
 	return err
 }
 
-// take gives some events to the follower. When there are none, changed is closed as soon as there may be.
+// take gives some events to the follower. When there are none, changed is closed as soon as there
+// may be.
 func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -114,7 +117,7 @@ func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error
 			events = events[:eventPageMax]
 			head = events[eventPageMax-1].Position
 		}
-		// What is in the array below the slice is cleared when it is dropped.
+		// The reader clears events in the array below when it drops them.
 		events = slices.Clone(events)
 	}
 	r.mu.Unlock()
@@ -132,7 +135,8 @@ func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error
 	return nil, f.give(events, head)
 }
 
-// catchUp gives the follower some events that are not kept any more. Few do so at a time, lest they take all connections.
+// catchUp gives the follower some events that are not in memory any more. Few followers do so at a
+// time, lest they take all connections.
 func (f *follower) catchUp(ctx context.Context) error {
 	heartbeat := time.NewTimer(time.Until(f.given.Add(f.ledger.config.Heartbeat)))
 	defer heartbeat.Stop()
@@ -150,7 +154,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 	return f.give(events, next)
 }
 
-// read reads a page of these events. It is small, because nobody else has it.
+// read reads a page of these events. It is small, because no other follower shares it.
 func (f *follower) read(ctx context.Context) ([]*Event, int64, error) {
 	defer func() { <-f.ledger.feed.catchUps }()
 	f.reading.mu.Lock()

@@ -11,16 +11,17 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A gate is where what was read waits until the synchronous standbys have it. It is open as long as nobody sees what they
-// may not have: then passing costs one atomic load. It closes at the start, when a wait of ours for a standby was
-// cancelled, when the outcome of a COMMIT of ours is unknown, and when the server was restarted: then all that
-// it has on its disk is seen, whether or not a standby has it. The next reader opens it with a barrier, for all who come
-// meanwhile. Where no standby is waited for, a barrier is one round trip.
+// A gate holds back what was read until the synchronous standbys have it. It is open as long as no
+// session can see what a standby may lack: then passing costs one atomic load. It closes at the
+// start, when a wait of ours for a standby was cancelled, when the outcome of a COMMIT of ours is
+// unknown, and when the server was restarted: then all that it has on its disk is seen, whether or
+// not a standby has it. The next reader opens it with a barrier, for all that come meanwhile. Where
+// no standby is waited for, a barrier is one round trip.
 //
-// Who was told that something is done does not depend on the gate: that is behind a COMMIT or a barrier of its own. The
-// gate cannot know of a wait that was cancelled by hand while another server of ours had it: until that one's barrier is
-// through, our readers may see the transaction. Nor does it know at the very instant: our own readers see it for as
-// long as the server's word takes to arrive.
+// Success of a call does not depend on the gate: it is behind a COMMIT or a barrier of its own. The
+// gate does not see a wait that was cancelled by hand in another server of ours: until that one's
+// barrier is through, our readers may see the transaction. Nor does it close at the very instant:
+// our own readers see the transaction until the server's message arrives.
 type gate struct {
 	barrier func(context.Context) error
 	ending  context.Context // no barrier outlasts it
@@ -35,7 +36,7 @@ type gate struct {
 	flight *passage // the barrier under way; nil: there is none; guarded by mu
 }
 
-// A passage is one barrier, for all who wait for it.
+// A passage is one barrier, for all that wait for it.
 type passage struct {
 	doubts int           // of the gate when the barrier began
 	done   chan struct{} // closed when err is set
@@ -50,7 +51,8 @@ func (g *gate) doubt() {
 	g.open.Store(false)
 }
 
-// connected is called with the life of the server at each new connection, before anything is read from it.
+// connected is called with the life of the server at each new connection, before anything is read
+// from it.
 func (g *gate) connected(life string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -61,8 +63,8 @@ func (g *gate) connected(life string) {
 	}
 }
 
-// pass returns when all that was seen before is as safe as the database promises. The error wraps ErrUnavailable when
-// that cannot be had.
+// pass returns when all that was seen before is as safe as the database promises. The error wraps
+// ErrUnavailable when that cannot be had.
 func (g *gate) pass(ctx context.Context) error {
 	for !g.open.Load() {
 		p := g.wait()
@@ -81,7 +83,7 @@ func (g *gate) pass(ctx context.Context) error {
 	return nil
 }
 
-// wait is the barrier under way, begun if there is none; nil: the gate is open.
+// wait returns the barrier under way, starting one if there is none; nil: the gate is open.
 func (g *gate) wait() *passage {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -95,7 +97,7 @@ func (g *gate) wait() *passage {
 	return g.flight
 }
 
-// fly sets up the barrier, and opens the gate unless it was closed anew meanwhile.
+// fly executes the barrier, and opens the gate unless it was closed anew meanwhile.
 func (g *gate) fly(p *passage) {
 	ctx, cancel := context.WithTimeout(g.ending, g.timeout)
 	defer cancel()

@@ -14,12 +14,12 @@ const (
 	gaugesTimeout  = time.Second            // for the database to respond to a scrape
 	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
 	gaugesPoll     = 25 * time.Millisecond  // between looks whether these have ended
-	gaugesPatience = 250 * time.Millisecond // for transactions under way, before readers are said to wait for them
+	gaugesPatience = 250 * time.Millisecond // for open transactions, before a lag counts
 )
 
-// gauges are the metrics that are looked up when somebody collects them. What needs the database is
-// read for a tenth of the time at most, however many collect; while the database is away, only that
-// is left out.
+// gauges are the metrics that are read at collection. What needs the database is read
+// for a tenth of the time at most, however many collect. While the database is away, only that is
+// left out.
 type gauges struct {
 	ledger *Ledger
 
@@ -27,15 +27,15 @@ type gauges struct {
 	last *observed // guarded by the turn; nil: it could not be read
 }
 
-// observed is what the database says at a time.
+// observed is what the database returned at a time.
 type observed struct {
 	proof    *ProofResult // nil: there was none
 	backlogs map[WebhookStatus]backlog
-	lag      int64 // positions that are committed and not told to readers yet; -1: it is not known
+	lag      int64 // positions committed, but not yet shown to readers; -1: unknown
 	waiting  time.Duration
 }
 
-// A backlog is what the endpoints of a status have yet to get.
+// A backlog is the pending deliveries of the endpoints of a status.
 type backlog struct {
 	endpoints, pending, behind int64
 	oldest                     time.Duration
@@ -128,7 +128,7 @@ func number(yes bool) float64 {
 	return 0
 }
 
-// observe returns what the database says, or said a moment ago; nil: it could not be read.
+// observe returns the last observation, or a new one when that is due; nil: it could not be read.
 func (g *gauges) observe() *observed {
 	ctx, cancel := context.WithTimeout(context.Background(), gaugesTimeout)
 	defer cancel()
@@ -152,7 +152,7 @@ func (g *gauges) observe() *observed {
 	return o
 }
 
-// observe reads what gauges tell.
+// observe reads the values of the gauges.
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), lag: -1}
 	proof, err := l.queries.ProofGet(ctx, l.pool)
@@ -188,7 +188,7 @@ func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 }
 
 // horizonLag sets how far readers are held back. It returns the newest position that is committed,
-// and the newest that they are told.
+// and the newest that readers are shown.
 func (l *Ledger) horizonLag(ctx context.Context, o *observed) (end, reached int64, err error) {
 	began := time.Now()
 	first, err := l.feed.horizon.observe(ctx)

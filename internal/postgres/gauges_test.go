@@ -39,7 +39,7 @@ func gather(t testing.TB, registry *prometheus.Registry) gathering {
 	return got
 }
 
-// requireGathered waits until the metrics have these values: what the database says is told for
+// requireGathered waits until the metrics have these values: those of the database are kept for
 // some seconds.
 func requireGathered(t testing.TB, registry *prometheus.Registry, want gathering) gathering {
 	t.Helper()
@@ -56,8 +56,7 @@ func requireGathered(t testing.TB, registry *prometheus.Registry, want gathering
 	return got
 }
 
-// TestBacklogGauges: what endpoints have yet to get is told, by whether anything is to come to them
-// now.
+// TestBacklogGauges: pending deliveries are counted, by whether their endpoints get events now.
 func TestBacklogGauges(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -84,7 +83,7 @@ func TestBacklogGauges(t *testing.T) {
 	if err != nil || len(events) != 3 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
-	// Two of the three failed; the holder has come to the second.
+	// Two of the three failed; the owner has come to the second.
 	holder := uuid.New()
 	held, _, err := l.LeaseWebhooks(ctx, holder, time.Hour)
 	if err != nil || len(held) != 1 {
@@ -114,7 +113,7 @@ func TestBacklogGauges(t *testing.T) {
 	requireGathered(t, registry, gathering{"webhook_endpoints DISABLED": 0, "webhook_oldest_undelivered_seconds DISABLED": 0})
 }
 
-// TestProofGauges: the last proof is told, whoever made it, and a broken one.
+// TestProofGauges: the last proof is shown, of any server, and a broken one.
 func TestProofGauges(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
@@ -137,7 +136,7 @@ func TestProofGauges(t *testing.T) {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"ledger_last_proof_ok": 1, "ledger_last_proof_incremental": 1})
-	// Another server's proof, of a ledger that somebody has broken.
+	// Another server's proof, of a ledger that an operator has broken.
 	admin := connect(t, database)
 	const damage = `UPDATE account SET balance = balance %s 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`
 	execute(t, admin, strings.Replace(damage, "%s", "+", 1))
@@ -155,7 +154,7 @@ func TestProofGauges(t *testing.T) {
 	execute(t, admin, strings.Replace(damage, "%s", "-", 1))
 }
 
-// TestHorizonGauges: a transaction that holds all readers up is told, and how much it holds back.
+// TestHorizonGauges: a transaction that holds all readers up is shown, and how much it holds back.
 func TestHorizonGauges(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
@@ -174,13 +173,13 @@ func TestHorizonGauges(t *testing.T) {
 		}
 	}
 	if got := requireGathered(t, registry, gathering{"ledger_event_horizon_lag_positions": 3}); got["ledger_event_horizon_wait_seconds"] <= 0 {
-		t.Errorf("nobody waits: %v", got)
+		t.Errorf("no reader waits: %v", got)
 	}
 	execute(t, admin, "ROLLBACK")
 	requireGathered(t, registry, still)
 }
 
-// TestGaugesAreCheap: however many scrape, the database is asked by one of them, now and then.
+// TestGaugesAreCheap: however many scrape, one of them queries the database, now and then.
 func TestGaugesAreCheap(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
@@ -210,7 +209,8 @@ func TestGaugesAreCheap(t *testing.T) {
 	}
 }
 
-// TestGaugesWithoutDatabase: while the database is away, a scrape tells soon what does not need it.
+// TestGaugesWithoutDatabase: while the database is away, a scrape soon returns what does not need
+// it.
 func TestGaugesWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewServer(t)
@@ -226,7 +226,7 @@ func TestGaugesWithoutDatabase(t *testing.T) {
 	}
 	got := requireGathered(t, registry, gathering{"ledger_database_up": 0, "ledger_queue_depth": 0, "ledger_db_connections_max read": 8, "ledger_event_followers": 0})
 	if _, ok := got["webhook_endpoints ENABLED"]; ok {
-		t.Errorf("what is not known is told: %v", got)
+		t.Errorf("unknown values are shown: %v", got)
 	}
 	began := time.Now()
 	gather(t, registry)

@@ -23,8 +23,8 @@ func requireHindered(t testing.TB, what string, err error, words string) {
 	}
 }
 
-// Somebody's trigger or rule drops rows, or raises an error. What it hinders has not happened, and its neighbours have.
-// Once it is gone, the same call happens once.
+// A foreign trigger or rule drops rows, or raises an error. What it hinders is not applied, and its
+// neighbours are. Once it is gone, the same call is applied once.
 func TestForeignTriggers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, make, undo string }{
@@ -120,8 +120,9 @@ func TestForeignRules(t *testing.T) {
 	}
 }
 
-// With row-level security a role may not see rows that are there. Nothing is then said not to be found, and nothing is
-// recorded for want of an account; the ledger is not ready, and is not opened anew.
+// With row-level security a role may not see rows that are there. Nothing is then said not to be
+// found, and nothing is recorded for want of an account; the ledger is not ready, and is not opened
+// anew.
 func TestRowLevelSecurity(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"account", "transfer", "currency"} {
@@ -150,7 +151,8 @@ func TestRowLevelSecurity(t *testing.T) {
 				if table == "account" {
 					_, err = l.GetAccount(t.Context(), ids[0])
 					requireHindered(t, "a read", err, words)
-				} else if _, err = l.GetTransfer(t.Context(), done.ID); err != nil { // a view of the owner's, who sees all
+				} else if _, err = l.GetTransfer(t.Context(), done.ID); err != nil {
+					// It reads a view, with the rights of its owner, which sees all rows.
 					t.Errorf("a read: %v", err)
 				}
 				requireHindered(t, "ready to write", l.ReadyToWrite(t.Context()), words)

@@ -22,8 +22,8 @@ type present struct {
 	last time.Time // when the account last changed: after now if the clock was set back since
 }
 
-// end is the end of an account's time: now, or when it last changed if that is later. What is there has
-// happened, whatever the clock says.
+// end is the end of an account's time: now, or its last change if that is later. What is stored is
+// past, whatever the clock says.
 func (p present) end() time.Time {
 	if p.last.After(p.now) {
 		return p.last
@@ -31,18 +31,19 @@ func (p present) end() time.Time {
 	return p.now
 }
 
-// GetAccountAt reads an account as it was at a moment: balance, held and incoming are of then, all else is of now. What
-// happened in that very microsecond is part of it. The error is an InvalidError of as_of for a moment in the future, and
-// a NotFoundError when there is no such account, or there was none yet.
+// GetAccountAt reads an account as it was at a moment: balance, held and incoming are of then, all
+// else is of now. Changes in that very microsecond are included. The error is an InvalidError of
+// as_of for a moment in the future, and a NotFoundError when there is no such account, or there was
+// none yet.
 //
-// When the clock was set back, moments up to the account's last change are not in the future either.
-// Now is then the last of them: else the account would be said to be as it was when the clock showed
-// this time before.
+// When the clock was set back, moments up to the account's last change are not in the future
+// either. Now is then the last of them: else the account would be returned as it was when the clock
+// showed this time before.
 func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (ledger.Account, error) {
 	if at.Before(ledger.TimeMin) || at.After(ledger.TimeMax) {
 		return ledger.Account{}, &ledger.InvalidError{Field: "as_of", Reason: "must be within the years 1 to 9999"}
 	}
-	at = at.UTC().Truncate(time.Microsecond) // whatever happened until at happened until then
+	at = at.UTC().Truncate(time.Microsecond) // everything until at is included
 	var account ledger.Account
 	err := l.atOneMoment(ctx, id, func(tx pgx.Tx, r *db.Account, p present) error {
 		switch end := p.end(); {
@@ -71,7 +72,8 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 	return account, err
 }
 
-// atOneMoment runs a read of an account's history, given the account's row, in a transaction that sees one moment. The error is a NotFoundError when there is no such account.
+// atOneMoment runs a read of an account's history, given the account's row, in a transaction that
+// sees one moment. The error is a NotFoundError when there is no such account.
 func (l *Ledger) atOneMoment(
 	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, p present) error,
 ) error {
@@ -101,7 +103,8 @@ func (l *Ledger) atOneMoment(
 	return nil
 }
 
-// balanceBefore is the balance after the newest entry that was made before a moment, among the account's first ones.
+// balanceBefore is the balance after the newest entry that was made before a moment, among the
+// account's first ones.
 func (l *Ledger) balanceBefore(ctx context.Context, conn db.DBTX, id uuid.UUID, position int64, before time.Time) (
 	decimal.Decimal, error,
 ) {

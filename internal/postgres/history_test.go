@@ -20,14 +20,14 @@ func sumsText(a *ledger.Account) string {
 	return fmt.Sprint(a.Balance, " ", a.Held, " ", a.Incoming, " ", a.Available())
 }
 
-// newPast makes a history in which everything happens that a balance and a hold can go through, at known times: that of
-// two accounts, until second 100.
+// newPast makes a history in which everything happens that a balance and a hold can go through, at
+// known times: that of two accounts, until second 100.
 func newPast(t *testing.T) *history {
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
 	clock := stopClock(t, url)
 	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock.step(time.Minute) // the equity account is as old as the database, perhaps younger than the clock's time
+	clock.step(time.Minute) // the equity account may be younger than the clock's time
 	past := &history{l: l, clock: clock, start: clock.now()}
 	at := past.at
 	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")}).ID
@@ -46,9 +46,9 @@ func newPast(t *testing.T) *history {
 		return c.ID
 	}
 	clock.set(at(20))
-	first := hold("30", ledger.TransferOptions{})                               // captured in part, then for good
-	second := hold("7", ledger.TransferOptions{HoldTTL: 25 * time.Second})      // expires at 45, which nobody sees
-	third := hold("5", ledger.TransferOptions{HoldTTL: 15 * time.Second})       // would expire at 35, but is voided
+	first := hold("30", ledger.TransferOptions{})                               // captured twice
+	second := hold("7", ledger.TransferOptions{HoldTTL: 25 * time.Second})      // expires at 45
+	third := hold("5", ledger.TransferOptions{HoldTTL: 15 * time.Second})       // voided before 35
 	refused := pay(t, l, ledger.TransferParams{From: b, To: a, Amount: one}).ID // changes nothing
 	clock.set(at(25))
 	captured := capture(first, "10", false)
@@ -62,7 +62,8 @@ func newPast(t *testing.T) *history {
 		t.Fatal(err)
 	}
 	clock.set(at(50))
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("3")}) // ends the second hold, five seconds late
+	// Ends the second hold, five seconds late.
+	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("3")})
 	backdated := ledger.TransferOptions{EffectiveTime: at(1)}
 	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("2"), Options: &backdated})
 	scheduled := pay(t, l, ledger.TransferParams{
@@ -81,7 +82,7 @@ func newPast(t *testing.T) *history {
 	return past
 }
 
-// TestAccountAt asks for every moment of a history.
+// TestAccountAt reads every moment of a history.
 func TestAccountAt(t *testing.T) {
 	t.Parallel()
 	past := newPast(t)
@@ -122,7 +123,8 @@ func TestAccountAt(t *testing.T) {
 	}
 }
 
-// TestAccountAtTheEdges: what is not of then is of now, and what lies outside of an account's past is an error.
+// TestAccountAtTheEdges: what is not of then is of now, and what lies outside of an account's past
+// is an error.
 func TestAccountAtTheEdges(t *testing.T) {
 	t.Parallel()
 	past := newPast(t)
@@ -150,7 +152,8 @@ func TestAccountAtTheEdges(t *testing.T) {
 	}
 }
 
-// TestAccountAtIsWhatItWas lets random things happen, notes after each what the accounts are like, and asks again later.
+// TestAccountAtIsWhatItWas makes random changes, notes after each what the accounts are like, and
+// reads that again later.
 func TestAccountAtIsWhatItWas(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)

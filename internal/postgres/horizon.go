@@ -13,27 +13,27 @@ import (
 )
 
 const (
-	horizonPoll = 3 * time.Millisecond // until it is looked again whether transactions have ended
-	horizonWait = time.Second          // for them, before what is known is taken for the end
-	horizonWarn = 10 * time.Second     // how long a transaction may hold the horizon up until that is logged
+	horizonPoll = 3 * time.Millisecond // between looks whether transactions have ended
+	horizonWait = time.Second          // for them, before the last known horizon is used
+	horizonWarn = 10 * time.Second     // how long a transaction may block it before a warning
 )
 
-// A horizon knows up to which position all events are there: whoever drew one of these positions has committed or never
-// will, so no event can appear at or before it any more. Positions are drawn before a commit, so the newest one that is
-// committed is not enough to go by.
+// A horizon finds the position up to which all events are there: each transaction that drew one of
+// these positions has committed or never will, so no event can appear at or before it any more.
+// Positions are drawn before a commit, so the newest committed one is not enough to go by.
 //
-// Finding out costs those who write nothing. First the highest position that is committed is read, then which transactions
-// are at work. Whoever drew a lower position did so before that commit, and so is among them or over. When all of them are
-// over, that position is the horizon.
+// Finding it costs writers nothing. First the highest committed position is read, then the open
+// transactions. A transaction that drew a lower position did so before that commit, so it is among
+// them or over. When all of them are over, that position is the horizon.
 type horizon struct {
 	queries *db.Queries
 	conn    db.DBTX
 	log     *slog.Logger
-	turn    chan struct{} // has an item, which whoever uses what is below takes out, so that who waits for it can give up
+	turn    chan struct{} // has an item, taken out for the fields below; a waiter can give up
 
-	reached int64     // -1: nothing was found out yet
-	ahead   int64     // the highest position that was committed when the writers were read; -1: they never were
-	writers []string  // those of that time that were still at work when last looked; none: reached is ahead
+	reached int64     // -1: not known yet
+	ahead   int64     // the highest committed position when writers were read; -1: never
+	writers []string  // those then open that still were at the last look; none: reached is ahead
 	since   time.Time // when they were first seen
 	warned  bool      // about these
 }
@@ -44,14 +44,15 @@ func newHorizon(queries *db.Queries, conn db.DBTX, log *slog.Logger) *horizon {
 	return h
 }
 
-// A observation is how far one sees.
+// An observation is one look at the horizon.
 type observation struct {
-	reached int64         // the horizon; -1: it is not known yet
-	last    int64         // the highest position that is committed
+	reached int64         // the horizon; -1: not known yet
+	last    int64         // the highest committed position
 	waiting time.Duration // how long some transactions have been waited for
 }
 
-// observe looks how far the horizon is. The error wraps ErrUnavailable when the database does not say, also for its being slow.
+// observe takes a look at the horizon. The error wraps ErrUnavailable when the database does not
+// respond in time.
 func (h *horizon) observe(ctx context.Context) (observation, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
 	defer cancel()
@@ -68,7 +69,7 @@ func (h *horizon) observe(ctx context.Context) (observation, error) {
 	return s, err
 }
 
-// advance does that in turn.
+// advance takes the look and moves the horizon. The caller has the turn.
 func (h *horizon) advance(ctx context.Context) (observation, error) {
 	last, err := h.queries.EventsEnd(ctx, h.conn)
 	if err != nil {
@@ -86,7 +87,7 @@ func (h *horizon) advance(ctx context.Context) (observation, error) {
 		h.warn(ctx)
 		return observation{h.reached, last, time.Since(h.since)}, nil
 	}
-	// Those who were waited for are over.
+	// The transactions that were waited for are over.
 	h.reached = max(h.reached, h.ahead)
 	h.ahead, h.writers, h.since, h.warned = last, writers, time.Now(), false
 	if len(writers) == 0 {
@@ -95,7 +96,7 @@ func (h *horizon) advance(ctx context.Context) (observation, error) {
 	return observation{reached: h.reached, last: last}, nil
 }
 
-// warn says once that a transaction holds everybody up.
+// warn logs once that a transaction holds all readers up.
 func (h *horizon) warn(ctx context.Context) {
 	if !h.warned && time.Since(h.since) > horizonWarn {
 		h.warned = true
@@ -104,8 +105,9 @@ func (h *horizon) warn(ctx context.Context) {
 	}
 }
 
-// wait answers the horizon: a position that all events committed before the call are at or before. Where a transaction
-// that may have written some does not end, it answers after a while what is known; where nothing is, ErrUnavailable.
+// wait returns the horizon: a position that all events committed before the call are at or before.
+// Where a transaction that may have written some does not end, it returns the last known horizon
+// after a while; without one, ErrUnavailable.
 func (h *horizon) wait(ctx context.Context) (int64, error) {
 	began := time.Now()
 	wanted := int64(-1)

@@ -13,7 +13,8 @@ type invariant struct {
 	check             func(context.Context, *db.Queries, db.DBTX, scope) (finding, error)
 }
 
-// invariants are all that must hold. Those about accounts alone look at all accounts, whatever the scope.
+// invariants are all that must hold. Those about accounts alone look at all accounts, whatever the
+// scope.
 var invariants = []invariant{
 	{
 		name: "sum_zero", description: "the balances of each currency sum to zero",

@@ -20,18 +20,18 @@ type Config struct {
 	DatabaseURL     string                // a postgres:// URL or a keyword=value string
 	Schema          string                // that holds the ledger; default: see pgdb.Target
 	ReadConns       int32                 // connections for reading; default 8
-	BatchesInFlight int                   // batches that are applied at a time, a connection each; default 2
-	BatchMax        int                   // transfers in a batch, unless one atomic call has more; default 1,000
-	QueueMax        int                   // transfers waiting, half of them for one account, before calls are refused; default 32,768
+	BatchesInFlight int                   // batches applied at a time, a connection each; default 2
+	BatchMax        int                   // transfers in one, more in an atomic call; default 1,000
+	QueueMax        int                   // queued transfers, half for one account; default 32,768
 	BatchTimeout    time.Duration         // of one batch with all its retries; default 10 s
-	Workers         int                   // that settle what is due, each with one of ReadConns while it works; default: none
-	WorkerBatch     int                   // items of a kind that one settles at a time, at most 1,000; default 100
+	Workers         int                   // for what is due, on ReadConns; default: none
+	WorkerBatch     int                   // items of a kind in a round, at most 1,000; default 100
 	WorkerInterval  time.Duration         // the longest until one looks again; default 1 s
 	FollowersMax    int                   // that follow events at a time; default 4,096
-	Heartbeat       time.Duration         // how long a follower of events hears nothing at most; default 10 s
-	ProfileCache    int                   // profiles kept in memory, with up to 1 KiB each; default: none
+	Heartbeat       time.Duration         // the longest silence of Follow; default 10 s
+	ProfileCache    int                   // profiles kept, up to 1 KiB each; default: none
 	Logger          *slog.Logger          // default: slog.Default()
-	Metrics         prometheus.Registerer // gets the ledger's metrics; default: nobody does
+	Metrics         prometheus.Registerer // gets the ledger's metrics; default: none
 }
 
 func (c Config) withDefaults() Config {
@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// sessions is how many the ledger has with its database at a time, beside those that come and go.
+// sessions is how many lasting sessions the ledger has with its database.
 func (c Config) sessions() int {
 	n := int(c.ReadConns) + c.BatchesInFlight
 	if c.ProfileCache > 0 {
@@ -57,17 +57,17 @@ func (c Config) sessions() int {
 	return n
 }
 
-// A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called concurrently. Several
-// ledgers, in one process or many, may share a database.
+// A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called
+// concurrently. Several ledgers, in one process or many, may share a database.
 type Ledger struct {
 	config     Config
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	batchPool  *pgdb.Pool      // for batches; a connection of it plans as the locking protocol needs
+	batchPool  *pgdb.Pool      // for batches; its plans lock in the order of the protocol
 	pool       *sessionPool    // for everything else
-	gate       *gate           // that what readers read passes
-	ending     context.Context // is over, by end, when no standby is waited for any longer
+	gate       *gate           // for what pool reads
+	ending     context.Context // ends, by end, when no standby is waited for any longer
 	end        context.CancelFunc
 	currencies *currencies
 	tokens     tokenSigner
@@ -84,8 +84,8 @@ type Ledger struct {
 	activity      activity
 }
 
-// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the database is away, and is a
-// pgdb.RefusedError when it cannot be used as it is.
+// Open connects to the database and starts the batcher. The error wraps ErrUnavailable when the
+// database is away, and is a pgdb.RefusedError when it cannot be used as it is.
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
@@ -94,7 +94,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
 	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
-		return nil, refused // it is there, and will not be otherwise by itself
+		return nil, refused // it is there, but needs an operator
 	}
 	if err != nil {
 		return nil, readError(ctx, "open the database", err)
@@ -143,8 +143,8 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	return l, nil
 }
 
-// warnIfNotDurable says so when the server may lose what it has committed. The ledger cannot help it: only an operator
-// can set these, and some do on purpose, for a test.
+// warnIfNotDurable warns when the server may lose what it has committed. Only an operator can set
+// these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 	d, err := l.queries.DurabilityGet(ctx, l.pool.sessions)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
@@ -153,8 +153,9 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 	}
 }
 
-// Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends first, it answers
-// ctx's error and leaves the rest to the end of the process; what was answered is committed in any case.
+// Close refuses new transfers, applies those that wait, and closes the connections. When ctx ends
+// first, it returns ctx's error and leaves the rest to the end of the process; outcomes that were
+// returned are committed in any case.
 func (l *Ledger) Close(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
@@ -178,6 +179,6 @@ func (l *Ledger) Close(ctx context.Context) error {
 // Database names the database, the server and the schema, without the password.
 func (l *Ledger) Database() string { return l.database.String() }
 
-// RoleExcess names the role that the ledger's sessions have, and says what it is or may do that a server need not; that is
-// empty when there is nothing.
+// RoleExcess names the role of the ledger's sessions, and what it is or may do that a server need
+// not; excess is empty when there is nothing.
 func (l *Ledger) RoleExcess() (role, excess string) { return l.database.Role(), l.database.Excess() }

@@ -16,10 +16,11 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestLifecycleModel runs random holds, captures, voids, reversals, schedules, sweeps, conditions and policies on the
-// ledger and on a model of it, while time passes: whole numbers, a whole number of seconds, one transfer at a time, and
-// every hold ended at the very second when it expires, whereas the ledger ends it when something looks. Every answer must
-// be the same, with its figures, and at the end every account and every transfer.
+// TestLifecycleModel runs random holds, captures, voids, reversals, schedules, sweeps, conditions
+// and policies on the ledger and on a model of it, while time passes: whole numbers, a whole number
+// of seconds, one transfer at a time, and every hold ended at the very second when it expires,
+// whereas the ledger ends it when a batch needs it. Every result must be the same, with its
+// figures, and at the end every account and every transfer.
 func TestLifecycleModel(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -55,7 +56,7 @@ func TestLifecycleModel(t *testing.T) {
 		rapid.Check(t, run)
 	}
 	if missing := unseen(); len(missing) > 0 {
-		t.Errorf("%v were never answered, the runs say little: %v", missing, seen)
+		t.Errorf("%v were never returned, the runs say little: %v", missing, seen)
 	}
 }
 
@@ -70,10 +71,10 @@ var lifeAnswers = []string{
 // lifeAccounts are the accounts of a run; the first is the currency's equity account.
 const (
 	lifeAccounts = 4
-	noFloor      = -100 // of a sweep that asks for none
+	noFloor      = -100 // of a sweep without one
 )
 
-// A lifeAccount is what the model knows of an account. -1 stands for no ceiling, cap or limit.
+// A lifeAccount is the model's account. -1 stands for no ceiling, cap or limit.
 type lifeAccount struct {
 	balance, held, incoming, floor, ceiling int64
 	cap, limit, count, window               int64
@@ -82,7 +83,7 @@ type lifeAccount struct {
 	equity                                  bool
 }
 
-// A lifeTransfer is what the model knows of a transfer.
+// A lifeTransfer is the model's transfer.
 type lifeTransfer struct {
 	id           uuid.UUID
 	kind         ledger.TransferKind
@@ -95,7 +96,7 @@ type lifeTransfer struct {
 	reversed     int64
 	upTo         bool
 	upToFloor    int64
-	voided       string // the answer
+	voided       string // the result of Void
 }
 
 // A lifeRun is one run of the ledger beside the model.
@@ -137,7 +138,7 @@ func newLifeRun(rt *rapid.T, l *postgres.Ledger, clock *testClock, run int, seen
 	return m
 }
 
-// require compares an answer.
+// require compares a result.
 func (m *lifeRun) require(rt *rapid.T, what, got, want string) {
 	words := strings.Fields(got)
 	m.seen[words[0]]++
@@ -149,7 +150,7 @@ func (m *lifeRun) require(rt *rapid.T, what, got, want string) {
 	}
 }
 
-// A lifeCall is a new transfer asked for.
+// A lifeCall is a call that makes a new transfer.
 type lifeCall struct {
 	kind                   ledger.TransferKind
 	from, to               int
@@ -193,7 +194,7 @@ func (m *lifeRun) draw(rt *rapid.T) lifeCall {
 	return c
 }
 
-// params is what the ledger is asked for.
+// params are the call's parameters for the ledger.
 func (m *lifeRun) params(c lifeCall, id uuid.UUID) ledger.TransferParams {
 	o := &ledger.TransferOptions{Hold: c.kind == ledger.KindHold, UpTo: c.upTo}
 	if c.upToFloor != noFloor {
@@ -307,7 +308,7 @@ func (m *lifeRun) void(rt *rapid.T) {
 	m.require(rt, fmt.Sprintf("void %+v", *t), outcomeText(ledger.Outcome{Transfer: voided, Replayed: replayed, Err: err}), m.end(t))
 }
 
-// settle does what a worker does. When there is nothing to do, what it answers is not compared.
+// settle does what a worker does. Without anything due, its result is not compared.
 func (m *lifeRun) settle(rt *rapid.T) {
 	t := m.pick(rt, ledger.KindHold, ledger.KindScheduled)
 	if t == nil {
@@ -385,7 +386,7 @@ func (m *lifeRun) clock(rt *rapid.T) {
 	m.expire()
 }
 
-// compareAll settles what is due and reads everything.
+// compareAll executes what is due and reads everything.
 func (m *lifeRun) compareAll(rt *rapid.T) {
 	for _, t := range m.transfers {
 		if o := m.l.Settle(context.Background(), t.id); t.kind == ledger.KindHold && o.Err != nil {

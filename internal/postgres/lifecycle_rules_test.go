@@ -48,7 +48,7 @@ func (m *lifeRun) usage(i int) (amount, count int64) {
 	return amount, count
 }
 
-// judge answers how much a transfer may move or reserve, or why nothing.
+// judge returns how much a transfer may move or reserve, or the refusal.
 func (m *lifeRun) judge(c lifeCall, inGroup bool) (amount int64, reason ledger.ErrorReason, figures string) {
 	from, to := m.accounts[c.from], m.accounts[c.to]
 	if r := m.blocked(c.from, c.to); r != "" {
@@ -102,7 +102,7 @@ func (m *lifeRun) judge(c lifeCall, inGroup bool) (amount int64, reason ledger.E
 	return amount, "", ""
 }
 
-// plain reports whether nothing but a transfer is asked for.
+// plain reports whether the call is a transfer and nothing else.
 func (c lifeCall) plain() bool {
 	return c.kind == ledger.KindTransfer && !c.upTo && c.version < 0 && c.atLeast < 0 && c.most < 0
 }
@@ -125,7 +125,7 @@ func (m *lifeRun) move(from, to int, amount int64) {
 	m.accounts[to].version++
 }
 
-// record keeps a transfer and answers it.
+// record keeps a transfer and returns it.
 func (m *lifeRun) record(t lifeTransfer, figures string) string {
 	m.transfers = append(m.transfers, &t)
 	word := map[ledger.TransferStatus]string{ledger.TransferSuccess: "ok", ledger.TransferInit: "init", ledger.TransferFailed: string(t.reason)}[t.status]

@@ -29,14 +29,15 @@ const (
 	linearHeld     = 6  // the amount of each
 )
 
-// A linearMove is a transfer asked for. Ids below linearRepeated are shared; the others are used once.
+// A linearMove is a call of Transfer. Ids below linearRepeated are shared; the others are used
+// once.
 type linearMove struct {
 	from, to, amount int
 	id               int
 }
 
-// A linearCall is an operation of a history: a read of an account when it has no moves, a group when it has several; or
-// something about a hold.
+// A linearCall is an operation of a history: a read of an account when it has no moves, a group
+// when it has several; or something about a hold.
 type linearCall struct {
 	read  int
 	moves []linearMove
@@ -44,7 +45,8 @@ type linearCall struct {
 	hold  int
 }
 
-// A linearState is what a history's operations see: the balances, and the answers to the shared ids.
+// A linearState is what a history's operations see: the balances, and the results of the shared
+// ids.
 type linearState struct {
 	balances [linearAccounts]int
 	answers  [linearRepeated]string
@@ -87,7 +89,7 @@ func (s linearState) about(c linearCall) (linearState, string) {
 	return s, *h
 }
 
-// step executes a call on the state and answers what the ledger should.
+// step executes a call on the state and returns what the ledger should.
 func (s linearState) step(c linearCall) (linearState, string) {
 	if c.verb != "" {
 		return s.about(c)
@@ -141,8 +143,9 @@ var linearModel = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %s", input, output) },
 }
 
-// TestLinearizability: whatever callers do at the same time, each answer and each read is one that some serial order
-// of the calls gives, an order in which no call comes before one that was answered before it was made.
+// TestLinearizability: whatever callers do at the same time, some serial order of the calls gives
+// each result and each read, an order in which no call comes before one that returned before it was
+// made.
 func TestLinearizability(t *testing.T) {
 	t.Parallel()
 	// Small batches on several connections, so that batches run beside each other.
@@ -237,7 +240,7 @@ type linearRun struct {
 	scope    uuid.UUID
 }
 
-// do makes a call on the ledger and answers what was seen.
+// do makes a call on the ledger and returns what was seen.
 func (r *linearRun) do(c linearCall) string {
 	ctx := context.Background()
 	if c.verb != "" {
@@ -281,7 +284,7 @@ func withoutFigures(o ledger.Outcome) string {
 	return strings.Join(words, " ")
 }
 
-// about makes a call about a hold and answers what was seen.
+// about makes a call about a hold and returns what was seen.
 func (r *linearRun) about(c linearCall) string {
 	ctx, id := context.Background(), uuid.NewSHA1(r.scope, []byte(fmt.Sprint("hold ", c.hold)))
 	var t ledger.Transfer
@@ -314,7 +317,8 @@ func (r *linearRun) about(c linearCall) string {
 	return text
 }
 
-// TestLinearizabilityFindsBrokenHistories: the model above can tell; each of these histories is wrong in one way.
+// TestLinearizabilityFindsBrokenHistories: the model above finds errors; each of these histories is
+// wrong in one way.
 func TestLinearizabilityFindsBrokenHistories(t *testing.T) {
 	t.Parallel()
 	pay := func(id, from, to, amount int) linearCall {
@@ -322,7 +326,7 @@ func TestLinearizabilityFindsBrokenHistories(t *testing.T) {
 	}
 	shared := linearCall{moves: []linearMove{{from: 0, to: 1, amount: 5, id: 0}}}
 	group := linearCall{moves: []linearMove{{from: 0, to: 1, amount: 4, id: 10}, {from: 1, to: 2, amount: 20, id: 11}}}
-	// Each operation is made after the answer to the one before it, or all at the same time.
+	// Each operation is made after the one before it returned, or all at the same time.
 	type seen struct {
 		call   linearCall
 		answer string

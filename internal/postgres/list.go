@@ -8,12 +8,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Page says which part of a list is wanted.
+// A Page says which part of a list to return.
 type Page struct {
 	Size  int32  // 1 to 1,000; 0: 50
 	Token string // of the page before; empty: the first page
-	// Bytes is about how many bytes the items of the page may take when they are sent. The first item
-	// is on the page whatever it takes. 0: any number.
+	// Bytes is about how many bytes the items of the page may take when they are sent. The first
+	// item is on the page whatever it takes. 0: any number.
 	Bytes int
 }
 
@@ -21,8 +21,8 @@ type Page struct {
 type AccountFilter struct {
 	Currency string
 	Status   ledger.AccountStatus
-	// Search is words that words of the name begin with, in any order and case, or what the id begins with, at least 4
-	// digits of it.
+	// Search is words: each begins a word of the name, in any order and case. Or it begins the id,
+	// with at least 4 digits of it.
 	Search string `json:",omitempty"`
 }
 

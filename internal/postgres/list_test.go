@@ -16,7 +16,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A listed is a ledger with some rows of every kind, and the rows as the database has them, newest first.
+// A listed is a ledger with some rows of every kind, and the rows as the database has them, newest
+// first.
 type listed struct {
 	l        *postgres.Ledger
 	accounts []uuid.UUID // with two equity accounts first
@@ -30,7 +31,8 @@ type listedRow struct {
 	created                     time.Time
 }
 
-// newListed makes the rows: single transfers, whose times differ, and batches, whose rows have one time.
+// newListed makes the rows: single transfers, whose times differ, and batches, whose rows have one
+// time.
 func newListed(t *testing.T) *listed {
 	t.Helper()
 	ctx := context.Background()
@@ -108,7 +110,7 @@ func within(created, start, end time.Time) bool {
 	return !created.Before(start) && (end.IsZero() || created.Before(end))
 }
 
-// collect reads all pages of a list and answers the items' ids.
+// collect reads all pages of a list and returns the items' ids.
 func collect(t *testing.T, size int32, list func(postgres.Page) (ids []string, next string, err error)) []string {
 	t.Helper()
 	var all []string
@@ -161,7 +163,8 @@ func (s *listed) accountList(f postgres.AccountFilter) func(postgres.Page) ([]st
 
 var pageSizes = []int32{1, 2, 3, 5, 8, 13, 1000}
 
-// TestListTransfers: every filter, and every combination of them, answers what a naive filter of all rows does.
+// TestListTransfers: every filter, and every combination of them, returns what a naive filter of
+// all rows does.
 func TestListTransfers(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// listenPatience is how long it may take to begin to listen, how long the connection may be silent before it is asked
-	// whether it is there, and how long it may take to answer that.
+	// listenPatience is how long it may take to begin to listen, how long the connection may be
+	// silent before a ping, and how long that ping may take.
 	listenPatience     = 5 * time.Second
 	listenBackoffFirst = 100 * time.Millisecond // before the second attempt; doubles each time
 	listenBackoffMax   = 10 * time.Second
@@ -40,8 +40,8 @@ func (c *profileCache) close() {
 	}
 }
 
-// listen has the cache keep profiles while it hears of each that changes, until ctx ends. While it does not, and where
-// it cannot, it says so once and tries again.
+// listen has the cache keep profiles while notifications of their changes arrive, until ctx ends.
+// When they stop, or cannot be had, it logs that once and tries again.
 func (c *profileCache) listen(ctx context.Context) {
 	backoff, said := listenBackoffFirst, false
 	for {
@@ -74,9 +74,9 @@ func (c *profileCache) receive(ctx context.Context) (heard bool, err error) {
 		return false, err
 	}
 	defer pgdb.HangUp(conn)
-	// What is read from now on and changes afterwards is told.
+	// Changes after this point are notified.
 	c.listens(true)
-	defer c.listens(false) // before hanging up, which takes a while when nobody is there
+	defer c.listens(false) // before hanging up, which takes a while when the other end is gone
 	c.log.InfoContext(ctx, "profiles are cached")
 	for {
 		id, err := c.next(ctx, conn)
@@ -109,15 +109,16 @@ func (c *profileCache) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// try sends a notification and waits for it. A connection pooler may take LISTEN and pass nothing on; it may pass on
-// what its own client does, so another connection sends. That is none of a pool, which may be exhausted.
+// try sends a notification and waits for it. A connection pooler may take LISTEN and pass nothing
+// on; it may pass on what its own client does, so another connection sends. That one is not of a
+// pool, which may be exhausted.
 func (c *profileCache) try(ctx context.Context, conn *pgx.Conn) error {
 	sender, err := c.database.Connect(ctx, pgdb.Reading)
 	if err != nil {
 		return err
 	}
 	defer pgdb.HangUp(sender)
-	nobody := uuid.NewString() // no account has this id, so that others who hear it forget nothing
+	nobody := uuid.NewString() // no account has this id, so that other listeners forget nothing
 	if err := c.queries.ProfileNotify(ctx, sender, nobody); err != nil {
 		return err
 	}
@@ -134,8 +135,8 @@ func (c *profileCache) try(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// next waits for the next change. Whoever is silent for long is asked whether he is still there: a host that lost its
-// power says nothing.
+// next waits for the next change. After patience of silence it pings: a host that lost power never
+// hangs up.
 func (c *profileCache) next(ctx context.Context, conn *pgx.Conn) (uuid.UUID, error) {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, c.patience)
@@ -145,7 +146,7 @@ func (c *profileCache) next(ctx context.Context, conn *pgx.Conn) (uuid.UUID, err
 			if id, err := uuid.Parse(n.Payload); err == nil {
 				return id, nil
 			}
-			continue // anybody may notify, of anything
+			continue // any session may notify, of anything
 		}
 		if ctx.Err() != nil || !pgconn.Timeout(err) {
 			return uuid.Nil, fmt.Errorf("wait for changes: %w", err)

@@ -26,7 +26,7 @@ func rename(t testing.TB, conn *pgx.Conn, id uuid.UUID, name string) {
 	execute(t, conn, "UPDATE account SET display_name = $2, version = version + 1 WHERE account_id = $1", id, name)
 }
 
-// killListeners ends the connections that listen for profiles, and answers how many there were.
+// killListeners ends the connections that listen for profiles, and returns how many there were.
 func killListeners(t testing.TB, conn *pgx.Conn) (n int) {
 	t.Helper()
 	err := conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -42,7 +42,8 @@ func databaseName(database string) string {
 	return strings.TrimPrefix(must(url.Parse(database)).Path, "/")
 }
 
-// TestListenerKilled: without its connection the ledger keeps nothing, and knows nothing when it has one again.
+// TestListenerKilled: without its connection the ledger keeps nothing, and has nothing when it
+// has one again.
 func TestListenerKilled(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -73,7 +74,7 @@ func TestListenerKilled(t *testing.T) {
 		}
 	}
 	if n, _ := l.ProfilesKept(); n != 0 || hits(t, l) != 0 {
-		t.Errorf("%d profiles are kept, %d were answered by a ledger that is deaf", n, hits(t, l))
+		t.Errorf("%d profiles are kept, %d were returned by a ledger that does not listen", n, hits(t, l))
 	}
 	execute(t, elsewhere, "ALTER DATABASE "+databaseName(database)+" ALLOW_CONNECTIONS true")
 	await(t, "listening again", l.ProfilesListen)
@@ -81,7 +82,7 @@ func TestListenerKilled(t *testing.T) {
 		t.Errorf("the name is %q, want 4", got)
 	}
 	if nameOf(t, l, ids[0]); hits(t, l) != 1 {
-		t.Errorf("%d profiles were answered from memory, want 1", hits(t, l))
+		t.Errorf("%d profiles were returned from memory, want 1", hits(t, l))
 	}
 	rename(t, admin, ids[0], "heard")
 	await(t, "heard", func() bool { return nameOf(t, l, ids[0]) == "heard" })
@@ -90,7 +91,8 @@ func TestListenerKilled(t *testing.T) {
 	}
 }
 
-// TestReadAcrossDeafness: what a read in flight found before the ledger was deaf for a while is not kept.
+// TestReadAcrossDeafness: what a read in flight found before the ledger was deaf for a while is not
+// kept.
 func TestReadAcrossDeafness(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -107,7 +109,7 @@ func TestReadAcrossDeafness(t *testing.T) {
 	read := make(chan string)
 	go func() { read <- nameOf(t, l, id) }()
 	<-reading
-	execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // nobody hears of it, as if it came too early
+	execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // as if it came too early
 	rename(t, admin, id, "new")
 	l.ListenAgain(10 * time.Second)
 	await(t, "listening again", l.ProfilesListen)
@@ -137,8 +139,8 @@ func TestSilentListener(t *testing.T) {
 	await(t, "listening again", l.ProfilesListen)
 }
 
-// TestPoolerThatTellsNothing: a pooler in transaction mode takes LISTEN and passes nothing on. Then nothing is kept, which
-// is said once, however often it is tried.
+// TestPoolerThatTellsNothing: a pooler in transaction mode takes LISTEN and passes nothing on. Then
+// nothing is kept, which is said once, however often it is tried.
 func TestPoolerThatTellsNothing(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -174,8 +176,8 @@ func TestPoolerThatTellsNothing(t *testing.T) {
 	await(t, "listening", l.ProfilesListen)
 }
 
-// TestListenerInOutage: an outage wedges nothing. While the database is away nothing is answered from memory, and when it
-// is back all is well by itself. A ledger can be closed in the middle.
+// TestListenerInOutage: an outage wedges nothing. While the database is away nothing is returned
+// from memory, and when it is back all is well by itself. A ledger can be closed in the middle.
 func TestListenerInOutage(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
@@ -209,7 +211,7 @@ func TestListenerInOutage(t *testing.T) {
 	}
 }
 
-// TestListenerNeedsNoPool: the listener begins to listen although nobody gives back a connection of the pool.
+// TestListenerNeedsNoPool: the listener begins to listen although the pool is exhausted.
 func TestListenerNeedsNoPool(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -240,12 +242,13 @@ func TestListenerNeedsNoPool(t *testing.T) {
 type versions struct {
 	ledgers  [2]*postgres.Ledger
 	ids      []uuid.UUID
-	answered [2][]atomic.Int64 // the version that each ledger has answered, by account
+	answered [2][]atomic.Int64 // the version that each ledger has returned, by account
 	writing  atomic.Int64      // the writers that go on
 	written  atomic.Int64
 }
 
-// read reads profiles on one ledger, each of which must be as new as what it read before and as what was answered.
+// read reads profiles on one ledger, each of which must be as new as what it read before and as
+// what was returned.
 func (v *versions) read(t *testing.T, on int) {
 	seen := make([]int64, len(v.ids))
 	for v.writing.Load() > 0 {
@@ -290,8 +293,9 @@ func (v *versions) write(t *testing.T, on int, until time.Time) {
 	}
 }
 
-// TestProfilesNeverGoBack: readers on two ledgers see each account's profile only grow newer, and never older than what
-// their ledger has answered, while both ledgers change them and their listeners are killed now and then.
+// TestProfilesNeverGoBack: readers on two ledgers see each account's profile only grow newer, and
+// never older than what their ledger has returned, while both ledgers change them and their
+// listeners are killed now and then.
 func TestProfilesNeverGoBack(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// openLedger opens a ledger on the database, or on one of the test's own when url is empty. The test's end proves every
-// invariant, and that the events tell all that happened, and closes it.
+// openLedger opens a ledger on the database, or on one of the test's own when url is empty. The
+// test's end proves every invariant, and that the events are complete, and closes it.
 func openLedger(t testing.TB, config postgres.Config) *postgres.Ledger {
 	t.Helper()
 	if config.DatabaseURL == "" {
@@ -37,7 +37,8 @@ func openLedger(t testing.TB, config postgres.Config) *postgres.Ledger {
 func requireSound(t testing.TB, l *postgres.Ledger) {
 	t.Helper()
 	report, err := l.Check(context.Background(), postgres.CheckOptions{})
-	// After a crash of the database each idle connection fails once, and each failure takes one out of the pool.
+	// After a crash of the database each idle connection fails once, and each failure takes one out
+	// of the pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
 		report, err = l.Check(context.Background(), postgres.CheckOptions{})
 	}
@@ -51,7 +52,7 @@ func requireSound(t testing.TB, l *postgres.Ledger) {
 	}
 }
 
-// openPrivate opens a ledger on a server that is gone before the test's clean-up can ask it.
+// openPrivate opens a ledger on a server that is gone before the test's clean-up can use it.
 func openPrivate(t testing.TB, database string, config postgres.Config) *postgres.Ledger {
 	t.Helper()
 	config.DatabaseURL = database

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are what a ledger counts. They are kept whether or not anybody collects them.
+// metrics are what a ledger counts, whether or not they are collected.
 type metrics struct {
 	batchSize    prometheus.Histogram
 	batchSeconds prometheus.Histogram

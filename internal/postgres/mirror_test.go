@@ -12,7 +12,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A mirror is what somebody knows of a ledger who has only heard its events.
+// A mirror is a ledger rebuilt from its events alone.
 type mirror struct {
 	accounts  map[uuid.UUID]*mirrored
 	transfers map[uuid.UUID]*ledger.Transfer
@@ -124,7 +124,8 @@ func open(t *ledger.Transfer) decimal.Decimal {
 	return t.Detail.Open.Decimal
 }
 
-// requireRetold fails the test when the events, which are all there, do not tell how the ledger came to be as it is.
+// requireRetold fails the test when the ledger cannot be rebuilt from its events, which are all
+// there.
 func requireRetold(t testing.TB, l *postgres.Ledger) {
 	t.Helper()
 	ctx := context.Background()
@@ -180,8 +181,8 @@ func requireRetold(t testing.TB, l *postgres.Ledger) {
 	}
 }
 
-// expiredBy is what was heard of a transfer as it is shown: a hold that has expired reserves nothing,
-// which no event says until it is settled.
+// expiredBy is the transfer of an event as reads show it: a hold that has expired reserves nothing,
+// which no event says until it is ended.
 func expiredBy(heard, shown *ledger.Transfer) *ledger.Transfer {
 	if heard == nil || shown.Status != ledger.TransferInit || shown.Kind() != ledger.KindHold || !open(shown).IsZero() {
 		return heard

@@ -102,7 +102,7 @@ func (c modelCall) invalid() string {
 	return ""
 }
 
-// repeat answers a call whose id is known.
+// repeat returns the result of a call whose id is used already.
 func (t *modelTransfer) repeat(c modelCall) string {
 	if c != t.call {
 		return "conflict"
@@ -110,8 +110,8 @@ func (t *modelTransfer) repeat(c modelCall) string {
 	return "replay " + t.answer
 }
 
-// refusal says why a call cannot be executed, by the documented order, and with which figures where the record does not
-// have them. In a group, the record has the balances from before it.
+// refusal says why a call cannot be executed, by the documented order, and with which figures where
+// the record does not have them. In a group, the record has the balances from before it.
 func (m *modelRun) refusal(c modelCall, inGroup bool) (reason, figures string) {
 	from, to := m.accounts[c.from], m.accounts[c.to]
 	if from == nil {
@@ -152,7 +152,7 @@ func (m *modelRun) move(c modelCall) string {
 	return m.record(c, "ok", "")
 }
 
-// record records the answer, with the balances as they are.
+// record records the result, with the balances as they are.
 func (m *modelRun) record(c modelCall, reason, figures string) string {
 	answer := reason
 	for _, i := range [...]int{c.from, c.to} {

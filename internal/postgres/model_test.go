@@ -24,14 +24,15 @@ func init() {
 	}
 }
 
-// TestModel runs random calls on the ledger and on a model of it, which is as simple as can be: maps, whole numbers of
-// thousandths, one transfer at a time. Every answer must be the same, and at the end everything that can be read.
-// Each run has its own currencies and accounts. The spaces of ids and amounts are small, so that calls collide.
+// TestModel runs random calls on the ledger and on a model of it, which is as simple as can be:
+// maps, whole numbers of thousandths, one transfer at a time. Every result must be the same, and at
+// the end everything that can be read. Each run has its own currencies and accounts. The spaces of
+// ids and amounts are small, so that calls collide.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{BatchMax: 8})
 	runs := 0
-	seen := map[string]int{} // answers to transfers, by their first word
+	seen := map[string]int{} // results of transfers, by their first word
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
 		m := newModelRun(rt, l, runs)
@@ -51,12 +52,12 @@ func TestModel(t *testing.T) {
 		"ACCOUNT_CLOSED", "ACCOUNT_FROZEN", "INSUFFICIENT_FUNDS", "GROUP_FAILED", "group ok", "group replay",
 	} {
 		if seen[answer] == 0 {
-			t.Errorf("%s was never answered, the runs say little: %v", answer, seen)
+			t.Errorf("%s was never returned, the runs say little: %v", answer, seen)
 		}
 	}
 }
 
-// A modelAccount is what the model knows of an account. Amounts are in thousandths.
+// A modelAccount is the model's account. Amounts are in thousandths.
 type modelAccount struct {
 	currency       string
 	balance, floor int64
@@ -68,14 +69,14 @@ type modelAccount struct {
 	opened         string   // with these fields
 }
 
-// A modelTransfer is what the model knows of a transfer: the call that made it, and the answer.
+// A modelTransfer is the model's record of a transfer: the call that made it, and the result.
 type modelTransfer struct {
 	call   modelCall
 	answer string
 	group  int // 0: it stood alone
 }
 
-// A modelCall is a transfer asked for. Accounts are named by their index.
+// A modelCall is a call that makes a transfer. Accounts are named by their index.
 type modelCall struct {
 	id, from, to                int
 	amount                      int64
@@ -88,18 +89,19 @@ type modelRun struct {
 	scope      uuid.UUID
 	currencies []string         // of 2 and of 0 decimals
 	unit       map[string]int64 // of each currency, in thousandths
-	ids        []uuid.UUID      // of accounts, by index: equity of both currencies, then those that may be opened
+	ids        []uuid.UUID      // accounts by index: equity of both currencies, then the others
 	accounts   map[int]*modelAccount
 	transfers  map[int]*modelTransfer
 	drawn      int            // ids of transfers in use
-	groups     [][]modelCall  // asked for so far
+	groups     [][]modelCall  // that were called so far
 	group      int            // that is decided, or 0
 	sizes      []int          // of the groups decided so far
 	seen       map[string]int // see TestModel
 }
 
-// The accounts of a run, by index: equity of the two currencies; three and two that are open in these at the start; one
-// that may be opened; one that never is; one that is closed and one that is frozen from the start.
+// The accounts of a run, by index: equity of the two currencies; three and two that are open in
+// these at the start; one that may be opened; one that never is; one that is closed and one that is
+// frozen from the start.
 const modelAccounts = 11
 
 // modelRoutes are payers and payees. The draw prefers what stands first.
@@ -344,8 +346,8 @@ func (m *modelRun) compareAll(rt *rapid.T) {
 	m.compareList(rt)
 }
 
-// compareList reads the transfers of both currencies, which are those of the run but for opening balances and for the
-// few that have no currency at all.
+// compareList reads the transfers of both currencies, which are those of the run but for opening
+// balances and for the few that have no currency at all.
 func (m *modelRun) compareList(rt *rapid.T) {
 	want := map[uuid.UUID]string{}
 	for i, known := range m.transfers {
@@ -400,7 +402,8 @@ func (m *modelRun) drawCall(rt *rapid.T) modelCall {
 	return c
 }
 
-// drawGroup draws calls for one group: often they are new and one after another along one route and back.
+// drawGroup draws calls for one group: often they are new and one after another along one route and
+// back.
 func (m *modelRun) drawGroup(rt *rapid.T) []modelCall {
 	if len(m.groups) > 0 && rapid.IntRange(0, 3).Draw(rt, "repeat a group") == 3 {
 		return rapid.SampledFrom(m.groups).Draw(rt, "group")

@@ -16,7 +16,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestSchemaTakenByAnother: another ledger that takes the schema's name is not served, and nothing is written to it.
+// TestSchemaTakenByAnother: another ledger that takes the schema's name is not served, and nothing
+// is written to it.
 func TestSchemaTakenByAnother(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -91,7 +92,7 @@ func prepare(t *testing.T, database string) {
 	}
 }
 
-// A service is a ledger that was served, with what happened there.
+// A service is a ledger that was served, with a transfer made there.
 type service struct {
 	ledger  *postgres.Ledger
 	account uuid.UUID

@@ -12,21 +12,22 @@ import (
 	"internaltransfers/ledger"
 )
 
-// madeMax is how many occurrences a worker makes in a round at most, of all standing orders.
+// madeMax is how many occurrences a worker makes in a round at most, of all schedules.
 const madeMax = 1000
 
-// A scheduleState is a standing order whose row is locked, with what may become of it.
+// A scheduleState is a schedule whose row is locked, with what may become of it.
 //
-// An occurrence is made first, as a transfer whose id follows from its time, and then the order moves on to the next.
-// Whoever comes after a crash in between finds the transfer there. This is also why an order that leaves occurrences out
-// moves on before it makes another: all that was made and not counted follows on Next without a gap.
+// An occurrence is made first, as a transfer whose id follows from its time; then the schedule
+// moves on to the next. The next worker after a crash in between finds the transfer. This is also
+// why a schedule that leaves occurrences out moves on before it makes another: all that was made
+// and not counted follows on Next without a gap.
 type scheduleState struct {
 	ledger.Schedule
 	times   ledger.Recurrence
 	changed bool
 }
 
-// due answers the occurrences that are due, in order, at most so many.
+// due returns the occurrences that are due, in order, at most so many.
 func (s *scheduleState) due(now time.Time, most int) []time.Time {
 	if s.Next == nil {
 		return nil
@@ -41,12 +42,13 @@ func (s *scheduleState) due(now time.Time, most int) []time.Time {
 	return due
 }
 
-// missed reports whether there are occurrences that the order's way to catch up may leave out.
+// missed reports whether there are occurrences that the schedule's catch-up policy may leave out.
 func (s *scheduleState) missed(now time.Time) bool {
 	return s.CatchUp != ledger.CatchUpAll && s.Next != nil && !s.Next.After(now.Add(-ledger.MissedAfter))
 }
 
-// caughtUp answers the occurrence that an order with missed ones goes on with; false: there is none.
+// caughtUp returns the occurrence with which a schedule that missed some goes on; false: there is
+// none.
 func (s *scheduleState) caughtUp(now time.Time) (time.Time, bool) {
 	cutoff := now.Add(-ledger.MissedAfter)
 	first, ok := s.times.Next(cutoff)
@@ -56,7 +58,7 @@ func (s *scheduleState) caughtUp(now time.Time) (time.Time, bool) {
 	return s.times.Latest(*s.Next, cutoff), true
 }
 
-// moveTo sets the next occurrence; without one the order has ended.
+// moveTo sets the next occurrence; without one the schedule has ended.
 func (s *scheduleState) moveTo(next time.Time, ok bool) {
 	if !ok || (s.MaxCount != nil && s.OccurrenceCount >= *s.MaxCount) {
 		s.stop(ledger.ScheduleEnded)
@@ -65,8 +67,8 @@ func (s *scheduleState) moveTo(next time.Time, ok bool) {
 	s.Status, s.Next, s.changed = ledger.ScheduleActive, &next, true
 }
 
-// resume lets a paused order go on. It does not go back before its last change when the clock was
-// set back since: what came before was made by then, or left out.
+// resume lets a paused schedule go on. When the clock was set back, it does not go back before its
+// last change: what came before was made by then, or left out.
 func (s *scheduleState) resume(now time.Time) {
 	if s.UpdateTime.After(now) {
 		now = s.UpdateTime
@@ -78,7 +80,7 @@ func (s *scheduleState) resume(now time.Time) {
 	s.moveTo(next, ok)
 }
 
-// stop leaves the order without a next occurrence.
+// stop leaves the schedule without a next occurrence.
 func (s *scheduleState) stop(status ledger.ScheduleStatus) {
 	s.Status, s.Next, s.changed = status, nil, true
 }
@@ -110,7 +112,8 @@ func (s *scheduleState) occurrence(at time.Time) ledger.TransferParams {
 	}
 }
 
-// countMade counts the occurrences from Next on that were made by a worker that did not live to count them.
+// countMade counts the occurrences from Next on that were made by a worker that ended before it
+// counted them.
 func (l *Ledger) countMade(ctx context.Context, tx pgx.Tx, s *scheduleState, now time.Time) error {
 	due := s.due(now, madeMax)
 	if len(due) == 0 {
@@ -134,7 +137,7 @@ func (l *Ledger) countMade(ctx context.Context, tx pgx.Tx, s *scheduleState, now
 	return nil
 }
 
-// advance writes what has become of standing orders whose rows are locked, as far as they have changed.
+// advance writes what has become of schedules whose rows are locked, as far as they have changed.
 func (l *Ledger) advance(ctx context.Context, tx pgx.Tx, orders []*scheduleState, now time.Time) error {
 	p := db.SchedulesAdvanceParams{Now: now}
 	changed := make(map[uuid.UUID]*scheduleState, len(orders))
@@ -167,7 +170,7 @@ func (l *Ledger) advance(ctx context.Context, tx pgx.Tx, orders []*scheduleState
 	return nil
 }
 
-// insertion is the row of an order right after it was made.
+// insertion is the row of a schedule right after it was made.
 func (s *scheduleState) insertion(fingerprint []byte) db.ScheduleInsertParams {
 	p := db.ScheduleInsertParams{
 		ScheduleID: s.ID, FromAccountID: s.From, ToAccountID: s.To, Amount: s.Amount, Currency: s.Currency,
@@ -216,7 +219,7 @@ func (l *Ledger) standingOf(ctx context.Context, conn db.DBTX, r *db.Schedule) (
 	}
 	times, err := p.Recurrence()
 	if err != nil {
-		// Not an InvalidError of whoever asks: this server does not know the zone, say.
+		// Not an InvalidError of the caller's: this server may lack the zone, for example.
 		return nil, fmt.Errorf("standing order %s: %v", r.ScheduleID, err) //nolint:errorlint // see above
 	}
 	return &scheduleState{Schedule: schedule, times: times}, nil

@@ -48,7 +48,7 @@ func TestScheduleMakesTransfers(t *testing.T) {
 	requireBalance(t, y.l, y.b, 1998)
 }
 
-// What was missed while no worker ran is caught up with as the order says.
+// What was missed while no worker ran is caught up with as the schedule says.
 func TestMissedOccurrences(t *testing.T) {
 	t.Parallel()
 	two, one := int64(2), int64(1)
@@ -120,8 +120,8 @@ func (y *yard) awaitNoTransaction() {
 	})
 }
 
-// A worker that dies between making occurrences and counting them, or just after, leaves nothing to be made again, and
-// all that it made is counted by whoever comes next.
+// A worker that dies between making occurrences and counting them, or just after, leaves nothing to
+// be made again, and the next worker counts all that it made.
 func TestWorkerDies(t *testing.T) {
 	t.Parallel()
 	type after func(y *yard, id uuid.UUID)
@@ -259,7 +259,8 @@ func TestPauseAndResume(t *testing.T) {
 	at(100)
 }
 
-// When a call that pauses or deletes is answered, no occurrence is made any more, however many workers are at it.
+// When a call that pauses or deletes has returned, no occurrence is made any more, however many
+// workers there are.
 func TestPauseHoldsWorkersOff(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
@@ -280,7 +281,7 @@ func TestPauseHoldsWorkersOff(t *testing.T) {
 	y.require("then", s.ID, ledger.SchedulePaused, -1, 0)
 }
 
-// An id that somebody has taken for another transfer does not stop a standing order.
+// An id that another caller has used for a transfer does not stop a schedule.
 func TestOccurrenceIsTaken(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
@@ -299,8 +300,8 @@ func TestOccurrenceIsTaken(t *testing.T) {
 	requireBalance(t, y.l, y.b, 1009)
 }
 
-// A standing order by the clocks of a zone goes on through their changes: once a day, and at the moment of the change
-// where they skip its time.
+// A schedule by the clocks of a zone goes on through their changes: once a day, and at the moment
+// of the change where they skip its time.
 func TestScheduleWhereClocksChange(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})

@@ -18,7 +18,7 @@ import (
 type opening struct {
 	params      ledger.AccountParams
 	currency    ledger.Currency
-	fingerprint [sha256.Size]byte // of the fields, to tell a repeated call from another one
+	fingerprint [sha256.Size]byte // of the fields: a replay differs from a conflict
 	transferID  uuid.UUID         // of the opening balance's transfer
 
 	account  ledger.Account
@@ -43,9 +43,9 @@ func fingerprint(p *ledger.AccountParams, currency ledger.Currency) [sha256.Size
 	return sha256.Sum256(b)
 }
 
-// openBatch opens accounts in one transaction. Opening balances are transfers from the currencies' equity accounts.
-// Openings of accounts that are there already get those, or a conflict. After an ambiguousCommitError, what became of the
-// openings holds if the batch was committed.
+// openBatch opens accounts in one transaction. Opening balances are transfers from the currencies'
+// equity accounts. Openings of accounts that are there already get those, or a conflict. After an
+// ambiguousCommitError, what became of the openings holds if the batch was committed.
 func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*opening) error {
 	for _, o := range openings {
 		o.account, o.replayed, o.err = ledger.Account{}, false, nil
@@ -87,7 +87,8 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 // isNew reports whether the account was opened by this very call.
 func (o *opening) isNew() bool { return o.err == nil && !o.replayed }
 
-// opened reports whether the batch of these openings, whose COMMIT was not answered, was committed, as happened does.
+// opened reports whether the batch of these openings, whose COMMIT got no response, was committed,
+// as committed does.
 func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening) (bool, error) {
 	for i := range openings {
 		o := &openings[i]
@@ -106,7 +107,7 @@ func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening)
 	return false, nil
 }
 
-// firstOfEach answers the first opening of each id, and their rows.
+// firstOfEach returns the first opening of each id, and their rows.
 func firstOfEach(openings []*opening) (map[uuid.UUID]*opening, db.AccountsInsertParams) {
 	firsts := make(map[uuid.UUID]*opening, len(openings))
 	var p db.AccountsInsertParams
@@ -148,7 +149,8 @@ func (o *opening) newAccount() ledger.Account {
 	return a
 }
 
-// answerKnown answers the openings of accounts that this batch did not make, or made for an earlier opening.
+// answerKnown sets the results of openings of accounts that this batch did not make, or made for an
+// earlier opening.
 func (l *Ledger) answerKnown(ctx context.Context, conn *pgx.Conn, openings, fresh []*opening) error {
 	var ids []uuid.UUID
 	var known []*opening
@@ -181,7 +183,7 @@ func (l *Ledger) answerKnown(ctx context.Context, conn *pgx.Conn, openings, fres
 	return nil
 }
 
-// answerStored answers an opening whose account is there already.
+// answerStored sets the result of an opening whose account exists already.
 func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row *db.AccountsGetRow) (err error) {
 	if string(row.Account.CreateFingerprint) != string(o.fingerprint[:]) {
 		o.err = &ledger.ConflictError{Kind: "account", ID: o.params.ID.String()}
@@ -192,8 +194,8 @@ func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row
 	return err
 }
 
-// previewOpening answers what would become of an opening, and changes nothing. A new account can always be opened: its
-// fields are good, and a currency's equity account pays any amount.
+// previewOpening sets what would become of an opening, and changes nothing. A new account can
+// always be opened: its fields are valid, and a currency's equity account pays any amount.
 func (l *Ledger) previewOpening(ctx context.Context, o *opening) error {
 	rows, err := l.queries.AccountsGet(ctx, l.pool, []uuid.UUID{o.params.ID})
 	if err != nil {
@@ -214,8 +216,9 @@ func (l *Ledger) previewOpening(ctx context.Context, o *opening) error {
 	return nil
 }
 
-// fund moves the opening balances. The new accounts' rows have theirs already; here the equity accounts pay, and the
-// ledger rows are made. It answers nil when no account has an opening balance.
+// fund moves the opening balances. The new accounts' rows have theirs already; here the equity
+// accounts pay, and the ledger rows are made. It returns nil when no account has an opening
+// balance.
 func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*optimisticResult, error) {
 	var commands []ledger.Command
 	accounts := make(map[uuid.UUID]*ledger.AccountState)

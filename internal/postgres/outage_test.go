@@ -69,7 +69,7 @@ func TestPoison(t *testing.T) {
 	for i, o := range outcomes {
 		if i == 37 || i == 99 {
 			if o.Err == nil || errors.Is(o.Err, ledger.ErrUnavailable) || o.Transfer.ID != batch[i].ID {
-				t.Errorf("the poison is answered with %+v", o)
+				t.Errorf("the poison got %+v", o)
 			}
 			continue
 		}
@@ -104,12 +104,12 @@ func TestPoison(t *testing.T) {
 		}
 	})
 	if wrong.Load() != 0 {
-		t.Errorf("%d openings were answered wrongly beside a poison", wrong.Load())
+		t.Errorf("%d openings got wrong results beside a poison", wrong.Load())
 	}
 }
 
-// When the database is short of something or refuses everybody, no command is to blame: nothing is halved, callers
-// hear that the database is not available, and later it works again.
+// When the database is short of something or refuses everything, no command is to blame: nothing is
+// halved, callers get ErrUnavailable, and later it works again.
 func TestNobodyIsToBlame(t *testing.T) {
 	t.Parallel()
 	for code, reason := range map[string]string{
@@ -168,7 +168,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// requireAway fails the test unless the batch is answered with ErrUnavailable, soon and without
+// requireAway fails the test unless the batch gets ErrUnavailable, soon and without
 // looking for a culprit. It returns what is said to be
 // wrong with the database.
 func requireAway(t testing.TB, l *postgres.Ledger, batch []ledger.TransferParams, counting *countingHandler) (reason string) {
@@ -176,18 +176,18 @@ func requireAway(t testing.TB, l *postgres.Ledger, batch []ledger.TransferParams
 	began := time.Now()
 	outcomes, err := l.TransferBatch(context.Background(), batch, ledger.BatchOptions{})
 	if took := time.Since(began); took > 8*time.Second {
-		t.Errorf("the answer took %s", took)
+		t.Errorf("the result took %s", took)
 	}
 	for i := range outcomes {
 		if err == nil {
 			err = outcomes[i].Err
 		}
 		if !errors.Is(outcomes[i].Err, ledger.ErrUnavailable) {
-			t.Fatalf("transfer %d is answered with %+v, want ErrUnavailable", i, outcomes[i])
+			t.Fatalf("transfer %d got %+v, want ErrUnavailable", i, outcomes[i])
 		}
 	}
 	if !errors.Is(err, ledger.ErrUnavailable) {
-		t.Fatalf("the batch is answered with %v, want ErrUnavailable", err)
+		t.Fatalf("the batch got %v, want ErrUnavailable", err)
 	}
 	if n := counting.count("a batch failed and is halved"); n != 0 {
 		t.Errorf("the batch was halved %d times", n)
@@ -210,8 +210,8 @@ func requireBack(t testing.TB, l *postgres.Ledger, batch []ledger.TransferParams
 	}
 }
 
-// A host that loses its power in the middle of a batch does not keep the rows locked for the hours that TCP takes to
-// notice.
+// A host that loses its power in the middle of a batch does not keep the rows locked for the hours
+// that TCP takes to notice.
 func TestDeadHostLetsGo(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -236,7 +236,8 @@ func TestDeadHostLetsGo(t *testing.T) {
 	_ = first.Close(t.Context())
 }
 
-// Reading a currency for the first time needs no second connection of a pool whose connections all wait for this one.
+// Reading a currency for the first time needs no second connection of a pool whose connections all
+// wait for this one.
 func TestOneReaderIsEnough(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -267,7 +268,8 @@ func TestOneReaderIsEnough(t *testing.T) {
 	}
 }
 
-// A clock that was set back, seen as an account that last moved in the future, never turns the order of entries round.
+// A clock that was set back, seen as an account that last moved in the future, never turns the
+// order of entries round.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -305,20 +307,21 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// A crasher is one caller of TestKill: it repeats each transfer until it is answered, and keeps what it was answered.
+// A crasher is one caller of TestKill: it repeats each transfer until it has an outcome, and keeps
+// that.
 type crasher struct {
 	outcomes []ledger.Outcome
-	unsure   map[uuid.UUID]bool // ids whose first call was not answered with an outcome
+	unsure   map[uuid.UUID]bool // ids whose first call returned without an outcome
 }
 
-// Postgres is killed under load, twice. Every acknowledged transfer is there with its acknowledged balances, callers
-// were told the truth, and the ledger works on by itself.
+// Postgres is killed under load, twice. Every acknowledged transfer is there with its acknowledged
+// balances, each returned outcome is true, and the ledger works on by itself.
 func TestKillPostgres(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := pgtest.NewServer(t)
 	l := openPrivate(t, server.URL(), postgres.Config{Logger: silent})
-	// Callers of this one hear of each outage; those of the other wait until it is over.
+	// Callers of this one get an error at each outage; those of the other wait until it is over.
 	hasty := openPrivate(t, server.URL(), postgres.Config{Logger: silent, BatchTimeout: 100 * time.Millisecond})
 	ids := openAccounts(t, l, 8, 1000)
 	const callers, each = 32, 150
@@ -393,7 +396,8 @@ func (c *crasher) run(ctx context.Context, l *postgres.Ledger, ids []uuid.UUID, 
 	}
 }
 
-// requireStored fails the test unless the outcome is what the ledger has, and what a repeated call is answered.
+// requireStored fails the test unless the outcome is what the ledger has, and what a repeated call
+// returns.
 func requireStored(t testing.TB, l *postgres.Ledger, o *ledger.Outcome, unsure map[uuid.UUID]bool) {
 	t.Helper()
 	if o.Err != nil {
@@ -413,7 +417,7 @@ func requireStored(t testing.TB, l *postgres.Ledger, o *ledger.Outcome, unsure m
 	}
 }
 
-// Without the database, callers hear so in bounded time; with it, all is well again by itself.
+// Without the database, callers get that error in bounded time; with it, all is well again.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
@@ -429,10 +433,10 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	requireAway(t, l, batch, counting)
 	if _, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{}); !errors.Is(err, ledger.ErrUnavailable) {
-		t.Errorf("opening an account is answered with %v", err)
+		t.Errorf("opening an account got %v", err)
 	}
 	if _, err := l.UpdateAccount(t.Context(), ledger.AccountChange{ID: ids[0]}); !errors.Is(err, ledger.ErrUnavailable) {
-		t.Errorf("changing an account is answered with %v", err)
+		t.Errorf("changing an account got %v", err)
 	}
 	for name, ready := range map[string]func(context.Context) error{"read": l.ReadyToRead, "write": l.ReadyToWrite} {
 		if err := ready(t.Context()); !errors.Is(err, ledger.ErrUnavailable) {
@@ -444,7 +448,7 @@ func TestDatabaseAway(t *testing.T) {
 	requireSound(t, l)
 }
 
-// Commits are on the disk when they are answered, even where somebody has told the database not to wait; a stricter
+// Commits are on the disk when they return, even where the database is set not to wait; a stricter
 // setting is kept.
 func TestCommitsAreDurable(t *testing.T) {
 	t.Parallel()
@@ -461,7 +465,7 @@ func TestCommitsAreDurable(t *testing.T) {
 	}
 }
 
-// The statements are made for read committed, whatever somebody has told the database to begin transactions with.
+// The statements are made for read committed, whatever the database's default isolation is.
 func TestDefaultIsolationIsIgnored(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

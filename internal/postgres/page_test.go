@@ -15,8 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestPagesWhileRowsArrive: a reader who pages through a list while transfers go on skips none of the rows that were
-// there when it began, and sees none twice.
+// TestPagesWhileRowsArrive: paging through a list while transfers go on skips none of the rows that
+// were there at the start, and returns none twice.
 func TestPagesWhileRowsArrive(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
@@ -28,7 +28,7 @@ func TestPagesWhileRowsArrive(t *testing.T) {
 		close(stop)
 		writers.Wait()
 	}()
-	arrived := make(chan struct{}) // one message for each row, when somebody listens
+	arrived := make(chan struct{}) // one message for each row, when the test listens
 	for range 2 {
 		writers.Go(func() {
 			for {
@@ -62,7 +62,8 @@ func TestPagesWhileRowsArrive(t *testing.T) {
 	}
 }
 
-// readForward reads an account's entries, oldest first, until it has seen ten more than were there when it began.
+// readForward reads an account's entries, oldest first, until it has seen ten more than were there
+// when it began.
 func (s *listed) readForward(t *testing.T, account uuid.UUID, size int32, arrived <-chan struct{}) {
 	t.Helper()
 	a, err := s.l.GetAccount(context.Background(), account)
@@ -92,8 +93,8 @@ func (s *listed) readForward(t *testing.T, account uuid.UUID, size int32, arrive
 	}
 }
 
-// TestPagesEndByBytes: a page ends where it would become too large, has one item at least, and the pages
-// together are the list.
+// TestPagesEndByBytes: a page ends where it would become too large, has one item at least, and the
+// pages together are the list.
 func TestPagesEndByBytes(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
@@ -144,7 +145,8 @@ func (s *listed) statement(f postgres.StatementFilter) func(postgres.Page) ([]st
 	}
 }
 
-// TestPageTokens: a token is good for its own list and filter, on any instance, and for nothing else.
+// TestPageTokens: a token is good for its own list and filter, on any instance, and for nothing
+// else.
 func TestPageTokens(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
@@ -195,7 +197,8 @@ func TestPageTokens(t *testing.T) {
 	}
 }
 
-// TestListsRefuse: what cannot be listed is refused as the caller's mistake, whatever else the call says.
+// TestListsRefuse: what cannot be listed is refused as the caller's mistake, whatever else the call
+// says.
 func TestListsRefuse(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)

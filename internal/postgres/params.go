@@ -93,7 +93,8 @@ func transferUpdates(d *ledger.Decision) transferParams {
 	return c
 }
 
-// changeParams is the changes of transfers as they are kept, in order of decision, but for their positions.
+// changeParams is the changes of transfers as they are stored, in order of decision, but for their
+// positions.
 func changeParams(d *ledger.Decision, at time.Time) db.TransferChangesInsertParams {
 	p := db.TransferChangesInsertParams{DecidedAt: at}
 	for i := range d.Changes {
@@ -113,7 +114,8 @@ func changeParams(d *ledger.Decision, at time.Time) db.TransferChangesInsertPara
 	return p
 }
 
-// dividePositions divides positions, which grow, among the batch's rows and its changes, in order of decision.
+// dividePositions divides positions, which grow, among the batch's rows and its changes, in order
+// of decision.
 func dividePositions(d *ledger.Decision, positions []int64) (rows, changes []int64) {
 	rows = make([]int64, len(d.Recorded))
 	for row := 0; row <= len(rows); row++ {
@@ -136,7 +138,7 @@ func groupParams(d *ledger.Decision) db.GroupsInsertParams {
 	return p
 }
 
-// detailParams is what else there is of the recorded transfers.
+// detailParams is the details of the recorded transfers.
 func detailParams(d *ledger.Decision, commands []ledger.Command) db.TransferDetailsInsertParams {
 	var p db.TransferDetailsInsertParams
 	for _, r := range d.Recorded {

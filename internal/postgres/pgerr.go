@@ -14,22 +14,23 @@ import (
 	"internaltransfers/ledger"
 )
 
-// SQLSTATE codes that are told apart, from the PostgreSQL manual, appendix A.
+// SQLSTATE codes that are handled, from the PostgreSQL manual, appendix A.
 const (
 	stateUniqueViolation      = "23505"
 	stateSerializationFailure = "40001"
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
-	stateLockNotAvailable     = "55P03" // a lock_timeout that somebody has set
+	stateLockNotAvailable     = "55P03" // by a lock_timeout that an operator has set
 	stateDivisionByZero       = "22012" // what a statement fails with that counts its own rows
-	stateRaised               = "P0001" // by somebody's trigger
+	stateRaised               = "P0001" // by a foreign trigger
 	stateNotSupported         = "0A000" // a rule on a statement that counts its own rows
-	stateAdminShutdown        = "57P01" // the server is shutting down, or an operator ended the session
-	stateNoRight              = "42501" // the role lacks a right: an operator must mend it, and the call may be repeated then
+	stateAdminShutdown        = "57P01" // shutdown, or an operator ended the session
+	stateNoRight              = "42501" // the role lacks a right: repeat after an operator adds it
 )
 
-// transient reports whether the same batch may succeed when it is tried again: another instance was faster, or the
-// database went away. Nothing else is: an error that repeats must not be retried for ever.
+// transient reports whether the same batch may succeed when it is tried again: another instance was
+// faster, or the database went away. Nothing else is: an error that repeats must not be retried for
+// ever.
 func transient(err error) bool {
 	if errors.Is(err, errRelock) {
 		return true
@@ -50,8 +51,8 @@ func transient(err error) bool {
 	}
 }
 
-// away reports whether the error says that the database cannot be reached, is shutting down, is short of something, or is
-// not sure of what it has: whatever was asked of it is not to blame.
+// away reports whether the error says that the database cannot be reached, is shutting down, is
+// short of something, or is not sure of what it has. Then the statement is not to blame.
 func away(err error) bool {
 	if refused(err) {
 		return true
@@ -64,7 +65,7 @@ func away(err error) bool {
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		// No answer of the server's: the network, a closed connection, a time-out.
+		// No response of the server: the network, a closed connection, a time-out.
 		var network net.Error
 		var connect *pgconn.ConnectError
 		return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
@@ -75,26 +76,27 @@ func away(err error) bool {
 		return true
 	}
 	switch pg.Code[:2] {
-	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown, crash), operating system
+	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown), system
 		return true
 	}
 	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoRight ||
 		pgdb.IsStray(pg)
 }
 
-// errNotWritten: the database has dropped rows that it was told to insert.
+// errNotWritten: the database has dropped rows of an INSERT.
 var errNotWritten = errors.New("not all rows were written")
 
-// hindered reports whether something in the database that is not the ledger's, a trigger or a rule, keeps a statement from
-// what it must do. It may hinder one transfer and not its neighbours.
+// hindered reports whether something in the database that is not the ledger's, a trigger or a rule,
+// keeps a statement from what it must do. It may hinder one transfer and not its neighbours.
 func hindered(err error) bool {
 	var pg *pgconn.PgError
 	return errors.Is(err, errNotWritten) ||
 		errors.As(err, &pg) && (pg.Code == stateRaised || pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
 }
 
-// sessionEnded reports whether the error may be of one session alone, which somebody ended or which broke.
-// Where another one cannot be had, or the server does not respond in time, it is not.
+// sessionEnded reports whether the error may be of one session alone, which an operator ended or
+// which broke. Where no other session can be had, or the server does not respond in time, it is
+// not.
 func sessionEnded(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -117,7 +119,7 @@ func refused(err error) bool {
 
 const reasonHindered = "a trigger or a rule in it that is not the ledger's keeps this from being written"
 
-// awayReasons say what is wrong with the database, by SQLSTATE or its class, the first that fits.
+// awayReasons are the reasons by SQLSTATE or its class; the first that fits counts.
 var awayReasons = []struct{ code, reason string }{
 	{stateReadOnly, "it is read-only"},
 	{stateNoRight, "its role lacks a right that the ledger needs"},
@@ -143,7 +145,7 @@ var awayReasons = []struct{ code, reason string }{
 	{"58", "its machine fails"},
 }
 
-// unavailable makes an error of the database one that says in plain words what is wrong with it.
+// unavailable makes an error of the database one whose reason is in plain words.
 func unavailable(err error) error {
 	e := &ledger.UnavailableError{Cause: err}
 	var pg *pgconn.PgError
@@ -176,12 +178,14 @@ func unavailable(err error) error {
 	return e
 }
 
-// An ambiguousCommitError is that of a COMMIT which may have happened all the same. The next attempt finds out.
+// An ambiguousCommitError is that of a COMMIT which may have been applied all the same. The next
+// attempt finds out.
 type ambiguousCommitError struct{ error }
 
 func (e ambiguousCommitError) Unwrap() error { return e.error }
 
-// commitError says what failed in the round trip that has the COMMIT, and whether that may have happened.
+// commitError names what failed in the round trip of the COMMIT, and marks the error when the
+// outcome is unknown.
 func commitError(what string, err error) error {
 	if err == nil {
 		return nil
@@ -193,8 +197,8 @@ func commitError(what string, err error) error {
 	return wrapped
 }
 
-// unanswered reports whether the error of a COMMIT leaves open whether it happened: the server did not say no, or said
-// no more than that it is going away.
+// unanswered reports whether the error of a COMMIT leaves its outcome unknown: the server did not
+// refuse it, or only said that it is going away.
 func unanswered(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -203,7 +207,8 @@ func unanswered(err error) bool {
 	return !errors.Is(err, errNotCommitted) && !errors.Is(err, errInvariant)
 }
 
-// readError turns a driver's error of a read into one of this package's. The driver's text stays inside, for the log.
+// readError turns a driver's error of a read into one of this package's. The driver's text stays
+// inside, for the log.
 func readError(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -214,6 +219,6 @@ func readError(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// errInvariant marks an invariant found broken before commit. The batch is rolled back and its callers get an internal
-// error: it is a bug, and is logged as one.
+// errInvariant marks an invariant found broken before commit. The batch is rolled back and its
+// callers get an internal error: it is a bug, and is logged as one.
 var errInvariant = errors.New("invariant broken")

@@ -10,33 +10,36 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
-// Transaction control, the only SQL text outside queries/: pipes put it around the queries. Read committed is what the
-// conditional UPDATE is made for, so it is asked for whatever the database's default is.
+// Transaction control, the only SQL text outside queries/: pipes put it around the queries. The
+// conditional UPDATE is made for read committed, so it is set whatever the database's default is.
 const (
 	begin      = "BEGIN ISOLATION LEVEL READ COMMITTED"
-	beginAgain = "ROLLBACK AND CHAIN" // undoes what was done and begins anew
+	beginAgain = "ROLLBACK AND CHAIN" // undoes the transaction and begins anew
 	commit     = "COMMIT"
 	rollback   = "ROLLBACK"
 )
 
-// readCommitted is for transactions outside the batches; as above, the database's default may be another.
+// readCommitted is for transactions outside the batches; as above, the database's default may be
+// another.
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
-// A pipe is a connection whose next statement travels in one round trip with the transaction control around it: a
-// batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, guard, COMMIT]. It serves the :many and :exec queries of
-// gen/db; after an error the transaction, if one was begun, is still to be rolled back.
+// A pipe is a connection whose next statement travels in one round trip with the transaction
+// control around it: a batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, guard,
+// COMMIT]. It serves the :many and :exec queries of gen/db; after an error the transaction, if one
+// was begun, is still to be rolled back.
 //
-// An :exec query is the last of a transaction. The guard after it finds out whether another ledger has taken the name of
-// this one meanwhile: then nothing is committed, and nothing that was read is said.
+// An :exec query is the last of a transaction. The guard after it finds out whether another ledger
+// has taken the name of this one meanwhile: then nothing is committed, and nothing that was read is
+// returned.
 type pipe struct {
 	*pgx.Conn
 	before, after string // begin and commit, for example; empty: nothing
 }
 
-// errNotCommitted: the server answered COMMIT with ROLLBACK.
+// errNotCommitted: the response to COMMIT was ROLLBACK.
 var errNotCommitted = errors.New("the transaction was rolled back instead of committed")
 
-// batch has the statement with what comes before it.
+// batch returns the statement with the one before it.
 func (p pipe) batch(sql string, args []any) *pgx.Batch {
 	b := &pgx.Batch{}
 	if p.before != "" {
@@ -46,7 +49,8 @@ func (p pipe) batch(sql string, args []any) *pgx.Batch {
 	return b
 }
 
-// Exec runs the statement with what comes before and after it. A COMMIT is not cancelled: see session.
+// Exec runs the statement with those before and after it. A COMMIT is not cancelled: see
+// session.
 func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if p.after != commit {
 		return p.exec(ctx, sql, args)
@@ -88,7 +92,7 @@ func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandT
 	return tag, err
 }
 
-// Query runs the statement with what comes before it.
+// Query runs the statement with the one before it.
 func (p pipe) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if p.after != "" {
 		return nil, errors.New("a query's rows are read before anything can come after it")

@@ -17,13 +17,14 @@ import (
 	"internaltransfers/ledger"
 )
 
-// The statements that lock accounts lock them in the order of their ids, whatever the planner knows of the tables: the
-// plans that are looked at are those of the ledger's own prepared statements, on the connection that has used them.
+// The statements that lock accounts lock them in the order of their ids, whatever the planner's
+// statistics: the plans are those of the ledger's own prepared statements, on the connection that
+// has used them.
 func TestPlansLockInOrder(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	admin := connect(t, database)
-	old := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1}) // planned when the tables were small
+	old := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1}) // small tables
 	ids := openAccounts(t, old, 2, 1000)
 	for _, size := range []int{2, 50, 10_000} {
 		execute(t, admin, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
@@ -42,7 +43,8 @@ func TestPlansLockInOrder(t *testing.T) {
 	}
 }
 
-// They do so too whatever costs somebody has set for all sessions: plans that are not allowed are not even dearer.
+// They do so too whatever the costs set for all sessions: plans that are not allowed are not even
+// dearer.
 func TestPlansWhateverCosts(t *testing.T) {
 	t.Parallel()
 	for _, settings := range []map[string]string{
@@ -66,7 +68,7 @@ func TestPlansWhateverCosts(t *testing.T) {
 
 func requireOrderedPlans(t *testing.T, l *postgres.Ledger, ids []uuid.UUID) {
 	ctx := t.Context()
-	for _, amount := range []int64{1, 100_000} { // the second is refused, which takes the locks first
+	for _, amount := range []int64{1, 100_000} { // the second is refused, which locks first
 		_, _, err := l.Transfer(ctx, ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(amount)})
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +76,8 @@ func requireOrderedPlans(t *testing.T, l *postgres.Ledger, ids []uuid.UUID) {
 	}
 	err := l.Writers().AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		apply := usedPlan(t, conn.Conn(), "AccountsApply", 5)
-		// The outer side is the batch, in the order in which it is given; the inner one looks each account up.
+		// The outer side is the batch, in the order in which it is given; the inner one looks each
+		// account up.
 		requireNodes(t, apply, "Update on account", "Nested Loop", "Subquery Scan on m", "ProjectSet",
 			"Index Scan using account_pkey on account")
 		lock := usedPlan(t, conn.Conn(), "AccountsLock", 1)
@@ -95,8 +98,8 @@ func requireOrderedPlans(t *testing.T, l *postgres.Ledger, ids []uuid.UUID) {
 	}
 }
 
-// usedPlan explains the statement of queries/ that this connection has prepared, and fails the test unless it was used
-// with a generic plan, and only so.
+// usedPlan explains the statement of queries/ that this connection has prepared, and fails the test
+// unless it was used with a generic plan, and only so.
 func usedPlan(t *testing.T, conn *pgx.Conn, query string, parameters int) []string {
 	t.Helper()
 	var name string
@@ -138,7 +141,7 @@ func requireNodes(t *testing.T, plan []string, nodes ...string) {
 // A movement touches no index: account rows are updated in place on their page.
 func TestUpdatesAreHeapOnly(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewServer(t).URL() // a transaction in another database would keep old versions from being removed
+	database := pgtest.NewServer(t).URL() // transactions of other databases keep old versions
 	l := openPrivate(t, database, postgres.Config{Logger: silent})
 	ids := openAccounts(t, l, 20, 1000)
 	const transfers = 400
@@ -167,7 +170,8 @@ func TestUpdatesAreHeapOnly(t *testing.T) {
 	}
 }
 
-// awaitAlone answers when no other client is connected to the database: their statistics are complete then.
+// awaitAlone returns when no other client is connected to the database: their statistics are
+// complete then.
 func awaitAlone(ctx context.Context, t testing.TB, conn *pgx.Conn) {
 	t.Helper()
 	for others := 1; others > 0; {

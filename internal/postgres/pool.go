@@ -11,12 +11,13 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
-// sessionPool are the connections for everything but batches. What is read by them passes the gate before anybody gets it, and
-// what is changed by them is committed as by a batch: nothing cancels a COMMIT, and it waits for the standbys.
+// sessionPool holds the connections for everything but batches. What they read passes the gate
+// before it is returned. What they change is committed as by a batch: nothing cancels a COMMIT, and
+// it waits for the standbys.
 type sessionPool struct {
 	sessions *pgdb.Pool
 	gate     *gate
-	changes  chan struct{} // has an item for each change: some connections are for reading only, however many COMMITs wait
+	changes  chan struct{} // an item for each change: some connections are for reads only
 }
 
 func newSessionPool(pool *pgdb.Pool, gate *gate) *sessionPool {
@@ -57,9 +58,9 @@ func (r *sessionPool) Exec(ctx context.Context, sql string, args ...any) (pgconn
 	})
 }
 
-// Query reads rows. Their error says whether they have passed the gate.
+// Query reads rows. Their error tells whether they have passed the gate.
 func (r *sessionPool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := r.sessions.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads them, and their error
+	rows, err := r.sessions.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads rows and error
 	if err != nil {
 		return rows, err
 	}
@@ -111,8 +112,9 @@ func (l *Ledger) view(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return err
 }
 
-// change runs f in a transaction that is committed unless f fails. The standbys then have what f has read as well, so that
-// it may be said to be done already. The error is an ambiguousCommitError when it may have happened.
+// change runs f in a transaction that is committed unless f fails. The standbys then also have what
+// f has read, so that "done already" is safe to return. The error is an ambiguousCommitError when
+// the outcome is unknown.
 func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pgx.Tx) error) error {
 	conn, giveBack, err := l.pool.lend(ctx)
 	if err != nil {
@@ -138,7 +140,7 @@ func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pg
 	if err == nil {
 		return nil
 	}
-	// What f found may be why it failed.
+	// f may have failed because of what it read.
 	if passed := l.gate.pass(ctx); passed != nil {
 		return passed
 	}
@@ -148,8 +150,8 @@ func (l *Ledger) change(ctx context.Context, options pgx.TxOptions, f func(tx pg
 	return err
 }
 
-// sameLedger returns the error of what a transaction did, or that this was in another ledger: then it means nothing that
-// something was not found.
+// sameLedger returns the error of a transaction, or that this was in another ledger: then a row
+// that was not found means nothing.
 func sameLedger(ctx context.Context, tx pgx.Tx, err error) error {
 	if moved := pgdb.RequireSame(ctx, tx.Conn()); err == nil || errors.Is(moved, pgdb.ErrOtherLedger) {
 		return moved
@@ -167,8 +169,8 @@ func (l *Ledger) confirm(ctx context.Context) error {
 	return l.barrier(ctx, conn.Conn(), "")
 }
 
-// barrier does that on a connection, with a statement of transaction control before it. Its wait may be cancelled, which
-// only makes it fail: there is nothing that others could see.
+// barrier does that on a connection, with a statement of transaction control before it. Its wait
+// may be cancelled, which only makes it fail: it has changed nothing that other sessions could see.
 func (l *Ledger) barrier(ctx context.Context, conn *pgx.Conn, before string) error {
 	err := l.queries.Barrier(ctx, pipe{Conn: conn, before: before})
 	if sessionOf(conn).wasCancelled() && err == nil {

@@ -21,12 +21,12 @@ import (
 //	settle t1 : OUTCOME                what a worker does
 //	held A HELD INCOMING AVAILABLE
 //	status t1 STATUS [REASON] [posted=P] [open=O] [reversed=R] [vN]
-//	A FIELD VALUE …                    FIELD is ceiling, cap, limits WINDOW:AMOUNT:COUNT …, debits or credits REASON
-//	                                   [DURATION]; "-" for the value: none
+//	A FIELD VALUE …                    FIELD is ceiling, cap, limits WINDOW:AMOUNT:COUNT …,
+//	                                   debits or credits REASON [DURATION]; value "-": none
 //
-// The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now), upto[=FLOOR],
-// floor= (without upto), v-from=, v-to=,
-// from>= from<= to>= to<= (as "from-min=" and so on) and dry.
+// The options of a transfer are hold, ttl=, expire=, execute= and effective= (durations from now),
+// upto[=FLOOR], floor= (without upto), v-from=, v-to=, from>= from<= to>= to<= (as "from-min=" and
+// so on) and dry.
 func (p *posting) lifecycle(s *step) {
 	p.t.Helper()
 	switch s.words[0] {
@@ -213,7 +213,7 @@ func (p *posting) option(s *step, params *ledger.TransferParams, key, value stri
 	}
 }
 
-// detailText is everything that a detail says, equal for equal details.
+// detailText is the text of a detail, equal for equal details.
 func detailText(d *ledger.TransferDetail) string {
 	if d == nil {
 		return ""

@@ -17,7 +17,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestPosting runs the posting rules in testdata/posting, in which each line is a step and its outcome:
+// TestPosting runs the posting rules in testdata/posting, in which each line is a step and its
+// outcome:
 //
 //	test NAME                          a new scenario: its accounts and transfers are its own
 //	currency CODE SCALE                adds a currency; CODE then also names its equity account
@@ -28,11 +29,12 @@ import (
 //	entries A N:AMOUNT=BALANCE …       every entry of A, oldest first
 //	unrecorded t1 …                    there are no such transfers
 //
-// posting_lifecycle_test.go has the steps and options for holds, schedules, reversals, policies and time.
+// posting_lifecycle_test.go has the steps and options for holds, schedules, reversals, policies and
+// time.
 //
-// An OUTCOME is "[replay] ok FROM_BALANCE TO_BALANCE", "[replay] REASON FROM_BALANCE TO_BALANCE [SEEN/ALLOWED]" ("-": no
-// such account), "init FROM_BALANCE TO_BALANCE", "conflict" or "invalid FIELD". Each answer must also be what GetTransfer
-// reads, and a replay what was answered first.
+// An OUTCOME is "[replay] ok FROM_BALANCE TO_BALANCE", "[replay] REASON FROM_BALANCE TO_BALANCE
+// [SEEN/ALLOWED]" ("-": no such account), "init FROM_BALANCE TO_BALANCE", "conflict" or "invalid
+// FIELD". Each outcome must also be what GetTransfer reads, and a replay what was returned first.
 func TestPosting(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -130,7 +132,7 @@ type posting struct {
 	clock      *testClock
 	scope      uuid.UUID // makes ids from names
 	currencies map[string]uuid.UUID
-	first      map[uuid.UUID]ledger.Transfer // as first answered
+	first      map[uuid.UUID]ledger.Transfer // the first result
 }
 
 // id is what a name of the scenario stands for.
@@ -235,7 +237,8 @@ func (p *posting) batch(s *step) {
 	}
 }
 
-// outcome compares an outcome with the step's, with the first answer for the id, and with what was recorded.
+// outcome compares an outcome with the step's, with the first one for the id, and with what was
+// recorded.
 func (p *posting) outcome(s *step, o ledger.Outcome) {
 	p.require(s, outcomeText(o))
 	if o.Err != nil {
@@ -243,7 +246,7 @@ func (p *posting) outcome(s *step, o ledger.Outcome) {
 	}
 	first, known := p.first[o.Transfer.ID]
 	if known != o.Replayed {
-		p.t.Errorf("%s: replayed is %t, but the id was answered before: %t", s.place, o.Replayed, known)
+		p.t.Errorf("%s: replayed is %t, but the id was returned before: %t", s.place, o.Replayed, known)
 	}
 	if !known {
 		first = o.Transfer
@@ -254,10 +257,10 @@ func (p *posting) outcome(s *step, o ledger.Outcome) {
 		p.t.Fatalf("%s: read the transfer: %v", s.place, err)
 	}
 	if k := o.Transfer.Kind(); k == ledger.KindHold || k == ledger.KindScheduled {
-		first = o.Transfer // a replay answers it as it is now
+		first = o.Transfer // a replay returns it as it is now
 	}
 	if a, b, c := transferText(&first), transferText(&o.Transfer), transferText(&recorded); a != b || a != c {
-		p.t.Errorf("%s: first answered\n%s\nnow answered\n%s\nrecorded\n%s", s.place, a, b, c)
+		p.t.Errorf("%s: first returned\n%s\nnow returned\n%s\nrecorded\n%s", s.place, a, b, c)
 	}
 }
 
@@ -340,7 +343,7 @@ func nullAmountText(d decimal.NullDecimal) string {
 	return d.Decimal.String()
 }
 
-// transferText is everything that a transfer says, equal for equal transfers.
+// transferText is the text of a transfer, equal for equal transfers.
 func transferText(t *ledger.Transfer) string {
 	return fmt.Sprintf("%s %s->%s %s %s/%d %s/%s %s %s %q %q %d %d v%d %s", t.ID, t.From, t.To, t.Amount, t.Currency, t.Scale,
 		t.Status, t.Reason, nullAmountText(t.FromBalance), nullAmountText(t.ToBalance), t.Reference, t.Metadata,

@@ -19,10 +19,10 @@ import (
 
 const (
 	profilesMax  = 1000    // ids in one call of GetProfiles
-	profileBytes = 1 << 10 // of memory that the cache may use, for each profile that it has room for
+	profileBytes = 1 << 10 // of memory for the cache, for each profile that it has room for
 )
 
-// A Profile is what people see of an account, without its balance.
+// A Profile is the descriptive part of an account, without its balance.
 type Profile struct {
 	AccountID   uuid.UUID
 	Currency    string
@@ -35,7 +35,7 @@ type Profile struct {
 
 // size is about how much memory the profile takes, in bytes.
 func (p *Profile) size() int {
-	const fixed, pair = 256, 64 // the structs themselves, with those of the cache; the headers of a pair
+	const fixed, pair = 256, 64 // the structs, with those of the cache; the headers of a pair
 	n := fixed + len(p.DisplayName) + len(p.ImageURL)
 	for k, v := range p.Metadata {
 		n += pair + len(k) + len(v)
@@ -43,9 +43,10 @@ func (p *Profile) size() int {
 	return n
 }
 
-// GetProfiles reads the profiles of 1 to 1,000 accounts, in the order of ids; accounts that do not exist are left out.
-// A profile is never older than an UpdateAccount that this ledger answered before, and as old as its notification is
-// late when another did. Without a cache (Config.ProfileCache) it is always as it is now.
+// GetProfiles reads the profiles of 1 to 1,000 accounts, in the order of ids; accounts that do not
+// exist are left out. A profile is never older than an UpdateAccount that this ledger returned
+// before. After one by another ledger it is as old as the notification is late. Without a cache
+// (Config.ProfileCache) it is always current.
 func (l *Ledger) GetProfiles(ctx context.Context, ids []uuid.UUID) ([]Profile, error) {
 	if len(ids) == 0 || len(ids) > profilesMax {
 		return nil, &ledger.InvalidError{Field: "account_ids", Reason: fmt.Sprintf("must be 1 to %d", profilesMax)}
@@ -88,14 +89,17 @@ func (l *Ledger) readProfiles(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	return profiles, nil
 }
 
-// A profileCache keeps the profiles that were asked for last, for as long as it hears of every change of one: see listen.
+// A profileCache keeps the profiles that were read last, for as long as it is notified of every
+// change of one: see listen.
 //
-// What a read in flight finds may be older than a change that is heard of before the read is answered. So a change also
-// takes the id from those that the reads in flight may keep. A read that begins later sees the change. Of two reads at a
-// time, whichever ends last, what the one found that saw more is not followed by what the other found.
+// A read in flight may find something older than a change whose notification arrives before the
+// read returns. So a change also takes the id from those that the reads in flight may keep. A read
+// that begins later sees the change. Of two reads at a time, whichever ends last, an older version
+// never replaces a newer one.
 type profileCache struct {
-	read     func(context.Context, []uuid.UUID) (map[uuid.UUID]Profile, error) // from the database
-	reads    coalescer[Profile]                                                // of those that are not kept
+	read func(context.Context, []uuid.UUID) (map[uuid.UUID]Profile, error) // from the database
+	// Of profiles that are not kept.
+	reads    coalescer[Profile]
 	queries  *db.Queries
 	database *pgdb.Database
 	log      *slog.Logger
@@ -105,7 +109,7 @@ type profileCache struct {
 	stop     context.CancelFunc // ends the listener; nil: there is none
 	listener sync.WaitGroup
 
-	mu        sync.Mutex                         // the library's own would not do: it could not guard inFlight as well
+	mu        sync.Mutex                         // the library's could not guard inFlight too
 	listening bool                               // else nothing is kept; guarded by mu
 	kept      *simplelru.LRU[uuid.UUID, Profile] // nil: nothing ever is; guarded by mu
 	bytes     int                                // the sizes of those; guarded by mu
@@ -115,7 +119,7 @@ type profileCache struct {
 
 // A profileRead is a read in flight.
 type profileRead struct {
-	keep map[uuid.UUID]int64 // the least versions of profiles that may be kept; others may not; guarded by the cache's mu
+	keep map[uuid.UUID]int64 // the least versions to keep; others are not; guarded by mu
 }
 
 // newProfileCache makes a cache of up to size profiles, which keeps nothing before it listens.
@@ -130,7 +134,7 @@ func newProfileCache(l *Ledger, size int) *profileCache {
 	return c
 }
 
-// lookUp answers the profiles that are kept, and the ids of the others.
+// lookUp returns the profiles that are kept, and the ids of the others.
 func (c *profileCache) lookUp(ids []uuid.UUID) (found map[uuid.UUID]Profile, missing []uuid.UUID) {
 	found = make(map[uuid.UUID]Profile, len(ids))
 	asked := make(map[uuid.UUID]struct{}, len(ids))
@@ -152,7 +156,7 @@ func (c *profileCache) lookUp(ids []uuid.UUID) (found map[uuid.UUID]Profile, mis
 	return found, missing
 }
 
-// get answers a profile that is kept. The caller holds mu.
+// get returns a profile that is kept. The caller holds mu.
 func (c *profileCache) get(id uuid.UUID) (Profile, bool) {
 	if !c.listening {
 		return Profile{}, false
@@ -167,7 +171,7 @@ func (c *profileCache) fetch(ctx context.Context, ids []uuid.UUID) (profiles map
 	return c.read(ctx, ids)
 }
 
-// begin is called before the database is asked.
+// begin is called before the database is read.
 func (c *profileCache) begin(ids []uuid.UUID) *profileRead {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +183,7 @@ func (c *profileCache) begin(ids []uuid.UUID) *profileRead {
 	return r
 }
 
-// end is called with the database's answer.
+// end is called with the rows of the database.
 func (c *profileCache) end(r *profileRead, profiles map[uuid.UUID]Profile) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -219,8 +223,8 @@ func (c *profileCache) changed(id uuid.UUID) {
 	}
 }
 
-// listens says whether every change is heard of from now on. What was kept is forgotten, and the reads in flight keep
-// nothing.
+// listens sets whether every change is notified from now on. What was kept is forgotten, and the
+// reads in flight keep nothing.
 func (c *profileCache) listens(listening bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -88,7 +88,7 @@ func openNamed(t testing.TB, l *postgres.Ledger, names ...string) []uuid.UUID {
 	return ids
 }
 
-// TestGetProfiles: the same answers with a cache, full or empty, and without.
+// TestGetProfiles: the same results with a cache, full or empty, and without.
 func TestGetProfiles(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -147,7 +147,7 @@ func TestGetProfilesInOneRead(t *testing.T) {
 	}
 }
 
-// TestProfilesWithoutDatabase: what is kept is answered although nobody can read the table.
+// TestProfilesWithoutDatabase: what is kept is returned although the table cannot be read.
 func TestProfilesWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -178,8 +178,8 @@ func TestProfilesWithoutDatabase(t *testing.T) {
 	}
 }
 
-// TestProfilesSeeOwnUpdates: an update that this ledger has answered is seen at once, told or not; and so is one that it
-// only tried.
+// TestProfilesSeeOwnUpdates: an update that this ledger has returned is seen at once, notified or
+// not; and so is one that it only tried.
 func TestProfilesSeeOwnUpdates(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -206,7 +206,7 @@ func TestProfilesSeeOwnUpdates(t *testing.T) {
 	}
 }
 
-// TestProfilesSeeUpdatesOfOthers: another ledger, and whoever types SQL.
+// TestProfilesSeeUpdatesOfOthers: of another ledger, and by typed SQL.
 func TestProfilesSeeUpdatesOfOthers(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -236,7 +236,8 @@ func TestProfilesSeeUpdatesOfOthers(t *testing.T) {
 	}
 }
 
-// TestOnlyProfilesAreTold: nobody hears of movements, or of changes of anything that is in no profile.
+// TestOnlyProfilesAreTold: no listener gets movements, or changes of anything that is in no
+// profile.
 func TestOnlyProfilesAreTold(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -269,8 +270,8 @@ func TestOnlyProfilesAreTold(t *testing.T) {
 	}
 }
 
-// TestProfileReadOvertaken steps through the race of a read and an update: the read sees the old profile, the update is
-// made and heard of, then the read ends. What it read must not be kept.
+// TestProfileReadOvertaken steps through the race of a read and an update: the read sees the old
+// profile, the update is made and heard of, then the read ends. What it read must not be kept.
 func TestProfileReadOvertaken(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"itself", "another"} {
@@ -308,8 +309,8 @@ func TestProfileReadOvertaken(t *testing.T) {
 	}
 }
 
-// TestProfileReadsOverlap: of two reads at a time, what the one finds that began after an update is kept, whichever ends
-// last, and is counted once.
+// TestProfileReadsOverlap: of two reads at a time, what the one finds that began after an update is
+// kept, whichever ends last, and is counted once.
 func TestProfileReadsOverlap(t *testing.T) {
 	t.Parallel()
 	for _, last := range []string{"old", "new"} {
@@ -351,8 +352,9 @@ func TestProfileReadsOverlap(t *testing.T) {
 	}
 }
 
-// TestProfileReadsDoNotGoBack: a read that must not keep what it finds, because of a change while it was in flight, is
-// answered all the same. What was read before, and is kept, must not be answered after it.
+// TestProfileReadsDoNotGoBack: a read that must not keep what it finds, because of a change while
+// it was in flight, returns it all the same. What was read before, and is kept, must not be
+// returned after it.
 func TestProfileReadsDoNotGoBack(t *testing.T) {
 	t.Parallel()
 	for _, last := range []string{"second", "third"} {
@@ -362,7 +364,7 @@ func TestProfileReadsDoNotGoBack(t *testing.T) {
 			l := openCaching(t, database)
 			id := openNamed(t, l, "first")[0]
 			admin := connect(t, database)
-			execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // the news of the third name is late
+			execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // as if late
 			begun, reading := make(chan chan struct{}), make(chan string)
 			goOn := map[string]chan struct{}{"second": make(chan struct{}), "third": make(chan struct{})}
 			l.AroundProfileReads(func() {
@@ -395,7 +397,7 @@ func TestProfileReadsDoNotGoBack(t *testing.T) {
 			select {
 			case got := <-ended:
 				if got != "third" {
-					t.Errorf("after the third name was answered, %q is", got)
+					t.Errorf("after the third name was returned, %q is", got)
 				}
 			case begin := <-begun:
 				close(begin)

@@ -19,25 +19,25 @@ import (
 type action int
 
 const (
-	look            action = iota // only tells; the statement goes on its way
+	look            action = iota // only sees; the statement goes on its way
 	cutBefore                     // the statement never arrives; both ends are closed
-	cutAnswer                     // the statement arrives, its answer is lost; both ends are closed
-	cutAndForget                  // the same, but the server is not told that its client is gone: a host that lost its power
-	cutBeforeAnswer               // the client sees a closed connection at once; the statement arrives after then
-	cutClient                     // the statement arrives; the client sees a closed connection, the server does not
-	keepSilent                    // the statement arrives, its answer is lost, and nobody is told
+	cutAnswer                     // the statement arrives, its response does not; both ends close
+	cutAndForget                  // the same, unnoticed by the server: a host that lost power
+	cutBeforeAnswer               // the client is cut off at once, the statement arrives later
+	cutClient                     // the statement arrives; only the client is cut off
+	keepSilent                    // the statement arrives, its response does not; nothing is closed
 )
 
-// A fault happens once, at the first statement that begins with the fault's text or has its name in queries/, after the
-// faults before it.
+// A fault happens once, at the first statement that begins with the fault's text or has its name in
+// queries/, after the faults before it.
 type fault struct {
 	at   string
 	do   action
-	then func() // called when it happens; with cutBeforeAnswer and look: before the statement is let through
+	then func() // called at the fault; of cutBeforeAnswer and look: before the statement
 }
 
-// A proxy stands between pgx and Postgres, understands enough of the protocol to know which statement is executed, and
-// breaks connections at exact points.
+// A proxy stands between pgx and Postgres, understands enough of the protocol to see which
+// statement is executed, and breaks connections at exact points.
 type proxy struct {
 	listener net.Listener
 	network  string // of the server
@@ -94,7 +94,7 @@ func (p *proxy) expect(faults ...fault) {
 	p.faults = append(p.faults, faults...)
 }
 
-// take answers the next fault when it is about this statement.
+// take returns the next fault when it is about this statement.
 func (p *proxy) take(statement string) (fault, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,8 +140,8 @@ type proxied struct {
 	statements     map[string]string // prepared, by name; used by forward only
 
 	mu       sync.Mutex
-	swallow  bool          // answers are dropped; guarded by mu
-	answered chan struct{} // gets a token at the end of a dropped answer
+	swallow  bool          // responses are dropped; guarded by mu
+	answered chan struct{} // gets a token at the end of a dropped response
 }
 
 // forward carries the client's messages to the server, until a fault.
@@ -222,7 +222,7 @@ func (c *proxied) backward() {
 	for {
 		kind, message, err := readMessage(c.server, false)
 		if err != nil {
-			// The client learns of it; whoever waits for an answer gets none.
+			// The client sees it; a reader of the response gets none.
 			_ = c.client.Close()
 			select {
 			case c.answered <- struct{}{}:
@@ -239,13 +239,13 @@ func (c *proxied) backward() {
 		case kind == 'Z':
 			select {
 			case c.answered <- struct{}{}:
-			default: // nobody waits for it
+			default: // without a waiter
 			}
 		}
 	}
 }
 
-// statement answers the text of the statement that a message executes, or nothing.
+// statement returns the text of the statement that a message executes, or nothing.
 func (c *proxied) statement(kind byte, message []byte) string {
 	body := message[5:]
 	switch kind {

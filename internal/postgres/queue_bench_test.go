@@ -11,7 +11,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// BenchmarkQueue lets calls into the queue and takes them as one batch, without a goroutine to wake.
+// BenchmarkQueue lets calls into the queue and takes them as one batch, without a goroutine to
+// wake.
 func BenchmarkQueue(b *testing.B) {
 	const batchSize = 1000
 	for _, accounts := range []string{"uniform", "hot"} {

@@ -15,7 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// The races of a transfer's life, each between two servers on one database: one wins, the others are told.
+// The races of a transfer's life, each between two servers on one database: one wins, the others
+// get its outcome.
 
 // twoServers opens two ledgers on one database of their own.
 func twoServers(t *testing.T) (url string, servers [2]*postgres.Ledger) {
@@ -48,7 +49,8 @@ func balanceOf(t *testing.T, l *postgres.Ledger, id uuid.UUID) (balance, availab
 	return a.Balance.IntPart(), a.Available().IntPart()
 }
 
-// Post against void: of each hold the money moved or it is free, never both, and whoever lost was told who won.
+// Post against void: of each hold the money moved or it is free, never both, and the loser gets the
+// winner's outcome.
 func TestRacePostAgainstVoid(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
@@ -75,7 +77,7 @@ func TestRacePostAgainstVoid(t *testing.T) {
 			posted++
 		case capture.Reason == ledger.AlreadyVoided && voidErr == nil:
 		default:
-			t.Errorf("the capture is %s %s, the void answered %v", capture.Status, capture.Reason, voidErr)
+			t.Errorf("the capture is %s %s, the void returned %v", capture.Status, capture.Reason, voidErr)
 		}
 	}
 	if balance, available := balanceOf(t, servers[1], ids[1]); balance != 1000+5*int64(posted) || available != balance {
@@ -83,7 +85,8 @@ func TestRacePostAgainstVoid(t *testing.T) {
 	}
 }
 
-// Post against expiry: the clock passes the holds' time while they are posted and swept up. Each ends one way.
+// Post against expiry: the clock passes the holds' time while they are posted and swept up. Each
+// ends one way.
 func TestRacePostAgainstExpiry(t *testing.T) {
 	t.Parallel()
 	url, servers := twoServers(t)
@@ -99,7 +102,7 @@ func TestRacePostAgainstExpiry(t *testing.T) {
 	inParallel(9, func(worker int) {
 		if worker == 8 {
 			for answered.Load() < holds/3 {
-				// Until a third of the holds were posted, whoever settles finds nothing due.
+				// Until a third of the holds were posted, Settle finds nothing due.
 				_ = servers[1].Settle(context.Background(), all[0].ID)
 			}
 			clock.step(time.Second)
@@ -131,7 +134,7 @@ func TestRacePostAgainstExpiry(t *testing.T) {
 	}
 }
 
-// Two reversals in full: one wins, and the other is told.
+// Two reversals in full: one wins, and the other gets its outcome.
 func TestRaceTwoReversals(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
@@ -231,7 +234,8 @@ func TestRaceSixThousandHoldsOnFiveThousand(t *testing.T) {
 	}
 }
 
-// A limit at its edge: 64 callers, a limit of 10 transfers and of 100.00, and exactly 10 or exactly 100.00 go through.
+// A limit at its edge: 64 callers, a limit of 10 transfers and of 100.00, and exactly 10 or exactly
+// 100.00 go through.
 func TestRaceLimitAtItsEdge(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)

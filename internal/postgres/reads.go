@@ -18,14 +18,14 @@ const (
 	readBatchMax  = 1000 // ids in one of them
 	readTimeout   = 10 * time.Second
 
-	// readRepeats is how often a set read is made again when its session was ended. All that were idle
-	// may have been, and each of them fails once.
+	// readRepeats is how often a set read is made again when its session was ended. All that were
+	// idle may have been, and each of them fails once.
 	readRepeats = 10
 )
 
-// A coalescer turns reads of single rows that come at the same time into set reads: while one is in flight, callers
-// queue, and the next read is for all of them. There is no timer, and nothing is remembered: a read begins after its
-// callers asked, so each sees every write that was answered before.
+// A coalescer turns reads of single rows that come at the same time into set reads: while one is in
+// flight, callers queue, and the next read is for all of them. There is no timer, and nothing is
+// cached: a read begins after its callers' calls, so each sees every write that returned before.
 type coalescer[V any] struct {
 	fetch func(context.Context, []uuid.UUID) (map[uuid.UUID]V, error)
 
@@ -64,7 +64,7 @@ func (c *coalescer[V]) get(ctx context.Context, id uuid.UUID) (value V, found bo
 	}
 }
 
-// getAll reads the rows with the ids, which differ, and answers those that there are.
+// getAll reads the rows with the ids, which differ, and returns those that exist.
 func (c *coalescer[V]) getAll(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]V, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -97,7 +97,7 @@ func (c *coalescer[V]) getAll(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	return values, nil
 }
 
-// run reads until nobody waits.
+// run reads until the queue is empty.
 func (c *coalescer[V]) run() {
 	for {
 		c.mu.Lock()
@@ -115,7 +115,7 @@ func (c *coalescer[V]) run() {
 }
 
 func (c *coalescer[V]) answer(reads []*read[V]) {
-	// The read is everybody's, so no caller's context ends it.
+	// The read is shared, so no caller's context ends it.
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	ids := make([]uuid.UUID, 0, len(reads))
@@ -124,7 +124,7 @@ func (c *coalescer[V]) answer(reads []*read[V]) {
 	}
 	fetch := func(ctx context.Context) (map[uuid.UUID]V, error) { return c.fetch(ctx, ids) }
 	values, err := safely(ctx, fetch)
-	// Nobody has seen anything of it yet.
+	// Nothing of it was returned yet.
 	for n := 0; n < readRepeats && sessionEnded(err) && ctx.Err() == nil; n++ {
 		values, err = safely(ctx, fetch)
 	}
@@ -170,8 +170,9 @@ func (l *Ledger) fetchTransfers(ctx context.Context, ids []uuid.UUID) (map[uuid.
 	return byID, nil
 }
 
-// shownTransfers converts rows that were read to be shown. A hold that has expired reserves nothing,
-// to the instant, as its accounts say too, though it stays INIT until somebody settles it.
+// shownTransfers converts rows that were read to be returned. A hold that has expired reserves
+// nothing, to the instant, like in the balances of its accounts, though it stays INIT until a batch
+// ends it.
 func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]ledger.Transfer, error) {
 	transfers := make([]ledger.Transfer, 0, len(rows))
 	var expiring []*ledger.TransferDetail

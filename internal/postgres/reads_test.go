@@ -15,7 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// TestReadsSeeAnsweredWrites: reads that share a set read never see less than what was answered before they began.
+// TestReadsSeeAnsweredWrites: reads that share a set read never see less than what returned before
+// they began.
 func TestReadsSeeAnsweredWrites(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{})
@@ -41,7 +42,7 @@ func TestReadsSeeAnsweredWrites(t *testing.T) {
 	wg.Wait()
 }
 
-// payAndRead pays 1 and reads the payee, who must have want, and the transfer.
+// payAndRead pays 1 and reads the payee, whose balance must be want, and the transfer.
 func payAndRead(ctx context.Context, l *postgres.Ledger, from, to uuid.UUID, want decimal.Decimal) error {
 	made, _, err := l.Transfer(ctx, ledger.TransferParams{From: from, To: to, Amount: decimal.New(1, 0)})
 	if err != nil {
@@ -64,8 +65,8 @@ func payAndRead(ctx context.Context, l *postgres.Ledger, from, to uuid.UUID, wan
 	return nil
 }
 
-// TestReadsOutliveTheirSessions: a read whose session somebody ends is made again on another one, also when
-// all that are idle were ended.
+// TestReadsOutliveTheirSessions: a read whose session was ended is made again on another one, also
+// when all idle ones were ended.
 func TestReadsOutliveTheirSessions(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
@@ -90,7 +91,8 @@ func TestReadsOutliveTheirSessions(t *testing.T) {
 	}
 }
 
-// TestReadsTellTheirMisses: in one set read, those who ask for what is not there are told, and nobody else.
+// TestReadsTellTheirMisses: in one set read, exactly the callers of rows that do not exist get an
+// error.
 func TestReadsTellTheirMisses(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{})

@@ -9,7 +9,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ReadyToRead reports whether what is there can be read now. If not, the error is an
+// ReadyToRead reports whether the ledger can be read now. If not, the error is an
 // UnavailableError.
 func (l *Ledger) ReadyToRead(ctx context.Context) error {
 	if _, err := l.queries.ReadProbe(ctx, l.pool); err != nil {
@@ -18,8 +18,8 @@ func (l *Ledger) ReadyToRead(ctx context.Context) error {
 	return nil
 }
 
-// ReadyToWrite reports whether a transfer would be taken now: whether the database can be reached, is
-// no standby, is not read-only, gives its role the rights, and has commits confirmed by its
+// ReadyToWrite reports whether a transfer would be taken now: whether the database can be reached,
+// is no standby, is not read-only, gives its role the rights, and has commits confirmed by its
 // synchronous standbys, if it waits for any. It changes nothing. If not, the error is an
 // UnavailableError.
 func (l *Ledger) ReadyToWrite(ctx context.Context) error {

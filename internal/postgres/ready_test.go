@@ -28,7 +28,8 @@ func requireReady(t testing.TB, ready func(context.Context) error, reason string
 	}
 }
 
-// Ready to write means that a write would be taken, whatever keeps it from that. Reading is another matter.
+// Ready to write means that a write would be taken, whatever keeps it from that. Reading is another
+// matter.
 func TestReady(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -8,7 +8,7 @@ import (
 // A Report is what Check found.
 type Report struct {
 	Time           time.Time // of the snapshot, by the database's clock
-	CheckpointTime time.Time // of the snapshot that an incremental proof went on from; zero: it proved everything
+	CheckpointTime time.Time // of the checkpoint that it went on from; zero: it proved everything
 	Invariants     []Invariant
 }
 
@@ -22,7 +22,7 @@ func (r *Report) OK() bool {
 	return true
 }
 
-// An Invariant is a sentence that is true of every ledger, and what was found.
+// An Invariant is a sentence that is true of every ledger, and the result of its check.
 type Invariant struct {
 	Name           string
 	Description    string

@@ -14,8 +14,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A right that is taken from a server's role while it runs makes the database unavailable to those who need it, with the
-// reason in the log, and nothing happens by halves. Once it is back, the same calls succeed.
+// When a server's role loses a right while it runs, the database is unavailable to the calls that
+// need it, with the reason in the log, and nothing is applied by halves. Once it is back, the same
+// calls succeed.
 func TestRightTakenWhileRunning(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -68,12 +69,12 @@ func isRefused(err error) bool {
 	return ok && !errors.Is(err, ledger.ErrUnavailable)
 }
 
-// rowVersions tells any two states of a ledger's rows apart, whatever was written.
+// rowVersions distinguishes any two states of a ledger's rows, whatever was written.
 const rowVersions = `SELECT md5(string_agg(query_to_xml(format('SELECT xmin, ctid FROM %s', oid::regclass), true, false, '')::text, ''
 	ORDER BY relname)) FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'`
 
-// A proof by whoever only looks finds what a server's does, tells how far it is, goes on from what a server kept, and
-// changes nothing.
+// A proof with the rights to read finds what a server's does, reports progress, goes on from what a
+// server kept, and changes nothing.
 func TestCheckByReader(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -110,7 +111,7 @@ func TestCheckByReader(t *testing.T) {
 	}
 	for _, incremental := range []bool{false, true, true} {
 		if r := check(incremental, true); !r.CheckpointTime.IsZero() {
-			t.Errorf("nobody kept a checkpoint, and it went on from %v", r.CheckpointTime)
+			t.Errorf("no proof kept a checkpoint, and it went on from %v", r.CheckpointTime)
 		}
 	}
 	kept, err := l.Check(ctx, postgres.CheckOptions{})

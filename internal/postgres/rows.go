@@ -117,7 +117,7 @@ func orZero(t *time.Time) time.Time {
 	return *t
 }
 
-// encodeFigures answers the figures of a refusal as they are stored; empty: there are none.
+// encodeFigures returns the figures of a refusal as they are stored; empty: there are none.
 func encodeFigures(figures map[string]string) string {
 	if len(figures) == 0 {
 		return ""

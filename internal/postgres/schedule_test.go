@@ -18,7 +18,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A yard is a ledger whose clock is stepped by hand, with a payer, who has 1,000, and a payee.
+// A yard is a ledger whose clock is stepped by hand, with a payer that has 1,000, and a payee.
 type yard struct {
 	t     testing.TB
 	url   string
@@ -37,13 +37,13 @@ func newYard(t testing.TB, config postgres.Config) *yard {
 	}
 	config.Logger = silent
 	y := &yard{t: t, url: url, conn: connect(t, url), clock: stopClock(t, url), l: openLedger(t, config)}
-	y.clock.step(time.Second) // the equity accounts may have been made after the second at which the clock stands
+	y.clock.step(time.Second) // the equity accounts may be made after the clock's second
 	ids := openAccounts(t, y.l, 2, 1000)
 	y.a, y.b, y.begin = ids[0], ids[1], y.clock.now()
 	return y
 }
 
-// rows are all standing orders and transfers.
+// rows are all schedules and transfers.
 func (y *yard) rows() string {
 	y.t.Helper()
 	var rows string
@@ -55,7 +55,7 @@ func (y *yard) rows() string {
 	return rows
 }
 
-// order is a standing order of 10 every 10 minutes from now on, unless change says otherwise.
+// order is a schedule of 10 every 10 minutes from now on, unless change says otherwise.
 func (y *yard) order(change func(p *ledger.ScheduleParams)) ledger.Schedule {
 	y.t.Helper()
 	p := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: amount("10"), Interval: 10 * time.Minute}
@@ -64,7 +64,7 @@ func (y *yard) order(change func(p *ledger.ScheduleParams)) ledger.Schedule {
 	}
 	s, replayed, err := y.l.CreateSchedule(context.Background(), p)
 	if err != nil || replayed {
-		y.t.Fatalf("make a standing order: replayed %v, %v", replayed, err)
+		y.t.Fatalf("make a schedule: replayed %v, %v", replayed, err)
 	}
 	return s
 }
@@ -80,7 +80,8 @@ func (y *yard) round(w *postgres.Worker) {
 	}
 }
 
-// made answers the minutes from the beginning at which occurrences of an order were made, in the order of decision.
+// made returns the minutes from the beginning at which occurrences of a schedule were made, in the
+// order of decision.
 func (y *yard) made(id uuid.UUID) []int {
 	y.t.Helper()
 	minutes := map[uuid.UUID]int{}
@@ -107,8 +108,8 @@ func (y *yard) made(id uuid.UUID) []int {
 	return made
 }
 
-// require fails the test unless the order has made occurrences at these minutes, has counted them, and is to make the
-// next at that one; less than 0: none.
+// require fails the test unless the schedule has made occurrences at these minutes, has counted
+// them, and is to make the next at that one; less than 0: none.
 func (y *yard) require(what string, id uuid.UUID, status ledger.ScheduleStatus, next int, minutes ...int) {
 	y.t.Helper()
 	s, err := y.l.GetSchedule(context.Background(), id)
@@ -213,7 +214,7 @@ func TestCreateScheduleDefaults(t *testing.T) {
 	}
 }
 
-// scheduleText is all that there is of a standing order, whatever zones its times are in.
+// scheduleText is everything about a schedule, whatever zones its times are in.
 func scheduleText(s *ledger.Schedule) string {
 	c := *s
 	for _, at := range []*time.Time{&c.Start, &c.CreateTime, &c.UpdateTime, c.Next, c.End} {
@@ -224,7 +225,7 @@ func scheduleText(s *ledger.Schedule) string {
 	return string(must(json.Marshal(c)))
 }
 
-// A wrong makes a standing order that is refused.
+// A wrong makes a schedule that is refused.
 type wrong struct {
 	says   string // how its error begins, or a field and a reason
 	change func(p *ledger.ScheduleParams)
@@ -309,7 +310,7 @@ func TestCreateScheduleRefuses(t *testing.T) {
 	}
 }
 
-// Occurrences of the time before a standing order was made are caught up with as it says.
+// Occurrences from before a schedule was made are caught up with as it says.
 func TestScheduleFromThePast(t *testing.T) {
 	t.Parallel()
 	for catchUp, want := range map[ledger.CatchUp][]int{
@@ -335,7 +336,7 @@ func TestScheduleFromThePast(t *testing.T) {
 	}
 }
 
-// Of many calls with one id at the same time one makes the standing order, and the others are answered with it.
+// Of many calls with one id at the same time one makes the schedule, and the others get it.
 func TestCreateScheduleAtOnce(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
@@ -444,7 +445,7 @@ func TestListSchedules(t *testing.T) {
 	}
 }
 
-// What a standing order is never changes, not even by hand.
+// A schedule's terms never change, not even by hand.
 func TestSchedulesRefuseHandTypedSQL(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})

@@ -20,15 +20,16 @@ type ScheduleFilter struct {
 	Status    ledger.ScheduleStatus
 }
 
-// pastMax is how many occurrences of the time before it was made a standing order may make.
+// pastMax is how many occurrences from before its creation a schedule may make.
 const pastMax = 1000
 
-// errDryRun rolls back what would have happened.
+// errDryRun rolls back the changes of a dry run.
 var errDryRun = errors.New("dry run")
 
-// CreateSchedule makes a standing order. One that was made before under the id with the same fields is answered as it is
-// now, replayed; with other fields the error is a ConflictError. Accounts that do not exist, differ in currency or are
-// closed are a StateError, with the reason that a transfer between them would be refused for.
+// CreateSchedule makes a schedule. When one was made before under the id with the same fields, it
+// returns that one as it is now, replayed; with other fields the error is a ConflictError. Accounts
+// that do not exist, differ in currency or are closed are a StateError, with the reason that a
+// transfer between them would be refused for.
 func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s ledger.Schedule, replayed bool, err error) {
 	times, err := p.Check()
 	if err != nil {
@@ -59,7 +60,8 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 	return s, replayed, nil
 }
 
-// knownSchedule answers the standing order that has the id already, or a ConflictError, and reports whether there is one.
+// knownSchedule returns the schedule that has the id already, or a ConflictError, and reports
+// whether there is one.
 func (l *Ledger) knownSchedule(ctx context.Context, tx pgx.Tx, p *ledger.ScheduleParams) (ledger.Schedule, bool, error) {
 	row, err := l.queries.ScheduleGet(ctx, tx, p.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -75,7 +77,7 @@ func (l *Ledger) knownSchedule(ctx context.Context, tx pgx.Tx, p *ledger.Schedul
 	return s, true, err
 }
 
-// newScheduleState is a standing order as it is right after it was made.
+// newScheduleState is a schedule as it is right after it was made.
 func (l *Ledger) newScheduleState(ctx context.Context, tx pgx.Tx, p *ledger.ScheduleParams, times ledger.Recurrence) (*scheduleState, error) {
 	now, err := l.queries.Clock(ctx, tx)
 	if err != nil {
@@ -116,7 +118,7 @@ func (l *Ledger) newScheduleState(ctx context.Context, tx pgx.Tx, p *ledger.Sche
 	return s, nil
 }
 
-// scheduleCurrency answers the currency of both accounts, or a StateError.
+// scheduleCurrency returns the currency of both accounts, or a StateError.
 func (l *Ledger) scheduleCurrency(ctx context.Context, tx pgx.Tx, p *ledger.ScheduleParams) (ledger.Currency, error) {
 	rows, err := l.queries.AccountsPeek(ctx, tx, []uuid.UUID{p.From, p.To})
 	if err != nil {
@@ -145,7 +147,7 @@ func (l *Ledger) scheduleCurrency(ctx context.Context, tx pgx.Tx, p *ledger.Sche
 	return l.currencies.get(ctx, tx, from.Currency)
 }
 
-// GetSchedule reads a standing order, a deleted one too; the error is a NotFoundError when there is none.
+// GetSchedule reads a schedule, a deleted one too; the error is a NotFoundError when there is none.
 func (l *Ledger) GetSchedule(ctx context.Context, id uuid.UUID) (ledger.Schedule, error) {
 	row, err := l.queries.ScheduleGet(ctx, l.pool, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -157,7 +159,8 @@ func (l *Ledger) GetSchedule(ctx context.Context, id uuid.UUID) (ledger.Schedule
 	return l.scheduleOf(ctx, l.pool, &row.Schedule)
 }
 
-// ListSchedules lists standing orders, newest first, and answers the token of the next page; empty: this is the last.
+// ListSchedules lists schedules, newest first, and returns the token of the next page; empty: this
+// is the last.
 func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page) ([]ledger.Schedule, string, error) {
 	limit, err := page.limit()
 	if err != nil {
@@ -189,7 +192,7 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 	return schedules, next, nil
 }
 
-// listSchedules reads the rows before a place in the list by the query whose index fits the filter best.
+// listSchedules reads the rows before a page key by the query whose index fits the filter best.
 func (l *Ledger) listSchedules(ctx context.Context, f ScheduleFilter, before *pageKey, limit int32) ([]db.Schedule, error) {
 	var schedules []db.Schedule
 	if f.AccountID == uuid.Nil {
@@ -210,8 +213,8 @@ func (l *Ledger) listSchedules(ctx context.Context, f ScheduleFilter, before *pa
 	return schedules, err
 }
 
-// PauseSchedule keeps a standing order from making occurrences. One that is paused stays as it is; one that has ended or
-// was deleted is a StateError. With dryRun it answers what would happen.
+// PauseSchedule keeps a schedule from making occurrences. One that is paused stays as it is; one
+// that has ended or was deleted is a StateError. With dryRun it returns what would happen.
 func (l *Ledger) PauseSchedule(ctx context.Context, id uuid.UUID, dryRun bool) (ledger.Schedule, error) {
 	return l.changeSchedule(ctx, id, dryRun, func(s *scheduleState, _ time.Time) error {
 		switch s.Status {
@@ -225,8 +228,9 @@ func (l *Ledger) PauseSchedule(ctx context.Context, id uuid.UUID, dryRun bool) (
 	})
 }
 
-// ResumeSchedule lets a paused standing order go on from now, or end when nothing is to come. One that is active stays as
-// it is; one that has ended or was deleted is a StateError. With dryRun it answers what would happen.
+// ResumeSchedule lets a paused schedule go on from now, or end when nothing is to come. One that is
+// active stays as it is; one that has ended or was deleted is a StateError. With dryRun it returns
+// what would happen.
 func (l *Ledger) ResumeSchedule(ctx context.Context, id uuid.UUID, dryRun bool) (ledger.Schedule, error) {
 	return l.changeSchedule(ctx, id, dryRun, func(s *scheduleState, now time.Time) error {
 		switch s.Status {
@@ -240,8 +244,8 @@ func (l *Ledger) ResumeSchedule(ctx context.Context, id uuid.UUID, dryRun bool) 
 	})
 }
 
-// DeleteSchedule ends a standing order for good. One that is deleted stays as it is. With dryRun it answers what would
-// happen.
+// DeleteSchedule ends a schedule permanently. One that is deleted stays as it is. With dryRun it
+// returns what would happen.
 func (l *Ledger) DeleteSchedule(ctx context.Context, id uuid.UUID, dryRun bool) (ledger.Schedule, error) {
 	return l.changeSchedule(ctx, id, dryRun, func(s *scheduleState, _ time.Time) error {
 		if s.Status != ledger.ScheduleDeleted {
@@ -251,7 +255,7 @@ func (l *Ledger) DeleteSchedule(ctx context.Context, id uuid.UUID, dryRun bool) 
 	})
 }
 
-// changeSchedule changes a standing order under its row's lock: no occurrence is being made meanwhile.
+// changeSchedule changes a schedule under its row's lock: no occurrence is being made meanwhile.
 func (l *Ledger) changeSchedule(
 	ctx context.Context, id uuid.UUID, dryRun bool, change func(s *scheduleState, now time.Time) error,
 ) (ledger.Schedule, error) {

@@ -18,8 +18,9 @@ import (
 	"internaltransfers/ledger"
 )
 
-// handTyped are statements that a person with a database session might type, by mistake or not, and what refuses each:
-// a constraint, or a trigger by its message. {A} holds 100, {B} holds 40 paid by {A} as {paid}; {failed} was refused.
+// handTyped are statements that a person with a database session might type, by mistake or not, and
+// what refuses each: a constraint, or a trigger by its message. {A} holds 100, {B} holds 40 paid by
+// {A} as {paid}; {failed} was refused.
 var handTyped = []struct{ sql, by string }{
 	{"UPDATE account SET balance = -1 WHERE account_id = {A}", "account_balance_floor"},
 	{"UPDATE account SET balance = balance - 100.01 WHERE account_id = {A}", "account_balance_floor"},
@@ -176,7 +177,7 @@ var handTyped = []struct{ sql, by string }{
 	{"TRUNCATE webhook_delivery", "TRUNCATE on webhook_delivery"},
 }
 
-// scheduleColumns are those of a standing order, each with a value that is right.
+// scheduleColumns are those of a schedule, each with a value that is right.
 var scheduleColumns = [][2]string{
 	{"schedule_id", "{new}"}, {"from_account_id", "{A}"}, {"to_account_id", "{B}"}, {"amount", "1"}, {"currency", "'USD'"},
 	{"cron", "NULL"}, {"time_zone", "NULL"}, {"interval_micros", "1000000"}, {"start_time", "'2030-01-01'"}, {"end_time", "NULL"},
@@ -230,7 +231,8 @@ func detail(columns, values string) string {
 	return "INSERT INTO transfer_detail (" + columns + ") VALUES (" + values + ")"
 }
 
-// transferRow is the insertion of a row; outcome is status, error_reason, both balances and both sequences.
+// transferRow is the insertion of a row; outcome is status, error_reason, both balances and both
+// sequences.
 func transferRow(id, from, to, amount, outcome string) string {
 	return `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
 		update_time, status, error_reason, from_balance, to_balance, from_sequence, to_sequence)
@@ -268,8 +270,8 @@ func newCorruptible(t *testing.T, url string, l *postgres.Ledger) *corruptible {
 	return &corruptible{conn: connect(t, url), names: strings.NewReplacer(quoted...), plain: strings.NewReplacer(plain...)}
 }
 
-// TestSchemaRefusesHandTypedSQL: the database keeps the rules by itself, and each constraint is the one that refuses
-// something.
+// TestSchemaRefusesHandTypedSQL: the database keeps the rules by itself, and each constraint is the
+// one that refuses something.
 func TestSchemaRefusesHandTypedSQL(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -295,7 +297,8 @@ func TestSchemaRefusesHandTypedSQL(t *testing.T) {
 	}
 }
 
-// TestConstraintsAreNamed: the service tells errors apart by the names of constraints, so none is Postgres's choice.
+// TestConstraintsAreNamed: the service handles errors by the names of constraints, so none is
+// Postgres's choice.
 func TestConstraintsAreNamed(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../migrations/*.sql")

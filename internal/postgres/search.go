@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// idPrefixMin is how many hexadecimal digits of an account's id it can be found by.
+	// idPrefixMin is the least number of hexadecimal digits that find an account by its id.
 	idPrefixMin = 4
-	// fewNames is up to how many names with the words are all read and sorted. When there are more, the newest accounts
-	// are read until the page is full.
+	// fewNames is up to how many names with the words are all read and sorted. When there are more,
+	// the newest accounts are read until the page is full.
 	fewNames = 5000
 )
 
 // searchesMax is how many searches there are at a time, each with one of ReadConns; others wait.
 const searchesMax = 2
 
-// accountRows reads a page of ListAccounts with its filter, before a place in the list.
+// accountRows reads a page of ListAccounts with its filter, before a page key.
 func (l *Ledger) accountRows(ctx context.Context, f AccountFilter, before *pageKey, limit int32) ([]db.AccountListRow, error) {
 	if f.Search == "" {
 		return l.queries.AccountList(ctx, l.pool, db.AccountListParams{
 			BeforeTime: before.Time, BeforeID: before.ID, Currency: f.Currency, Status: string(f.Status), RowLimit: limit,
 		})
 	}
-	// Some words make the database look at many names, and the others who read are not to wait for that.
+	// Some words make the database look at many names, and other readers must not wait for that.
 	select {
 	case l.searches <- struct{}{}:
 		defer func() { <-l.searches }()
@@ -65,8 +65,8 @@ func (l *Ledger) accountRows(ctx context.Context, f AccountFilter, before *pageK
 	return rows, err
 }
 
-// prefixQuery is the tsquery for what has a word that begins with each of these. Each is quoted, so that it is a word
-// whatever is in it.
+// prefixQuery is the tsquery for texts that have a word that begins with each of these. Each is
+// quoted, so that it is a word whatever is in it.
 func prefixQuery(words []string) string {
 	quote := strings.NewReplacer(`'`, `''`, `\`, `\\`)
 	terms := make([]string, 0, len(words))
@@ -76,8 +76,9 @@ func prefixQuery(words []string) string {
 	return strings.Join(terms, " & ")
 }
 
-// idRange answers the ids that begin with the text, which is written as an id is, with hyphens or without. For a text
-// that no id begins with, or that is too short, it answers uuid.Nil, which no account has, twice.
+// idRange returns the ids that begin with the text, which is written as an id is, with hyphens or
+// without. For a text that no id begins with, or that is too short, it returns uuid.Nil, which no
+// account has, twice.
 func idRange(text string) (first, last uuid.UUID) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	digits := strings.ReplaceAll(text, "-", "")

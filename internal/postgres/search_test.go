@@ -134,10 +134,11 @@ func TestSearchPages(t *testing.T) {
 	}
 }
 
-// A search reads its indexes, not all accounts; and a movement of an account that has a name touches neither of them.
+// A search reads its indexes, not all accounts; and a movement of an account that has a name
+// touches neither of them.
 func TestSearchIndexes(t *testing.T) {
 	t.Parallel()
-	url := pgtest.NewServer(t).URL() // a transaction in another database would keep old versions from being removed
+	url := pgtest.NewServer(t).URL() // transactions of other databases keep old versions
 	l := openPrivate(t, url, postgres.Config{Logger: silent})
 	ids := make([]uuid.UUID, 0, 20)
 	for i := range cap(ids) {

@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	watchInterval = time.Second     // between looks whether a COMMIT that takes long is still under way
+	watchInterval = time.Second     // between looks whether a slow COMMIT is still under way
 	watchTimeout  = 2 * time.Second // of one look
-	watchMisses   = 2               // looks in a row that do not find it, until its connection is given up
+	watchMisses   = 2               // looks in a row without it, until its connection is given up
 )
 
-// errWaitCancelled: a transaction is committed here, but nobody waits any more for a standby to have it.
+// errWaitCancelled: a transaction is committed here, but does not wait for a standby any more.
 var errWaitCancelled = errors.New("the wait for a synchronous standby was cancelled")
 
 // errCommitting keeps the driver from cancelling a COMMIT.
@@ -32,17 +32,19 @@ var errCommitting = errors.New("a COMMIT is not cancelled")
 // sessionKey is where a connection keeps its session.
 const sessionKey = "session"
 
-// A session is what the ledger knows of a connection of its pools, beside the driver.
+// A session is the ledger's state of a connection of its pools, beside the driver's.
 //
-// With synchronous replication a COMMIT returns, and others see the transaction, when a standby has it. Whoever cancels
-// that wait makes the transaction seen by all at once, while the standby may not have it: after a failover it never
-// was. So a COMMIT under way is never cancelled. The driver would do so when the context ends, and when the connection
-// breaks on our side alone. When the time is over, the caller is told that the outcome is unknown, and the COMMIT goes
-// on by itself. Its connection is out of the pool, but counts there, so that no more of them wait than the pool has.
+// With synchronous replication a COMMIT returns, and other sessions see the transaction, when a
+// standby has it. Cancelling that wait makes the transaction visible to all at once, while the
+// standby may not have it: after a failover it never was. So a COMMIT under way is never cancelled.
+// The driver would do so when the context ends, and when the connection breaks on our side alone.
+// When the time is over, the caller gets an unknown outcome, and the COMMIT goes on by itself. Its
+// connection is out of the pool, but counts there, so that no more of them wait than the pool has.
 //
-// Others can cancel the wait all the same: an operator by pg_cancel_backend or pg_terminate_backend, and a server that
-// crashes and comes back alone. Then the COMMIT succeeded with a warning, or the connection breaks. Neither is taken
-// for success, and what is read from now on goes through the gate.
+// Others can cancel the wait all the same: an operator by pg_cancel_backend or
+// pg_terminate_backend, and a server that crashes and comes back alone. Then the COMMIT succeeded
+// with a warning, or the connection breaks. Neither is taken for success, and what is read from now
+// on goes through the gate.
 type session struct {
 	ledger     *Ledger
 	conn       *pgconn.PgConn
@@ -50,7 +52,8 @@ type session struct {
 	committing atomic.Bool // a COMMIT is under way, or was when the connection broke
 	cancelled  atomic.Bool // the server said that it does not wait for a standby any more
 
-	// left is closed when a COMMIT has ended that nobody waits for; nil: there is none. It is of who has the connection.
+	// left is closed when a COMMIT without a waiting caller has ended; nil: there is none. It
+	// belongs to the user of the connection.
 	left <-chan struct{}
 }
 
@@ -78,7 +81,7 @@ func (l *Ledger) attach(_ context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
-// begin learns who is at the other end.
+// begin finds out which server the connection has reached.
 func (l *Ledger) begin(ctx context.Context, conn *pgx.Conn) error {
 	s := sessionOf(conn)
 	self, err := s.ledger.queries.SessionGet(ctx, conn)
@@ -90,8 +93,8 @@ func (l *Ledger) begin(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// noticed is called with each notice of the server. The warning is told by the function that it comes from: its text may
-// be translated, and its code is that of any warning.
+// noticed is called with each notice of the server. It recognizes the warning by the function that
+// it comes from: its text may be translated, and its code is that of any warning.
 func (s *session) noticed(_ *pgconn.PgConn, n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
 		s.cancelled.Store(true)
@@ -102,8 +105,8 @@ func (s *session) noticed(_ *pgconn.PgConn, n *pgconn.Notice) {
 // wasCancelled reports whether the wait of the COMMIT before was cancelled.
 func (s *session) wasCancelled() bool { return s.cancelled.Swap(false) }
 
-// finish makes a round trip with a COMMIT, which nothing cancels. When ctx ends first, it returns an ambiguousCommitError. The
-// connection then cannot be used any more, only be given back.
+// finish makes a round trip with a COMMIT, which nothing cancels. When ctx ends first, it returns
+// an ambiguousCommitError. The connection then cannot be used any more, only be given back.
 func finish[T any](ctx context.Context, s *session, roundTrip func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -129,7 +132,7 @@ func finish[T any](ctx context.Context, s *session, roundTrip func(context.Conte
 	}
 }
 
-// safely makes a panic an error: it is a bug, but nobody above the goroutine could catch it.
+// safely makes a panic an error: it is a bug, but a panic in this goroutine would end the process.
 func safely[T any](ctx context.Context, f func(context.Context) (T, error)) (value T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -139,7 +142,7 @@ func safely[T any](ctx context.Context, f func(context.Context) (T, error)) (val
 	return f(ctx)
 }
 
-// concluded says how a round trip with a COMMIT ended.
+// concluded returns how a round trip with a COMMIT ended.
 func (s *session) concluded(err error) error {
 	if !s.conn.IsClosed() {
 		s.committing.Store(false)
@@ -153,9 +156,9 @@ func (s *session) concluded(err error) error {
 	return err
 }
 
-// watch waits with a COMMIT that nobody else waits for, until left is closed. The backend may wait for a standby for
-// hours. When it does not work any more, or the server is gone or hangs, the connection is closed, without a word that
-// could reach the backend.
+// watch waits for a COMMIT whose caller has left, until left is closed. The backend may wait for a
+// standby for hours. When it does not work any more, or the server is gone or hangs, the connection
+// is closed, without a message that could reach the backend.
 func (s *session) watch(left <-chan struct{}) {
 	l := s.ledger
 	l.metrics.commitsLeft.Inc()
@@ -186,7 +189,7 @@ func (s *session) watch(left <-chan struct{}) {
 		slog.Int64("pid", int64(s.backend.Pid)))
 }
 
-// works asks the server, by another connection, whether the backend is still at it.
+// works checks by another connection whether the backend is still at it.
 func (s *session) works() bool {
 	l := s.ledger
 	ctx, cancel := context.WithTimeout(context.Background(), watchTimeout)

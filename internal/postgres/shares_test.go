@@ -31,7 +31,7 @@ func (s *bench) collect(to uuid.UUID, n int) *caller {
 	return s.call(&call{commands: commands})
 }
 
-// refused fails the test unless the caller hears at once that there is no room.
+// refused fails the test unless the caller gets at once that there is no room.
 func (c *caller) refused(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
@@ -39,14 +39,14 @@ func (c *caller) refused(t *testing.T) {
 	select {
 	case err := <-c.answer:
 		if !errors.As(err, &overloaded) || overloaded.RetryAfter <= 0 {
-			t.Errorf("the answer is %v, want an overload", err)
+			t.Errorf("the result is %v, want an overload", err)
 		}
 	default:
 		t.Error("the call was taken")
 	}
 }
 
-// counted fails the test unless the shares are those of what is in the queue.
+// counted fails the test unless pendingByAccount has exactly what is in the queue.
 func (s *bench) counted(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
@@ -64,7 +64,8 @@ func (s *bench) counted(t *testing.T) {
 	}
 }
 
-// step lets the batch in flight end, and expects these calls to be the next; all of the batch that ended are answered.
+// step lets the batch in flight end, and expects these calls to be the next; all of the batch that
+// ended have results.
 func (s *bench) step(t *testing.T, ended, next []*caller) {
 	t.Helper()
 	s.finish <- struct{}{}
@@ -96,7 +97,8 @@ func (s *bench) drain() {
 	}
 }
 
-// A flood on one account, as payer and as payee, gets half of the queue; the others get the other half, and their turn.
+// A flood on one account, as payer and as payee, gets half of the queue; the others get the other
+// half, and their turn.
 func TestBatcherFloodOnOneAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -161,7 +163,8 @@ func TestBatcherCountsCommandsNotCalls(t *testing.T) {
 	})
 }
 
-// A call of more than half of the queue is taken when nothing of its account waits: else it would be refused for ever.
+// A call of more than half of the queue is taken when nothing of its account waits: else it would
+// be refused for ever.
 func TestBatcherTakesLargeCallOfIdleAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,8 +187,8 @@ func TestBatcherTakesLargeCallOfIdleAccount(t *testing.T) {
 	})
 }
 
-// The default queue has room for the benchmark's callers on one hot account, all of them at once: 1,024 with a transfer
-// each, or 16 with batches of 1,000.
+// The default queue has room for the benchmark's callers on one hot account, all of them at once:
+// 1,024 with a transfer each, or 16 with batches of 1,000.
 func TestBatcherDefaultQueueFitsTheBenchmark(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ callers, size int }{{1024, 1}, {16, 1000}} {
@@ -225,7 +228,7 @@ func TestBatcherLetsGoOfShares(t *testing.T) {
 	})
 }
 
-// Later parts of a call that was let in are not refused, but count; openings are nobody's.
+// Later parts of a call that was let in are not refused, but count; openings count for no account.
 func TestBatcherSharesOfPartsAndOpenings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,7 +256,8 @@ func TestBatcherSharesOfPartsAndOpenings(t *testing.T) {
 	})
 }
 
-// Whoever gave up counts until its turn would have come, as in the queue, and no longer.
+// A call whose caller gave up counts until its turn would have come, as in the queue, and no
+// longer.
 func TestBatcherSharesOfWhoGaveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -279,7 +283,8 @@ func TestBatcherSharesOfWhoGaveUp(t *testing.T) {
 	})
 }
 
-// What is queued when the batcher is closed is counted down like the rest; what comes then is not counted.
+// What is queued when the batcher is closed is counted down like the rest; what comes then is not
+// counted.
 func TestBatcherSharesAfterClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -309,8 +314,9 @@ func TestBatcherSharesAfterClose(t *testing.T) {
 	})
 }
 
-// In whatever order calls come, give up and are taken, the shares are those of what is queued, and a call is refused
-// exactly when the queue has no room for it or an account, of which something waits already, would have more than half.
+// In whatever order calls come, give up and are taken, pendingByAccount is that of the queue, and a
+// call is refused exactly when the queue has no room for it or an account, of which something waits
+// already, would have more than half.
 func TestBatcherSharesAtRandom(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

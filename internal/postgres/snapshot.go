@@ -16,11 +16,13 @@ import (
 	"internaltransfers/ledger"
 )
 
-// relocksMax is how often the set of accounts to lock may turn out too small, in one attempt: holds expire meanwhile.
+// relocksMax is how often the set of accounts to lock may turn out too small, in one attempt: holds
+// expire meanwhile.
 const relocksMax = 4
 
-// dueMax is how many expired holds of an account a batch ends together with what it decides. What is more is ended in
-// commits of their own before, so that no backlog is ever too long to be worked off.
+// dueMax is how many expired holds of an account a batch ends together with what it decides. What
+// is more is ended in commits of their own before, so that no backlog is ever too long to be worked
+// off.
 const dueMax = 1000
 
 // oneMoment is for transactions that read several things as they were at one moment.
@@ -29,11 +31,12 @@ var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.Read
 // errRelock: more accounts must be locked than there was time to find out.
 var errRelock = errors.New("expiring holds touch more and more accounts")
 
-// lockSnapshot locks the accounts that the commands need and reads what a decision about them needs. tx begins the transaction.
+// lockSnapshot locks the accounts that the commands need and reads what a decision about them
+// needs. tx begins the transaction.
 //
-// An expired hold is ended by the first decision about one of its accounts, which needs the lock of the other one too.
-// Locks are taken in one order, so when a hold turns up whose other account is not locked, all locks are given back and
-// taken again with that account among them.
+// An expired hold is ended by the first decision about one of its accounts, which needs the lock of
+// the other one too. Locks are taken in one order, so when a hold turns up whose other account is
+// not locked, all locks are given back and taken again with that account among them.
 func (l *Ledger) lockSnapshot(ctx context.Context, tx pipe, commands []ledger.Command) (*ledger.Snapshot, error) {
 	ids := chosenIDs(commands)
 	if err := l.aimCommands(ctx, &tx, commands); err != nil {
@@ -69,7 +72,8 @@ func (l *Ledger) lockSnapshot(ctx context.Context, tx pipe, commands []ledger.Co
 	return nil, errRelock
 }
 
-// readSnapshot reads what a decision needs without locks, to say what would happen. conn is in a transaction that sees one moment.
+// readSnapshot reads what a decision needs without locks, for a dry run. conn is in a transaction
+// that sees one moment.
 func (l *Ledger) readSnapshot(ctx context.Context, conn db.DBTX, commands []ledger.Command) (*ledger.Snapshot, error) {
 	ids := chosenIDs(commands)
 	if err := l.aimCommandsIn(ctx, conn, commands); err != nil {
@@ -100,7 +104,7 @@ func (l *Ledger) readSnapshot(ctx context.Context, conn db.DBTX, commands []ledg
 	return k, l.addStored(ctx, conn, k, commands, ids)
 }
 
-// namedAccounts are the accounts that the commands name, known or not.
+// namedAccounts are the accounts that the commands name, whether or not they exist.
 func namedAccounts(commands []ledger.Command) map[uuid.UUID]struct{} {
 	named := make(map[uuid.UUID]struct{}, 2*len(commands))
 	for i := range commands {
@@ -110,7 +114,8 @@ func namedAccounts(commands []ledger.Command) map[uuid.UUID]struct{} {
 	return named
 }
 
-// aimCommands gives commands that are about other transfers their accounts, in the transaction that tx begins if need be.
+// aimCommands gives commands that are about other transfers their accounts, in the transaction that
+// tx begins if need be.
 func (l *Ledger) aimCommands(ctx context.Context, tx *pipe, commands []ledger.Command) error {
 	if len(targetIDs(commands)) == 0 {
 		return nil
@@ -140,7 +145,7 @@ func (l *Ledger) aimCommandsIn(ctx context.Context, conn db.DBTX, commands []led
 	return nil
 }
 
-// targetIDs answers the transfers that the commands are about.
+// targetIDs returns the transfers that the commands are about.
 func targetIDs(commands []ledger.Command) []uuid.UUID {
 	var ids []uuid.UUID
 	for i := range commands {
@@ -168,17 +173,18 @@ func (l *Ledger) addAccount(ctx context.Context, conn db.DBTX, k *ledger.Snapsho
 	before := *s
 	s.Before = &before
 	k.Accounts[r.AccountID] = s
-	// No movement of a batch is older than one before it on the same account, even when the clock was
-	// set back. What is due goes by the clock all the same: an account that is ahead of it would end
-	// the holds of all that it shares a batch with.
+	// No movement of a batch is older than one before it on the same account, even when the clock
+	// was set back. What is due goes by the clock all the same: an account that is ahead of it
+	// would end the holds of all accounts in its batch.
 	if r.UpdateTime.After(k.Now) {
 		k.Now = r.UpdateTime
 	}
 	return nil
 }
 
-// addDueHolds adds the expired holds from and to the named accounts, or if there are more than limit, the first of them. When
-// one has an account that is not among those that were read, it adds that to them and answers false.
+// addDueHolds adds the expired holds from and to the named accounts, or if there are more than
+// limit, the first of them. When one has an account that was not read, it adds that account to the
+// named ones and returns false.
 func (l *Ledger) addDueHolds(
 	ctx context.Context, conn db.DBTX, k *ledger.Snapshot, named, read map[uuid.UUID]struct{}, limit int32,
 ) (bool, error) {
@@ -217,7 +223,8 @@ func (l *Ledger) addDueHolds(
 
 // addStored adds the transfers that were there before, and what payers with limits have paid.
 func (l *Ledger) addStored(ctx context.Context, conn db.DBTX, k *ledger.Snapshot, commands []ledger.Command, ids []uuid.UUID) error {
-	// Looked for after the locks: whoever wrote one of these with the same accounts has committed by now.
+	// Read after the locks: another writer of one of these with the same accounts has committed by
+	// now.
 	ids = append(append(ids, targetIDs(commands)...), k.Due...)
 	var err error
 	if k.Stored, err = l.storedTransfers(ctx, conn, ids); err != nil {
@@ -283,7 +290,7 @@ func (l *Ledger) addUsage(ctx context.Context, conn db.DBTX, k *ledger.Snapshot,
 	return nil
 }
 
-// preview answers what would become of the commands, and changes nothing.
+// preview returns what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []ledger.Command) ([]ledger.Outcome, error) {
 	var outcomes []ledger.Outcome
 	err := l.view(ctx, func(tx pgx.Tx) error {

@@ -20,7 +20,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// stall is how long batches of ledgers that meet a stalled standby may take, so that a test meets it soon.
+// stall is how long batches of ledgers that meet a stalled standby may take, so that a test meets
+// it soon.
 const stall = time.Second
 
 // A pair is a server whose commits wait for a standby.
@@ -52,7 +53,8 @@ func (p *pair) hasty() *postgres.Ledger {
 	return l
 }
 
-// failOver kills the primary, and opens a ledger on the standby in its place. The test's end proves it.
+// failOver kills the primary, and opens a ledger on the standby in its place. The test's end proves
+// it.
 func (p *pair) failOver() *postgres.Ledger {
 	p.t.Helper()
 	if err := p.primary.Kill(); err != nil {
@@ -88,7 +90,7 @@ func awaitStandbyWait(t testing.TB, conn *pgx.Conn) (pid int) {
 	return 0
 }
 
-// requireUnsure fails the test unless a call hears that the database is not available.
+// requireUnsure fails the test unless a call gets ErrUnavailable.
 func requireUnsure(t testing.TB, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, ledger.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
@@ -96,7 +98,7 @@ func requireUnsure(t testing.TB, what string, err error) {
 	}
 }
 
-// requireAvailable returns when the call is no longer told that the database is not available, which it soon must not be.
+// requireAvailable returns when the call no longer gets ErrUnavailable, which must be soon.
 func requireAvailable(t testing.TB, call func() error) {
 	t.Helper()
 	err := call()
@@ -135,8 +137,8 @@ func requireUnseen(t testing.TB, l *postgres.Ledger, p ledger.TransferParams) {
 	}
 }
 
-// A batch that waits for a standby in vain is given up, not cancelled: nobody sees what it did, and the same call again is
-// no success, until the standby has it.
+// A batch that waits for a standby in vain is given up, not cancelled: no session sees what it did,
+// and the same call again is no success, until the standby has it.
 func TestGivenUpCommitIsNotSeen(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -188,9 +190,9 @@ func TestGivenUpCommitIsDoneLater(t *testing.T) {
 	requireBalance(t, promoted, p.ids[0], 990)
 }
 
-// Whoever ends the wait for a standby from outside commits the transaction where nobody else has it. That is no success
-// for its caller, nor for who repeats the call at another server, and nobody who reads here is told of it before a standby
-// has it.
+// Ending the wait for a standby from outside commits the transaction where no other server has it.
+// That is no success for its caller, nor for a repeated call at another server, and no reader here
+// sees it before a standby has it.
 func TestWaitCancelledByOthers(t *testing.T) {
 	t.Parallel()
 	for _, function := range []string{"pg_cancel_backend", "pg_terminate_backend", "restart"} {
@@ -253,8 +255,8 @@ func awaitMore(count *atomic.Int64, more int64) {
 	}
 }
 
-// A load of callers, while the standby stalls and goes on, until the primary dies: no transfer that was acknowledged is
-// lost, none is done twice.
+// A load of callers, while the standby stalls and goes on, until the primary dies: no transfer that
+// was acknowledged is lost, none is done twice.
 func TestFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -305,7 +307,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 			p.standby.Thaw()
 		}
 	}
-	awaitMore(&unsure, 3*callers) // they have asked again
+	awaitMore(&unsure, 3*callers) // they have called again
 	promoted := p.failOver()
 	end()
 	for _, outcomes := range known {

@@ -19,7 +19,7 @@ import (
 	"internaltransfers/ledger"
 )
 
-// A change is something that a ledger is asked to do besides transfers, and how that is seen.
+// A change is a call that changes a ledger, other than a transfer, and how that is seen.
 type change struct {
 	do   func(ctx context.Context, l *postgres.Ledger) error
 	seen func(ctx context.Context, l *postgres.Ledger) (bool, error)
@@ -81,8 +81,8 @@ func changes(p *pair) map[string]change {
 	}
 }
 
-// What is changed besides transfers is not seen either before the standby has it, when its caller gives up. However many
-// wait for the standby, others can read.
+// What is changed besides transfers is not seen either before the standby has it, when its caller
+// gives up. However many wait for the standby, others can read.
 func TestGivenUpChangeIsNotSeen(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -127,8 +127,8 @@ func TestGivenUpChangeIsNotSeen(t *testing.T) {
 	}
 }
 
-// What is said to be done already is as safe as what is said to be done. Here somebody has committed it without waiting
-// for a standby, of which no server of ours knows.
+// "Done already" is as safe as "done". Here an operator has committed it without waiting for a
+// standby, unknown to every server of ours.
 func TestDoneAlreadyWaitsForTheStandby(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -167,7 +167,8 @@ func TestDoneAlreadyWaitsForTheStandby(t *testing.T) {
 	}
 }
 
-// A connection that breaks on our side alone does not make the driver cancel the COMMIT that waits for a standby.
+// A connection that breaks on our side alone does not make the driver cancel the COMMIT that waits
+// for a standby.
 func TestBrokenConnectionCancelsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -185,7 +186,8 @@ func TestBrokenConnectionCancelsNothing(t *testing.T) {
 	requireOutcome(t, "again", ledger.Outcome{Transfer: transfer, Replayed: replayed, Err: err}, "", true)
 }
 
-// A COMMIT whose answer never comes keeps its connection for as long as the server is at it, and no longer.
+// A COMMIT without a response keeps its connection for as long as the server is at it, and no
+// longer.
 func TestLostCommitGivesItsConnectionBack(t *testing.T) {
 	t.Parallel()
 	proxy := newProxy(t, pgtest.NewDatabase(t))
@@ -202,8 +204,9 @@ func TestLostCommitGivesItsConnectionBack(t *testing.T) {
 	requireBalance(t, l, ids[0], 90)
 }
 
-// When one of its sessions crashes, PostgreSQL begins all anew, and everybody sees what waited for the standby. A server
-// that had nothing under way, whose idle connections are replaced, does not pass it on.
+// When one of its sessions crashes, PostgreSQL begins all anew, and all sessions see what waited
+// for the standby. A server that had nothing under way, whose idle connections are replaced, does
+// not pass it on.
 func TestCrashOfASessionIsNoticed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -247,7 +250,7 @@ func TestStatementTimeoutIsIgnored(t *testing.T) {
 	}
 }
 
-// A standby serves nothing, whichever servers the URL lets us have: it cannot know who writes.
+// A standby serves nothing, whichever servers the URL allows: it cannot know which one writes.
 func TestStandbyIsNotServed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -21,17 +21,18 @@ const (
 
 // A StatementFilter chooses a statement: the entries of an account in a period.
 //
-// An account's first N entries never change, so a statement that takes only those into account never does either: N is
-// its position.
+// An account's first N entries never change, so a statement that takes only those into account
+// never does either: N is its position.
 type StatementFilter struct {
 	AccountID uuid.UUID
 	Start     time.Time // inclusive
-	End       time.Time // exclusive, not in the future; zero: now, or right after the account's last change
+	End       time.Time // exclusive, not in the future; zero: now, or after a later last change
 	Effective bool      // by effective time, and in its order; else by create time
-	Position  *int64    // how many of the account's entries, the first ones, to take into account; nil: all that there are
+	Position  *int64    // how many of the account's first entries count; nil: all
 }
 
-// A Statement is the head of a statement. The JSON names are for page tokens, which carry all that is not in the filter.
+// A Statement is the head of a statement. The JSON names are for page tokens, which carry all that
+// is not in the filter.
 type Statement struct {
 	AccountID uuid.UUID       `json:"-"`
 	Currency  string          `json:"c"`
@@ -52,7 +53,8 @@ func (s *Statement) String() string {
 	return fmt.Sprintf("the statement of account %s at %d", s.AccountID, s.Position)
 }
 
-// A statementPlace is how far a statement was read. With the head in it, later pages cost no more than their entries.
+// A statementPlace is how far a statement was read. With the head in it, later pages cost no more
+// than their entries.
 type statementPlace struct {
 	Head    Statement       `json:"h"`
 	Last    entryKey        `json:"k"` // of the last entry; at first, one before every entry
@@ -60,8 +62,9 @@ type statementPlace struct {
 	Left    int64           `json:"l"` // entries to come
 }
 
-// OpenStatement reads a statement's head. The error is a NotFoundError when there is no such account, and an InvalidError
-// for a period that is empty or lies in the future and for a position that the account has not reached.
+// OpenStatement reads a statement's head. The error is a NotFoundError when there is no such
+// account, and an InvalidError for a period that is empty or lies in the future and for a position
+// that the account has not reached.
 func (l *Ledger) OpenStatement(ctx context.Context, f StatementFilter) (*StatementReader, error) {
 	f, err := f.normal()
 	if err != nil {
@@ -70,8 +73,9 @@ func (l *Ledger) OpenStatement(ctx context.Context, f StatementFilter) (*Stateme
 	return l.openStatement(ctx, f)
 }
 
-// GetStatement reads a page of a statement, 1 to 10,000 entries (0: 1,000), and answers the token of the next one; empty:
-// this is the last. All pages have the head of the first one. Otherwise as OpenStatement.
+// GetStatement reads a page of a statement, 1 to 10,000 entries (0: 1,000), and returns the token
+// of the next one; empty: this is the last. All pages have the head of the first one. Otherwise as
+// OpenStatement.
 func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page) (Statement, []ledger.Entry, string, error) {
 	if page.Size < 0 || page.Size > statementPageMax {
 		return Statement{}, nil, "", &ledger.InvalidError{
@@ -106,7 +110,7 @@ func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page)
 	return r.place.Head, entries, next, nil
 }
 
-// normal answers the filter with times as the database keeps them; an open end stays open.
+// normal returns the filter with times as the database keeps them; an open end stays open.
 func (f StatementFilter) normal() (StatementFilter, error) {
 	open := f.End.IsZero()
 	var err error

@@ -20,14 +20,14 @@ import (
 	"internaltransfers/ledger"
 )
 
-// headText is all that a statement's head says.
+// headText is the text of a statement's head.
 func headText(s *postgres.Statement) string {
 	return fmt.Sprintf("%s %s/%d [%s, %s) effective %t at %d: %s +%s -%s = %s in %d", s.AccountID, s.Currency, s.Scale,
 		s.Start.Format(time.RFC3339Nano), s.End.Format(time.RFC3339Nano), s.Effective, s.Position, s.Opening, s.Credits,
 		s.Debits, s.Closing, s.Entries)
 }
 
-// entryText is all that an entry says.
+// entryText is the text of an entry.
 func entryText(e *ledger.Entry) string {
 	effective := ""
 	if e.Effective != nil {
@@ -92,7 +92,7 @@ type history struct {
 
 // newHistory opens two accounts with 100 each at a known time.
 func newHistory(t testing.TB, l *postgres.Ledger, clock *testClock) *history {
-	clock.step(time.Minute) // the equity account is as old as the database, perhaps younger than the clock's time
+	clock.step(time.Minute) // the equity account may be younger than the clock's time
 	h := &history{l: l, clock: clock, start: clock.now()}
 	h.a = openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")}).ID
 	h.b = openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")}).ID
@@ -101,7 +101,8 @@ func newHistory(t testing.TB, l *postgres.Ledger, clock *testClock) *history {
 
 func (h *history) at(seconds int) time.Time { return h.start.Add(time.Duration(seconds) * time.Second) }
 
-// pay moves an amount from the first account, or to it when it is negative, effective at a time unless that is zero.
+// pay moves an amount from the first account, or to it when it is negative, effective at a time
+// unless that is zero.
 func (h *history) pay(t testing.TB, sum int64, effective time.Time) {
 	t.Helper()
 	p := ledger.TransferParams{From: h.a, To: h.b, Amount: decimal.NewFromInt(sum), Reference: fmt.Sprint("pay ", sum)}
@@ -274,8 +275,9 @@ func naiveStatement(all []ledger.Entry, f postgres.StatementFilter) (s postgres.
 	return s, entries
 }
 
-// TestStatementsAddUp: over random histories, statements of any period, position and basis are what a naive one is, read
-// at once or in pages. Times are whole seconds, of which there are few, so that many entries have the same.
+// TestStatementsAddUp: over random histories, statements of any period, position and basis are what
+// a naive one is, read at once or in pages. Times are whole seconds, of which there are few, so
+// that many entries have the same.
 func TestStatementsAddUp(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
@@ -339,8 +341,8 @@ func TestStatementsAddUp(t *testing.T) {
 	}
 }
 
-// TestStatementsOfImports: by effective time, a statement of few entries that count when they were made among many that
-// do not is the naive one, from whichever end its pages begin.
+// TestStatementsOfImports: by effective time, a statement of few entries that count when they were
+// made among many that do not is the naive one, from whichever end its pages begin.
 func TestStatementsOfImports(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -364,8 +366,8 @@ func TestStatementsOfImports(t *testing.T) {
 	}
 	imports(300, func(i int) time.Time { return h.at(-i / 10) })                  // ten at each
 	imports(299, func(int) time.Time { return h.at(-3600) })                      // all at once
-	imports(1, func(int) time.Time { return h.at(1) })                            // between two that count when they were made
-	imports(251, func(i int) time.Time { return h.at(3).Add(-time.Duration(i)) }) // backwards, if nanoseconds counted
+	imports(1, func(int) time.Time { return h.at(1) })                            // by create time
+	imports(251, func(i int) time.Time { return h.at(3).Add(-time.Duration(i)) }) // 1 ns apart
 	clock.set(h.at(3600))
 	all, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, postgres.Page{Size: 1000})
 	if err != nil || len(all) != 856 {
@@ -392,8 +394,8 @@ func TestStatementsOfImports(t *testing.T) {
 	}
 }
 
-// TestStatementsStayTheSame reads statements while transfers go on, backdated ones among them: each is the same when it
-// is read again at its position, and adds up.
+// TestStatementsStayTheSame reads statements while transfers go on, backdated ones among them: each
+// is the same when it is read again at its position, and adds up.
 func TestStatementsStayTheSame(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, postgres.Config{})

@@ -12,15 +12,15 @@ import (
 	"internaltransfers/ledger"
 )
 
-// statementPart is how many entries a reader answers at a time.
+// statementPart is how many entries a reader returns at a time.
 const statementPart = 250
 
-// A StatementReader reads the entries of a statement, oldest first, part by part. It keeps no transaction open: what it
-// reads never changes. Only one goroutine at a time may use it.
+// A StatementReader reads the entries of a statement, oldest first, part by part. It keeps no
+// transaction open: what it reads never changes. Only one goroutine at a time may use it.
 type StatementReader struct {
 	place statementPlace
-	// By create time it is one. By effective time there are those that have one, and the others: each has its index, and
-	// is read no further than the statement needs.
+	// By create time it is one. By effective time there are those that have one, and the others:
+	// each has its index, and is read no further than the statement needs.
 	sources []*entrySource
 }
 
@@ -90,9 +90,9 @@ func (r *StatementReader) Next(ctx context.Context) ([]ledger.Entry, error) {
 	return r.read(ctx, statementPart, 0)
 }
 
-// read reads at most limit entries, which together take about bytes at most (0: any number) when they
-// are sent. A statement that does not add up is not given out: entries that are not as many as the head
-// says, or do not lead to its closing balance, are an error.
+// read reads at most limit entries, which together take about bytes at most (0: any number) when
+// they are sent. A statement that does not add up fails: its entries must be as many as the head
+// says, and lead to its closing balance.
 func (r *StatementReader) read(ctx context.Context, limit int32, bytes int) ([]ledger.Entry, error) {
 	p := &r.place
 	size := 0
@@ -130,8 +130,8 @@ func (r *StatementReader) read(ctx context.Context, limit int32, bytes int) ([]l
 	return entries, nil
 }
 
-// first answers the source whose next entry comes first; nil: there are no more. Of a source whose next entry cannot
-// come first, nothing is read.
+// first returns the source whose next entry comes first; nil: there are no more. Of a source whose
+// next entry cannot come first, nothing is read.
 func (r *StatementReader) first(ctx context.Context, limit int32) (*entrySource, error) {
 	var first *entrySource
 	for _, s := range r.sources {

@@ -13,22 +13,23 @@ import (
 )
 
 const (
-	// countedMax is how many accounts of a currency are counted; above it, their number is an estimate.
+	// countedMax is how many accounts of a currency are counted; above it, their number is an
+	// estimate.
 	countedMax = 100_000
-	// totalsMax is of how many currencies totals are answered.
+	// totalsMax is for how many currencies totals are returned.
 	totalsMax = 1000
 	// recordTimeout bounds how long a proof waits until its end is recorded.
 	recordTimeout = 5 * time.Second
 )
 
-// A Status says how the ledger is.
+// A Status is the state of the ledger.
 type Status struct {
 	Totals []CurrencyTotal // of each currency that has accounts, by code, at most 1,000
-	Proof  *ProofResult    // how the last proof ended, whoever made it; nil: there was none
+	Proof  *ProofResult    // how the last proof ended, of any server; nil: there was none
 	Time   time.Time       // when it was read, by the database's clock
 }
 
-// A CurrencyTotal says how much there is of a currency.
+// A CurrencyTotal is how much there is of a currency.
 type CurrencyTotal struct {
 	Currency string
 	Scale    int32           // of the currency, so that the amount can be printed
@@ -36,22 +37,22 @@ type CurrencyTotal struct {
 	Accounts int64           // without the equity account; above 100,000 an estimate
 }
 
-// A ProofResult says how a proof of the ledger ended.
+// A ProofResult is how a proof of the ledger ended.
 type ProofResult struct {
 	Time        time.Time // of its snapshot
 	Incremental bool      // it went on from a checkpoint
 	Broken      []string  // the names of the invariants that do not hold
 }
 
-// A status is what GetStatus last read, for all who ask at about that time.
+// A status is what GetStatus last read, shared by its callers of about that time.
 type status struct {
 	pace
 	countedMax int64  // accounts of a currency
 	last       Status // guarded by the turn
 }
 
-// GetStatus reads how the ledger is. Callers share what is read: it can be older than the call by nine times as long as
-// reading takes, which is milliseconds.
+// GetStatus reads the ledger's state. Callers share what is read: it can be older than the call by
+// nine times as long as reading takes, which is milliseconds.
 func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 	s := &l.status
 	if err := s.enter(ctx); err != nil {
@@ -90,7 +91,7 @@ func (l *Ledger) readStatus(ctx context.Context) (s Status, err error) {
 
 // readTotals reads the totals of the currencies that have accounts.
 func (l *Ledger) readTotals(ctx context.Context, tx pgx.Tx) ([]CurrencyTotal, error) {
-	// One more than is counted, to see that there are more, and the equity account.
+	// One more than is counted, to see whether there are more, and the equity account.
 	rows, err := l.queries.StatusTotals(ctx, tx, db.StatusTotalsParams{CountLimit: int32(l.status.countedMax) + 2, RowLimit: totalsMax})
 	if err != nil {
 		return nil, err
@@ -124,8 +125,8 @@ func (l *Ledger) readTotals(ctx context.Context, tx pgx.Tx) ([]CurrencyTotal, er
 	return totals, nil
 }
 
-// recordProof keeps how a proof ended, for GetStatus of all servers. The proof is over, so its context does not count; and
-// it stands whether or not that could be recorded.
+// recordProof keeps how a proof ended, for GetStatus of all servers. The proof is over, so its
+// context does not count; and it stands whether or not that could be recorded.
 func (l *Ledger) recordProof(ctx context.Context, report *Report) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
@@ -143,10 +144,10 @@ func (l *Ledger) recordProof(ctx context.Context, report *Report) {
 	}
 }
 
-// A pace keeps what is costly to a tenth of the time, however many ask: one caller has the turn, and what took a second
-// is not done again before nine more have passed.
+// A pace limits costly work to a tenth of the time, however many callers there are: one caller has
+// the turn, and what took a second is not done again before nine more have passed.
 type pace struct {
-	turn  chan struct{} // is full while somebody has the turn
+	turn  chan struct{} // is full while a caller has the turn
 	ready time.Time     // when it may be done again; guarded by the turn
 }
 

@@ -116,7 +116,8 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	require(bad, false, broken...)
 	execute(t, conn, "UPDATE account SET balance = balance - 1 WHERE account_id = $1", a.ID)
 
-	// A proof that cannot be recorded answers all the same, and one that is older than what is recorded is not.
+	// A proof that cannot be recorded returns all the same, and one that is older than the recorded
+	// one is not recorded.
 	execute(t, conn, "ALTER TABLE last_proof RENAME TO gone")
 	if report := prove(false); !report.OK() {
 		t.Error("the proof that cannot be recorded is broken")

@@ -13,11 +13,13 @@ import (
 // batchTransfersMax is how many transfers one call of TransferBatch takes.
 const batchTransfersMax = 10_000
 
-// Transfer moves money, and answers after the commit. A transfer that the ledger refuses is no error: it is recorded,
-// and answered with status FAILED and its reason. A hold or a scheduled transfer is answered as INIT. A transfer that was
-// decided before under the id is answered again, replayed; when its fields were others, the error is a ConflictError. An
-// InvalidError or OverloadedError means that nothing was recorded. After ErrUnavailable or the end of ctx the transfer may
-// or may not have happened: ask again with the same id, or read it; with the error, t has the id.
+// Transfer moves money, and returns after the commit. A transfer that the ledger refuses is no
+// error: it is recorded, and returned with status FAILED and its reason. A hold or a scheduled
+// transfer is returned as INIT. A transfer that was decided before under the id is returned again,
+// replayed; when its fields were others, the error is a ConflictError. An InvalidError or
+// OverloadedError means that nothing was recorded. After ErrUnavailable or the end of ctx the
+// outcome is unknown: repeat the call with the same id, or read the transfer; with the error, t has
+// the id.
 func (l *Ledger) Transfer(ctx context.Context, p ledger.TransferParams) (t ledger.Transfer, replayed bool, err error) {
 	c, err := ledger.NewCommand(p)
 	if err != nil {
@@ -36,23 +38,25 @@ func (l *Ledger) one(ctx context.Context, c ledger.Command, dryRun bool) (ledger
 	return outcomes[0], outcomes[0].Err
 }
 
-// submit has a call's commands applied, or with dryRun answers what would become of them.
+// submit has a call's commands applied, or with dryRun returns what would become of them.
 func (l *Ledger) submit(c *call, dryRun bool) ([]ledger.Outcome, error) {
 	if dryRun {
 		return l.preview(c.ctx, c.commands)
 	}
 	if err := l.batcher.do(c); err != nil {
-		return nil, err // whoever gave up waiting must not look: the outcomes may be set just now
+		return nil, err // no outcomes: they may be being set just now
 	}
 	return c.outcomes, nil
 }
 
-// TransferBatch makes up to 10,000 transfers in order and answers their outcomes by index; each is what Transfer would
-// have answered. An atomic batch happens as a whole or not at all: a refusal makes the others fail as GROUP_FAILED, and
-// anything that is no refusal is the error of the whole call, with nothing recorded.
+// TransferBatch makes up to 10,000 transfers in order and returns their outcomes by index; each is
+// what Transfer would have returned. An atomic batch is applied as a whole or not at all: a refusal
+// makes the others fail as GROUP_FAILED, and anything that is no refusal is the error of the whole
+// call, with nothing recorded.
 //
-// A batch that is not atomic and has more than Config.BatchMax transfers is applied part by part; when ctx ends or the
-// database goes away in between, the outcomes of the later parts carry that error.
+// A batch that is not atomic and has more than Config.BatchMax transfers is applied part by part;
+// when ctx ends or the database goes away in between, the outcomes of the later parts carry that
+// error.
 func (l *Ledger) TransferBatch(ctx context.Context, ps []ledger.TransferParams, options ledger.BatchOptions) ([]ledger.Outcome, error) {
 	if len(ps) == 0 || len(ps) > batchTransfersMax {
 		return nil, &ledger.InvalidError{Field: "transfers", Reason: fmt.Sprintf("must be 1 to %d", batchTransfersMax)}
@@ -77,7 +81,7 @@ func (l *Ledger) TransferBatch(ctx context.Context, ps []ledger.TransferParams, 
 	}
 	size := l.config.BatchMax
 	if options.DryRun {
-		size = len(ps) // what would happen depends on what would have happened before
+		size = len(ps) // the outcomes depend on those before
 	}
 	var err error
 	for begin := 0; begin < len(commands); {
@@ -150,7 +154,8 @@ func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.TransferFul
 	return transferOf(r, scale)
 }
 
-// ListTransfers lists transfers, newest first, and answers the token of the next page; empty: this is the last.
+// ListTransfers lists transfers, newest first, and returns the token of the next page; empty: this
+// is the last.
 func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page) ([]ledger.Transfer, string, error) {
 	if err := f.check(); err != nil {
 		return nil, "", err
@@ -185,7 +190,7 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	return transfers, next, err
 }
 
-// check answers an InvalidError for filters that exclude each other.
+// check returns an InvalidError for filters that exclude each other.
 func (f *TransferFilter) check() error {
 	others := *f
 	others.GroupID, others.ParentID, others.Status = uuid.Nil, uuid.Nil, ""
@@ -201,7 +206,7 @@ func (f *TransferFilter) check() error {
 	return nil
 }
 
-// listTransfers reads the rows before a place in the list by the query whose index fits the filter best.
+// listTransfers reads the rows before a page key by the query whose index fits the filter best.
 func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *pageKey, limit int32) (
 	[]db.TransferFull, error,
 ) {
@@ -235,7 +240,8 @@ func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *pa
 	}
 }
 
-// unwrap takes transfers out of the row types that the generated code wraps them in, one type a query.
+// unwrap takes transfers out of the row types that the generated code wraps them in, one type a
+// query.
 func unwrap[R ~struct{ TransferFull db.TransferFull }](rows []R, err error) ([]db.TransferFull, error) {
 	transfers := make([]db.TransferFull, 0, len(rows))
 	for _, r := range rows {
@@ -244,8 +250,9 @@ func unwrap[R ~struct{ TransferFull db.TransferFull }](rows []R, err error) ([]d
 	return transfers, err
 }
 
-// Post captures a hold: it moves money that the hold reserved. It answers the capture, a transfer of its own, and the hold
-// as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer HoldID.
+// Post captures a hold: it moves money that the hold reserved. It returns the capture, a transfer
+// of its own, and the hold as it is then; otherwise as Transfer does. The error is a NotFoundError
+// when there is no transfer HoldID.
 func (l *Ledger) Post(ctx context.Context, p ledger.PostParams) (capture, hold ledger.Transfer, replayed bool, err error) {
 	c, err := ledger.NewPost(p)
 	if err != nil {
@@ -254,8 +261,9 @@ func (l *Ledger) Post(ctx context.Context, p ledger.PostParams) (capture, hold l
 	return l.child(ctx, c, p.DryRun)
 }
 
-// Reverse moves money of a transfer that succeeded back. It answers the reversal, a transfer of its own, and the transfer
-// as it is then; otherwise as Transfer does. The error is a NotFoundError when there is no transfer TransferID.
+// Reverse moves money of a transfer that succeeded back. It returns the reversal, a transfer of its
+// own, and the transfer as it is then; otherwise as Transfer does. The error is a NotFoundError
+// when there is no transfer TransferID.
 func (l *Ledger) Reverse(ctx context.Context, p ledger.ReverseParams) (reversal, reversed ledger.Transfer, replayed bool, err error) {
 	c, err := ledger.NewReverse(p)
 	if err != nil {
@@ -273,9 +281,9 @@ func (l *Ledger) child(ctx context.Context, c ledger.Command, dryRun bool) (chil
 	return o.Transfer, parent, o.Replayed, err
 }
 
-// Void ends a hold, which releases what it still reserves, or cancels a scheduled transfer. A transfer that was voided
-// before is answered again, replayed. The error is a RefusedError when it is not pending, and a NotFoundError when there
-// is none.
+// Void ends a hold, which releases what it still reserves, or cancels a scheduled transfer. A
+// transfer that was voided before is returned again, replayed. The error is a RefusedError when it
+// is not pending, and a NotFoundError when there is none.
 func (l *Ledger) Void(ctx context.Context, id uuid.UUID, dryRun bool) (t ledger.Transfer, replayed bool, err error) {
 	c, err := ledger.NewVoid(id)
 	if err != nil {

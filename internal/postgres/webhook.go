@@ -57,7 +57,7 @@ type WebhookEndpoint struct {
 	LastSuccess     *time.Time // nil: never
 	LastFailure     *time.Time // nil: never
 	Failure         string     // why the last attempt that failed did
-	OldSecretExpire *time.Time // until when messages are signed with the secret before, too; nil: they are not
+	OldSecretExpire *time.Time // until when the secret before signs too; nil: it does not
 	CreateTime      time.Time
 	UpdateTime      time.Time
 }
@@ -87,7 +87,7 @@ type webhookFilter struct {
 	Statuses   []ledger.TransferStatus `json:"statuses,omitempty"`
 }
 
-// encodeFilter spells a filter in one way, or answers an InvalidError.
+// encodeFilter encodes a filter in one spelling, or returns an InvalidError.
 func encodeFilter(f *EventFilter) (json.RawMessage, error) {
 	if len(f.AccountIDs) > webhookFilterMax || len(f.Currencies) > webhookFilterMax {
 		return nil, &ledger.InvalidError{Field: "filter", Reason: fmt.Sprintf("must have at most %d accounts and currencies", webhookFilterMax)}
@@ -104,7 +104,7 @@ func encodeFilter(f *EventFilter) (json.RawMessage, error) {
 	})
 }
 
-// sorted answers the values in order, each once.
+// sorted returns the values in order, each once.
 func sorted[T cmp.Ordered](values []T) []T {
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }
@@ -117,7 +117,7 @@ func decodeFilter(text json.RawMessage) (EventFilter, error) {
 	return EventFilter{Types: f.Types, AccountIDs: f.AccountIDs, Currencies: f.Currencies, Statuses: f.Statuses}, nil
 }
 
-// checkWebhook answers an InvalidError for what no endpoint can have.
+// checkWebhook returns an InvalidError for what no endpoint can have.
 func checkWebhook(url, description string) error {
 	if err := errors.Join(ledger.CheckText("url", url), ledger.CheckText("description", description)); err != nil {
 		return err
@@ -137,9 +137,10 @@ func newWebhookSecret() []byte {
 	return secret
 }
 
-// CreateWebhook makes an endpoint, to which events from now on are delivered, and answers its secret. One that was made
-// before under the id with the same fields is answered as it is now, without a secret; with other fields the error is a
-// ConflictError. That there are too many already is a StateError.
+// CreateWebhook makes an endpoint, to which events from now on are delivered, and returns its
+// secret. When one was made before under the id with the same fields, it returns that one as it is
+// now, without a secret; with other fields the error is a ConflictError. Too many endpoints are a
+// StateError.
 func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookEndpoint, secret []byte, err error) {
 	if err := checkWebhook(p.URL, p.Description); err != nil {
 		return WebhookEndpoint{}, nil, err
@@ -180,7 +181,8 @@ func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookE
 	return e, nil, err
 }
 
-// knownWebhook answers the endpoint that has the id already, or a ConflictError, and reports whether there is one.
+// knownWebhook returns the endpoint that has the id already, or a ConflictError, and reports
+// whether there is one.
 func (l *Ledger) knownWebhook(ctx context.Context, id uuid.UUID, fingerprint []byte) (WebhookEndpoint, bool, error) {
 	row, err := l.queries.WebhookGet(ctx, l.pool, id)
 	switch {
@@ -210,8 +212,8 @@ func (l *Ledger) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint,
 	return webhookOf(&row)
 }
 
-// ListWebhooks lists the endpoints that are not deleted, newest first, and answers the token of the next page; empty:
-// this is the last.
+// ListWebhooks lists the endpoints that are not deleted, newest first, and returns the token of the
+// next page; empty: this is the last.
 func (l *Ledger) ListWebhooks(ctx context.Context, page Page) ([]WebhookEndpoint, string, error) {
 	limit, err := page.limit()
 	if err != nil {
@@ -266,7 +268,7 @@ func (l *Ledger) UpdateWebhook(ctx context.Context, c WebhookChange) (WebhookEnd
 	})
 }
 
-// DeleteWebhook ends an endpoint for good. One that is deleted stays as it is.
+// DeleteWebhook ends an endpoint permanently. One that is deleted stays as it is.
 func (l *Ledger) DeleteWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
 	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
 	if err != nil {
@@ -275,8 +277,8 @@ func (l *Ledger) DeleteWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoi
 	return l.GetWebhook(ctx, id)
 }
 
-// RotateWebhookSecret gives an endpoint a new secret and answers it. Messages are signed with the old one too for as
-// long as overlap says, 0 to 30 days. A deleted endpoint is a StateError.
+// RotateWebhookSecret gives an endpoint a new secret and returns it. Messages are signed with the
+// old one too for the time of overlap, 0 to 30 days. A deleted endpoint is a StateError.
 func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap time.Duration) (WebhookEndpoint, []byte, error) {
 	if overlap < 0 || overlap > webhookOverlapMax {
 		return WebhookEndpoint{}, nil, &ledger.InvalidError{Field: "overlap", Reason: "must be 0 to 30 days"}
@@ -293,7 +295,8 @@ func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap 
 	return e, secret, nil
 }
 
-// changeWebhook changes an endpoint under its row's lock: nothing is recorded of its deliveries meanwhile.
+// changeWebhook changes an endpoint under its row's lock: nothing is recorded of its deliveries
+// meanwhile.
 func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
 	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		status, err := l.queries.WebhookLock(ctx, tx, id)

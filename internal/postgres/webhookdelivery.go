@@ -13,7 +13,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// DeliveryStatus is where a delivery is in its life. The names are those of transfers.v1.WebhookDelivery.Status.
+// DeliveryStatus is where a delivery is in its life. The names are those of
+// transfers.v1.WebhookDelivery.Status.
 type DeliveryStatus string
 
 // The statuses of a delivery.
@@ -24,14 +25,16 @@ const (
 )
 
 const (
-	// WebhookPendingMax is how many pending deliveries of an endpoint there are until it takes no more events.
+	// WebhookPendingMax is the number of pending deliveries at which an endpoint takes no more
+	// events.
 	WebhookPendingMax = 10_000
 
 	redeliverMax     = 1000   // events in one call
 	redeliverScanMax = 10_000 // events that one call looks at
 )
 
-// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or was asked for again.
+// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or that a
+// caller has redelivered.
 type WebhookDelivery struct {
 	Position    int64 // of the event
 	Status      DeliveryStatus
@@ -47,8 +50,9 @@ type DeliveryFilter struct {
 	Status     DeliveryStatus // empty: any
 }
 
-// ListWebhookDeliveries lists the deliveries of an endpoint, newest first, and answers the token of the next page; empty:
-// this is the last. The error is a NotFoundError when there is no such endpoint.
+// ListWebhookDeliveries lists the deliveries of an endpoint, newest first, and returns the token of
+// the next page; empty: this is the last. The error is a NotFoundError when there is no such
+// endpoint.
 func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, page Page) ([]WebhookDelivery, string, error) {
 	limit, err := page.limit()
 	if err != nil {
@@ -85,9 +89,10 @@ func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, pa
 	return deliveries, next, nil
 }
 
-// RedeliverWebhook has events delivered to an endpoint again: the one at first when last is nil, else all from first to
-// last that pass the endpoint's filter, at most 1,000. It answers how many, and where to go on when the range had more;
-// 0: it had not. Events behind the endpoint's cursor are still to be delivered and are left out.
+// RedeliverWebhook has events delivered to an endpoint again: the one at first when last is nil,
+// else all from first to last that pass the endpoint's filter, at most 1,000. It returns how many,
+// and where to go on when the range has more (0: it has not). Events behind the endpoint's cursor
+// are still to be delivered and are left out.
 func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64, last *int64) (count int, next int64, err error) {
 	if last != nil && *last < first {
 		return 0, 0, &ledger.InvalidError{Field: "last_cursor", Reason: "must not be before first_cursor"}
@@ -138,7 +143,8 @@ func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64
 	return len(again.positions), next, nil
 }
 
-// collectAgain adds the events of a range that pass the endpoint's filter, and answers where it stopped short of its end.
+// collectAgain adds the events of a range that pass the endpoint's filter, and returns where it
+// stopped short of its end.
 func (l *Ledger) collectAgain(ctx context.Context, again *webhookRows, e *WebhookEndpoint, first, last int64) (int64, error) {
 	after := max(first, 1) - 1
 	for range redeliverScanMax / eventPageMax {

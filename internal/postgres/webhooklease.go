@@ -13,19 +13,22 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ErrWebhookLost: the endpoint is held by somebody else, or was changed since it was read. Nothing was recorded.
+// ErrWebhookLost: the endpoint has another owner, or was changed since it was read. Nothing was
+// recorded.
 var ErrWebhookLost = errors.New("the webhook endpoint is held no longer")
 
-// webhooksClaimMax is how many free endpoints a holder takes at a time, so that several share them.
+// webhooksClaimMax is how many free endpoints an owner takes at a time, so that several owners
+// share them.
 const webhooksClaimMax = 16
 
-// A LeasedEndpoint is an endpoint as its holder delivers to it.
+// A LeasedEndpoint is an endpoint as its owner delivers to it.
 //
-// Who delivers holds the endpoint by a lease: the holder's id, and the time at which it ends unless it is renewed, by the
-// database's clock. The lease keeps two from doing the same work. That nothing is lost and the order along accounts
-// holds does not rest on it: everything that a holder records is recorded only while it still holds the endpoint in the
-// same version, in one transaction, and it posts an event only after all earlier ones of the event's accounts were
-// delivered, by itself or by those who recorded it. Who lost its lease and does not know it yet can only repeat.
+// The owner has the endpoint by a lease: the owner's id, and the time at which it ends unless it is
+// renewed, by the database's clock. The lease only keeps two owners from doing the same work. That
+// nothing is lost, and the order along accounts, do not depend on it: a record is written only
+// while its owner still has the endpoint in the same version, in one transaction, and an event is
+// posted only after all earlier ones of its accounts were delivered, by this owner or by those that
+// recorded it. An owner that lost its lease and has not noticed yet can only repeat.
 type LeasedEndpoint struct {
 	ID      uuid.UUID
 	Version int64 // grows with each change
@@ -35,8 +38,8 @@ type LeasedEndpoint struct {
 	Secrets [][]byte // that messages are signed with now
 }
 
-// LeaseWebhooks renews the leases of a holder, leases enabled endpoints that nobody holds, some at a time, and answers all
-// that it holds, and the time by the database's clock.
+// LeaseWebhooks renews the leases of an owner, leases enabled endpoints that are free, some at a
+// time, and returns all that it has, and the time by the database's clock.
 func (l *Ledger) LeaseWebhooks(ctx context.Context, holder uuid.UUID, lease time.Duration) (
 	held []LeasedEndpoint, now time.Time, err error,
 ) {
@@ -78,8 +81,9 @@ func (l *Ledger) LeaseWebhooks(ctx context.Context, holder uuid.UUID, lease time
 	return held, now, nil
 }
 
-// HastenDeliveries has no pending delivery wait longer for its next attempt than delaysMax says, by the
-// number of attempts that were made: those do that were put off before the clock was set back.
+// HastenDeliveries brings forward pending deliveries that wait longer for their next attempt than
+// delaysMax allows, by the number of attempts made: those were put off before the clock was set
+// back.
 func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration) error {
 	micros := make([]int64, 0, len(delaysMax))
 	for _, d := range delaysMax {
@@ -91,7 +95,7 @@ func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration
 	return nil
 }
 
-// ReleaseWebhooks lets others have at once what a holder holds.
+// ReleaseWebhooks frees an owner's endpoints for others at once.
 func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
 	if err := l.queries.WebhooksRelease(ctx, l.pool, holder); err != nil {
 		return readError(ctx, "release endpoints", err)
@@ -99,7 +103,8 @@ func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
 	return nil
 }
 
-// WebhookBacklog answers how many deliveries of an endpoint are pending, and the accounts that they are about.
+// WebhookBacklog returns how many deliveries of an endpoint are pending, and the accounts that they
+// are about.
 func (l *Ledger) WebhookBacklog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
 	defer cancel()
@@ -126,8 +131,8 @@ type DueDelivery struct {
 	Accounts []uuid.UUID
 }
 
-// DueDeliveries answers deliveries of an endpoint that are to be tried now, the longest due first, at most limit, and none
-// of those under way.
+// DueDeliveries returns deliveries of an endpoint that are to be tried now, the longest due first,
+// at most limit, and none of those under way.
 func (l *Ledger) DueDeliveries(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
 	defer cancel()
@@ -148,11 +153,11 @@ func (l *Ledger) DueDeliveries(ctx context.Context, id uuid.UUID, underWay []int
 	return due, nil
 }
 
-// A WebhookRecord is what a holder writes at a time.
+// A WebhookRecord is what an owner writes at a time.
 type WebhookRecord struct {
 	Holder    uuid.UUID
 	ID        uuid.UUID // of the endpoint
-	Version   int64     // in which the holder has it
+	Version   int64     // in which the owner has it
 	Lease     time.Duration
 	Cursor    int64            // every event up to here was delivered, or is stored by now
 	Succeeded bool             // an attempt did since the last record
@@ -165,7 +170,7 @@ type WebhookRecord struct {
 // A StoredDelivery is an event that becomes a pending delivery.
 type StoredDelivery struct {
 	Event   *Event
-	Failure string        // of the first attempt; empty: it was not tried, and waits behind others of its accounts
+	Failure string        // of the first attempt; empty: not tried, waits for earlier events
 	Delay   time.Duration // until the next attempt, if it was tried
 }
 
@@ -177,9 +182,9 @@ type TriedDelivery struct {
 	Delay   time.Duration
 }
 
-// RecordWebhook writes a record whole, and renews the lease. It answers which of the accounts of what was stored and tried
-// still have pending deliveries, and how many deliveries are pending more than before. The error is ErrWebhookLost when
-// the holder no longer holds the endpoint in this version.
+// RecordWebhook writes a record whole, and renews the lease. It returns which of the accounts of
+// Stored and Tried still have pending deliveries, and by how many the pending ones grew. The error
+// is ErrWebhookLost when the owner no longer has the endpoint in this version.
 func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
 	defer cancel()
@@ -252,7 +257,7 @@ func (l *Ledger) advanceWebhook(ctx context.Context, conn db.DBTX, r *WebhookRec
 	return nil
 }
 
-// writeDeliveries answers how many deliveries are pending more than before.
+// writeDeliveries returns by how many the pending deliveries grew.
 func (l *Ledger) writeDeliveries(ctx context.Context, tx pgx.Tx, r *WebhookRecord) (more int64, err error) {
 	if len(r.Stored) > 0 {
 		var rows webhookRows

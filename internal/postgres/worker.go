@@ -12,11 +12,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// workerBackoffMax is the longest wait after a round that failed, unless the workers' interval is longer.
+// workerBackoffMax is the longest wait after a round that failed, unless the workers' interval is
+// longer.
 const workerBackoffMax = 5 * time.Second
 
-// The workers settle what is due: holds that have expired, scheduled transfers, and occurrences of standing orders. Each
-// goes from round to round (workrun.go).
+// The workers execute what is due: the end of expired holds, scheduled transfers, and occurrences
+// of schedules. Each goes from round to round (workrun.go).
 type workers struct {
 	stop    context.CancelFunc // nil: there are none
 	running sync.WaitGroup
@@ -35,7 +36,7 @@ func (l *Ledger) startWorkers() {
 	}
 }
 
-// close lets the rounds that are under way end, and begins no more.
+// close waits for the rounds under way, and begins no more.
 func (w *workers) close() {
 	if w.stop != nil {
 		w.stop()
@@ -43,19 +44,20 @@ func (w *workers) close() {
 	}
 }
 
-// A worker settles items, one round at a time.
+// A worker executes due items, one round at a time.
 type worker struct {
 	ledger  *Ledger
 	limit   int                     // items in a round, of each kind
-	retryAt map[uuid.UUID]time.Time // items that failed by themselves, and when each may be tried again
+	retryAt map[uuid.UUID]time.Time // items that failed by themselves, and when to try each again
 }
 
 func newWorker(l *Ledger) *worker {
 	return &worker{ledger: l, limit: l.config.WorkerBatch, retryAt: make(map[uuid.UUID]time.Time)}
 }
 
-// run goes from round to round until ctx ends. After a full round the next begins at once, else when the next item is
-// due, but within the configured interval. After one that failed it waits longer and longer.
+// run goes from round to round until ctx ends. After a full round the next begins at once, else
+// when the next item is due, but within the configured interval. After one that failed it waits
+// longer and longer.
 func (w *worker) run(ctx context.Context) {
 	interval := w.ledger.config.WorkerInterval
 	for failures := 0; ctx.Err() == nil; {
@@ -79,7 +81,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// report counts rounds that failed, and says once when they begin to, and once when they no longer do.
+// report counts failed rounds, and logs once when they begin and once when they end.
 func (w *worker) report(ctx context.Context, err error) {
 	pool := &w.ledger.workers
 	switch {
@@ -94,8 +96,8 @@ func (w *worker) report(ctx context.Context, err error) {
 	w.ledger.metrics.roundsFailed.Inc()
 }
 
-// boundedRound is a round that ends, even when the database hangs or there is a bug. That the ledger closes does not end
-// it: what has begun is soon done.
+// boundedRound is a round that ends, even when the database hangs or there is a bug. Closing the
+// ledger does not end it: a round is short.
 func (w *worker) boundedRound() (full bool, wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.patience())
 	defer cancel()

@@ -144,7 +144,8 @@ func TestWorkerExecutesScheduledTransfers(t *testing.T) {
 	}
 }
 
-// A transfer that is cancelled just when it is executed is either, and so is a hold that expires just when it is posted.
+// A transfer that is cancelled just when it is executed is either, and so is a hold that expires
+// just when it is posted.
 func TestWorkerRaces(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
@@ -152,7 +153,8 @@ func TestWorkerRaces(t *testing.T) {
 	var executed, cancelled, posted, expired int64
 	for i := range 40 {
 		scheduled, held := y.schedule("10", time.Minute), y.hold(time.Minute)
-		// A hold is posted before it is due or not at all; it is due when its account is next looked at.
+		// A hold is posted before it is due or not at all; it is due when its account is next
+		// looked at.
 		y.clock.step(time.Minute - time.Duration(i%2)*time.Microsecond)
 		var voidErr, postErr error
 		var capture ledger.Transfer
@@ -203,7 +205,7 @@ func TestWorkerRaces(t *testing.T) {
 	t.Logf("%d executed, %d cancelled, %d posted, %d expired", executed, cancelled, posted, expired)
 }
 
-// Several instances settle many items at the same time, each once.
+// Several instances execute many due items at the same time, each once.
 func TestInstancesSettleEachItemOnce(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{WorkerBatch: 7})
@@ -228,7 +230,7 @@ func TestInstancesSettleEachItemOnce(t *testing.T) {
 			}
 		}
 	})
-	// Whoever ended last may have looked while others were still at something.
+	// The last instance to end may have looked while others were still at something.
 	y.round(instances[0].NewWorker())
 	for i := range orders {
 		y.require("each", orders[i].ID, ledger.ScheduleActive, 40, 0, 10, 20, 30)
@@ -290,7 +292,8 @@ func TestInstancesShareWork(t *testing.T) {
 	}
 }
 
-// An item that the database refuses is put aside: it neither stops the others nor keeps the worker busy.
+// An item that the database refuses is put aside: it neither stops the others nor keeps the worker
+// busy.
 func TestWorkerPutsAside(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()

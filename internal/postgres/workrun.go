@@ -17,13 +17,13 @@ import (
 
 const (
 	asideFor   = time.Minute // how long an item that failed by itself is left alone
-	lookFactor = 16          // how many times a round's transfers are looked at, for some that no other worker is at
+	lookFactor = 16          // transfers read for each of a round, to skip other workers' ones
 )
 
-// kindOccurrence is what metrics call the transfers of standing orders.
+// kindOccurrence is the metrics' name for the transfers of schedules.
 const kindOccurrence = "OCCURRENCE"
 
-// A claim is what a worker does in a round.
+// A claim is the items of a worker's round.
 type claim struct {
 	now       time.Time
 	transfers []db.TransfersClaimRow // pending ones that are due
@@ -33,20 +33,22 @@ type claim struct {
 	settled   bool             // something was done
 }
 
-// A claimedOrder is a standing order that is due, with the occurrences to make.
+// A claimedOrder is a schedule that is due, with the occurrences to make.
 type claimedOrder struct {
 	*scheduleState
 	due []time.Time
 }
 
-// runOnce settles items that are due, up to the worker's limit of each kind. It answers whether it was full, so that more
-// may be due, and how long it is until the next item is. When there is an error, some items may have been settled.
+// runOnce executes due items, up to the worker's limit of each kind. It reports whether it was
+// full, so that more may be due, and returns how long it is until the next item is. When there is
+// an error, some items may have been executed.
 //
-// A round is one transaction, which claims items, waits while a batch settles them on another connection, and moves the
-// standing orders on. That an item is settled once does not depend on the claims but on the batch, which decides under
-// the locks of the accounts. The claims only keep workers, of all servers, from doing the same work.
+// A round is one transaction, which claims items, waits while a batch executes them on another
+// connection, and moves the schedules on. That an item is executed once does not depend on the
+// claims but on the batch, which decides under the locks of the accounts. The claims only keep
+// workers, of all servers, from doing the same work.
 func (w *worker) runOnce(ctx context.Context) (full bool, wait time.Duration, err error) {
-	var later error // of items that are to be tried again; what was settled beside them is kept
+	var later error // of items that are to be tried again; the others are kept
 	err = w.ledger.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		c, err := w.claim(ctx, tx)
 		if err != nil {
@@ -73,7 +75,7 @@ func (w *worker) runOnce(ctx context.Context) (full bool, wait time.Duration, er
 	return full, wait, errors.Join(err, later)
 }
 
-// claim chooses what to do, of what no other worker is at.
+// claim chooses items that no other worker has claimed.
 func (w *worker) claim(ctx context.Context, tx pgx.Tx) (*claim, error) {
 	queries := w.ledger.queries
 	begun, err := queries.WorkBegin(ctx, tx, strconv.FormatInt(w.patience().Milliseconds(), 10))
@@ -103,8 +105,8 @@ func (w *worker) claim(ctx context.Context, tx pgx.Tx) (*claim, error) {
 	return c, nil
 }
 
-// plan chooses the occurrences to make of a standing order that is due. When some are to be left out, it only moves the
-// order on; why, standing says.
+// plan chooses the occurrences to make of a schedule that is due. When some are to be left out, it
+// only moves the schedule on: see scheduleState.
 func (w *worker) plan(ctx context.Context, tx pgx.Tx, c *claim, r *db.Schedule) error {
 	s, err := w.ledger.standingOf(ctx, tx, r)
 	if err != nil {
@@ -137,7 +139,8 @@ func (w *worker) plan(ctx context.Context, tx pgx.Tx, c *claim, r *db.Schedule) 
 	return nil
 }
 
-// applyClaimed has a batch do what was claimed, and notes what became of it. later is why some of it is to be tried again.
+// applyClaimed has a batch execute the claimed items, and notes what became of them. later is why
+// some are to be tried again.
 func (w *worker) applyClaimed(ctx context.Context, c *claim) (later, err error) {
 	if len(c.commands) == 0 {
 		return nil, nil
@@ -163,15 +166,16 @@ func (w *worker) applyClaimed(ctx context.Context, c *claim) (later, err error) 
 	return later, nil
 }
 
-// count counts the occurrences of a standing order that were made, refused ones too. One that is to be tried again
-// holds up those after it, which then are found made.
+// count counts the occurrences of a schedule that were made, refused ones too. One that is to be
+// tried again holds up those after it, which are then found made.
 func (w *worker) count(ctx context.Context, c *claim, order claimedOrder, outcomes []ledger.Outcome) error {
 	for i := range outcomes {
 		o := &outcomes[i]
 		w.ledger.metrics.settled.WithLabelValues(kindOccurrence, labelOf(o)).Inc()
 		var conflict *ledger.ConflictError
 		if errors.As(o.Err, &conflict) {
-			// Somebody has made another transfer under the id. It will never be free, and the order goes on.
+			// Another caller has used the id for another transfer. It will never be free, and the
+			// schedule goes on.
 			w.ledger.log.ErrorContext(ctx, "an occurrence's transfer_id is taken", slog.String("schedule_id", order.ID.String()),
 				slog.String("transfer_id", conflict.ID))
 		} else if o.Err != nil {
@@ -183,8 +187,9 @@ func (w *worker) count(ctx context.Context, c *claim, order claimedOrder, outcom
 	return nil
 }
 
-// failed answers the error of an item when it is not the item's own: then all of the round is to be tried again later.
-// Else the item alone is put aside for a while, so that it neither keeps the workers busy nor keeps others waiting.
+// failed returns the error of an item when it is not the item's own: then the whole round is to be
+// tried again later. Else the item alone is put aside for a while, so that it neither keeps the
+// workers busy nor delays other items.
 func (w *worker) failed(ctx context.Context, id uuid.UUID, err error) error {
 	var overloaded *ledger.OverloadedError
 	if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, ledger.ErrClosed) || errors.As(err, &overloaded) || ctx.Err() != nil {
@@ -196,7 +201,7 @@ func (w *worker) failed(ctx context.Context, id uuid.UUID, err error) error {
 	return nil
 }
 
-// skipped answers the items that are put aside.
+// skipped returns the items that are put aside.
 func (w *worker) skipped() []uuid.UUID {
 	ids := make([]uuid.UUID, 0, len(w.retryAt))
 	now := time.Now()
