@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const module = "internaltransfers/"
@@ -174,6 +175,37 @@ func TestSizes(t *testing.T) {
 			}
 			if n := f.set.Position(fn.End()).Line - f.set.Position(fn.Pos()).Line + 1; n > functionLinesMax {
 				t.Errorf("%s: %s has %d lines, more than %d", f.set.Position(fn.Pos()), fn.Name.Name, n, functionLinesMax)
+			}
+		}
+	}
+}
+
+const commentColumnsMax = 100 // a tab is four
+
+// stilted finds words that a program's comments can do without: a function returns, and a caller is
+// a caller.
+var stilted = regexp.MustCompile(`\b(answers|answered|whoever|whomever)\b`)
+
+// TestComments: comments are plain, and no wider than a page.
+func TestComments(t *testing.T) {
+	for _, f := range goFiles(t) {
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			comment, ok := strings.CutPrefix(strings.TrimSpace(line), "// ")
+			if !ok {
+				continue
+			}
+			columns := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+			if columns > commentColumnsMax {
+				t.Errorf("%s:%d: a comment of %d columns, more than %d", f.path, i+1, columns, commentColumnsMax)
+			}
+			// The first word may be the name of what is documented.
+			_, rest, _ := strings.Cut(comment, " ")
+			if word := stilted.FindString(rest); word != "" {
+				t.Errorf("%s:%d: a comment says %q", f.path, i+1, word)
 			}
 		}
 	}

@@ -3,7 +3,8 @@ package docs
 
 import _ "embed"
 
-// Roles is roles.sql, which operators apply to their databases, and this program to its private one.
+// Roles is roles.sql, which operators apply to their databases, and this program to its private
+// one.
 //
 //go:embed roles.sql
 var Roles string

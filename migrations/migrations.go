@@ -90,8 +90,8 @@ func makeSchema(ctx context.Context, db *sql.DB, schema string) error {
 	return err
 }
 
-// lockID is the schema's advisory lock. Such locks are the whole database's, so that ledgers side by
-// side must have different ones.
+// lockID is the schema's advisory lock. Such locks are the whole database's, so that ledgers side
+// by side must have different ones.
 func lockID(schema string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte("internaltransfers migrate " + schema))

@@ -1,5 +1,5 @@
-// Package web carries the console: what `make web` built of the sources in this directory. It is committed, so that
-// building the server needs no Node.
+// Package web carries the console: what `make web` built of the sources in this directory. It is
+// committed, so that building the server needs no Node.
 package web
 
 import (

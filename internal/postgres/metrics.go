@@ -43,7 +43,7 @@ func newMetrics() *metrics {
 		}, []string{"outcome"}),
 		workerLag: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "ledger_worker_lag_seconds",
-			Help: "How long the longest due of all expired holds, scheduled transfers and standing orders has been due, when a worker last looked; 0: nothing was.",
+			Help: "How long the longest due of all expired holds, scheduled transfers and schedules has been due, when a worker last looked; 0: nothing was.",
 		}),
 		settled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ledger_worker_items_total",

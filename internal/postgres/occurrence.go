@@ -158,10 +158,10 @@ func (l *Ledger) advance(ctx context.Context, tx pgx.Tx, orders []*scheduleState
 	}
 	rows, err := l.queries.SchedulesAdvance(ctx, tx, p)
 	if err != nil {
-		return fmt.Errorf("advance standing orders: %w", err)
+		return fmt.Errorf("advance schedules: %w", err)
 	}
 	if len(rows) != len(changed) {
-		return fmt.Errorf("%w: %d of %d locked standing orders took their change", errInvariant, len(rows), len(changed))
+		return fmt.Errorf("%w: %d of %d locked schedules took their change", errInvariant, len(rows), len(changed))
 	}
 	for i := range rows {
 		s := changed[rows[i].ScheduleID]
@@ -220,7 +220,7 @@ func (l *Ledger) standingOf(ctx context.Context, conn db.DBTX, r *db.Schedule) (
 	times, err := p.Recurrence()
 	if err != nil {
 		// Not an InvalidError of the caller's: this server may lack the zone, for example.
-		return nil, fmt.Errorf("standing order %s: %v", r.ScheduleID, err) //nolint:errorlint // see above
+		return nil, fmt.Errorf("schedule %s: %v", r.ScheduleID, err) //nolint:errorlint // see above
 	}
 	return &scheduleState{Schedule: schedule, times: times}, nil
 }

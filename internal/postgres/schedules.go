@@ -55,7 +55,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 		return err
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, false, scheduleError(ctx, "make a standing order", err)
+		return ledger.Schedule{}, false, scheduleError(ctx, "make a schedule", err)
 	}
 	return s, replayed, nil
 }
@@ -154,7 +154,7 @@ func (l *Ledger) GetSchedule(ctx context.Context, id uuid.UUID) (ledger.Schedule
 		return ledger.Schedule{}, &ledger.NotFoundError{Kind: "schedule", ID: id}
 	}
 	if err != nil {
-		return ledger.Schedule{}, readError(ctx, "read a standing order", err)
+		return ledger.Schedule{}, readError(ctx, "read a schedule", err)
 	}
 	return l.scheduleOf(ctx, l.pool, &row.Schedule)
 }
@@ -175,7 +175,7 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 	}
 	rows, err := l.listSchedules(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list standing orders", err)
+		return nil, "", readError(ctx, "list schedules", err)
 	}
 	size := func(r *db.Schedule) int { return scheduleBytes + len(r.Reference) + len(r.Metadata) }
 	rows, next := trimPage(rows, limit, page, size, func(last *db.Schedule) string {
@@ -291,7 +291,7 @@ func (l *Ledger) changeSchedule(
 		return nil
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, scheduleError(ctx, "change a standing order", err)
+		return ledger.Schedule{}, scheduleError(ctx, "change a schedule", err)
 	}
 	return schedule, nil
 }

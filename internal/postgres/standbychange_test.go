@@ -49,7 +49,7 @@ func changes(p *pair) map[string]change {
 			a, err := l.GetAccount(ctx, p.ids[7])
 			return a.DisplayName == "new", err
 		}},
-		"standing order": {func(ctx context.Context, l *postgres.Ledger) error {
+		"schedule": {func(ctx context.Context, l *postgres.Ledger) error {
 			_, _, err := l.CreateSchedule(ctx, ledger.ScheduleParams{
 				ID: schedule, From: p.ids[0], To: p.ids[1], Amount: decimal.NewFromInt(1), Interval: time.Hour,
 				Start: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),

@@ -94,7 +94,7 @@ func (w *worker) claim(ctx context.Context, tx pgx.Tx) (*claim, error) {
 	}
 	rows, err := queries.SchedulesClaim(ctx, tx, db.SchedulesClaimParams{Now: c.now, Aside: aside, RowLimit: int32(w.limit)})
 	if err != nil {
-		return nil, fmt.Errorf("look for standing orders that are due: %w", err)
+		return nil, fmt.Errorf("look for schedules that are due: %w", err)
 	}
 	c.full = len(c.transfers) == w.limit || len(rows) == w.limit
 	for i := range rows {
@@ -131,7 +131,7 @@ func (w *worker) plan(ctx context.Context, tx pgx.Tx, c *claim, r *db.Schedule) 
 	for _, at := range due {
 		command, err := ledger.NewCommand(s.occurrence(at))
 		if err != nil {
-			return fmt.Errorf("%w: an occurrence of standing order %s: %w", errInvariant, s.ID, err)
+			return fmt.Errorf("%w: an occurrence of schedule %s: %w", errInvariant, s.ID, err)
 		}
 		c.commands = append(c.commands, command)
 	}

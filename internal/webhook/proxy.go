@@ -130,9 +130,9 @@ func (t *tunneler) ask(conn net.Conn, target string) error {
 	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, headerBytesMax)), request) //nolint:bodyclose // CONNECT has none
 	switch {
 	case err != nil:
-		return proxyError("the proxy does not answer as one")
+		return proxyError("the proxy does not respond as one")
 	case response.StatusCode < 200 || response.StatusCode > 299:
-		return proxyError(fmt.Sprintf("the proxy answered with status %d", response.StatusCode))
+		return proxyError(fmt.Sprintf("the proxy responded with status %d", response.StatusCode))
 	}
 	return nil
 }

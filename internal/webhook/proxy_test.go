@@ -136,7 +136,7 @@ func TestProxyIsGuarded(t *testing.T) {
 		{url: "https://example.com/hook", resolved: "8.8.8.8 93.184.216.34", asked: "CONNECT 8.8.8.8:443, CONNECT 93.184.216.34:443"},
 		{
 			url: "https://example.com/hook", resolved: "8.8.8.1 8.8.8.2 8.8.8.3 8.8.8.4 93.184.216.34",
-			asked: "CONNECT 8.8.8.1:443, CONNECT 8.8.8.2:443, CONNECT 8.8.8.3:443, CONNECT 8.8.8.4:443", fails: "the proxy answered with status 502",
+			asked: "CONNECT 8.8.8.1:443, CONNECT 8.8.8.2:443, CONNECT 8.8.8.3:443, CONNECT 8.8.8.4:443", fails: "the proxy responded with status 502",
 		},
 		{url: "https://example.com/hook", fails: "the host is not known"},
 		{url: "https://10.0.0.1/hook", resolved: "10.0.0.1", fails: private},
@@ -195,11 +195,11 @@ func TestProxyFails(t *testing.T) {
 	for _, c := range []struct{ proxy, fails string }{
 		{"http://" + away, "the proxy cannot be reached"},
 		{"https://" + answer("HTTP/1.1 200 OK\r\n\r\n"), "the proxy cannot be reached"}, // it speaks no TLS
-		{"http://" + answer("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), "the proxy answered with status 407"},
-		{"http://" + answer("HTTP/1.1 403 Forbidden\r\n\r\n<html>"), "the proxy answered with status 403"},
-		{"http://" + answer("SSH-2.0-OpenSSH\r\n"), "the proxy does not answer as one"},
-		{"http://" + answer("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)), "the proxy does not answer as one"},
-		{"http://" + answer(""), "the proxy does not answer as one"},
+		{"http://" + answer("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), "the proxy responded with status 407"},
+		{"http://" + answer("HTTP/1.1 403 Forbidden\r\n\r\n<html>"), "the proxy responded with status 403"},
+		{"http://" + answer("SSH-2.0-OpenSSH\r\n"), "the proxy does not respond as one"},
+		{"http://" + answer("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)), "the proxy does not respond as one"},
+		{"http://" + answer(""), "the proxy does not respond as one"},
 		{"http://" + answer("HTTP/1.0 200 Connection established\r\n\r\n"), "the connection was closed before a response"}, // and closes
 	} {
 		failure := webhook.SendThrough(t.Context(), webhook.Through{Proxy: mustParse(t, c.proxy), AllowPrivate: true}, "http://example.com/")
