@@ -28,7 +28,7 @@ func openCaching(t testing.TB, database string) *postgres.Ledger {
 // await looks every millisecond whether it is so.
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
