@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 var decimalOne = decimal.New(1, 0)
 
 const (
-	patience = 3 * time.Minute           // for what must happen
+	patience = 3 * time.Minute       // for what must happen
 	interval = 10 * time.Millisecond // of the deliverers' rounds
 )
 
