@@ -35,6 +35,33 @@ WHERE n.nspname = @schema::text
 ORDER BY c.relname
 LIMIT 100;
 
+-- SchemaMeddled reads what somebody has changed about the tables of a schema so that what is written
+-- may be lost, and the statement that undoes it: a rule in place of an INSERT or UPDATE, a trigger
+-- that does not fire, a table that is empty after a crash.
+-- name: SchemaMeddled :many
+SELECT m.found::text AS found, m.fix::text AS fix
+FROM (SELECT format('the table %s has the rule %s', c.relname, r.rulename) AS found,
+             format('DROP RULE %I ON %I.%I', r.rulename, n.nspname, c.relname) AS fix
+      FROM pg_catalog.pg_namespace AS n
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind = 'r'
+      JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.oid
+      WHERE n.nspname = @schema::text
+      UNION ALL
+      SELECT format('the trigger %s of the table %s does not fire', t.tgname, c.relname),
+             format('ALTER TABLE %I.%I ENABLE TRIGGER %I', n.nspname, c.relname, t.tgname)
+      FROM pg_catalog.pg_namespace AS n
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind = 'r'
+      JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.oid
+      WHERE n.nspname = @schema::text AND NOT t.tgisinternal AND t.tgenabled IN ('D', 'R')
+      UNION ALL
+      SELECT format('the table %s is not logged', c.relname),
+             format('ALTER TABLE %I.%I SET LOGGED', n.nspname, c.relname)
+      FROM pg_catalog.pg_namespace AS n
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind = 'r'
+      WHERE n.nspname = @schema::text AND c.relpersistence <> 'p') AS m
+ORDER BY m.found
+LIMIT 100;
+
 -- RoleExcess reads the worst that the session's role is or may do and a server need not; empty:
 -- nothing. What a server needs are INSERT on some tables and UPDATE of some columns. It deletes
 -- nothing: it only asks about that right.

@@ -94,8 +94,14 @@ SELECT 1::integer AS one;
 -- name: WriteProbe :exec
 WITH nothing AS (
     INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+), no_detail AS (
+    INSERT INTO transfer_detail (transfer_id) SELECT n.transfer_id FROM nothing AS n RETURNING transfer_id
+), no_change AS (
+    INSERT INTO transfer_change (transfer_id) SELECT d.transfer_id FROM no_detail AS d RETURNING transfer_id
 )
-UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n);
+UPDATE account
+SET balance = balance, held = held, incoming = incoming, entry_count = entry_count, update_time = ledger_now()
+WHERE account_id IN (SELECT c.transfer_id FROM no_change AS c);
 
 -- ReadProbe reads next to nothing, and fails where a read of these tables would.
 -- name: ReadProbe :one

@@ -90,7 +90,7 @@ RETURNING t.transfer_id;
 
 -- TransferDetailsAdvance changes the details of transfers, whose accounts' row locks are held.
 -- Empty texts stand for NULL.
--- name: TransferDetailsAdvance :exec
+-- name: TransferDetailsAdvance :execrows
 UPDATE transfer_detail AS d
 SET open_amount = nullif(n.open_amount, '')::numeric,
     posted_amount = nullif(n.posted_amount, '')::numeric,
@@ -105,7 +105,7 @@ WHERE d.transfer_id = n.transfer_id;
 
 -- TransfersReversed gives plain transfers, which have no details until then, what was reversed of
 -- them.
--- name: TransfersReversed :exec
+-- name: TransfersReversed :execrows
 INSERT INTO transfer_detail (transfer_id, kind, reversed_amount)
 SELECT n.transfer_id, 'TRANSFER', n.reversed_amount
 FROM (SELECT unnest(@transfer_ids::uuid[]) AS transfer_id,

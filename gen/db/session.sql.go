@@ -477,8 +477,14 @@ func (q *Queries) SessionWorks(ctx context.Context, db DBTX, arg SessionWorksPar
 const writeProbe = `-- name: WriteProbe :exec
 WITH nothing AS (
     INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+), no_detail AS (
+    INSERT INTO transfer_detail (transfer_id) SELECT n.transfer_id FROM nothing AS n RETURNING transfer_id
+), no_change AS (
+    INSERT INTO transfer_change (transfer_id) SELECT d.transfer_id FROM no_detail AS d RETURNING transfer_id
 )
-UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+UPDATE account
+SET balance = balance, held = held, incoming = incoming, entry_count = entry_count, update_time = ledger_now()
+WHERE account_id IN (SELECT c.transfer_id FROM no_change AS c)
 `
 
 // WriteProbe changes nothing, but fails where a batch would: it needs the same rights, and a
@@ -486,8 +492,14 @@ UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id F
 //
 //	WITH nothing AS (
 //	    INSERT INTO transfer (transfer_id) SELECT t.transfer_id FROM transfer AS t WHERE false RETURNING transfer_id
+//	), no_detail AS (
+//	    INSERT INTO transfer_detail (transfer_id) SELECT n.transfer_id FROM nothing AS n RETURNING transfer_id
+//	), no_change AS (
+//	    INSERT INTO transfer_change (transfer_id) SELECT d.transfer_id FROM no_detail AS d RETURNING transfer_id
 //	)
-//	UPDATE account SET balance = balance WHERE account_id IN (SELECT n.transfer_id FROM nothing AS n)
+//	UPDATE account
+//	SET balance = balance, held = held, incoming = incoming, entry_count = entry_count, update_time = ledger_now()
+//	WHERE account_id IN (SELECT c.transfer_id FROM no_change AS c)
 func (q *Queries) WriteProbe(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, writeProbe)
 	return err

@@ -88,7 +88,7 @@ func (q *Queries) HoldsDue(ctx context.Context, db DBTX, arg HoldsDueParams) ([]
 	return items, nil
 }
 
-const transferDetailsAdvance = `-- name: TransferDetailsAdvance :exec
+const transferDetailsAdvance = `-- name: TransferDetailsAdvance :execrows
 UPDATE transfer_detail AS d
 SET open_amount = nullif(n.open_amount, '')::numeric,
     posted_amount = nullif(n.posted_amount, '')::numeric,
@@ -124,15 +124,18 @@ type TransferDetailsAdvanceParams struct {
 //	             unnest($4::text[]) AS reversed_amount,
 //	             unnest($5::text[]) AS refusal) AS n
 //	WHERE d.transfer_id = n.transfer_id
-func (q *Queries) TransferDetailsAdvance(ctx context.Context, db DBTX, arg TransferDetailsAdvanceParams) error {
-	_, err := db.Exec(ctx, transferDetailsAdvance,
+func (q *Queries) TransferDetailsAdvance(ctx context.Context, db DBTX, arg TransferDetailsAdvanceParams) (int64, error) {
+	result, err := db.Exec(ctx, transferDetailsAdvance,
 		arg.TransferIDs,
 		arg.OpenAmounts,
 		arg.PostedAmounts,
 		arg.ReversedAmounts,
 		arg.Refusals,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const transferDetailsInsert = `-- name: TransferDetailsInsert :execrows
@@ -992,7 +995,7 @@ func (q *Queries) TransfersInsert(ctx context.Context, db DBTX, arg TransfersIns
 	return err
 }
 
-const transfersReversed = `-- name: TransfersReversed :exec
+const transfersReversed = `-- name: TransfersReversed :execrows
 INSERT INTO transfer_detail (transfer_id, kind, reversed_amount)
 SELECT n.transfer_id, 'TRANSFER', n.reversed_amount
 FROM (SELECT unnest($1::uuid[]) AS transfer_id,
@@ -1013,9 +1016,12 @@ type TransfersReversedParams struct {
 //	FROM (SELECT unnest($1::uuid[]) AS transfer_id,
 //	             unnest($2::numeric[]) AS reversed_amount) AS n
 //	ORDER BY n.transfer_id
-func (q *Queries) TransfersReversed(ctx context.Context, db DBTX, arg TransfersReversedParams) error {
-	_, err := db.Exec(ctx, transfersReversed, arg.TransferIDs, arg.ReversedAmounts)
-	return err
+func (q *Queries) TransfersReversed(ctx context.Context, db DBTX, arg TransfersReversedParams) (int64, error) {
+	result, err := db.Exec(ctx, transfersReversed, arg.TransferIDs, arg.ReversedAmounts)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const usageGet = `-- name: UsageGet :many

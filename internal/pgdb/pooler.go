@@ -55,6 +55,8 @@ const (
 	stateDuplicatePreparedStatement = "42P05"
 	stateUndefinedTable             = "42P01"
 	stateUndefinedFunction          = "42883"
+	stateUndefinedColumn            = "42703"
+	stateNotSupported               = "0A000"
 	stateProtocolViolation          = "08P01" // of poolers
 	stateUndefinedObject            = "42704" // an unknown parameter
 	stateInvalidParameterValue      = "22023"
@@ -99,20 +101,27 @@ func (d *Database) keeps(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		d.pooler.signs.Add(1)
 		return false
 	}
-	// A session keeps the default_transaction_read_only that it began with, and one with a standby
-	// stays there.
-	return err.Code != stateReadOnly && !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
+	// A session keeps the role and the default_transaction_read_only that it began with, and one with
+	// a standby stays there. A statement is prepared for columns that it was first planned with.
+	return err.Code != stateReadOnly && err.Code != insufficientPrivilege && !isOutdated(err) && !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
 }
 
 // IsStray reports whether a session gets such an error only when it is not in the backend that it
 // was prepared in, or no longer finds its ledger there.
 func IsStray(err *pgconn.PgError) bool {
 	switch err.Code {
-	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction:
+	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction,
+		stateUndefinedColumn:
 		return true
 	default:
-		return false
+		return isOutdated(err)
 	}
+}
+
+// isOutdated reports whether a prepared statement has columns of other types by now. PostgreSQL has
+// no code of its own for that.
+func isOutdated(err *pgconn.PgError) bool {
+	return err.Code == stateNotSupported && err.Routine == "RevalidateCachedQuery"
 }
 
 // severity is the same in every language, as far as the server sends it.

@@ -123,6 +123,20 @@ func (d *Database) verifyRowSecurity(ctx context.Context, conn *pgx.Conn) error 
 	}
 }
 
+// verifyTables refuses to serve a ledger whose tables lose what is written to them.
+func (d *Database) verifyTables(ctx context.Context, conn *pgx.Conn) error {
+	meddled, err := db.New().SchemaMeddled(ctx, conn, d.schema)
+	if err != nil {
+		return fmt.Errorf("look at the tables: %w", err)
+	}
+	if len(meddled) == 0 {
+		return nil
+	}
+	return &RefusedError{
+		Found: meddled[0].Found, Wanted: "the tables as migrate makes them", Fix: "Run: " + meddled[0].Fix,
+	}
+}
+
 // verifyRights refuses a role that may not do what the use wants, and notes what else it may do
 // than a server does.
 func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
@@ -150,6 +164,11 @@ func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if err := d.verifyRowSecurity(ctx, conn); err != nil {
 		return err
+	}
+	if serves {
+		if err := d.verifyTables(ctx, conn); err != nil {
+			return err
+		}
 	}
 	if len(ordinals) > 0 {
 		first := &rights[ordinals[0]]

@@ -1,6 +1,7 @@
 package pgdb_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -232,4 +233,33 @@ func TestExcess(t *testing.T) {
 	require(as, "")
 	require(pgtest.Owner(database), "owns the table account")
 	require(pgtest.Superuser(database), "is a superuser")
+}
+
+// TestMeddledTables: what loses rows is refused at the start, with the statement that undoes it.
+func TestMeddledTables(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	admin, err := pgx.Connect(t.Context(), pgtest.Superuser(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	for _, c := range []struct{ statement, found, fix string }{
+		{"CREATE RULE meddle AS ON INSERT TO account_change DO INSTEAD NOTHING",
+			"the table account_change has the rule meddle", "DROP RULE meddle ON ledger.account_change"},
+		{"ALTER TABLE account DISABLE TRIGGER USER", "of the table account does not fire", "ALTER TABLE ledger.account ENABLE TRIGGER USER"},
+		{"ALTER TABLE goose_db_version SET UNLOGGED", "the table goose_db_version is not logged", "ALTER TABLE ledger.goose_db_version SET LOGGED"},
+	} {
+		if _, err := admin.Exec(t.Context(), c.statement); err != nil {
+			t.Fatal(err)
+		}
+		_, err := pgdb.Open(t.Context(), pgdb.Target{URL: database}, pgdb.Reading)
+		requireRefused(t, err, c.found, "Run: ")
+		if _, err := admin.Exec(t.Context(), c.fix); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pgdb.Open(t.Context(), pgdb.Target{URL: database}, pgdb.Reading); err != nil {
+			t.Errorf("after %s: %v", c.fix, err)
+		}
+	}
 }

@@ -155,7 +155,7 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *ledger.De
 			return nil, fmt.Errorf("apply the decision: %w", err)
 		}
 		if len(rows) != len(settlement.AccountIDs) {
-			return nil, fmt.Errorf("%w: %d of %d locked accounts took their change", errInvariant, len(rows),
+			return nil, fmt.Errorf("%w: %d of %d locked accounts took their change", errNotWritten, len(rows),
 				len(settlement.AccountIDs))
 		}
 		for i := range rows {
@@ -190,17 +190,19 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *ledger.
 			return nil, fmt.Errorf("advance the transfers: %w", err)
 		}
 		if len(ids) != len(c.rows.TransferIDs) {
-			return nil, fmt.Errorf("%w: %d of %d pending transfers took their change", errInvariant, len(ids), len(c.rows.TransferIDs))
+			return nil, fmt.Errorf("%w: %d of %d pending transfers took their change", errNotWritten, len(ids), len(c.rows.TransferIDs))
 		}
 	}
 	if len(c.details.TransferIDs) > 0 {
-		if err := l.queries.TransferDetailsAdvance(ctx, conn, c.details); err != nil {
-			return nil, fmt.Errorf("advance the details of transfers: %w", err)
+		rows, err := l.queries.TransferDetailsAdvance(ctx, conn, c.details)
+		if err := allWritten("changed details of transfers", rows, len(c.details.TransferIDs), err); err != nil {
+			return nil, err
 		}
 	}
 	if len(c.reversed.TransferIDs) > 0 {
-		if err := l.queries.TransfersReversed(ctx, conn, c.reversed); err != nil {
-			return nil, fmt.Errorf("note reversals: %w", err)
+		rows, err := l.queries.TransfersReversed(ctx, conn, c.reversed)
+		if err := allWritten("reversed amounts", rows, len(c.reversed.TransferIDs), err); err != nil {
+			return nil, err
 		}
 	}
 	drawn, err := l.queries.PositionsDraw(ctx, conn, make([]int32, len(d.Changes)+len(d.Recorded)))

@@ -120,6 +120,77 @@ func TestForeignRules(t *testing.T) {
 	}
 }
 
+// A rule in place of an UPDATE is noticed too, and what it has done to prepared statements ends with
+// it. While it is there, the ledger is not ready.
+func TestForeignRuleOnUpdates(t *testing.T) {
+	t.Parallel()
+	for _, event := range []string{"INSERT", "UPDATE"} {
+		t.Run(event, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
+			ids := openAccounts(t, l, 2, 100)
+			hold := func() (ledger.Transfer, error) {
+				transfer, _, err := l.Transfer(t.Context(), ledger.TransferParams{
+					From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7), Options: &ledger.TransferOptions{Hold: true},
+				})
+				return transfer, err
+			}
+			held, err := hold()
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin := connect(t, database)
+			execute(t, admin, "CREATE RULE meddle AS ON "+event+" TO transfer_detail DO INSTEAD NOTHING")
+			for range 5 { // more than there are sessions
+				if event == "INSERT" {
+					_, err = hold()
+				} else {
+					_, _, err = l.Void(t.Context(), held.ID, false)
+				}
+				requireHindered(t, event, err, "a trigger or a rule in it")
+			}
+			if event == "INSERT" {
+				requireHindered(t, "ready", l.ReadyToWrite(t.Context()), "a trigger or a rule in it")
+			}
+			execute(t, admin, "DROP RULE meddle ON transfer_detail")
+			for range 5 {
+				again, err := hold()
+				if err == nil {
+					_, _, err = l.Void(t.Context(), again.ID, false)
+				}
+				if err != nil {
+					t.Errorf("without the rule: %v", err)
+				}
+			}
+			if _, _, err := l.Void(t.Context(), held.ID, false); err != nil {
+				t.Errorf("the first hold: %v", err)
+			}
+		})
+	}
+}
+
+// A session that began with too few rights is not kept.
+func TestRoleWithoutRightsForAWhile(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
+	ids := openAccounts(t, l, 2, 100)
+	pay := func() error {
+		_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)})
+		return err
+	}
+	admin := connect(t, database)
+	execute(t, admin, "ALTER TABLE account ALTER held TYPE numeric(60, 18)")
+	requireAvailable(t, pay)
+	execute(t, admin, "REVOKE INSERT ON transfer FROM ledger_writer")
+	requireHindered(t, "without the right", pay(), "lacks a right")
+	execute(t, admin, "GRANT INSERT ON transfer TO ledger_writer")
+	if err := pay(); err != nil {
+		t.Errorf("with it: %v", err)
+	}
+}
+
 // With row-level security a role may not see rows that are there. Nothing is then said not to be
 // found, and nothing is recorded for want of an account; the ledger is not ready, and is not opened
 // anew.

@@ -91,7 +91,7 @@ var errNotWritten = errors.New("not all rows were written")
 func hindered(err error) bool {
 	var pg *pgconn.PgError
 	return errors.Is(err, errNotWritten) ||
-		errors.As(err, &pg) && (pg.Code == stateRaised || pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
+		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateRaised || pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
 }
 
 // sessionEnded reports whether the error may be of one session alone, which an operator ended or
@@ -130,6 +130,7 @@ var awayReasons = []struct{ code, reason string }{
 	{"26000", "a connection pooler mixes up its sessions"},
 	{"42P05", "a connection pooler mixes up its sessions"},
 	{"42P01", "the ledger's tables are not where they were"},
+	{"42703", "the ledger's tables are not as they were"},
 	{"42883", "the ledger's functions are not where they were"},
 	{"53100", "its disk is full"},
 	{"53200", "it is out of memory"},
@@ -167,6 +168,9 @@ func unavailable(err error) error {
 				e.Reason = r.reason
 				break
 			}
+		}
+		if pg.Code == stateNotSupported && pgdb.IsStray(pg) {
+			e.Reason = "the ledger's tables were altered"
 		}
 	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
 		e.Reason = "it does not respond in time"
