@@ -101,8 +101,9 @@ func (d *Database) keeps(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		d.pooler.signs.Add(1)
 		return false
 	}
-	// A session keeps the role and the default_transaction_read_only that it began with, and one with
-	// a standby stays there. A statement is prepared for columns that it was first planned with.
+	// A session keeps the role and the default_transaction_read_only that it began with, and one
+	// with a standby stays there. A statement is prepared for columns that it was first planned
+	// with.
 	return err.Code != stateReadOnly && err.Code != insufficientPrivilege && !isOutdated(err) && !slices.Contains([]string{"FATAL", "PANIC"}, severity(err))
 }
 

@@ -120,8 +120,8 @@ func TestForeignRules(t *testing.T) {
 	}
 }
 
-// A rule in place of an UPDATE is noticed too, and what it has done to prepared statements ends with
-// it. While it is there, the ledger is not ready.
+// A rule in place of an UPDATE is noticed too, and what it has done to prepared statements ends
+// with it. While it is there, the ledger is not ready.
 func TestForeignRuleOnUpdates(t *testing.T) {
 	t.Parallel()
 	for _, event := range []string{"INSERT", "UPDATE"} {
