@@ -104,7 +104,7 @@ func buildProgram(t *testing.T) string {
 		if program.dir, program.err = os.MkdirTemp("", "internaltransfers-browser-"); program.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-trimpath", "-o", program.dir, "..")
+		build := exec.Command("go", "build", "-trimpath", "-o", program.dir, "../..")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			program.err = fmt.Errorf("%w\n%s", err, out)
