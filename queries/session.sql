@@ -144,13 +144,14 @@ WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recove
 SELECT current_setting('fsync')::text AS fsync, current_setting('full_page_writes')::text AS full_page_writes;
 
 -- LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger
--- this one, and the table that it has here.
+-- this one, and the tables account and transfer that it has here, in one number.
 -- name: LedgerIdentity :one
-SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
+SELECT s.value AS identity,
+       (('account'::regclass::oid::bigint << 32) + 'transfer'::regclass::oid::bigint)::bigint AS tables
 FROM setting AS s
 WHERE s.name = 'page_token_key';
 
--- LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so
+-- LedgerGuard fails (division_by_zero) where the session finds other tables than those meant, so
 -- that its transaction is not committed.
 -- name: LedgerGuard :exec
-SELECT 1 / ('account'::regclass::oid::bigint = @account::bigint)::int;
+SELECT 1 / (('account'::regclass::oid::bigint << 32) + 'transfer'::regclass::oid::bigint = @tables::bigint)::int;

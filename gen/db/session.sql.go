@@ -61,39 +61,41 @@ func (q *Queries) DurabilityGet(ctx context.Context, db DBTX) (DurabilityGetRow,
 }
 
 const ledgerGuard = `-- name: LedgerGuard :exec
-SELECT 1 / ('account'::regclass::oid::bigint = $1::bigint)::int
+SELECT 1 / (('account'::regclass::oid::bigint << 32) + 'transfer'::regclass::oid::bigint = $1::bigint)::int
 `
 
-// LedgerGuard fails (division_by_zero) where the session finds another table than the one meant, so
+// LedgerGuard fails (division_by_zero) where the session finds other tables than those meant, so
 // that its transaction is not committed.
 //
-//	SELECT 1 / ('account'::regclass::oid::bigint = $1::bigint)::int
-func (q *Queries) LedgerGuard(ctx context.Context, db DBTX, account int64) error {
-	_, err := db.Exec(ctx, ledgerGuard, account)
+//	SELECT 1 / (('account'::regclass::oid::bigint << 32) + 'transfer'::regclass::oid::bigint = $1::bigint)::int
+func (q *Queries) LedgerGuard(ctx context.Context, db DBTX, tables int64) error {
+	_, err := db.Exec(ctx, ledgerGuard, tables)
 	return err
 }
 
 const ledgerIdentity = `-- name: LedgerIdentity :one
-SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
+SELECT s.value AS identity,
+       (('account'::regclass::oid::bigint << 32) + 'transfer'::regclass::oid::bigint)::bigint AS tables
 FROM setting AS s
 WHERE s.name = 'page_token_key'
 `
 
 type LedgerIdentityRow struct {
 	Identity []byte
-	Account  int64
+	Tables   int64
 }
 
 // LedgerIdentity reads which ledger the session finds in its search_path: what makes the ledger
-// this one, and the table that it has here.
+// this one, and the tables account and transfer that it has here, in one number.
 //
-//	SELECT s.value AS identity, 'account'::regclass::oid::bigint AS account
+//	SELECT s.value AS identity,
+//	       (('account'::regclass::oid::bigint << 32) + 'transfer'::regclass::oid::bigint)::bigint AS tables
 //	FROM setting AS s
 //	WHERE s.name = 'page_token_key'
 func (q *Queries) LedgerIdentity(ctx context.Context, db DBTX) (LedgerIdentityRow, error) {
 	row := db.QueryRow(ctx, ledgerIdentity)
 	var i LedgerIdentityRow
-	err := row.Scan(&i.Identity, &i.Account)
+	err := row.Scan(&i.Identity, &i.Tables)
 	return i, err
 }
 

@@ -19,8 +19,8 @@ import (
 // A new session reads that value, and is refused where it is another one than the first session
 // read. A rename also reaches open sessions, whose statements PostgreSQL then plans anew, by name.
 // So whatever a session of a pool does ends with LedgerGuard, in the same round trip. It compares
-// the table of the name account with the one that the session began with. It reads no row and takes
-// no lock. It comes last: what it finds was so for all statements before it.
+// the tables named account and transfer with those that the session began with. It reads no row and
+// takes no lock. It comes last: what it finds was so for all statements before it.
 
 // ErrOtherLedger is the error of a session that finds another ledger than it began with. Nothing
 // was committed, and what was read is not this ledger's.
@@ -43,7 +43,7 @@ func (d *Database) identify(ctx context.Context, conn *pgx.Conn) error {
 			Fix:    "Give that one its name back, or restart the server if the other one is meant.",
 		}
 	}
-	sessionOf(conn).account = found.Account
+	sessionOf(conn).tables = found.Tables
 	return nil
 }
 
@@ -51,10 +51,10 @@ func (d *Database) identify(ctx context.Context, conn *pgx.Conn) error {
 // session is of a use that needs it. GuardError takes the error of its result.
 func QueueGuard(conn *pgx.Conn, batch *pgx.Batch) bool {
 	s := sessionOf(conn)
-	if s == nil || s.account == 0 {
+	if s == nil || s.tables == 0 {
 		return false
 	}
-	_ = db.New().LedgerGuard(context.Background(), queue{batch}, s.account) // it is only queued
+	_ = db.New().LedgerGuard(context.Background(), queue{batch}, s.tables) // it is only queued
 	return true
 }
 
@@ -73,8 +73,8 @@ func GuardError(conn *pgx.Conn, err error) error {
 // costs a round trip of its own.
 func RequireSame(ctx context.Context, conn *pgx.Conn) error {
 	s := sessionOf(conn)
-	if s == nil || s.account == 0 {
+	if s == nil || s.tables == 0 {
 		return nil
 	}
-	return GuardError(conn, db.New().LedgerGuard(ctx, conn, s.account))
+	return GuardError(conn, db.New().LedgerGuard(ctx, conn, s.tables))
 }

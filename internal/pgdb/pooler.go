@@ -70,7 +70,7 @@ type session struct {
 	backend int32  // the process that the server says it is, or in which it was found to be
 	pooled  bool   // a pooler stands between
 	signs   uint64 // as many as there had been when it began
-	account int64  // the table of accounts that it began with; 0: it guards none
+	tables  int64  // account and transfer, in one number; 0: not of a use that guards the ledger
 }
 
 // pid is the process that the server named for the session.

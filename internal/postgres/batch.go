@@ -236,7 +236,7 @@ func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn)
 	if err = f(ctx, conn.Conn()); err != nil && s.left == nil && !conn.Conn().IsClosed() {
 		err = l.undo(ctx, conn.Conn(), err)
 	}
-	if hindered(err) {
+	if dropped(err) {
 		// A statement that a rule has turned into nothing stays so for the session's prepared
 		// statements, even when the rule is gone.
 		pgdb.HangUp(conn.Conn())

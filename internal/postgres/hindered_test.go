@@ -15,6 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
+const hinderedWords = "a constraint, a trigger or a rule in it"
+
 // requireHindered fails unless the database was to blame, in words that say for what.
 func requireHindered(t testing.TB, what string, err error, words string) {
 	t.Helper()
@@ -36,6 +38,8 @@ func TestForeignTriggers(t *testing.T) {
 			IF new.amount = 7 THEN RAISE 'audit says no'; END IF; RETURN new; END $$;
 			CREATE TRIGGER meddle AFTER INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION meddle()`,
 			"DROP TRIGGER meddle ON transfer"},
+		{"a constraint", "ALTER TABLE transfer ADD CONSTRAINT meddle CHECK (amount <> 7)",
+			"ALTER TABLE transfer DROP CONSTRAINT meddle"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,16 +64,16 @@ func TestForeignTriggers(t *testing.T) {
 				})
 			}
 			for range 3 {
-				requireHindered(t, "the hindered one", pay(id, 7), "a trigger or a rule in it")
+				requireHindered(t, "the hindered one", pay(id, 7), hinderedWords)
 			}
 			neighbours.Wait()
 			hold := ledger.TransferParams{
 				From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7), Options: &ledger.TransferOptions{Hold: true},
 			}
 			_, _, err := l.Transfer(t.Context(), hold)
-			requireHindered(t, "a hold", err, "a trigger or a rule in it")
+			requireHindered(t, "a hold", err, hinderedWords)
 			_, _, err = l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: decimal.NewFromInt(7)})
-			requireHindered(t, "an opening", err, "a trigger or a rule in it")
+			requireHindered(t, "an opening", err, hinderedWords)
 			requireBalance(t, l, ids[0], 80)
 			execute(t, admin, c.undo)
 			for range 2 {
@@ -113,7 +117,7 @@ func TestForeignRules(t *testing.T) {
 					err = outcomes[0].Err
 				}
 			}
-			requireHindered(t, table, err, "a trigger or a rule in it")
+			requireHindered(t, table, err, hinderedWords)
 			execute(t, admin, "DROP RULE meddle ON "+table)
 			requireBalance(t, l, ids[0], 100)
 		})
@@ -148,10 +152,10 @@ func TestForeignRuleOnUpdates(t *testing.T) {
 				} else {
 					_, _, err = l.Void(t.Context(), held.ID, false)
 				}
-				requireHindered(t, event, err, "a trigger or a rule in it")
+				requireHindered(t, event, err, hinderedWords)
 			}
 			if event == "INSERT" {
-				requireHindered(t, "ready", l.ReadyToWrite(t.Context()), "a trigger or a rule in it")
+				requireHindered(t, "ready", l.ReadyToWrite(t.Context()), hinderedWords)
 			}
 			execute(t, admin, "DROP RULE meddle ON transfer_detail")
 			for range 5 {

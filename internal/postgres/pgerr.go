@@ -86,12 +86,20 @@ func away(err error) bool {
 // errNotWritten: the database has dropped rows of an INSERT.
 var errNotWritten = errors.New("not all rows were written")
 
-// hindered reports whether something in the database that is not the ledger's, a trigger or a rule,
-// keeps a statement from what it must do. It may hinder one transfer and not its neighbours.
+// hindered reports whether something in the database that is not the ledger's, a constraint, a
+// trigger or a rule, keeps a statement from what it must do. It may hinder one transfer and not its
+// neighbours.
 func hindered(err error) bool {
 	var pg *pgconn.PgError
+	return dropped(err) ||
+		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateRaised || pgdb.IsForeign(pg))
+}
+
+// dropped reports whether it has dropped rows, as a rule or a trigger does.
+func dropped(err error) bool {
+	var pg *pgconn.PgError
 	return errors.Is(err, errNotWritten) ||
-		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateRaised || pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
+		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
 }
 
 // sessionEnded reports whether the error may be of one session alone, which an operator ended or
@@ -117,7 +125,7 @@ func refused(err error) bool {
 	return ok
 }
 
-const reasonHindered = "a trigger or a rule in it that is not the ledger's keeps this from being written"
+const reasonHindered = "a constraint, a trigger or a rule in it that is not the ledger's keeps this from being written"
 
 // awayReasons are the reasons by SQLSTATE or its class; the first that fits counts.
 var awayReasons = []struct{ code, reason string }{
@@ -168,6 +176,9 @@ func unavailable(err error) error {
 				e.Reason = r.reason
 				break
 			}
+		}
+		if pgdb.IsForeign(pg) {
+			e.Reason = reasonHindered
 		}
 		if pg.Code == stateNotSupported && pgdb.IsStray(pg) {
 			e.Reason = "the ledger's tables were altered"

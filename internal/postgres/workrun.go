@@ -192,7 +192,8 @@ func (w *worker) count(ctx context.Context, c *claim, order claimedOrder, outcom
 // workers busy nor delays other items.
 func (w *worker) failed(ctx context.Context, id uuid.UUID, err error) error {
 	var overloaded *ledger.OverloadedError
-	if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, ledger.ErrClosed) || errors.As(err, &overloaded) || ctx.Err() != nil {
+	away := errors.Is(err, ledger.ErrUnavailable) && !hindered(err)
+	if away || errors.Is(err, ledger.ErrClosed) || errors.As(err, &overloaded) || ctx.Err() != nil {
 		return err
 	}
 	w.ledger.log.ErrorContext(ctx, "an item that is due cannot be settled, and is put aside for a while",
