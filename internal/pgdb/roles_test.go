@@ -32,12 +32,28 @@ func requireDenied(t *testing.T, conn *pgx.Conn, statement string) {
 	execute(t, conn, "ROLLBACK") // of a statement that has a BEGIN
 }
 
+// plainSession is a role's session with none of our settings: one of ours ends with such an error.
+func plainSession(t *testing.T, database string) *pgx.Conn {
+	t.Helper()
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["search_path"] = "ledger"
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
 // TestWriterCannot: the writer can neither take anything away, nor change what was decided, nor get
 // at more rights.
 func TestWriterCannot(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	super, conn := admin(t, database), connect(t, pgdb.Target{URL: database}, pgdb.Writing)
+	super, conn := admin(t, database), plainSession(t, database)
 	rights, _ := pgdb.RightsOf(localpg.Writer, "ledger")
 	for _, table := range texts(t, super, "SELECT relname FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'") {
 		for _, statement := range []string{
