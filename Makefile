@@ -29,8 +29,8 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 
 # Settings of single runs, such as `make test RUN=TestHotAccount RACE=`.
 RACE := -race
-# Of one package, on a machine that is busy with others.
-TIMEOUT := 20m
+# Of one package, on a machine that is busy with others too.
+TIMEOUT := 40m
 RUN :=
 PKG := ./...
 TESTFLAGS :=
