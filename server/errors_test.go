@@ -315,7 +315,6 @@ func TestDeadlineExceeded(t *testing.T) {
 // TestUnavailableAndOverloaded takes the database away: reads are refused, one transfer is tried in
 // vain, one waits, and more find the queue full.
 func TestUnavailableAndOverloaded(t *testing.T) {
-	t.Parallel()
 	database := pgtest.NewServer(t)
 	l, err := postgres.Open(t.Context(), postgres.Config{
 		DatabaseURL: database.URL(), BatchesInFlight: 1, BatchMax: 1, QueueMax: 1, BatchTimeout: time.Minute,

@@ -105,7 +105,6 @@ func TestCheckLedgerScopes(t *testing.T) {
 // TestCheckLedgerTakesItsTime: a proof may take longer than other calls, and its result still
 // comes.
 func TestCheckLedgerTakesItsTime(t *testing.T) {
-	t.Parallel()
 	const requestTimeout = 100 * time.Millisecond
 	f := newFixture(t, server.Config{RequestTimeout: requestTimeout, CheckTimeout: time.Minute})
 	g := newGate(t, f)
@@ -128,7 +127,6 @@ func TestCheckLedgerTakesItsTime(t *testing.T) {
 
 // TestCheckLedgerEnds: a proof has a limit, too.
 func TestCheckLedgerEnds(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, server.Config{CheckTimeout: 200 * time.Millisecond})
 	g := newGate(t, f)
 	g.shut()
@@ -142,7 +140,6 @@ func TestCheckLedgerEnds(t *testing.T) {
 // TestCheckLedgerIsShared: a caller that comes while a proof runs shares it, or waits when it
 // proves less than requested.
 func TestCheckLedgerIsShared(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, server.Config{})
 	g := newGate(t, f)
 	c := f.protocol(t, "connect+proto")

@@ -240,7 +240,6 @@ func TestNewRefusesBadConfig(t *testing.T) {
 // TestSlowBodies holds back half a body; the server responds all the same, and no handler is
 // called.
 func TestSlowBodies(t *testing.T) {
-	t.Parallel()
 	s := newTestServer(t, Config{RequestTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	listener := httptest.NewServer(s)
 	defer listener.Close()
