@@ -77,10 +77,6 @@ WHERE n.nspname !~ '^pg_'
 ORDER BY n.nspname
 LIMIT 1000;
 
--- SchemaExists reports whether the database has that schema.
--- name: SchemaExists :one
-SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = @schema::text) AS found;
-
 -- Clock returns the database's time. Its clock decides for all instances.
 -- name: Clock :one
 SELECT ledger_now()::timestamptz AS now;

@@ -184,20 +184,6 @@ func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {
 	return something, err
 }
 
-const schemaExists = `-- name: SchemaExists :one
-SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text) AS found
-`
-
-// SchemaExists reports whether the database has that schema.
-//
-//	SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text) AS found
-func (q *Queries) SchemaExists(ctx context.Context, db DBTX, schema string) (bool, error) {
-	row := db.QueryRow(ctx, schemaExists, schema)
-	var found bool
-	err := row.Scan(&found)
-	return found, err
-}
-
 const sessionBackend = `-- name: SessionBackend :one
 SELECT pg_backend_pid()::int AS backend_pid
 `
