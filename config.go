@@ -28,6 +28,7 @@ type cli struct {
 	Check   checkCommand   `cmd:"" help:"Prove every invariant of the ledger anew, and change nothing; rights to read are enough, also on a standby. The exit status is 0: sound, 1: broken, 2: could not be judged."`
 	Export  exportCommand  `cmd:"" help:"Copy the whole ledger into a file, as it is at one moment, for import into another database."`
 	Import  importCommand  `cmd:"" help:"Make the ledger of such a file that of an empty database, and prove it; the exit status is 1 when nothing was imported."`
+	Keys    keysCommand    `cmd:"" help:"Make, list and revoke API keys."`
 	Bench   benchCommand   `cmd:"" help:"Measure how fast the ledger is, and prove that it is sound afterwards."`
 }
 
@@ -49,6 +50,7 @@ type logConfig struct {
 type serveConfig struct {
 	databaseConfig `embed:""`
 	logConfig      `embed:""`
+	authConfig     `embed:""`
 
 	ListenAddr      string        `env:"LISTEN_ADDR" default:"127.0.0.1:9091" help:"The address to listen on. Default: ${default}, this machine only."`
 	AdminAddr       string        `env:"ADMIN_ADDR" placeholder:"ADDR" help:"The address of metrics and profiles (/metrics, /debug/pprof/), for operators only. Default: none."`
@@ -99,6 +101,7 @@ func (c *serveConfig) Validate() error {
 	const atLeast, hour, day = 100 * time.Millisecond, time.Hour, 24 * time.Hour
 	for _, err := range []error{
 		c.databaseConfig.Validate(),
+		c.authConfig.Validate(),
 		hostPort("LISTEN_ADDR", c.ListenAddr),
 		within("REQUEST_TIMEOUT", c.RequestTimeout, atLeast, hour),
 		within("CHECK_TIMEOUT", c.CheckTimeout, atLeast, day),

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"internaltransfers/internal/access"
 	"internaltransfers/internal/demo"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/postgres"
@@ -68,6 +69,11 @@ func (c *serveCommand) Run(ctx context.Context) error {
 			logger.WarnContext(ctx, "the database role may do more than a server needs; docs/roles.sql makes one that may not",
 				slog.String("role", role), slog.String("excess", excess))
 		}
+		keys, err := c.openKeys(ctx, target, logger)
+		if err != nil {
+			return err
+		}
+		defer keys.Close()
 		hooks, err := webhook.Start(webhook.Config{
 			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 		})
@@ -76,7 +82,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 			stopDemo, err = moveDemo(ctx, l, logger)
 		}
 		if err == nil {
-			err = c.serve(ctx, l, listener, logger, registry)
+			err = c.serve(ctx, l, keys, listener, logger, registry)
 		}
 		stopDemo()
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -86,6 +92,19 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		}
 		return errors.Join(err, l.Close(closeCtx))
 	})
+}
+
+// openKeys opens the API keys, and refuses a server that nobody could call.
+func (c *serveCommand) openKeys(ctx context.Context, target pgdb.Target, logger *slog.Logger) (*access.Keyring, error) {
+	keys, err := access.Open(ctx, access.Config{Target: target, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prepare(ctx, keys, c.ListenAddr); err != nil {
+		keys.Close()
+		return nil, err
+	}
+	return keys, nil
 }
 
 // listen takes the port of an option.
@@ -152,13 +171,16 @@ func moveDemo(ctx context.Context, l *postgres.Ledger, logger *slog.Logger) (sto
 }
 
 func (c *serveCommand) serve(
-	ctx context.Context, l *postgres.Ledger, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
+	ctx context.Context, l *postgres.Ledger, keys *access.Keyring, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
 ) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
 		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
 		AllowedHeaders:  c.AllowedHeaders,
 		BasePath:        c.BasePath,
+		Keys:            keys,
+		AuthRequired:    c.authConfig.required(c.ListenAddr),
+		SessionTTL:      c.SessionTTL,
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,
 	})
@@ -172,6 +194,7 @@ func (c *serveCommand) serve(
 		fmt.Fprintf(os.Stderr, "\nOpen http://%[1]s in a browser, or try:\n  curl -X POST http://%[1]s/api/v1/account/create -H 'Content-Type: application/json' "+
 			"-d '{\"initial_balance\": 100.0}'\n\n", address)
 	}
+	go c.warnOpen(ctx, logger, c.ListenAddr)
 	err = s.Serve(ctx, listener)
 	logger.InfoContext(ctx, "drained")
 	return err

@@ -38,6 +38,7 @@ var rooms = []room{
 	{"ledger", outside, true},
 	{"internal/postgres", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"server", []string{module + "gen/db", module + "migrations", "github.com/jackc/pgx", "database/sql"}, false},
+	{"internal/access", []string{module + "gen/transfers", module + "internal/postgres", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"internal/webhook", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/demo", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},

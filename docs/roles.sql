@@ -57,7 +57,7 @@ GRANT USAGE ON SCHEMA ledger TO ledger_writer, ledger_reader;
 DO $$
 BEGIN
     -- The newest of what is named below.
-    IF to_regproc('mark_demo') IS NULL THEN
+    IF to_regclass('api_key') IS NULL THEN
         RAISE NOTICE 'No tables of this version: run "internaltransfers migrate", then this again.';
         RETURN;
     END IF;
@@ -74,12 +74,14 @@ BEGIN
     -- It reads what the API shows, and the version of the schema.
     GRANT SELECT ON goose_db_version, setting, currency, account, transfer, transfer_detail,
         transfer_full, transfer_group, transfer_change, account_change, schedule, webhook_endpoint,
-        webhook_delivery, checkpoint, account_checkpoint, last_proof TO ledger_writer;
+        webhook_delivery, checkpoint, account_checkpoint, last_proof, api_key TO ledger_writer;
     -- It opens currencies, accounts and transfers, and keeps their history.
     GRANT INSERT ON currency, account, transfer, transfer_detail, transfer_group, transfer_change,
         account_change TO ledger_writer;
     -- Schedules, and webhooks with what could not be delivered at once.
     GRANT INSERT ON schedule, webhook_endpoint, webhook_delivery TO ledger_writer;
+    -- API keys. A trigger refuses to change one that was revoked.
+    GRANT INSERT ON api_key TO ledger_writer;
     -- What a proof of the ledger found, for the next one to go on from.
     GRANT INSERT ON account_checkpoint, last_proof TO ledger_writer;
 
@@ -105,6 +107,10 @@ BEGIN
     -- A delivery is tried again.
     GRANT UPDATE (status, attempts, next_attempt_time, last_attempt_time, last_failure)
         ON webhook_delivery TO ledger_writer;
+    -- A key is changed, gets a new secret, is used, or is revoked.
+    GRANT UPDATE (display_name, role, grants, networks, secret_hash, old_secret_hash,
+        old_secret_expire_time, expire_time, revoke_time, last_use_time, last_use_address, version)
+        ON api_key TO ledger_writer;
     -- A proof succeeded: the next one goes on from here.
     GRANT UPDATE (snapshot_time, position, pending_ids) ON checkpoint TO ledger_writer;
     GRANT UPDATE (entry_count, balance, version, update_time)

@@ -195,7 +195,7 @@ func NewPost(p PostParams) (Command, error) {
 	if err == nil {
 		err = checkTexts(p.Reference, p.Metadata)
 	}
-	c.final, c.Reference, c.Metadata = p.Final, p.Reference, p.Metadata
+	c.final, c.Reference, c.Metadata, c.NoIssue = p.Final, p.Reference, p.Metadata, p.NoIssue
 	c.Fingerprint = FingerprintOf([]any{purposePost, p.HoldID, c.all, p.Final || c.all})
 	return c, err
 }
@@ -206,7 +206,7 @@ func NewReverse(p ReverseParams) (Command, error) {
 	if err == nil {
 		err = checkTexts(p.Reference, p.Metadata)
 	}
-	c.force, c.Reference, c.Metadata = p.Force, p.Reference, p.Metadata
+	c.force, c.Reference, c.Metadata, c.NoIssue = p.Force, p.Reference, p.Metadata, p.NoIssue
 	// A success that any caller may repeat without an id is the same with and without force.
 	c.Fingerprint = FingerprintOf([]any{purposeReverse, p.TransferID, c.all, p.Force && !c.derived})
 	return c, err

@@ -213,6 +213,10 @@ func (d *decider) decideOne(i int) {
 		return
 	default:
 	}
+	if d.issues(c) {
+		d.Outcomes[i].Err = ErrMayNotIssue
+		return
+	}
 	if d.replay(i) {
 		return
 	}
@@ -231,8 +235,23 @@ func (d *decider) decideOne(i int) {
 	}
 }
 
+// issues reports whether a command pays from an equity account, the only kind without a floor, for
+// a caller that must not. It comes before replays, which tell what was paid.
+func (d *decider) issues(c *Command) bool {
+	from := d.Accounts[c.From]
+	return c.NoIssue && from != nil && !from.Floor.Valid
+}
+
 // decideGroup decides commands that happen all or none.
 func (d *decider) decideGroup(begin, end int) {
+	for i := begin; i < end; i++ {
+		if d.issues(&d.commands[i]) {
+			for j := begin; j < end; j++ {
+				d.Outcomes[j].Err = ErrMayNotIssue
+			}
+			return
+		}
+	}
 	if d.replayGroup(begin, end) || d.groupTaken(begin, end) {
 		return
 	}

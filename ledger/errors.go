@@ -13,6 +13,9 @@ var (
 	// ErrUnavailable: the database is away. The call can be repeated; with the same id it is
 	// applied at most once.
 	ErrUnavailable = errors.New("the database is not available")
+	// ErrMayNotIssue: an equity account would pay, and the caller must not let it. Nothing was
+	// recorded.
+	ErrMayNotIssue = errors.New("an equity account pays only for callers that may issue money")
 	// ErrClosed: the ledger is shutting down.
 	ErrClosed = errors.New("the ledger is shutting down")
 	// ErrPageToken: a page token was not made by this ledger, or for other filters.
@@ -54,7 +57,7 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
 // A NotFoundError says that the thing to read or change does not exist.
 type NotFoundError struct {
-	Kind string // account, transfer, schedule, endpoint
+	Kind string // account, transfer, schedule, endpoint, api_key
 	ID   uuid.UUID
 }
 
@@ -70,20 +73,21 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s %s already exists with other fields", e.Kind, e.ID)
 }
 
-// A VersionError says that an account changed since the caller saw it.
+// A VersionError says that something changed since the caller saw it.
 type VersionError struct {
+	Kind             string // account, which empty means too, or api_key
 	ID               uuid.UUID
 	Expected, Actual int64
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("account %s has version %d, not %d", e.ID, e.Actual, e.Expected)
+	return fmt.Sprintf("%s %s has version %d, not %d", cmp.Or(e.Kind, "account"), e.ID, e.Actual, e.Expected)
 }
 
-// A StateError says that the present state of an account, schedule or endpoint does not allow a
-// change.
+// A StateError says that the present state of an account, schedule, endpoint or key does not allow
+// a change.
 type StateError struct {
-	Kind   string // account, which empty means too, schedule or endpoint
+	Kind   string // account, which empty means too, schedule, endpoint or api_key
 	ID     uuid.UUID
 	Reason string // the name of the rule, such as BALANCE_NOT_ZERO
 	Detail string

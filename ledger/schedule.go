@@ -76,6 +76,7 @@ type ScheduleParams struct {
 	Reference string        // empty: the id
 	Metadata  map[string]string
 	DryRun    bool // report what would happen, change nothing
+	NoIssue   bool // the caller must not pay from an equity account
 }
 
 // Check returns an InvalidError for what no schedule can be, and fills in the defaults. The

@@ -126,6 +126,7 @@ type TransferParams struct {
 	Reference string
 	Metadata  map[string]string
 	Options   *TransferOptions // nil: a plain transfer, now, on no condition
+	NoIssue   bool             // the caller must not pay from an equity account
 }
 
 // TransferOptions are the parameters that only some transfers have.
@@ -158,6 +159,7 @@ type PostParams struct {
 	Reference string              // empty: the hold's
 	Metadata  map[string]string
 	DryRun    bool
+	NoIssue   bool // as of a transfer
 }
 
 // ReverseParams are the parameters of a reversal.
@@ -169,6 +171,7 @@ type ReverseParams struct {
 	Reference  string              // empty: the transfer's
 	Metadata   map[string]string
 	DryRun     bool
+	NoIssue    bool // as of a transfer
 }
 
 // BatchOptions say how a batch of transfers is made.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"internaltransfers/internal/access"
 )
 
 const (
@@ -20,12 +22,13 @@ const (
 // touches it.
 type call struct {
 	id      string
-	peer    string // host:port of the sender, which may be a proxy
-	rest    bool   // it came by a REST route, though the handler sees Connect
-	logged  bool   // the interceptors wrote its log line
-	cause   error  // the error behind a fixed text
-	refused error  // why it never came to a handler, if that is known
-	path    string // of the request, below Config.BasePath
+	peer    string         // host:port of the sender, which may be a proxy
+	rest    bool           // it came by a REST route, though the handler sees Connect
+	logged  bool           // the interceptors wrote its log line
+	cause   error          // the error behind a fixed text
+	refused error          // why it never came to a handler, if that is known
+	caller  *access.Caller // nil: unknown, where callers need not be known
+	path    string         // of the request, below Config.BasePath
 
 	control *http.ResponseController // of the response
 }

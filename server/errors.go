@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"internaltransfers/internal/access"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -110,6 +111,9 @@ func connectError(err error) *connect.Error {
 	if invalid := asInvalid(err); invalid != nil {
 		return invalidArgument(invalid)
 	}
+	if known := accessError(err); known != nil {
+		return known
+	}
 	var (
 		refused    *refusedError
 		notVoided  *ledger.RefusedError
@@ -137,13 +141,15 @@ func connectError(err error) *connect.Error {
 			info(strings.ToUpper(conflict.Kind)+"_ALREADY_EXISTS", map[string]string{key: conflict.ID}))
 	case errors.As(err, &version):
 		return newError(connect.CodeAborted, version, info("VERSION_MISMATCH", map[string]string{
-			"account_id":       version.ID.String(),
-			"expected_version": strconv.FormatInt(version.Expected, 10),
-			"actual_version":   strconv.FormatInt(version.Actual, 10),
+			cmp.Or(version.Kind, "account") + "_id": version.ID.String(),
+			"expected_version":                      strconv.FormatInt(version.Expected, 10),
+			"actual_version":                        strconv.FormatInt(version.Actual, 10),
 		}))
 	case errors.As(err, &state):
 		return newError(connect.CodeFailedPrecondition, state,
 			info(state.Reason, map[string]string{cmp.Or(state.Kind, "account") + "_id": state.ID.String()}))
+	case errors.Is(err, ledger.ErrMayNotIssue):
+		return permissionDenied(&access.PermissionError{Missing: access.MoneyIssue, What: "where an equity account pays"})
 	case errors.As(err, &overloaded):
 		return newError(connect.CodeResourceExhausted, overloaded, info("OVERLOADED", nil), retry(overloaded.RetryAfter))
 	}

@@ -26,6 +26,7 @@ func (s *transferService) PostTransfer(
 		Reference: req.GetReference(),
 		Metadata:  req.GetMetadata(),
 		DryRun:    req.GetValidateOnly(),
+		NoIssue:   mayNotIssue(ctx),
 	})
 	if err != nil {
 		return nil, unknownOutcome(err, req.GetValidateOnly(), "capture_id", capture.ID)
@@ -73,6 +74,7 @@ func (s *transferService) ReverseTransfer(
 		Reference:  req.GetReference(),
 		Metadata:   req.GetMetadata(),
 		DryRun:     req.GetValidateOnly(),
+		NoIssue:    mayNotIssue(ctx),
 	})
 	if err != nil {
 		return nil, unknownOutcome(err, req.GetValidateOnly(), "reversal_id", reversal.ID)

@@ -31,8 +31,10 @@ func (s *Server) interceptors() connect.HandlerOption {
 		connect.UnaryInterceptorFunc(s.recoverPanics),
 		connect.UnaryInterceptorFunc(s.limitTime),
 		connect.UnaryInterceptorFunc(s.mapErrors),
+		connect.UnaryInterceptorFunc(s.authorize),
 		connect.UnaryInterceptorFunc(limitAnswers),
 		streamInterceptorFunc(s.guardStreams), // all of these for streams
+		streamInterceptorFunc(s.authorizeStreams),
 		s.validation(),
 	)
 }
@@ -79,6 +81,9 @@ func (s *Server) logCall(ctx context.Context, spec connect.Spec, peer connect.Pe
 		slog.Duration("duration", took),
 		slog.String("peer", cmp.Or(c.peer, peer.Addr)),
 		slog.String("request_id", c.id),
+	}
+	if c.caller != nil {
+		attrs = append(attrs, slog.String("actor", c.caller.Name), slog.String("api_key_id", c.caller.KeyID.String()))
 	}
 	attrs = append(attrs, errorAttrs(err)...)
 	if c.cause != nil {

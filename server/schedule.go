@@ -25,6 +25,7 @@ func (s *scheduleService) CreateSchedule(
 	if err != nil {
 		return nil, err
 	}
+	params.NoIssue = mayNotIssue(ctx)
 	schedule, replayed, err := s.ledger.CreateSchedule(ctx, params)
 	if err != nil {
 		return nil, err

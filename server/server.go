@@ -28,6 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/transfers/v1/transfersv1connect"
+	"internaltransfers/internal/access"
 	"internaltransfers/internal/postgres"
 )
 
@@ -61,6 +62,12 @@ type Config struct {
 	// BasePath is the path, such as /ledger, under which a proxy shows the server and which it
 	// leaves in its requests. Empty: none, or the proxy strips it.
 	BasePath string
+	// Keys are the API keys. Nil: none are kept, and AccessService has only GetCaller.
+	Keys *access.Keyring
+	// AuthRequired refuses calls without a key. It needs Keys.
+	AuthRequired bool
+	// SessionTTL is how long a key that was typed into the console is good there. Default: 12 h.
+	SessionTTL time.Duration
 	// Metrics gets the metrics of calls. Default: none are kept.
 	Metrics prometheus.Registerer
 }
@@ -68,15 +75,17 @@ type Config struct {
 // A Server serves the API. It is an http.Handler; Serve also gives it a listener with limits and a
 // graceful end.
 type Server struct {
-	config     Config
-	logger     *slog.Logger
-	ledger     *postgres.Ledger
-	validator  protovalidate.Validator
-	metrics    *callMetrics
-	handler    http.Handler
-	draining   atomic.Bool     // calls in flight are finished, new ones are not wanted
-	watches    context.Context // of endless streams; ends when draining begins
-	endWatches context.CancelFunc
+	config      Config
+	logger      *slog.Logger
+	ledger      *postgres.Ledger
+	keys        *access.Keyring
+	permissions map[string]access.Permissions // that calls need, by procedure
+	validator   protovalidate.Validator
+	metrics     *callMetrics
+	handler     http.Handler
+	draining    atomic.Bool     // calls in flight are finished, new ones are not wanted
+	watches     context.Context // of endless streams; ends when draining begins
+	endWatches  context.CancelFunc
 
 	readyToWrite, readyToRead *readiness
 }
@@ -123,11 +132,14 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: metrics: %w", err)
 	}
-	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, validator: validator, metrics: metrics}
+	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, keys: config.Keys, validator: validator, metrics: metrics}
 	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
 	s.readyToWrite = &readiness{name: "writing", ask: s.ledger.ReadyToWrite, log: s.logger}
 	s.readyToRead = &readiness{name: "reading", ask: s.ledger.ReadyToRead, log: s.logger}
 	services := s.services()
+	if s.permissions, err = permissionsOf(services); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	rest, err := newREST(services, config.MaxRequestBytes)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
@@ -137,7 +149,7 @@ func New(config Config) (*Server, error) {
 }
 
 func (c *Config) setDefaults() error {
-	if c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
+	if c.SessionTTL < 0 || c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
 	}
@@ -146,6 +158,12 @@ func (c *Config) setDefaults() error {
 	}
 	if err := CheckBasePath(c.BasePath); err != nil {
 		return fmt.Errorf("server: Config.BasePath: %w", err)
+	}
+	if c.AuthRequired && c.Keys == nil {
+		return errors.New("server: Config.AuthRequired needs Config.Keys")
+	}
+	if c.SessionTTL == 0 {
+		c.SessionTTL = 12 * time.Hour
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -174,7 +192,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) services() []service {
 	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors(),
 		connect.WithCompressMinBytes(compressMinBytes), connect.WithCompression("gzip", newDecompressor, newCompressor))
-	services := make([]service, 0, 3)
+	services := make([]service, 0, 6)
 	add := func(path string, handler http.Handler) {
 		services = append(services, service{name: strings.Trim(path, "/"), path: path, handler: handler})
 	}
@@ -191,6 +209,8 @@ func (s *Server) services() []service {
 	add(transfersv1connect.NewLedgerServiceHandler(&ledgerService{
 		ledger: s.ledger, watches: s.watches, prover: &prover{ledger: s.ledger, timeout: s.config.CheckTimeout},
 	}, options))
+	add(transfersv1connect.NewAccessServiceHandler(
+		&accessService{keys: s.keys, required: s.config.AuthRequired}, options))
 	return services
 }
 
@@ -203,7 +223,7 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	names := make([]string, 0, len(services)+1)
 	for _, service := range services {
-		mux.Handle(service.path, uncached(service.handler))
+		mux.Handle(service.path, uncached(s.authenticated(service.handler, false)))
 		names = append(names, service.name)
 	}
 	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize(),
@@ -215,7 +235,9 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux.HandleFunc("GET /readycheck", s.ready)
 	mux.HandleFunc("GET /docs", docs)
 	mux.HandleFunc("GET /docs/", docs)
-	mux.Handle("/api/", uncached(rest))
+	mux.Handle("/api/", uncached(s.authenticated(rest, true)))
+	mux.Handle("POST /session", uncached(http.HandlerFunc(s.openSession)))
+	mux.Handle("DELETE /session", uncached(http.HandlerFunc(s.closeSession)))
 	return withConsole(mux)
 }
 

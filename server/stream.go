@@ -59,7 +59,7 @@ func tellProxies(header http.Header) {
 
 // export returns a handler of a REST route that streams bodies, with its interceptors.
 func (s *Server) export(handler connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return s.guardStreams(s.validation().WrapStreamingHandler(handler))
+	return s.guardStreams(s.authorizeStreams(s.validation().WrapStreamingHandler(handler)))
 }
 
 func (s *Server) runStream(ctx context.Context, conn *guardedConn, next connect.StreamingHandlerFunc) (err error) {

@@ -29,6 +29,7 @@ func (s *transferService) CreateTransfer(
 	if err != nil {
 		return nil, err
 	}
+	params.NoIssue = mayNotIssue(ctx)
 	transfer, replayed, err := s.ledger.Transfer(ctx, params)
 	if err != nil {
 		return nil, unknownOutcome(err, req.GetValidateOnly(), "transfer_id", transfer.ID)
@@ -85,6 +86,7 @@ func (s *transferService) batch(
 			// others would.
 			return nil, within(itemName(i), invalidField("validate_only", "must be set for the batch, not for an item"))
 		case err == nil:
+			param.NoIssue = mayNotIssue(ctx)
 			params = append(params, param)
 			indexes = append(indexes, i)
 		case options.Atomic:

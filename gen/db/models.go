@@ -60,6 +60,23 @@ type AccountCheckpoint struct {
 	UpdateTime time.Time
 }
 
+type ApiKey struct {
+	ApiKeyID            uuid.UUID
+	DisplayName         string
+	Role                string
+	Grants              json.RawMessage
+	Networks            []string
+	SecretHash          []byte
+	OldSecretHash       []byte
+	OldSecretExpireTime *time.Time
+	CreateTime          time.Time
+	ExpireTime          *time.Time
+	RevokeTime          *time.Time
+	LastUseTime         *time.Time
+	LastUseAddress      string
+	Version             int64
+}
+
 type Checkpoint struct {
 	CheckpointID int16
 	SnapshotTime *time.Time

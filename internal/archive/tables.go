@@ -56,6 +56,8 @@ var tables = []table{
 		name: "setting", order: `name COLLATE "C"`, fresh: "name = 'page_token_key'",
 		copied: "name <> 'page_token_key'",
 	},
+	// A key is good for one deployment: a copy gets its own.
+	{name: "api_key", order: "api_key_id", copied: "false"},
 	{name: "webhook_endpoint", order: "create_time, endpoint_id", webhook: true},
 	{name: "webhook_delivery", order: "endpoint_id, position", webhook: true},
 }

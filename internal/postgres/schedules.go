@@ -36,7 +36,10 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 		return ledger.Schedule{}, false, err
 	}
 	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
-		var err error
+		err := l.requireIssuer(ctx, tx, &p)
+		if err != nil {
+			return err
+		}
 		if s, replayed, err = l.knownSchedule(ctx, tx, &p); replayed || err != nil {
 			return err
 		}
@@ -58,6 +61,19 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 		return ledger.Schedule{}, false, scheduleError(ctx, "make a schedule", err)
 	}
 	return s, replayed, nil
+}
+
+// requireIssuer fails when an equity account, the only kind without a floor, would pay for a caller
+// that must not issue money.
+func (l *Ledger) requireIssuer(ctx context.Context, tx pgx.Tx, p *ledger.ScheduleParams) error {
+	if !p.NoIssue {
+		return nil
+	}
+	rows, err := l.queries.AccountsPeek(ctx, tx, []uuid.UUID{p.From})
+	if err == nil && len(rows) > 0 && !rows[0].MinBalance.Valid {
+		err = ledger.ErrMayNotIssue
+	}
+	return err
 }
 
 // knownSchedule returns the schedule that has the id already, or a ConflictError, and reports
@@ -302,7 +318,8 @@ func scheduleError(ctx context.Context, what string, err error) error {
 	var notFound *ledger.NotFoundError
 	var conflict *ledger.ConflictError
 	var state *ledger.StateError
-	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &conflict) || errors.As(err, &state) {
+	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &conflict) || errors.As(err, &state) ||
+		errors.Is(err, ledger.ErrMayNotIssue) {
 		return err
 	}
 	return readError(ctx, what, err)

@@ -28,20 +28,30 @@ var File_transfers_v1_account_service_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_account_service_proto_rawDesc = "" +
 	"\n" +
-	"\"transfers/v1/account_service.proto\x12\ftransfers.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1atransfers/v1/account.proto\x1a\x18transfers/v1/event.proto2\xb8\n" +
+	"\"transfers/v1/account_service.proto\x12\ftransfers.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1atransfers/v1/account.proto\x1a\x18transfers/v1/event.proto\x1a\x1etransfers/v1/permissions.proto2\x9f\f\n" +
+	"\x0eAccountService\x12\xbd\x01\n" +
+	"\rCreateAccount\x12\".transfers.v1.CreateAccountRequest\x1a#.transfers.v1.CreateAccountResponse\"c\x82\xd3\xe4\x93\x02D:\x01*Z\x1e:\x01*b\aaccount\"\x10/api/v1/accountsb\aaccount\"\x16/api/v1/account/createҪǱ\x02\x10\n" +
+	"\x0eaccounts.write\x90\x02\x02\x12\xba\x01\n" +
 	"\n" +
-	"\x0eAccountService\x12\xa7\x01\n" +
-	"\rCreateAccount\x12\".transfers.v1.CreateAccountRequest\x1a#.transfers.v1.CreateAccountResponse\"M\x82\xd3\xe4\x93\x02D:\x01*Z\x1e:\x01*b\aaccount\"\x10/api/v1/accountsb\aaccount\"\x16/api/v1/account/create\x90\x02\x02\x12\xa5\x01\n" +
-	"\n" +
-	"GetAccount\x12\x1f.transfers.v1.GetAccountRequest\x1a .transfers.v1.GetAccountResponse\"T\x82\xd3\xe4\x93\x02K:\x01*Z(b\aaccount\x12\x1d/api/v1/accounts/{account_id}b\aaccount\"\x13/api/v1/account/get\x90\x02\x01\x12r\n" +
-	"\fListAccounts\x12!.transfers.v1.ListAccountsRequest\x1a\".transfers.v1.ListAccountsResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/accounts\x90\x02\x01\x12\x99\x01\n" +
-	"\rUpdateAccount\x12\".transfers.v1.UpdateAccountRequest\x1a#.transfers.v1.UpdateAccountResponse\"?\x82\xd3\xe4\x93\x029:\aaccountb\aaccount2%/api/v1/accounts/{account.account_id}\x12o\n" +
-	"\vGetProfiles\x12 .transfers.v1.GetProfilesRequest\x1a!.transfers.v1.GetProfilesResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/profiles\x90\x02\x01\x12\x89\x01\n" +
-	"\fGetStatement\x12!.transfers.v1.GetStatementRequest\x1a\".transfers.v1.GetStatementResponse\"2\x82\xd3\xe4\x93\x02)\x12'/api/v1/accounts/{account_id}/statement\x90\x02\x01\x12`\n" +
-	"\x0fStreamStatement\x12$.transfers.v1.StreamStatementRequest\x1a%.transfers.v1.StreamStatementResponse0\x01\x12\x84\x01\n" +
-	"\x0fExportStatement\x12$.transfers.v1.ExportStatementRequest\x1a\x14.google.api.HttpBody\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/accounts/{account_id}/statement.csv0\x01\x12\x84\x01\n" +
-	"\vListEntries\x12 .transfers.v1.ListEntriesRequest\x1a!.transfers.v1.ListEntriesResponse\"0\x82\xd3\xe4\x93\x02'\x12%/api/v1/accounts/{account_id}/entries\x90\x02\x01\x12W\n" +
-	"\fWatchAccount\x12!.transfers.v1.WatchAccountRequest\x1a\".transfers.v1.WatchAccountResponse0\x01B\xa8\x01\n" +
+	"GetAccount\x12\x1f.transfers.v1.GetAccountRequest\x1a .transfers.v1.GetAccountResponse\"i\x82\xd3\xe4\x93\x02K:\x01*Z(b\aaccount\x12\x1d/api/v1/accounts/{account_id}b\aaccount\"\x13/api/v1/account/getҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12\x87\x01\n" +
+	"\fListAccounts\x12!.transfers.v1.ListAccountsRequest\x1a\".transfers.v1.ListAccountsResponse\"0\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/accountsҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12\xaf\x01\n" +
+	"\rUpdateAccount\x12\".transfers.v1.UpdateAccountRequest\x1a#.transfers.v1.UpdateAccountResponse\"U\x82\xd3\xe4\x93\x029:\aaccountb\aaccount2%/api/v1/accounts/{account.account_id}ҪǱ\x02\x10\n" +
+	"\x0eaccounts.write\x12\x84\x01\n" +
+	"\vGetProfiles\x12 .transfers.v1.GetProfilesRequest\x1a!.transfers.v1.GetProfilesResponse\"0\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/profilesҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12\x9e\x01\n" +
+	"\fGetStatement\x12!.transfers.v1.GetStatementRequest\x1a\".transfers.v1.GetStatementResponse\"G\x82\xd3\xe4\x93\x02)\x12'/api/v1/accounts/{account_id}/statementҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12w\n" +
+	"\x0fStreamStatement\x12$.transfers.v1.StreamStatementRequest\x1a%.transfers.v1.StreamStatementResponse\"\x15ҪǱ\x02\x0f\n" +
+	"\raccounts.read0\x01\x12\x99\x01\n" +
+	"\x0fExportStatement\x12$.transfers.v1.ExportStatementRequest\x1a\x14.google.api.HttpBody\"H\x82\xd3\xe4\x93\x02-\x12+/api/v1/accounts/{account_id}/statement.csvҪǱ\x02\x0f\n" +
+	"\raccounts.read0\x01\x12\x99\x01\n" +
+	"\vListEntries\x12 .transfers.v1.ListEntriesRequest\x1a!.transfers.v1.ListEntriesResponse\"E\x82\xd3\xe4\x93\x02'\x12%/api/v1/accounts/{account_id}/entriesҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12{\n" +
+	"\fWatchAccount\x12!.transfers.v1.WatchAccountRequest\x1a\".transfers.v1.WatchAccountResponse\"\"ҪǱ\x02\x1c\n" +
+	"\raccounts.read\n" +
+	"\vevents.read0\x01B\xa8\x01\n" +
 	"\x10com.transfers.v1B\x13AccountServiceProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var file_transfers_v1_account_service_proto_goTypes = []any{
@@ -101,6 +111,7 @@ func file_transfers_v1_account_service_proto_init() {
 	}
 	file_transfers_v1_account_proto_init()
 	file_transfers_v1_event_proto_init()
+	file_transfers_v1_permissions_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

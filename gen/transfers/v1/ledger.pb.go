@@ -1086,7 +1086,7 @@ var File_transfers_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x19transfers/v1/ledger.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/event.proto\x1a\x1btransfers/v1/transfer.proto\"\x9d\x01\n" +
+	"\x19transfers/v1/ledger.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/event.proto\x1a\x1etransfers/v1/permissions.proto\x1a\x1btransfers/v1/transfer.proto\"\x9d\x01\n" +
 	"\bCurrency\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
 	"\x05scale\x18\x02 \x01(\x05R\x05scale\x12*\n" +
@@ -1164,16 +1164,23 @@ const file_transfers_v1_ledger_proto_rawDesc = "" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\"D\n" +
 	"\x0eCurrencyVolume\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x16\n" +
-	"\x06amount\x18\x02 \x01(\tR\x06amount2\xa8\x06\n" +
-	"\rLedgerService\x12z\n" +
-	"\x0eListCurrencies\x12#.transfers.v1.ListCurrenciesRequest\x1a$.transfers.v1.ListCurrenciesResponse\"\x1d\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/currencies\x90\x02\x01\x12\x87\x01\n" +
-	"\x0eCreateCurrency\x12#.transfers.v1.CreateCurrencyRequest\x1a$.transfers.v1.CreateCurrencyResponse\"*\x82\xd3\xe4\x93\x02!:\x01*b\bcurrency\"\x12/api/v1/currencies\x90\x02\x02\x12l\n" +
-	"\vCheckLedger\x12 .transfers.v1.CheckLedgerRequest\x1a!.transfers.v1.CheckLedgerResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/check\x90\x02\x01\x12]\n" +
-	"\x0eWatchTransfers\x12#.transfers.v1.WatchTransfersRequest\x1a$.transfers.v1.WatchTransfersResponse0\x01\x12j\n" +
+	"\x06amount\x18\x02 \x01(\tR\x06amount2\xbf\a\n" +
+	"\rLedgerService\x12\x8f\x01\n" +
+	"\x0eListCurrencies\x12#.transfers.v1.ListCurrenciesRequest\x1a$.transfers.v1.ListCurrenciesResponse\"2\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/currenciesҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12\x9f\x01\n" +
+	"\x0eCreateCurrency\x12#.transfers.v1.CreateCurrencyRequest\x1a$.transfers.v1.CreateCurrencyResponse\"B\x82\xd3\xe4\x93\x02!:\x01*b\bcurrency\"\x12/api/v1/currenciesҪǱ\x02\x12\n" +
+	"\x10currencies.write\x90\x02\x02\x12\x80\x01\n" +
+	"\vCheckLedger\x12 .transfers.v1.CheckLedgerRequest\x1a!.transfers.v1.CheckLedgerResponse\",\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/checkҪǱ\x02\x0e\n" +
+	"\fledger.check\x90\x02\x01\x12r\n" +
+	"\x0eWatchTransfers\x12#.transfers.v1.WatchTransfersRequest\x1a$.transfers.v1.WatchTransfersResponse\"\x13ҪǱ\x02\r\n" +
+	"\vevents.read0\x01\x12}\n" +
 	"\n" +
-	"ListEvents\x12\x1f.transfers.v1.ListEventsRequest\x1a .transfers.v1.ListEventsResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/events\x90\x02\x01\x12g\n" +
-	"\tGetStatus\x12\x1e.transfers.v1.GetStatusRequest\x1a\x1f.transfers.v1.GetStatusResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/status\x90\x02\x01\x12o\n" +
-	"\vGetActivity\x12 .transfers.v1.GetActivityRequest\x1a!.transfers.v1.GetActivityResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/activity\x90\x02\x01B\xa0\x01\n" +
+	"ListEvents\x12\x1f.transfers.v1.ListEventsRequest\x1a .transfers.v1.ListEventsResponse\",\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/eventsҪǱ\x02\r\n" +
+	"\vevents.read\x90\x02\x01\x12|\n" +
+	"\tGetStatus\x12\x1e.transfers.v1.GetStatusRequest\x1a\x1f.transfers.v1.GetStatusResponse\".\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/statusҪǱ\x02\x0f\n" +
+	"\raccounts.read\x90\x02\x01\x12\x85\x01\n" +
+	"\vGetActivity\x12 .transfers.v1.GetActivityRequest\x1a!.transfers.v1.GetActivityResponse\"1\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/activityҪǱ\x02\x10\n" +
+	"\x0etransfers.read\x90\x02\x01B\xa0\x01\n" +
 	"\x10com.transfers.v1B\vLedgerProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var (
@@ -1262,6 +1269,7 @@ func file_transfers_v1_ledger_proto_init() {
 		return
 	}
 	file_transfers_v1_event_proto_init()
+	file_transfers_v1_permissions_proto_init()
 	file_transfers_v1_transfer_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -1193,7 +1193,7 @@ var File_transfers_v1_schedule_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_schedule_proto_rawDesc = "" +
 	"\n" +
-	"\x1btransfers/v1/schedule.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/rules.proto\"\x8e\t\n" +
+	"\x1btransfers/v1/schedule.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etransfers/v1/permissions.proto\x1a\x18transfers/v1/rules.proto\"\x8e\t\n" +
 	"\bSchedule\x12\x1f\n" +
 	"\vschedule_id\x18\x01 \x01(\tR\n" +
 	"scheduleId\x12&\n" +
@@ -1304,14 +1304,21 @@ const file_transfers_v1_schedule_proto_rawDesc = "" +
 	"scheduleId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"L\n" +
 	"\x16DeleteScheduleResponse\x122\n" +
-	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule2\xe9\x06\n" +
-	"\x0fScheduleService\x12\x86\x01\n" +
-	"\x0eCreateSchedule\x12#.transfers.v1.CreateScheduleRequest\x1a$.transfers.v1.CreateScheduleResponse\")\x82\xd3\xe4\x93\x02 :\x01*b\bschedule\"\x11/api/v1/schedules\x90\x02\x02\x12\x88\x01\n" +
-	"\vGetSchedule\x12 .transfers.v1.GetScheduleRequest\x1a!.transfers.v1.GetScheduleResponse\"4\x82\xd3\xe4\x93\x02+b\bschedule\x12\x1f/api/v1/schedules/{schedule_id}\x90\x02\x01\x12v\n" +
-	"\rListSchedules\x12\".transfers.v1.ListSchedulesRequest\x1a#.transfers.v1.ListSchedulesResponse\"\x1c\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/schedules\x90\x02\x01\x12\x97\x01\n" +
-	"\rPauseSchedule\x12\".transfers.v1.PauseScheduleRequest\x1a#.transfers.v1.PauseScheduleResponse\"=\x82\xd3\xe4\x93\x024:\x01*b\bschedule\"%/api/v1/schedules/{schedule_id}:pause\x90\x02\x02\x12\x9b\x01\n" +
-	"\x0eResumeSchedule\x12#.transfers.v1.ResumeScheduleRequest\x1a$.transfers.v1.ResumeScheduleResponse\">\x82\xd3\xe4\x93\x025:\x01*b\bschedule\"&/api/v1/schedules/{schedule_id}:resume\x90\x02\x02\x12\x91\x01\n" +
-	"\x0eDeleteSchedule\x12#.transfers.v1.DeleteScheduleRequest\x1a$.transfers.v1.DeleteScheduleResponse\"4\x82\xd3\xe4\x93\x02+b\bschedule*\x1f/api/v1/schedules/{schedule_id}\x90\x02\x02B\xa2\x01\n" +
+	"\bschedule\x18\x01 \x01(\v2\x16.transfers.v1.ScheduleR\bschedule2\x84\b\n" +
+	"\x0fScheduleService\x12\xaf\x01\n" +
+	"\x0eCreateSchedule\x12#.transfers.v1.CreateScheduleRequest\x1a$.transfers.v1.CreateScheduleResponse\"R\x82\xd3\xe4\x93\x02 :\x01*b\bschedule\"\x11/api/v1/schedulesҪǱ\x02#\n" +
+	"\x0fschedules.write\n" +
+	"\x10transfers.create\x90\x02\x02\x12\x9e\x01\n" +
+	"\vGetSchedule\x12 .transfers.v1.GetScheduleRequest\x1a!.transfers.v1.GetScheduleResponse\"J\x82\xd3\xe4\x93\x02+b\bschedule\x12\x1f/api/v1/schedules/{schedule_id}ҪǱ\x02\x10\n" +
+	"\x0eschedules.read\x90\x02\x01\x12\x8c\x01\n" +
+	"\rListSchedules\x12\".transfers.v1.ListSchedulesRequest\x1a#.transfers.v1.ListSchedulesResponse\"2\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/schedulesҪǱ\x02\x10\n" +
+	"\x0eschedules.read\x90\x02\x01\x12\xae\x01\n" +
+	"\rPauseSchedule\x12\".transfers.v1.PauseScheduleRequest\x1a#.transfers.v1.PauseScheduleResponse\"T\x82\xd3\xe4\x93\x024:\x01*b\bschedule\"%/api/v1/schedules/{schedule_id}:pauseҪǱ\x02\x11\n" +
+	"\x0fschedules.write\x90\x02\x02\x12\xb2\x01\n" +
+	"\x0eResumeSchedule\x12#.transfers.v1.ResumeScheduleRequest\x1a$.transfers.v1.ResumeScheduleResponse\"U\x82\xd3\xe4\x93\x025:\x01*b\bschedule\"&/api/v1/schedules/{schedule_id}:resumeҪǱ\x02\x11\n" +
+	"\x0fschedules.write\x90\x02\x02\x12\xa8\x01\n" +
+	"\x0eDeleteSchedule\x12#.transfers.v1.DeleteScheduleRequest\x1a$.transfers.v1.DeleteScheduleResponse\"K\x82\xd3\xe4\x93\x02+b\bschedule*\x1f/api/v1/schedules/{schedule_id}ҪǱ\x02\x11\n" +
+	"\x0fschedules.write\x90\x02\x02B\xa2\x01\n" +
 	"\x10com.transfers.v1B\rScheduleProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var (
@@ -1395,6 +1402,7 @@ func file_transfers_v1_schedule_proto_init() {
 	if File_transfers_v1_schedule_proto != nil {
 		return
 	}
+	file_transfers_v1_permissions_proto_init()
 	file_transfers_v1_rules_proto_init()
 	file_transfers_v1_schedule_proto_msgTypes[0].OneofWrappers = []any{
 		(*Schedule_Cron)(nil),

@@ -1880,7 +1880,7 @@ var File_transfers_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"\x1btransfers/v1/transfer.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18transfers/v1/rules.proto\"\xba\x11\n" +
+	"\x1btransfers/v1/transfer.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1etransfers/v1/permissions.proto\x1a\x18transfers/v1/rules.proto\"\xba\x11\n" +
 	"\bTransfer\x12\x1f\n" +
 	"\vtransfer_id\x18\x01 \x01(\tR\n" +
 	"transferId\x12&\n" +
@@ -2096,16 +2096,25 @@ const file_transfers_v1_transfer_proto_rawDesc = "" +
 	" \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x10parentTransferId\"u\n" +
 	"\x15ListTransfersResponse\x124\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x16.transfers.v1.TransferR\ttransfers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xac\t\n" +
-	"\x0fTransferService\x12\xb1\x01\n" +
-	"\x0eCreateTransfer\x12#.transfers.v1.CreateTransferRequest\x1a$.transfers.v1.CreateTransferResponse\"T\x82\xd3\xe4\x93\x02K:\x01*Z :\x01*b\btransfer\"\x11/api/v1/transfersb\btransfer\"\x1a/api/v1/transaction/create\x90\x02\x02\x12\x94\x01\n" +
-	"\x14BatchCreateTransfers\x12).transfers.v1.BatchCreateTransfersRequest\x1a*.transfers.v1.BatchCreateTransfersResponse\"%\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/transfers:batch\x90\x02\x02\x12\x89\x01\n" +
-	"\fPostTransfer\x12!.transfers.v1.PostTransferRequest\x1a\".transfers.v1.PostTransferResponse\"2\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/transfers/{transfer_id}:post\x90\x02\x02\x12\x93\x01\n" +
-	"\fVoidTransfer\x12!.transfers.v1.VoidTransferRequest\x1a\".transfers.v1.VoidTransferResponse\"<\x82\xd3\xe4\x93\x023:\x01*b\btransfer\"$/api/v1/transfers/{transfer_id}:void\x90\x02\x02\x12\x9f\x01\n" +
-	"\x0fReverseTransfer\x12$.transfers.v1.ReverseTransferRequest\x1a%.transfers.v1.ReverseTransferResponse\"?\x82\xd3\xe4\x93\x026:\x01*b\breversal\"'/api/v1/transfers/{transfer_id}:reverse\x90\x02\x02\x12\x86\x01\n" +
-	"\x0fImportTransfers\x12$.transfers.v1.ImportTransfersRequest\x1a%.transfers.v1.ImportTransfersResponse\"&\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/transfers:import\x90\x02\x02\x12\x88\x01\n" +
-	"\vGetTransfer\x12 .transfers.v1.GetTransferRequest\x1a!.transfers.v1.GetTransferResponse\"4\x82\xd3\xe4\x93\x02+b\btransfer\x12\x1f/api/v1/transfers/{transfer_id}\x90\x02\x01\x12v\n" +
-	"\rListTransfers\x12\".transfers.v1.ListTransfersRequest\x1a#.transfers.v1.ListTransfersResponse\"\x1c\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/transfers\x90\x02\x01B\xa2\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xea\n" +
+	"\n" +
+	"\x0fTransferService\x12\xc9\x01\n" +
+	"\x0eCreateTransfer\x12#.transfers.v1.CreateTransferRequest\x1a$.transfers.v1.CreateTransferResponse\"l\x82\xd3\xe4\x93\x02K:\x01*Z :\x01*b\btransfer\"\x11/api/v1/transfersb\btransfer\"\x1a/api/v1/transaction/createҪǱ\x02\x12\n" +
+	"\x10transfers.create\x90\x02\x02\x12\xac\x01\n" +
+	"\x14BatchCreateTransfers\x12).transfers.v1.BatchCreateTransfersRequest\x1a*.transfers.v1.BatchCreateTransfersResponse\"=\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/transfers:batchҪǱ\x02\x12\n" +
+	"\x10transfers.create\x90\x02\x02\x12\xa1\x01\n" +
+	"\fPostTransfer\x12!.transfers.v1.PostTransferRequest\x1a\".transfers.v1.PostTransferResponse\"J\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/transfers/{transfer_id}:postҪǱ\x02\x12\n" +
+	"\x10transfers.settle\x90\x02\x02\x12\xab\x01\n" +
+	"\fVoidTransfer\x12!.transfers.v1.VoidTransferRequest\x1a\".transfers.v1.VoidTransferResponse\"T\x82\xd3\xe4\x93\x023:\x01*b\btransfer\"$/api/v1/transfers/{transfer_id}:voidҪǱ\x02\x12\n" +
+	"\x10transfers.settle\x90\x02\x02\x12\xb8\x01\n" +
+	"\x0fReverseTransfer\x12$.transfers.v1.ReverseTransferRequest\x1a%.transfers.v1.ReverseTransferResponse\"X\x82\xd3\xe4\x93\x026:\x01*b\breversal\"'/api/v1/transfers/{transfer_id}:reverseҪǱ\x02\x13\n" +
+	"\x11transfers.reverse\x90\x02\x02\x12\x9e\x01\n" +
+	"\x0fImportTransfers\x12$.transfers.v1.ImportTransfersRequest\x1a%.transfers.v1.ImportTransfersResponse\">\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/transfers:importҪǱ\x02\x12\n" +
+	"\x10transfers.import\x90\x02\x02\x12\x9e\x01\n" +
+	"\vGetTransfer\x12 .transfers.v1.GetTransferRequest\x1a!.transfers.v1.GetTransferResponse\"J\x82\xd3\xe4\x93\x02+b\btransfer\x12\x1f/api/v1/transfers/{transfer_id}ҪǱ\x02\x10\n" +
+	"\x0etransfers.read\x90\x02\x01\x12\x8c\x01\n" +
+	"\rListTransfers\x12\".transfers.v1.ListTransfersRequest\x1a#.transfers.v1.ListTransfersResponse\"2\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/transfersҪǱ\x02\x10\n" +
+	"\x0etransfers.read\x90\x02\x01B\xa2\x01\n" +
 	"\x10com.transfers.v1B\rTransferProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var (
@@ -2215,6 +2224,7 @@ func file_transfers_v1_transfer_proto_init() {
 	if File_transfers_v1_transfer_proto != nil {
 		return
 	}
+	file_transfers_v1_permissions_proto_init()
 	file_transfers_v1_rules_proto_init()
 	file_transfers_v1_transfer_proto_msgTypes[0].OneofWrappers = []any{}
 	file_transfers_v1_transfer_proto_msgTypes[1].OneofWrappers = []any{}

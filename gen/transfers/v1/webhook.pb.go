@@ -1324,7 +1324,7 @@ var File_transfers_v1_webhook_proto protoreflect.FileDescriptor
 
 const file_transfers_v1_webhook_proto_rawDesc = "" +
 	"\n" +
-	"\x1atransfers/v1/webhook.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/event.proto\x1a\x18transfers/v1/rules.proto\"\xfb\x05\n" +
+	"\x1atransfers/v1/webhook.proto\x12\ftransfers.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18transfers/v1/event.proto\x1a\x1etransfers/v1/permissions.proto\x1a\x18transfers/v1/rules.proto\"\xfb\x05\n" +
 	"\x0fWebhookEndpoint\x12\x1f\n" +
 	"\vendpoint_id\x18\x01 \x01(\tR\n" +
 	"endpointId\x12\x10\n" +
@@ -1431,17 +1431,27 @@ const file_transfers_v1_webhook_proto_rawDesc = "" +
 	"\x1eRedeliverWebhookEventsResponse\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x05R\x05count\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor2\x95\n" +
-	"\n" +
-	"\x0eWebhookService\x12\x90\x01\n" +
-	"\x15CreateWebhookEndpoint\x12*.transfers.v1.CreateWebhookEndpointRequest\x1a+.transfers.v1.CreateWebhookEndpointResponse\"\x1e\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/api/v1/webhooks\x90\x02\x02\x12\x9c\x01\n" +
-	"\x12GetWebhookEndpoint\x12'.transfers.v1.GetWebhookEndpointRequest\x1a(.transfers.v1.GetWebhookEndpointResponse\"3\x82\xd3\xe4\x93\x02*b\bendpoint\x12\x1e/api/v1/webhooks/{endpoint_id}\x90\x02\x01\x12\x8a\x01\n" +
-	"\x14ListWebhookEndpoints\x12).transfers.v1.ListWebhookEndpointsRequest\x1a*.transfers.v1.ListWebhookEndpointsResponse\"\x1b\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/webhooks\x90\x02\x01\x12\xa8\x01\n" +
-	"\x15UpdateWebhookEndpoint\x12*.transfers.v1.UpdateWebhookEndpointRequest\x1a+.transfers.v1.UpdateWebhookEndpointResponse\"6\x82\xd3\xe4\x93\x02-:\x01*b\bendpoint\x1a\x1e/api/v1/webhooks/{endpoint_id}\x90\x02\x02\x12\xa5\x01\n" +
-	"\x15DeleteWebhookEndpoint\x12*.transfers.v1.DeleteWebhookEndpointRequest\x1a+.transfers.v1.DeleteWebhookEndpointResponse\"3\x82\xd3\xe4\x93\x02*b\bendpoint*\x1e/api/v1/webhooks/{endpoint_id}\x90\x02\x02\x12\x9c\x01\n" +
-	"\x13RotateWebhookSecret\x12(.transfers.v1.RotateWebhookSecretRequest\x1a).transfers.v1.RotateWebhookSecretResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/api/v1/webhooks/{endpoint_id}:rotate\x12\xa6\x01\n" +
-	"\x15ListWebhookDeliveries\x12*.transfers.v1.ListWebhookDeliveriesRequest\x1a+.transfers.v1.ListWebhookDeliveriesResponse\"4\x82\xd3\xe4\x93\x02+\x12)/api/v1/webhooks/{endpoint_id}/deliveries\x90\x02\x01\x12\xa8\x01\n" +
-	"\x16RedeliverWebhookEvents\x12+.transfers.v1.RedeliverWebhookEventsRequest\x1a,.transfers.v1.RedeliverWebhookEventsResponse\"3\x82\xd3\xe4\x93\x02-:\x01*\"(/api/v1/webhooks/{endpoint_id}:redeliverB\xa1\x01\n" +
+	"nextCursor2\xe9\v\n" +
+	"\x0eWebhookService\x12\xb3\x01\n" +
+	"\x15CreateWebhookEndpoint\x12*.transfers.v1.CreateWebhookEndpointRequest\x1a+.transfers.v1.CreateWebhookEndpointResponse\"A\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/api/v1/webhooksҪǱ\x02\x1d\n" +
+	"\x0ewebhooks.write\n" +
+	"\vevents.read\x90\x02\x02\x12\xb1\x01\n" +
+	"\x12GetWebhookEndpoint\x12'.transfers.v1.GetWebhookEndpointRequest\x1a(.transfers.v1.GetWebhookEndpointResponse\"H\x82\xd3\xe4\x93\x02*b\bendpoint\x12\x1e/api/v1/webhooks/{endpoint_id}ҪǱ\x02\x0f\n" +
+	"\rwebhooks.read\x90\x02\x01\x12\x9f\x01\n" +
+	"\x14ListWebhookEndpoints\x12).transfers.v1.ListWebhookEndpointsRequest\x1a*.transfers.v1.ListWebhookEndpointsResponse\"0\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/webhooksҪǱ\x02\x0f\n" +
+	"\rwebhooks.read\x90\x02\x01\x12\xcb\x01\n" +
+	"\x15UpdateWebhookEndpoint\x12*.transfers.v1.UpdateWebhookEndpointRequest\x1a+.transfers.v1.UpdateWebhookEndpointResponse\"Y\x82\xd3\xe4\x93\x02-:\x01*b\bendpoint\x1a\x1e/api/v1/webhooks/{endpoint_id}ҪǱ\x02\x1d\n" +
+	"\x0ewebhooks.write\n" +
+	"\vevents.read\x90\x02\x02\x12\xbb\x01\n" +
+	"\x15DeleteWebhookEndpoint\x12*.transfers.v1.DeleteWebhookEndpointRequest\x1a+.transfers.v1.DeleteWebhookEndpointResponse\"I\x82\xd3\xe4\x93\x02*b\bendpoint*\x1e/api/v1/webhooks/{endpoint_id}ҪǱ\x02\x10\n" +
+	"\x0ewebhooks.write\x90\x02\x02\x12\xb2\x01\n" +
+	"\x13RotateWebhookSecret\x12(.transfers.v1.RotateWebhookSecretRequest\x1a).transfers.v1.RotateWebhookSecretResponse\"F\x82\xd3\xe4\x93\x02*:\x01*\"%/api/v1/webhooks/{endpoint_id}:rotateҪǱ\x02\x10\n" +
+	"\x0ewebhooks.write\x12\xbb\x01\n" +
+	"\x15ListWebhookDeliveries\x12*.transfers.v1.ListWebhookDeliveriesRequest\x1a+.transfers.v1.ListWebhookDeliveriesResponse\"I\x82\xd3\xe4\x93\x02+\x12)/api/v1/webhooks/{endpoint_id}/deliveriesҪǱ\x02\x0f\n" +
+	"\rwebhooks.read\x90\x02\x01\x12\xcb\x01\n" +
+	"\x16RedeliverWebhookEvents\x12+.transfers.v1.RedeliverWebhookEventsRequest\x1a,.transfers.v1.RedeliverWebhookEventsResponse\"V\x82\xd3\xe4\x93\x02-:\x01*\"(/api/v1/webhooks/{endpoint_id}:redeliverҪǱ\x02\x1d\n" +
+	"\x0ewebhooks.write\n" +
+	"\vevents.readB\xa1\x01\n" +
 	"\x10com.transfers.v1B\fWebhookProtoP\x01Z.internaltransfers/gen/transfers/v1;transfersv1\xa2\x02\x03TXX\xaa\x02\fTransfers.V1\xca\x02\fTransfers\\V1\xe2\x02\x18Transfers\\V1\\GPBMetadata\xea\x02\rTransfers::V1b\x06proto3"
 
 var (
@@ -1534,6 +1544,7 @@ func file_transfers_v1_webhook_proto_init() {
 		return
 	}
 	file_transfers_v1_event_proto_init()
+	file_transfers_v1_permissions_proto_init()
 	file_transfers_v1_rules_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

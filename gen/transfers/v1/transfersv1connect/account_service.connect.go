@@ -77,12 +77,19 @@ type AccountServiceClient interface {
 	// the account as it is now, with the response header `idempotency-replayed: true`; the same
 	// account_id with other fields is `already_exists`. An unknown currency or too many decimals for
 	// the currency is `invalid_argument`.
+	//
+	// Needs accounts.write; also money.issue for an initial balance, and accounts.policy for a floor,
+	// a ceiling or limits; a negative floor needs both.
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
+	//
+	// Needs accounts.read.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
 	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later
 	// page, unless the clock was set back; none that was there at the first page is skipped or
 	// repeated.
+	//
+	// Needs accounts.read.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
@@ -90,6 +97,9 @@ type AccountServiceClient interface {
 	// what is available, a ceiling below the balance, a status change that is not allowed (closing
 	// needs a balance of zero and no holds; CLOSED is final), or a new status or policy of an equity
 	// account is `failed_precondition`.
+	//
+	// Needs accounts.write; also accounts.policy for anything but the profile and metadata; a
+	// negative floor needs money.issue too.
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
 	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They
 	// come from a cache that every server on the database invalidates for the others: a change is
@@ -97,6 +107,8 @@ type AccountServiceClient interface {
 	// exist are left out. When the response would be larger than 4 MiB, which is what gRPC clients
 	// take by default, the call is `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for
 	// fewer.
+	//
+	// Needs accounts.read.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
 	// Makes an account's statement for a period: opening balance, entries with running balance,
 	// closing balance. It is at a position, the number of the account's entries that it takes into
@@ -106,9 +118,13 @@ type AccountServiceClient interface {
 	//
 	// Until now means all that there is: when the database's clock was set back, the period goes on
 	// to the account's last change.
+	//
+	// Needs accounts.read.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
 	// The same statement as a stream, of any length: first its head, then its entries, some in each
 	// message.
+	//
+	// Needs accounts.read.
 	StreamStatement(context.Context, *v1.StreamStatementRequest) (*connect.ServerStreamForClient[v1.StreamStatementResponse], error)
 	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position.
 	// Below a header line it has a line for the opening balance, one for each entry, and one for the
@@ -121,15 +137,21 @@ type AccountServiceClient interface {
 	// ＝, at the beginning of the reference and after each separator in it (, ; | tab, line break);
 	// and a reference that begins with a control character, | or %. White space, quotes and invisible
 	// characters in front do not count. Amounts are numbers, and stay as they are.
+	//
+	// Needs accounts.read.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest) (*connect.ServerStreamForClient[httpbody.HttpBody], error)
 	// Lists an account's movements with the balance after each, by default newest first. Entries made
 	// while a list is paged through neither shift nor repeat it. An account that does not exist is
 	// `not_found`.
+	//
+	// Needs accounts.read.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
 	// Streams every change of one account, exactly once and in order: transfers from or to it, and
 	// its own changes. Else as LedgerService.WatchTransfers. The first message tells the account as
 	// it is, and so does each message with events. An account that does not exist is `not_found`.
+	//
+	// Needs accounts.read and events.read.
 	WatchAccount(context.Context, *v1.WatchAccountRequest) (*connect.ServerStreamForClient[v1.WatchAccountResponse], error)
 }
 
@@ -314,12 +336,19 @@ type AccountServiceHandler interface {
 	// the account as it is now, with the response header `idempotency-replayed: true`; the same
 	// account_id with other fields is `already_exists`. An unknown currency or too many decimals for
 	// the currency is `invalid_argument`.
+	//
+	// Needs accounts.write; also money.issue for an initial balance, and accounts.policy for a floor,
+	// a ceiling or limits; a negative floor needs both.
 	CreateAccount(context.Context, *v1.CreateAccountRequest) (*v1.CreateAccountResponse, error)
 	// Reads one account. An account that does not exist is `not_found`.
+	//
+	// Needs accounts.read.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
 	// Lists accounts, newest first. Accounts opened while a list is paged through appear on no later
 	// page, unless the clock was set back; none that was there at the first page is skipped or
 	// repeated.
+	//
+	// Needs accounts.read.
 	ListAccounts(context.Context, *v1.ListAccountsRequest) (*v1.ListAccountsResponse, error)
 	// Changes an account's profile, metadata, policy or status.
 	//
@@ -327,6 +356,9 @@ type AccountServiceHandler interface {
 	// what is available, a ceiling below the balance, a status change that is not allowed (closing
 	// needs a balance of zero and no holds; CLOSED is final), or a new status or policy of an equity
 	// account is `failed_precondition`.
+	//
+	// Needs accounts.write; also accounts.policy for anything but the profile and metadata; a
+	// negative floor needs money.issue too.
 	UpdateAccount(context.Context, *v1.UpdateAccountRequest) (*v1.UpdateAccountResponse, error)
 	// Reads the profiles of up to 1,000 accounts: what people see of them, without balances. They
 	// come from a cache that every server on the database invalidates for the others: a change is
@@ -334,6 +366,8 @@ type AccountServiceHandler interface {
 	// exist are left out. When the response would be larger than 4 MiB, which is what gRPC clients
 	// take by default, the call is `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for
 	// fewer.
+	//
+	// Needs accounts.read.
 	GetProfiles(context.Context, *v1.GetProfilesRequest) (*v1.GetProfilesResponse, error)
 	// Makes an account's statement for a period: opening balance, entries with running balance,
 	// closing balance. It is at a position, the number of the account's entries that it takes into
@@ -343,9 +377,13 @@ type AccountServiceHandler interface {
 	//
 	// Until now means all that there is: when the database's clock was set back, the period goes on
 	// to the account's last change.
+	//
+	// Needs accounts.read.
 	GetStatement(context.Context, *v1.GetStatementRequest) (*v1.GetStatementResponse, error)
 	// The same statement as a stream, of any length: first its head, then its entries, some in each
 	// message.
+	//
+	// Needs accounts.read.
 	StreamStatement(context.Context, *v1.StreamStatementRequest, *connect.ServerStream[v1.StreamStatementResponse]) error
 	// The same statement as a CSV file (RFC 4180, UTF-8), which is named after account and position.
 	// Below a header line it has a line for the opening balance, one for each entry, and one for the
@@ -358,15 +396,21 @@ type AccountServiceHandler interface {
 	// ＝, at the beginning of the reference and after each separator in it (, ; | tab, line break);
 	// and a reference that begins with a control character, | or %. White space, quotes and invisible
 	// characters in front do not count. Amounts are numbers, and stay as they are.
+	//
+	// Needs accounts.read.
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	ExportStatement(context.Context, *v1.ExportStatementRequest, *connect.ServerStream[httpbody.HttpBody]) error
 	// Lists an account's movements with the balance after each, by default newest first. Entries made
 	// while a list is paged through neither shift nor repeat it. An account that does not exist is
 	// `not_found`.
+	//
+	// Needs accounts.read.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
 	// Streams every change of one account, exactly once and in order: transfers from or to it, and
 	// its own changes. Else as LedgerService.WatchTransfers. The first message tells the account as
 	// it is, and so does each message with events. An account that does not exist is `not_found`.
+	//
+	// Needs accounts.read and events.read.
 	WatchAccount(context.Context, *v1.WatchAccountRequest, *connect.ServerStream[v1.WatchAccountResponse]) error
 }
 

@@ -60,13 +60,19 @@ const (
 // LedgerServiceClient is a client for the transfers.v1.LedgerService service.
 type LedgerServiceClient interface {
 	// Lists the currencies by code.
+	//
+	// Needs accounts.read.
 	ListCurrencies(context.Context, *v1.ListCurrenciesRequest) (*v1.ListCurrenciesResponse, error)
 	// Adds a currency with its equity account. Repeating a call returns the same currency; the same
 	// code with another scale is `already_exists`.
+	//
+	// Needs currencies.write.
 	CreateCurrency(context.Context, *v1.CreateCurrencyRequest) (*v1.CreateCurrencyResponse, error)
 	// Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while
 	// transfers go on. It returns OK even if an invariant is broken: see ok. A proof that succeeds is
 	// kept as a checkpoint for INCREMENTAL ones.
+	//
+	// Needs ledger.check.
 	CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error)
 	// Streams every change of a transfer, exactly once and in order, as it is committed by any server
 	// of the ledger. A transaction that commits late is waited for, never skipped. The first message
@@ -77,12 +83,18 @@ type LedgerServiceClient interface {
 	// `resource_exhausted` (the reader takes events more slowly than they happen) is resumed by
 	// calling again with the last cursor as `after`, however much later: nothing is missed or
 	// repeated. A cursor that this ledger cannot have given is `invalid_argument`.
+	//
+	// Needs events.read.
 	WatchTransfers(context.Context, *v1.WatchTransfersRequest) (*connect.ServerStreamForClient[v1.WatchTransfersResponse], error)
 	// Lists events, oldest first: the same as the streams, by page.
+	//
+	// Needs events.read.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
 	// Says how the ledger is: how much of each currency there is, and how the last proof ended. It
 	// may be called often: callers share what is read, which is some milliseconds old, on a large
 	// ledger up to a second.
+	//
+	// Needs accounts.read.
 	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
 	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume
 	// by currency. It may be called often: callers share what is counted, which is some milliseconds
@@ -90,6 +102,8 @@ type LedgerServiceClient interface {
 	// back, what is stamped later than now is in the last step too, up to 100,000 transfers, until
 	// the clock is there. A response larger than 4 MiB, of very many currencies, is
 	// `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for longer steps.
+	//
+	// Needs transfers.read.
 	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
 }
 
@@ -228,13 +242,19 @@ func (c *ledgerServiceClient) GetActivity(ctx context.Context, req *v1.GetActivi
 // LedgerServiceHandler is an implementation of the transfers.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// Lists the currencies by code.
+	//
+	// Needs accounts.read.
 	ListCurrencies(context.Context, *v1.ListCurrenciesRequest) (*v1.ListCurrenciesResponse, error)
 	// Adds a currency with its equity account. Repeating a call returns the same currency; the same
 	// code with another scale is `already_exists`.
+	//
+	// Needs currencies.write.
 	CreateCurrency(context.Context, *v1.CreateCurrencyRequest) (*v1.CreateCurrencyResponse, error)
 	// Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while
 	// transfers go on. It returns OK even if an invariant is broken: see ok. A proof that succeeds is
 	// kept as a checkpoint for INCREMENTAL ones.
+	//
+	// Needs ledger.check.
 	CheckLedger(context.Context, *v1.CheckLedgerRequest) (*v1.CheckLedgerResponse, error)
 	// Streams every change of a transfer, exactly once and in order, as it is committed by any server
 	// of the ledger. A transaction that commits late is waited for, never skipped. The first message
@@ -245,12 +265,18 @@ type LedgerServiceHandler interface {
 	// `resource_exhausted` (the reader takes events more slowly than they happen) is resumed by
 	// calling again with the last cursor as `after`, however much later: nothing is missed or
 	// repeated. A cursor that this ledger cannot have given is `invalid_argument`.
+	//
+	// Needs events.read.
 	WatchTransfers(context.Context, *v1.WatchTransfersRequest, *connect.ServerStream[v1.WatchTransfersResponse]) error
 	// Lists events, oldest first: the same as the streams, by page.
+	//
+	// Needs events.read.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
 	// Says how the ledger is: how much of each currency there is, and how the last proof ended. It
 	// may be called often: callers share what is read, which is some milliseconds old, on a large
 	// ledger up to a second.
+	//
+	// Needs accounts.read.
 	GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error)
 	// Counts the transfers that were made lately, in steps of time: by status, by reason, and volume
 	// by currency. It may be called often: callers share what is counted, which is some milliseconds
@@ -258,6 +284,8 @@ type LedgerServiceHandler interface {
 	// back, what is stamped later than now is in the last step too, up to 100,000 transfers, until
 	// the clock is there. A response larger than 4 MiB, of very many currencies, is
 	// `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for longer steps.
+	//
+	// Needs transfers.read.
 	GetActivity(context.Context, *v1.GetActivityRequest) (*v1.GetActivityResponse, error)
 }
 

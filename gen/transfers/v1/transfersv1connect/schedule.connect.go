@@ -63,20 +63,32 @@ type ScheduleServiceClient interface {
 	// have different currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo
 	// whose reason is the name in Transfer.ErrorReason; nothing is recorded. An account may be
 	// frozen.
+	//
+	// Needs schedules.write and transfers.create; also money.issue where an equity account pays.
 	CreateSchedule(context.Context, *v1.CreateScheduleRequest) (*v1.CreateScheduleResponse, error)
 	// Reads one schedule, a deleted one too. One that does not exist is `not_found`.
+	//
+	// Needs schedules.read.
 	GetSchedule(context.Context, *v1.GetScheduleRequest) (*v1.GetScheduleResponse, error)
 	// Lists schedules, newest first.
+	//
+	// Needs schedules.read.
 	ListSchedules(context.Context, *v1.ListSchedulesRequest) (*v1.ListSchedulesResponse, error)
 	// Pauses a schedule: from when the call returns until it is resumed, no occurrence is made. One
 	// that has ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
+	//
+	// Needs schedules.write.
 	PauseSchedule(context.Context, *v1.PauseScheduleRequest) (*v1.PauseScheduleResponse, error)
 	// Lets a paused schedule go on, from now; what came due meanwhile is left out. One to which
 	// nothing is to come any more becomes ENDED. One that has ended or was deleted before is
 	// `failed_precondition`. Repeating the call changes nothing.
+	//
+	// Needs schedules.write.
 	ResumeSchedule(context.Context, *v1.ResumeScheduleRequest) (*v1.ResumeScheduleResponse, error)
 	// Ends a schedule for good. It stays readable, with the status DELETED. Repeating the call
 	// changes nothing.
+	//
+	// Needs schedules.write.
 	DeleteSchedule(context.Context, *v1.DeleteScheduleRequest) (*v1.DeleteScheduleResponse, error)
 }
 
@@ -208,20 +220,32 @@ type ScheduleServiceHandler interface {
 	// have different currencies or are closed are `failed_precondition`, with a google.rpc.ErrorInfo
 	// whose reason is the name in Transfer.ErrorReason; nothing is recorded. An account may be
 	// frozen.
+	//
+	// Needs schedules.write and transfers.create; also money.issue where an equity account pays.
 	CreateSchedule(context.Context, *v1.CreateScheduleRequest) (*v1.CreateScheduleResponse, error)
 	// Reads one schedule, a deleted one too. One that does not exist is `not_found`.
+	//
+	// Needs schedules.read.
 	GetSchedule(context.Context, *v1.GetScheduleRequest) (*v1.GetScheduleResponse, error)
 	// Lists schedules, newest first.
+	//
+	// Needs schedules.read.
 	ListSchedules(context.Context, *v1.ListSchedulesRequest) (*v1.ListSchedulesResponse, error)
 	// Pauses a schedule: from when the call returns until it is resumed, no occurrence is made. One
 	// that has ended or was deleted is `failed_precondition`. Repeating the call changes nothing.
+	//
+	// Needs schedules.write.
 	PauseSchedule(context.Context, *v1.PauseScheduleRequest) (*v1.PauseScheduleResponse, error)
 	// Lets a paused schedule go on, from now; what came due meanwhile is left out. One to which
 	// nothing is to come any more becomes ENDED. One that has ended or was deleted before is
 	// `failed_precondition`. Repeating the call changes nothing.
+	//
+	// Needs schedules.write.
 	ResumeSchedule(context.Context, *v1.ResumeScheduleRequest) (*v1.ResumeScheduleResponse, error)
 	// Ends a schedule for good. It stays readable, with the status DELETED. Repeating the call
 	// changes nothing.
+	//
+	// Needs schedules.write.
 	DeleteSchedule(context.Context, *v1.DeleteScheduleRequest) (*v1.DeleteScheduleResponse, error)
 }
 

@@ -73,6 +73,8 @@ type TransferServiceClient interface {
 	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or
 	// `deadline_exceeded` the transfer may or may not have happened: repeat the call with the same
 	// transfer_id, or read it.
+	//
+	// Needs transfers.create; also money.issue where an equity account pays.
 	CreateTransfer(context.Context, *v1.CreateTransferRequest) (*v1.CreateTransferResponse, error)
 	// Makes up to 10,000 transfers, in order, and returns OK with one result each, by index.
 	//
@@ -83,6 +85,8 @@ type TransferServiceClient interface {
 	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies
 	// (an exchange is two transfers through a liquidity account) and may contain holds. Its transfers
 	// carry a group_id, by which ListTransfers reads the group back.
+	//
+	// Needs transfers.create; also money.issue where an equity account pays, for each item by itself.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
 	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each
 	// capture is a transfer of its own, of kind CAPTURE, and an entry of both accounts.
@@ -95,11 +99,15 @@ type TransferServiceClient interface {
 	// than the amount is left, and what an account's status or block refuses. The floor and the
 	// limits of the payer were checked when the hold was made. A hold that does not exist is
 	// `not_found`.
+	//
+	// Needs transfers.settle; also money.issue where an equity account pays.
 	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
 	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it
 	// becomes FAILED with the reason VOIDED. What was captured before stays moved. Repeating the call
 	// returns the same; ALREADY_POSTED and HOLD_EXPIRED are `failed_precondition`, and so is
 	// NOT_PENDING for a transfer that never was INIT.
+	//
+	// Needs transfers.settle.
 	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
 	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its
 	// amount. A reversal is a transfer of its own, of kind REVERSAL, from the payee to the payer.
@@ -109,6 +117,9 @@ type TransferServiceClient interface {
 	// goes beyond the transfer's amount, NOT_REVERSIBLE a transfer that moved no money (it was
 	// refused, or is a hold: reverse its captures) or is itself a reversal; else it is refused like
 	// any transfer, but for caps and rolling limits. A transfer that does not exist is `not_found`.
+	//
+	// Needs transfers.reverse; also transfers.force for `force`, and money.issue where an equity
+	// account pays.
 	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
 	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in
 	// order of effective_time, else the call is `invalid_argument` with nothing recorded. Otherwise
@@ -120,12 +131,18 @@ type TransferServiceClient interface {
 	// way is none to this ledger: the transfer that it reversed can be reversed once more, in full.
 	// To copy a ledger of this service with all that it knows, use the commands `internaltransfers
 	// export` and `internaltransfers import`.
+	//
+	// Needs transfers.import; also money.issue where an equity account pays.
 	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
+	//
+	// Needs transfers.read.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through
 	// neither shift nor repeat it; where the clock was set back, some of them appear on its later
 	// pages.
+	//
+	// Needs transfers.read.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 
@@ -295,6 +312,8 @@ type TransferServiceHandler interface {
 	// google.rpc.ErrorInfo whose reason is the name in Transfer.ErrorReason. After `unavailable` or
 	// `deadline_exceeded` the transfer may or may not have happened: repeat the call with the same
 	// transfer_id, or read it.
+	//
+	// Needs transfers.create; also money.issue where an equity account pays.
 	CreateTransfer(context.Context, *v1.CreateTransferRequest) (*v1.CreateTransferResponse, error)
 	// Makes up to 10,000 transfers, in order, and returns OK with one result each, by index.
 	//
@@ -305,6 +324,8 @@ type TransferServiceHandler interface {
 	// `already_exists`, with nothing recorded. A group may have any number of accounts and currencies
 	// (an exchange is two transfers through a liquidity account) and may contain holds. Its transfers
 	// carry a group_id, by which ListTransfers reads the group back.
+	//
+	// Needs transfers.create; also money.issue where an equity account pays, for each item by itself.
 	BatchCreateTransfers(context.Context, *v1.BatchCreateTransfersRequest) (*v1.BatchCreateTransfersResponse, error)
 	// Captures a hold, in full or in part: moves money that CreateTransfer with hold reserved. Each
 	// capture is a transfer of its own, of kind CAPTURE, and an entry of both accounts.
@@ -317,11 +338,15 @@ type TransferServiceHandler interface {
 	// than the amount is left, and what an account's status or block refuses. The floor and the
 	// limits of the payer were checked when the hold was made. A hold that does not exist is
 	// `not_found`.
+	//
+	// Needs transfers.settle; also money.issue where an equity account pays.
 	PostTransfer(context.Context, *v1.PostTransferRequest) (*v1.PostTransferResponse, error)
 	// Voids a hold, which releases what it still reserves, or cancels a scheduled transfer: it
 	// becomes FAILED with the reason VOIDED. What was captured before stays moved. Repeating the call
 	// returns the same; ALREADY_POSTED and HOLD_EXPIRED are `failed_precondition`, and so is
 	// NOT_PENDING for a transfer that never was INIT.
+	//
+	// Needs transfers.settle.
 	VoidTransfer(context.Context, *v1.VoidTransferRequest) (*v1.VoidTransferResponse, error)
 	// Moves the money of a transfer that succeeded back, in full or in part, several times up to its
 	// amount. A reversal is a transfer of its own, of kind REVERSAL, from the payee to the payer.
@@ -331,6 +356,9 @@ type TransferServiceHandler interface {
 	// goes beyond the transfer's amount, NOT_REVERSIBLE a transfer that moved no money (it was
 	// refused, or is a hold: reverse its captures) or is itself a reversal; else it is refused like
 	// any transfer, but for caps and rolling limits. A transfer that does not exist is `not_found`.
+	//
+	// Needs transfers.reverse; also transfers.force for `force`, and money.issue where an equity
+	// account pays.
 	ReverseTransfer(context.Context, *v1.ReverseTransferRequest) (*v1.ReverseTransferResponse, error)
 	// Brings transfers in from another system, each with its own effective_time: up to 10,000, in
 	// order of effective_time, else the call is `invalid_argument` with nothing recorded. Otherwise
@@ -342,12 +370,18 @@ type TransferServiceHandler interface {
 	// way is none to this ledger: the transfer that it reversed can be reversed once more, in full.
 	// To copy a ledger of this service with all that it knows, use the commands `internaltransfers
 	// export` and `internaltransfers import`.
+	//
+	// Needs transfers.import; also money.issue where an equity account pays.
 	ImportTransfers(context.Context, *v1.ImportTransfersRequest) (*v1.ImportTransfersResponse, error)
 	// Reads one transfer, a refused one too. A transfer that does not exist is `not_found`.
+	//
+	// Needs transfers.read.
 	GetTransfer(context.Context, *v1.GetTransferRequest) (*v1.GetTransferResponse, error)
 	// Lists transfers, refused ones too, newest first. Transfers made while a list is paged through
 	// neither shift nor repeat it; where the clock was set back, some of them appear on its later
 	// pages.
+	//
+	// Needs transfers.read.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 

@@ -68,29 +68,45 @@ type WebhookServiceClient interface {
 	// it is now, without the secret; with other fields it is `already_exists`. A URL with a host in a
 	// private network is `invalid_argument` unless the server allows it. When there are 100 that are
 	// not deleted, another one is `failed_precondition`.
+	//
+	// Needs webhooks.write and events.read.
 	CreateWebhookEndpoint(context.Context, *v1.CreateWebhookEndpointRequest) (*v1.CreateWebhookEndpointResponse, error)
 	// Reads one endpoint, a deleted one too. One that does not exist is `not_found`.
+	//
+	// Needs webhooks.read.
 	GetWebhookEndpoint(context.Context, *v1.GetWebhookEndpointRequest) (*v1.GetWebhookEndpointResponse, error)
 	// Lists the endpoints, newest first; deleted ones are left out.
+	//
+	// Needs webhooks.read.
 	ListWebhookEndpoints(context.Context, *v1.ListWebhookEndpointsRequest) (*v1.ListWebhookEndpointsResponse, error)
 	// Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events
 	// that happen while it is disabled are delivered when it is enabled again. A deleted endpoint is
 	// `failed_precondition`, also for RotateWebhookSecret and RedeliverWebhookEvents.
+	//
+	// Needs webhooks.write and events.read.
 	UpdateWebhookEndpoint(context.Context, *v1.UpdateWebhookEndpointRequest) (*v1.UpdateWebhookEndpointResponse, error)
 	// Ends an endpoint for good. Repeating the call changes nothing.
+	//
+	// Needs webhooks.write.
 	DeleteWebhookEndpoint(context.Context, *v1.DeleteWebhookEndpointRequest) (*v1.DeleteWebhookEndpointResponse, error)
 	// Gives an endpoint a new secret and returns it, which no other call does. Until overlap is over,
 	// messages are signed with the old one too.
+	//
+	// Needs webhooks.write.
 	RotateWebhookSecret(context.Context, *v1.RotateWebhookSecretRequest) (*v1.RotateWebhookSecretResponse, error)
 	// Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for
 	// again, newest first: those that are retried or wait behind such ones, those that are dead (the
 	// dead-letter list), and those that succeeded later.
+	//
+	// Needs webhooks.read.
 	ListWebhookDeliveries(context.Context, *v1.ListWebhookDeliveriesRequest) (*v1.ListWebhookDeliveriesResponse, error)
 	// Delivers events again, at once, or behind earlier ones of their accounts that are pending: one
 	// by its cursor, or all in a range that pass the filter, at most 1,000 a call. A dead one gets
 	// all its attempts anew. Those that are still to be delivered for the first time are left out. A
 	// cursor that is not that of an event is `invalid_argument`; more than 10,000 pending deliveries
 	// are `failed_precondition`.
+	//
+	// Needs webhooks.write and events.read.
 	RedeliverWebhookEvents(context.Context, *v1.RedeliverWebhookEventsRequest) (*v1.RedeliverWebhookEventsResponse, error)
 }
 
@@ -253,29 +269,45 @@ type WebhookServiceHandler interface {
 	// it is now, without the secret; with other fields it is `already_exists`. A URL with a host in a
 	// private network is `invalid_argument` unless the server allows it. When there are 100 that are
 	// not deleted, another one is `failed_precondition`.
+	//
+	// Needs webhooks.write and events.read.
 	CreateWebhookEndpoint(context.Context, *v1.CreateWebhookEndpointRequest) (*v1.CreateWebhookEndpointResponse, error)
 	// Reads one endpoint, a deleted one too. One that does not exist is `not_found`.
+	//
+	// Needs webhooks.read.
 	GetWebhookEndpoint(context.Context, *v1.GetWebhookEndpointRequest) (*v1.GetWebhookEndpointResponse, error)
 	// Lists the endpoints, newest first; deleted ones are left out.
+	//
+	// Needs webhooks.read.
 	ListWebhookEndpoints(context.Context, *v1.ListWebhookEndpointsRequest) (*v1.ListWebhookEndpointsResponse, error)
 	// Changes an endpoint as a whole: URL, description, filter, and whether it is enabled. Events
 	// that happen while it is disabled are delivered when it is enabled again. A deleted endpoint is
 	// `failed_precondition`, also for RotateWebhookSecret and RedeliverWebhookEvents.
+	//
+	// Needs webhooks.write and events.read.
 	UpdateWebhookEndpoint(context.Context, *v1.UpdateWebhookEndpointRequest) (*v1.UpdateWebhookEndpointResponse, error)
 	// Ends an endpoint for good. Repeating the call changes nothing.
+	//
+	// Needs webhooks.write.
 	DeleteWebhookEndpoint(context.Context, *v1.DeleteWebhookEndpointRequest) (*v1.DeleteWebhookEndpointResponse, error)
 	// Gives an endpoint a new secret and returns it, which no other call does. Until overlap is over,
 	// messages are signed with the old one too.
+	//
+	// Needs webhooks.write.
 	RotateWebhookSecret(context.Context, *v1.RotateWebhookSecretRequest) (*v1.RotateWebhookSecretResponse, error)
 	// Lists the deliveries of an endpoint that did not succeed at the first attempt or were asked for
 	// again, newest first: those that are retried or wait behind such ones, those that are dead (the
 	// dead-letter list), and those that succeeded later.
+	//
+	// Needs webhooks.read.
 	ListWebhookDeliveries(context.Context, *v1.ListWebhookDeliveriesRequest) (*v1.ListWebhookDeliveriesResponse, error)
 	// Delivers events again, at once, or behind earlier ones of their accounts that are pending: one
 	// by its cursor, or all in a range that pass the filter, at most 1,000 a call. A dead one gets
 	// all its attempts anew. Those that are still to be delivered for the first time are left out. A
 	// cursor that is not that of an event is `invalid_argument`; more than 10,000 pending deliveries
 	// are `failed_precondition`.
+	//
+	// Needs webhooks.write and events.read.
 	RedeliverWebhookEvents(context.Context, *v1.RedeliverWebhookEventsRequest) (*v1.RedeliverWebhookEventsResponse, error)
 }
 

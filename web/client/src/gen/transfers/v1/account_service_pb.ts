@@ -12,12 +12,13 @@ import type { CreateAccountRequestSchema, CreateAccountResponseSchema, ExportSta
 import { file_transfers_v1_account } from "./account_pb.js";
 import type { WatchAccountRequestSchema, WatchAccountResponseSchema } from "./event_pb.js";
 import { file_transfers_v1_event } from "./event_pb.js";
+import { file_transfers_v1_permissions } from "./permissions_pb.js";
 
 /**
  * Describes the file transfers/v1/account_service.proto.
  */
 export const file_transfers_v1_account_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0cmFuc2ZlcnMvdjEvYWNjb3VudF9zZXJ2aWNlLnByb3RvEgx0cmFuc2ZlcnMudjEylQcKDkFjY291bnRTZXJ2aWNlEl0KDUNyZWF0ZUFjY291bnQSIi50cmFuc2ZlcnMudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaIy50cmFuc2ZlcnMudjEuQ3JlYXRlQWNjb3VudFJlc3BvbnNlIgOQAgISVAoKR2V0QWNjb3VudBIfLnRyYW5zZmVycy52MS5HZXRBY2NvdW50UmVxdWVzdBogLnRyYW5zZmVycy52MS5HZXRBY2NvdW50UmVzcG9uc2UiA5ACARJaCgxMaXN0QWNjb3VudHMSIS50cmFuc2ZlcnMudjEuTGlzdEFjY291bnRzUmVxdWVzdBoiLnRyYW5zZmVycy52MS5MaXN0QWNjb3VudHNSZXNwb25zZSIDkAIBElgKDVVwZGF0ZUFjY291bnQSIi50cmFuc2ZlcnMudjEuVXBkYXRlQWNjb3VudFJlcXVlc3QaIy50cmFuc2ZlcnMudjEuVXBkYXRlQWNjb3VudFJlc3BvbnNlElcKC0dldFByb2ZpbGVzEiAudHJhbnNmZXJzLnYxLkdldFByb2ZpbGVzUmVxdWVzdBohLnRyYW5zZmVycy52MS5HZXRQcm9maWxlc1Jlc3BvbnNlIgOQAgESWgoMR2V0U3RhdGVtZW50EiEudHJhbnNmZXJzLnYxLkdldFN0YXRlbWVudFJlcXVlc3QaIi50cmFuc2ZlcnMudjEuR2V0U3RhdGVtZW50UmVzcG9uc2UiA5ACARJgCg9TdHJlYW1TdGF0ZW1lbnQSJC50cmFuc2ZlcnMudjEuU3RyZWFtU3RhdGVtZW50UmVxdWVzdBolLnRyYW5zZmVycy52MS5TdHJlYW1TdGF0ZW1lbnRSZXNwb25zZTABEk8KD0V4cG9ydFN0YXRlbWVudBIkLnRyYW5zZmVycy52MS5FeHBvcnRTdGF0ZW1lbnRSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keTABElcKC0xpc3RFbnRyaWVzEiAudHJhbnNmZXJzLnYxLkxpc3RFbnRyaWVzUmVxdWVzdBohLnRyYW5zZmVycy52MS5MaXN0RW50cmllc1Jlc3BvbnNlIgOQAgESVwoMV2F0Y2hBY2NvdW50EiEudHJhbnNmZXJzLnYxLldhdGNoQWNjb3VudFJlcXVlc3QaIi50cmFuc2ZlcnMudjEuV2F0Y2hBY2NvdW50UmVzcG9uc2UwAWIGcHJvdG8z", [file_google_api_httpbody, file_transfers_v1_account, file_transfers_v1_event]);
+  fileDesc("CiJ0cmFuc2ZlcnMvdjEvYWNjb3VudF9zZXJ2aWNlLnByb3RvEgx0cmFuc2ZlcnMudjEy/ggKDkFjY291bnRTZXJ2aWNlEnMKDUNyZWF0ZUFjY291bnQSIi50cmFuc2ZlcnMudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaIy50cmFuc2ZlcnMudjEuQ3JlYXRlQWNjb3VudFJlc3BvbnNlIhmQAgLSqsexAhAKDmFjY291bnRzLndyaXRlEmkKCkdldEFjY291bnQSHy50cmFuc2ZlcnMudjEuR2V0QWNjb3VudFJlcXVlc3QaIC50cmFuc2ZlcnMudjEuR2V0QWNjb3VudFJlc3BvbnNlIhiQAgHSqsexAg8KDWFjY291bnRzLnJlYWQSbwoMTGlzdEFjY291bnRzEiEudHJhbnNmZXJzLnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaIi50cmFuc2ZlcnMudjEuTGlzdEFjY291bnRzUmVzcG9uc2UiGJACAdKqx7ECDwoNYWNjb3VudHMucmVhZBJwCg1VcGRhdGVBY2NvdW50EiIudHJhbnNmZXJzLnYxLlVwZGF0ZUFjY291bnRSZXF1ZXN0GiMudHJhbnNmZXJzLnYxLlVwZGF0ZUFjY291bnRSZXNwb25zZSIW0qrHsQIQCg5hY2NvdW50cy53cml0ZRJsCgtHZXRQcm9maWxlcxIgLnRyYW5zZmVycy52MS5HZXRQcm9maWxlc1JlcXVlc3QaIS50cmFuc2ZlcnMudjEuR2V0UHJvZmlsZXNSZXNwb25zZSIYkAIB0qrHsQIPCg1hY2NvdW50cy5yZWFkEm8KDEdldFN0YXRlbWVudBIhLnRyYW5zZmVycy52MS5HZXRTdGF0ZW1lbnRSZXF1ZXN0GiIudHJhbnNmZXJzLnYxLkdldFN0YXRlbWVudFJlc3BvbnNlIhiQAgHSqsexAg8KDWFjY291bnRzLnJlYWQSdwoPU3RyZWFtU3RhdGVtZW50EiQudHJhbnNmZXJzLnYxLlN0cmVhbVN0YXRlbWVudFJlcXVlc3QaJS50cmFuc2ZlcnMudjEuU3RyZWFtU3RhdGVtZW50UmVzcG9uc2UiFdKqx7ECDwoNYWNjb3VudHMucmVhZDABEmYKD0V4cG9ydFN0YXRlbWVudBIkLnRyYW5zZmVycy52MS5FeHBvcnRTdGF0ZW1lbnRSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIV0qrHsQIPCg1hY2NvdW50cy5yZWFkMAESbAoLTGlzdEVudHJpZXMSIC50cmFuc2ZlcnMudjEuTGlzdEVudHJpZXNSZXF1ZXN0GiEudHJhbnNmZXJzLnYxLkxpc3RFbnRyaWVzUmVzcG9uc2UiGJACAdKqx7ECDwoNYWNjb3VudHMucmVhZBJ7CgxXYXRjaEFjY291bnQSIS50cmFuc2ZlcnMudjEuV2F0Y2hBY2NvdW50UmVxdWVzdBoiLnRyYW5zZmVycy52MS5XYXRjaEFjY291bnRSZXNwb25zZSIi0qrHsQIcCg1hY2NvdW50cy5yZWFkCgtldmVudHMucmVhZDABYgZwcm90bzM", [file_google_api_httpbody, file_transfers_v1_account, file_transfers_v1_event, file_transfers_v1_permissions]);
 
 /**
  * AccountService opens, reads and changes accounts. Balances change only through TransferService.
@@ -34,6 +35,9 @@ export const AccountService: GenService<{
    * account_id with other fields is `already_exists`. An unknown currency or too many decimals for
    * the currency is `invalid_argument`.
    *
+   * Needs accounts.write; also money.issue for an initial balance, and accounts.policy for a floor,
+   * a ceiling or limits; a negative floor needs both.
+   *
    * @generated from rpc transfers.v1.AccountService.CreateAccount
    */
   createAccount: {
@@ -43,6 +47,8 @@ export const AccountService: GenService<{
   },
   /**
    * Reads one account. An account that does not exist is `not_found`.
+   *
+   * Needs accounts.read.
    *
    * @generated from rpc transfers.v1.AccountService.GetAccount
    */
@@ -55,6 +61,8 @@ export const AccountService: GenService<{
    * Lists accounts, newest first. Accounts opened while a list is paged through appear on no later
    * page, unless the clock was set back; none that was there at the first page is skipped or
    * repeated.
+   *
+   * Needs accounts.read.
    *
    * @generated from rpc transfers.v1.AccountService.ListAccounts
    */
@@ -71,6 +79,9 @@ export const AccountService: GenService<{
    * needs a balance of zero and no holds; CLOSED is final), or a new status or policy of an equity
    * account is `failed_precondition`.
    *
+   * Needs accounts.write; also accounts.policy for anything but the profile and metadata; a
+   * negative floor needs money.issue too.
+   *
    * @generated from rpc transfers.v1.AccountService.UpdateAccount
    */
   updateAccount: {
@@ -85,6 +96,8 @@ export const AccountService: GenService<{
    * exist are left out. When the response would be larger than 4 MiB, which is what gRPC clients
    * take by default, the call is `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for
    * fewer.
+   *
+   * Needs accounts.read.
    *
    * @generated from rpc transfers.v1.AccountService.GetProfiles
    */
@@ -103,6 +116,8 @@ export const AccountService: GenService<{
    * Until now means all that there is: when the database's clock was set back, the period goes on
    * to the account's last change.
    *
+   * Needs accounts.read.
+   *
    * @generated from rpc transfers.v1.AccountService.GetStatement
    */
   getStatement: {
@@ -113,6 +128,8 @@ export const AccountService: GenService<{
   /**
    * The same statement as a stream, of any length: first its head, then its entries, some in each
    * message.
+   *
+   * Needs accounts.read.
    *
    * @generated from rpc transfers.v1.AccountService.StreamStatement
    */
@@ -133,6 +150,8 @@ export const AccountService: GenService<{
    * ＝, at the beginning of the reference and after each separator in it (, ; | tab, line break);
    * and a reference that begins with a control character, | or %. White space, quotes and invisible
    * characters in front do not count. Amounts are numbers, and stay as they are.
+   *
+   * Needs accounts.read.
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    *
    * @generated from rpc transfers.v1.AccountService.ExportStatement
@@ -147,6 +166,8 @@ export const AccountService: GenService<{
    * while a list is paged through neither shift nor repeat it. An account that does not exist is
    * `not_found`.
    *
+   * Needs accounts.read.
+   *
    * @generated from rpc transfers.v1.AccountService.ListEntries
    */
   listEntries: {
@@ -158,6 +179,8 @@ export const AccountService: GenService<{
    * Streams every change of one account, exactly once and in order: transfers from or to it, and
    * its own changes. Else as LedgerService.WatchTransfers. The first message tells the account as
    * it is, and so does each message with events. An account that does not exist is `not_found`.
+   *
+   * Needs accounts.read and events.read.
    *
    * @generated from rpc transfers.v1.AccountService.WatchAccount
    */

@@ -10,6 +10,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ListEventsRequestSchema, ListEventsResponseSchema, WatchTransfersRequestSchema, WatchTransfersResponseSchema } from "./event_pb.js";
 import { file_transfers_v1_event } from "./event_pb.js";
+import { file_transfers_v1_permissions } from "./permissions_pb.js";
 import type { Transfer_ErrorReason } from "./transfer_pb.js";
 import { file_transfers_v1_transfer } from "./transfer_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -18,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file transfers/v1/ledger.proto.
  */
 export const file_transfers_v1_ledger: GenFile = /*@__PURE__*/
-  fileDesc("Chl0cmFuc2ZlcnMvdjEvbGVkZ2VyLnByb3RvEgx0cmFuc2ZlcnMudjEicwoIQ3VycmVuY3kSDAoEY29kZRgBIAEoCRINCgVzY2FsZRgCIAEoBRIZChFlcXVpdHlfYWNjb3VudF9pZBgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPgoVTGlzdEN1cnJlbmNpZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl0KFkxpc3RDdXJyZW5jaWVzUmVzcG9uc2USKgoKY3VycmVuY2llcxgBIAMoCzIWLnRyYW5zZmVycy52MS5DdXJyZW5jeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSwoVQ3JlYXRlQ3VycmVuY3lSZXF1ZXN0EgwKBGNvZGUYASABKAkSDQoFc2NhbGUYAiABKAUSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJCChZDcmVhdGVDdXJyZW5jeVJlc3BvbnNlEigKCGN1cnJlbmN5GAEgASgLMhYudHJhbnNmZXJzLnYxLkN1cnJlbmN5IoYBChJDaGVja0xlZGdlclJlcXVlc3QSNQoFc2NvcGUYASABKA4yJi50cmFuc2ZlcnMudjEuQ2hlY2tMZWRnZXJSZXF1ZXN0LlNjb3BlIjkKBVNjb3BlEhUKEVNDT1BFX1VOU1BFQ0lGSUVEEAASCAoERlVMTBABEg8KC0lOQ1JFTUVOVEFMEAIiswEKE0NoZWNrTGVkZ2VyUmVzcG9uc2USCgoCb2sYASABKAgSKwoKaW52YXJpYW50cxgCIAMoCzIXLnRyYW5zZmVycy52MS5JbnZhcmlhbnQSLgoKY2hlY2tfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPY2hlY2twb2ludF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5CglJbnZhcmlhbnQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIKCgJvaxgDIAEoCBIQCghleGFtaW5lZBgEIAEoAxIXCg92aW9sYXRpb25fY291bnQYBSABKAMSEgoKdmlvbGF0aW9ucxgGIAMoCSISChBHZXRTdGF0dXNSZXF1ZXN0IucBChFHZXRTdGF0dXNSZXNwb25zZRIrCgZ0b3RhbHMYASADKAsyGy50cmFuc2ZlcnMudjEuQ3VycmVuY3lUb3RhbBIuCgpjaGVja190aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghjaGVja19vaxgDIAEoCBIZChFjaGVja19pbmNyZW1lbnRhbBgEIAEoCBIZChFicm9rZW5faW52YXJpYW50cxgFIAMoCRItCglyZWFkX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKDUN1cnJlbmN5VG90YWwSEAoIY3VycmVuY3kYASABKAkSDgoGYW1vdW50GAIgASgJEhUKDWFjY291bnRfY291bnQYAyABKAMiaAoSR2V0QWN0aXZpdHlSZXF1ZXN0EikKBndpbmRvdxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRzdGVwGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImkKE0dldEFjdGl2aXR5UmVzcG9uc2USKQoFc3RlcHMYASADKAsyGi50cmFuc2ZlcnMudjEuQWN0aXZpdHlTdGVwEicKBHN0ZXAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ixgEKDEFjdGl2aXR5U3RlcBIuCgpzdGFydF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1zdWNjZXNzX2NvdW50GAIgASgDEhIKCmluaXRfY291bnQYAyABKAMSLAoIcmVmdXNhbHMYBCADKAsyGi50cmFuc2ZlcnMudjEuUmVmdXNhbENvdW50Ei0KB3ZvbHVtZXMYBSADKAsyHC50cmFuc2ZlcnMudjEuQ3VycmVuY3lWb2x1bWUiUQoMUmVmdXNhbENvdW50EjIKBnJlYXNvbhgBIAEoDjIiLnRyYW5zZmVycy52MS5UcmFuc2Zlci5FcnJvclJlYXNvbhINCgVjb3VudBgCIAEoAyIyCg5DdXJyZW5jeVZvbHVtZRIQCghjdXJyZW5jeRgBIAEoCRIOCgZhbW91bnQYAiABKAkyjQUKDUxlZGdlclNlcnZpY2USYAoOTGlzdEN1cnJlbmNpZXMSIy50cmFuc2ZlcnMudjEuTGlzdEN1cnJlbmNpZXNSZXF1ZXN0GiQudHJhbnNmZXJzLnYxLkxpc3RDdXJyZW5jaWVzUmVzcG9uc2UiA5ACARJgCg5DcmVhdGVDdXJyZW5jeRIjLnRyYW5zZmVycy52MS5DcmVhdGVDdXJyZW5jeVJlcXVlc3QaJC50cmFuc2ZlcnMudjEuQ3JlYXRlQ3VycmVuY3lSZXNwb25zZSIDkAICElcKC0NoZWNrTGVkZ2VyEiAudHJhbnNmZXJzLnYxLkNoZWNrTGVkZ2VyUmVxdWVzdBohLnRyYW5zZmVycy52MS5DaGVja0xlZGdlclJlc3BvbnNlIgOQAgESXQoOV2F0Y2hUcmFuc2ZlcnMSIy50cmFuc2ZlcnMudjEuV2F0Y2hUcmFuc2ZlcnNSZXF1ZXN0GiQudHJhbnNmZXJzLnYxLldhdGNoVHJhbnNmZXJzUmVzcG9uc2UwARJUCgpMaXN0RXZlbnRzEh8udHJhbnNmZXJzLnYxLkxpc3RFdmVudHNSZXF1ZXN0GiAudHJhbnNmZXJzLnYxLkxpc3RFdmVudHNSZXNwb25zZSIDkAIBElEKCUdldFN0YXR1cxIeLnRyYW5zZmVycy52MS5HZXRTdGF0dXNSZXF1ZXN0Gh8udHJhbnNmZXJzLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESVwoLR2V0QWN0aXZpdHkSIC50cmFuc2ZlcnMudjEuR2V0QWN0aXZpdHlSZXF1ZXN0GiEudHJhbnNmZXJzLnYxLkdldEFjdGl2aXR5UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_transfers_v1_event, file_transfers_v1_transfer]);
+  fileDesc("Chl0cmFuc2ZlcnMvdjEvbGVkZ2VyLnByb3RvEgx0cmFuc2ZlcnMudjEicwoIQ3VycmVuY3kSDAoEY29kZRgBIAEoCRINCgVzY2FsZRgCIAEoBRIZChFlcXVpdHlfYWNjb3VudF9pZBgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPgoVTGlzdEN1cnJlbmNpZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl0KFkxpc3RDdXJyZW5jaWVzUmVzcG9uc2USKgoKY3VycmVuY2llcxgBIAMoCzIWLnRyYW5zZmVycy52MS5DdXJyZW5jeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSwoVQ3JlYXRlQ3VycmVuY3lSZXF1ZXN0EgwKBGNvZGUYASABKAkSDQoFc2NhbGUYAiABKAUSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJCChZDcmVhdGVDdXJyZW5jeVJlc3BvbnNlEigKCGN1cnJlbmN5GAEgASgLMhYudHJhbnNmZXJzLnYxLkN1cnJlbmN5IoYBChJDaGVja0xlZGdlclJlcXVlc3QSNQoFc2NvcGUYASABKA4yJi50cmFuc2ZlcnMudjEuQ2hlY2tMZWRnZXJSZXF1ZXN0LlNjb3BlIjkKBVNjb3BlEhUKEVNDT1BFX1VOU1BFQ0lGSUVEEAASCAoERlVMTBABEg8KC0lOQ1JFTUVOVEFMEAIiswEKE0NoZWNrTGVkZ2VyUmVzcG9uc2USCgoCb2sYASABKAgSKwoKaW52YXJpYW50cxgCIAMoCzIXLnRyYW5zZmVycy52MS5JbnZhcmlhbnQSLgoKY2hlY2tfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPY2hlY2twb2ludF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5CglJbnZhcmlhbnQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIKCgJvaxgDIAEoCBIQCghleGFtaW5lZBgEIAEoAxIXCg92aW9sYXRpb25fY291bnQYBSABKAMSEgoKdmlvbGF0aW9ucxgGIAMoCSISChBHZXRTdGF0dXNSZXF1ZXN0IucBChFHZXRTdGF0dXNSZXNwb25zZRIrCgZ0b3RhbHMYASADKAsyGy50cmFuc2ZlcnMudjEuQ3VycmVuY3lUb3RhbBIuCgpjaGVja190aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghjaGVja19vaxgDIAEoCBIZChFjaGVja19pbmNyZW1lbnRhbBgEIAEoCBIZChFicm9rZW5faW52YXJpYW50cxgFIAMoCRItCglyZWFkX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKDUN1cnJlbmN5VG90YWwSEAoIY3VycmVuY3kYASABKAkSDgoGYW1vdW50GAIgASgJEhUKDWFjY291bnRfY291bnQYAyABKAMiaAoSR2V0QWN0aXZpdHlSZXF1ZXN0EikKBndpbmRvdxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRzdGVwGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImkKE0dldEFjdGl2aXR5UmVzcG9uc2USKQoFc3RlcHMYASADKAsyGi50cmFuc2ZlcnMudjEuQWN0aXZpdHlTdGVwEicKBHN0ZXAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ixgEKDEFjdGl2aXR5U3RlcBIuCgpzdGFydF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1zdWNjZXNzX2NvdW50GAIgASgDEhIKCmluaXRfY291bnQYAyABKAMSLAoIcmVmdXNhbHMYBCADKAsyGi50cmFuc2ZlcnMudjEuUmVmdXNhbENvdW50Ei0KB3ZvbHVtZXMYBSADKAsyHC50cmFuc2ZlcnMudjEuQ3VycmVuY3lWb2x1bWUiUQoMUmVmdXNhbENvdW50EjIKBnJlYXNvbhgBIAEoDjIiLnRyYW5zZmVycy52MS5UcmFuc2Zlci5FcnJvclJlYXNvbhINCgVjb3VudBgCIAEoAyIyCg5DdXJyZW5jeVZvbHVtZRIQCghjdXJyZW5jeRgBIAEoCRIOCgZhbW91bnQYAiABKAkyoQYKDUxlZGdlclNlcnZpY2USdQoOTGlzdEN1cnJlbmNpZXMSIy50cmFuc2ZlcnMudjEuTGlzdEN1cnJlbmNpZXNSZXF1ZXN0GiQudHJhbnNmZXJzLnYxLkxpc3RDdXJyZW5jaWVzUmVzcG9uc2UiGJACAdKqx7ECDwoNYWNjb3VudHMucmVhZBJ4Cg5DcmVhdGVDdXJyZW5jeRIjLnRyYW5zZmVycy52MS5DcmVhdGVDdXJyZW5jeVJlcXVlc3QaJC50cmFuc2ZlcnMudjEuQ3JlYXRlQ3VycmVuY3lSZXNwb25zZSIbkAIC0qrHsQISChBjdXJyZW5jaWVzLndyaXRlEmsKC0NoZWNrTGVkZ2VyEiAudHJhbnNmZXJzLnYxLkNoZWNrTGVkZ2VyUmVxdWVzdBohLnRyYW5zZmVycy52MS5DaGVja0xlZGdlclJlc3BvbnNlIheQAgHSqsexAg4KDGxlZGdlci5jaGVjaxJyCg5XYXRjaFRyYW5zZmVycxIjLnRyYW5zZmVycy52MS5XYXRjaFRyYW5zZmVyc1JlcXVlc3QaJC50cmFuc2ZlcnMudjEuV2F0Y2hUcmFuc2ZlcnNSZXNwb25zZSIT0qrHsQINCgtldmVudHMucmVhZDABEmcKCkxpc3RFdmVudHMSHy50cmFuc2ZlcnMudjEuTGlzdEV2ZW50c1JlcXVlc3QaIC50cmFuc2ZlcnMudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIhaQAgHSqsexAg0KC2V2ZW50cy5yZWFkEmYKCUdldFN0YXR1cxIeLnRyYW5zZmVycy52MS5HZXRTdGF0dXNSZXF1ZXN0Gh8udHJhbnNmZXJzLnYxLkdldFN0YXR1c1Jlc3BvbnNlIhiQAgHSqsexAg8KDWFjY291bnRzLnJlYWQSbQoLR2V0QWN0aXZpdHkSIC50cmFuc2ZlcnMudjEuR2V0QWN0aXZpdHlSZXF1ZXN0GiEudHJhbnNmZXJzLnYxLkdldEFjdGl2aXR5UmVzcG9uc2UiGZACAdKqx7ECEAoOdHJhbnNmZXJzLnJlYWRiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_transfers_v1_event, file_transfers_v1_permissions, file_transfers_v1_transfer]);
 
 /**
  * A Currency is a code and the number of decimals that its amounts have. Neither ever changes.
@@ -609,6 +610,8 @@ export const LedgerService: GenService<{
   /**
    * Lists the currencies by code.
    *
+   * Needs accounts.read.
+   *
    * @generated from rpc transfers.v1.LedgerService.ListCurrencies
    */
   listCurrencies: {
@@ -619,6 +622,8 @@ export const LedgerService: GenService<{
   /**
    * Adds a currency with its equity account. Repeating a call returns the same currency; the same
    * code with another scale is `already_exists`.
+   *
+   * Needs currencies.write.
    *
    * @generated from rpc transfers.v1.LedgerService.CreateCurrency
    */
@@ -631,6 +636,8 @@ export const LedgerService: GenService<{
    * Proves every invariant of the ledger anew, from one consistent snapshot of all its rows, while
    * transfers go on. It returns OK even if an invariant is broken: see ok. A proof that succeeds is
    * kept as a checkpoint for INCREMENTAL ones.
+   *
+   * Needs ledger.check.
    *
    * @generated from rpc transfers.v1.LedgerService.CheckLedger
    */
@@ -650,6 +657,8 @@ export const LedgerService: GenService<{
    * calling again with the last cursor as `after`, however much later: nothing is missed or
    * repeated. A cursor that this ledger cannot have given is `invalid_argument`.
    *
+   * Needs events.read.
+   *
    * @generated from rpc transfers.v1.LedgerService.WatchTransfers
    */
   watchTransfers: {
@@ -659,6 +668,8 @@ export const LedgerService: GenService<{
   },
   /**
    * Lists events, oldest first: the same as the streams, by page.
+   *
+   * Needs events.read.
    *
    * @generated from rpc transfers.v1.LedgerService.ListEvents
    */
@@ -671,6 +682,8 @@ export const LedgerService: GenService<{
    * Says how the ledger is: how much of each currency there is, and how the last proof ended. It
    * may be called often: callers share what is read, which is some milliseconds old, on a large
    * ledger up to a second.
+   *
+   * Needs accounts.read.
    *
    * @generated from rpc transfers.v1.LedgerService.GetStatus
    */
@@ -686,6 +699,8 @@ export const LedgerService: GenService<{
    * back, what is stamped later than now is in the last step too, up to 100,000 transfers, until
    * the clock is there. A response larger than 4 MiB, of very many currencies, is
    * `resource_exhausted` with the reason ANSWER_TOO_LARGE: ask for longer steps.
+   *
+   * Needs transfers.read.
    *
    * @generated from rpc transfers.v1.LedgerService.GetActivity
    */

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"internaltransfers/internal/access"
+)
+
+// openWarnInterval is how often the log says that everybody may do everything.
+const openWarnInterval = time.Minute
+
+// authConfig is who may call.
+type authConfig struct {
+	Auth             string        `env:"AUTH" default:"auto" enum:"auto,required,off" help:"Whether callers need an API key: required, off, or auto, which is off while LISTEN_ADDR is this machine's own, and else required. Default: ${default}."`
+	AuthBootstrapKey string        `env:"AUTH_BOOTSTRAP_KEY" placeholder:"SECRET" secret:"" help:"The secret of the first API key, an administrator's, which is made while there is no key. A file with it can be named by AUTH_BOOTSTRAP_KEY_FILE. Default: none; \"internaltransfers keys create\" makes one."`
+	SessionTTL       time.Duration `env:"SESSION_TTL" default:"12h" help:"How long a key that was typed into the console is good there. Default: ${default}."`
+}
+
+// Validate is called by kong.
+func (c *authConfig) Validate() error {
+	return within("SESSION_TTL", c.SessionTTL, time.Minute, 30*24*time.Hour)
+}
+
+// required reports whether callers need a key, on a server that listens on an address.
+func (c *authConfig) required(address string) bool {
+	return c.Auth == "required" || (c.Auth == "auto" && !isLoopback(address))
+}
+
+// isLoopback reports whether only this machine reaches an address to listen on.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// errNoKeys: keys are required, and there are none.
+var errNoKeys = errors.New(optionNames("AUTH") + " requires an API key of callers, and there is none: make one with " +
+	"\"internaltransfers keys create --role admin\", or give its secret as AUTH_BOOTSTRAP_KEY_FILE; " +
+	"AUTH=off lets everybody who reaches the port move money")
+
+// prepare makes the first key, and refuses to start a server that nobody could call.
+func (c *authConfig) prepare(ctx context.Context, keys *access.Keyring, address string) error {
+	if c.AuthBootstrapKey != "" && keys.IsEmpty() {
+		if err := keys.Bootstrap(ctx, strings.TrimSpace(c.AuthBootstrapKey)); err != nil {
+			return fmt.Errorf("%s: %w", optionNames("AUTH_BOOTSTRAP_KEY"), err)
+		}
+	}
+	if c.required(address) && keys.IsEmpty() {
+		return errNoKeys
+	}
+	return nil
+}
+
+// warnOpen says again and again that everybody on the network may do everything, until ctx ends.
+func (c *authConfig) warnOpen(ctx context.Context, logger *slog.Logger, address string) {
+	if c.required(address) || isLoopback(address) {
+		return
+	}
+	ticker := time.NewTicker(openWarnInterval)
+	defer ticker.Stop()
+	for {
+		logger.WarnContext(ctx, "AUTH is off: everybody who reaches the port may move money", slog.String("address", address))
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/access"
+)
+
+// Every call passes two gates. The first looks at its headers, before a byte of the body is read:
+// who calls? The second is an interceptor, which all protocols share: may they call this?
+
+// authenticated lets only known callers through to the calls of a handler. rest says how errors are
+// written.
+func (s *Server) authenticated(next http.Handler, rest bool) http.Handler {
+	if !s.config.AuthRequired {
+		return next
+	}
+	errorWriter := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, err := s.callerOf(r)
+		c := callOf(r.Context())
+		if err == nil {
+			c.caller = caller
+			next.ServeHTTP(w, r)
+			return
+		}
+		failed := connectError(err)
+		c.rest, c.refused = rest, failed
+		if failed.Code() == connect.CodeUnauthenticated {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+		if !rest && errorWriter.IsSupported(r) {
+			_ = errorWriter.Write(w, r, failed) // a client that is gone needs no response
+			return
+		}
+		(&restError{status: httpStatus(failed.Code()), err: failed}).write(w)
+	})
+}
+
+// callerOf returns who makes a request: the key that it is sent with, or that of its session.
+func (s *Server) callerOf(r *http.Request) (*access.Caller, error) {
+	address := peerAddress(r)
+	if header := r.Header.Get("Authorization"); header != "" {
+		scheme, secret, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+			return nil, access.ErrInvalid
+		}
+		return s.keys.Authenticate(r.Context(), strings.TrimSpace(secret), address)
+	}
+	if cookie, err := r.Cookie(sessionCookie); err == nil {
+		return s.keys.Resume(r.Context(), cookie.Value, address)
+	}
+	return nil, access.ErrMissing
+}
+
+// peerAddress returns the address that a request comes from, which may be a proxy's.
+func peerAddress(r *http.Request) netip.Addr {
+	port, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Unspecified() // of a request that was not received from a network
+	}
+	return port.Addr().Unmap().WithZone("")
+}
+
+// permissionsOf reads what the methods of services need, by procedure, such as
+// /transfers.v1.AccountService/GetAccount. It fails when a method does not say.
+func permissionsOf(services []service) (map[string]access.Permissions, error) {
+	needed := make(map[string]access.Permissions)
+	for _, service := range services {
+		descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service.name))
+		if err != nil {
+			return nil, fmt.Errorf("permissions of %s: %w", service.name, err)
+		}
+		methods := descriptor.(protoreflect.ServiceDescriptor).Methods()
+		for i := range methods.Len() {
+			method := methods.Get(i)
+			if !proto.HasExtension(method.Options(), transfersv1.E_Access) {
+				return nil, fmt.Errorf("permissions of %s: the method has no option access", method.FullName())
+			}
+			option, _ := proto.GetExtension(method.Options(), transfersv1.E_Access).(*transfersv1.Access)
+			set, err := access.ParsePermissions(option.GetPermissions())
+			if err != nil {
+				return nil, fmt.Errorf("permissions of %s: %w", method.FullName(), err)
+			}
+			needed["/"+service.name+"/"+string(method.Name())] = set
+		}
+	}
+	return needed, nil
+}
+
+// authorize refuses calls that their caller may not make.
+func (s *Server) authorize(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		if err := s.mayCall(ctx, req.Spec().Procedure, req.Any()); err != nil {
+			return nil, err
+		}
+		return next(ctx, req)
+	}
+}
+
+// mayCall returns an error unless the caller has the permissions that a method needs, and those
+// that the request needs beside.
+func (s *Server) mayCall(ctx context.Context, procedure string, request any) error {
+	if !s.config.AuthRequired {
+		return nil
+	}
+	caller := callOf(ctx).caller
+	if caller == nil {
+		return access.ErrMissing
+	}
+	needed, known := s.permissions[procedure]
+	if !known {
+		return fmt.Errorf("the permissions of %s are not known", procedure)
+	}
+	if err := caller.Require(needed, ""); err != nil {
+		return err
+	}
+	return requestNeeds(caller, request)
+}
+
+// requestNeeds returns an error unless the caller has the permissions that only some requests of
+// its method need. Whether an equity account pays is for the ledger to find, see mayNotIssue.
+func requestNeeds(caller *access.Caller, request any) error {
+	switch req := request.(type) {
+	case *transfersv1.CreateAccountRequest:
+		if isSome(req.GetInitialBalance()) {
+			if err := caller.Require(access.MoneyIssue, "for an initial balance"); err != nil {
+				return err
+			}
+		}
+		if isSome(req.GetMinBalance()) || req.MaxBalance != nil || req.MaxTransferAmount != nil || len(req.GetLimits()) > 0 {
+			return policyNeeds(caller, req.GetMinBalance())
+		}
+	case *transfersv1.UpdateAccountRequest:
+		paths := req.GetUpdateMask().GetPaths()
+		if len(paths) == 0 && req.GetAccount() != nil {
+			paths = setPaths(req.GetAccount())
+		}
+		for _, path := range paths {
+			switch path {
+			case "display_name", "image_url", "metadata":
+			default:
+				return policyNeeds(caller, req.GetAccount().GetMinBalance())
+			}
+		}
+	case *transfersv1.ReverseTransferRequest:
+		if req.GetForce() {
+			return caller.Require(access.TransfersForce, "for force")
+		}
+	}
+	return nil
+}
+
+// policyNeeds is for changes of what restricts an account. A negative floor is money lent.
+func policyNeeds(caller *access.Caller, minBalance string) error {
+	if err := caller.Require(access.AccountsPolicy, "for floors, ceilings, limits, blocks and the status"); err != nil {
+		return err
+	}
+	if strings.HasPrefix(minBalance, "-") {
+		return caller.Require(access.MoneyIssue, "for a negative floor")
+	}
+	return nil
+}
+
+// isSome reports whether an amount, which was not validated yet, is not zero.
+func isSome(amount string) bool { return strings.ContainsAny(amount, "123456789") }
+
+// mayNotIssue reports whether the caller must not pay from an equity account.
+func mayNotIssue(ctx context.Context) bool {
+	caller := callOf(ctx).caller
+	return caller != nil && !caller.Permissions.Has(access.MoneyIssue)
+}
+
+// errKeyEnded ends the streams of a key that was changed or revoked.
+var errKeyEnded = fmt.Errorf("%w any more: it was changed or revoked", access.ErrInvalid)
+
+// authorizeStreams refuses streams that their caller may not read, and ends those whose key was
+// changed or revoked, or has expired.
+func (s *Server) authorizeStreams(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		if err := s.mayCall(ctx, conn.Spec().Procedure, nil); err != nil {
+			return err
+		}
+		caller := callOf(ctx).caller
+		if caller == nil {
+			return next(ctx, conn)
+		}
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		if caller.ExpireTime != nil {
+			timer := time.AfterFunc(time.Until(*caller.ExpireTime), func() { cancel(access.ErrExpired) })
+			defer timer.Stop()
+		}
+		go func() {
+			select {
+			case <-caller.Ended():
+				cancel(errKeyEnded)
+			case <-ctx.Done():
+			}
+		}()
+		err := next(ctx, conn)
+		if cause := context.Cause(ctx); err != nil && (errors.Is(cause, access.ErrInvalid) || errors.Is(cause, access.ErrExpired)) {
+			return cause
+		}
+		return err
+	}
+}
+
+// accessError maps the errors of package access; nil: it is none of them.
+func accessError(err error) *connect.Error {
+	var (
+		denied  *access.PermissionError
+		network *access.NetworkError
+	)
+	switch {
+	case errors.Is(err, access.ErrMissing):
+		return newError(connect.CodeUnauthenticated, access.ErrMissing, info("CREDENTIALS_MISSING", nil))
+	case errors.Is(err, access.ErrInvalid):
+		return newError(connect.CodeUnauthenticated, err, info("CREDENTIALS_INVALID", nil))
+	case errors.Is(err, access.ErrExpired):
+		return newError(connect.CodeUnauthenticated, access.ErrExpired, info("CREDENTIALS_EXPIRED", nil))
+	case errors.Is(err, access.ErrUnavailable):
+		return newError(connect.CodeUnavailable, access.ErrUnavailable, info("AUTH_UNAVAILABLE", nil), retry(unavailableRetry))
+	case errors.As(err, &network):
+		return newError(connect.CodePermissionDenied, network, info("NETWORK_NOT_ALLOWED", map[string]string{"address": network.Address.String()}))
+	case errors.As(err, &denied):
+		return permissionDenied(denied)
+	default:
+		return nil
+	}
+}
+
+func permissionDenied(err *access.PermissionError) *connect.Error {
+	return newError(connect.CodePermissionDenied, err,
+		info("PERMISSION_MISSING", map[string]string{"permission": err.Missing.Names()[0]}))
+}
