@@ -35,7 +35,7 @@ func (k *Keyring) OpenSession(secret string, ends time.Time) string {
 
 // Resume returns the caller of a session. The errors are those of Authenticate.
 func (k *Keyring) Resume(ctx context.Context, session string, address netip.Addr) (*Caller, error) {
-	text, err := base64.RawURLEncoding.DecodeString(session)
+	text, err := base64.RawURLEncoding.Strict().DecodeString(session)
 	if err != nil || len(text) != sessionLength {
 		return nil, ErrInvalid
 	}
