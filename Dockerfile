@@ -1,4 +1,5 @@
 # The server alone: DATABASE_URL is required here, since no Postgres is in this image.
+# Others than this machine may reach the port, so AUTH_BOOTSTRAP_KEY_FILE or AUTH is required too: see docs/access.md.
 # `docker build .` builds it from these sources; --target release takes binaries that a release has built.
 
 FROM golang:1.26-alpine AS build

@@ -183,7 +183,11 @@ func TestFlagsHaveTheNamesOfVariables(t *testing.T) {
 			}
 			variable := flag.Envs[0]
 			if command.Name != "serve" && command.Name != "migrate" {
-				variable = strings.TrimPrefix(variable, strings.ToUpper(command.Name)+"_")
+				named := command.Name
+				if command.Parent.Type == kong.CommandNode { // "keys create" and its like share theirs
+					named = command.Parent.Name
+				}
+				variable = strings.TrimPrefix(variable, strings.ToUpper(named)+"_")
 			}
 			if flag.Name != flagOf(variable) {
 				t.Errorf("%s --%s has the variable %s, want --%s", command.Name, flag.Name, flag.Envs[0], flagOf(variable))

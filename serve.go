@@ -179,7 +179,7 @@ func (c *serveCommand) serve(
 		AllowedHeaders:  c.AllowedHeaders,
 		BasePath:        c.BasePath,
 		Keys:            keys,
-		AuthRequired:    c.authConfig.required(c.ListenAddr),
+		AuthRequired:    c.required(c.ListenAddr),
 		SessionTTL:      c.SessionTTL,
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,

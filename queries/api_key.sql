@@ -37,7 +37,9 @@ LIMIT @row_limit;
 -- ApiKeysState reads what differs after each change of keys. A change never makes the sum smaller, so
 -- it is seen whatever the order of the commits.
 -- name: ApiKeysState :one
-SELECT count(*) AS key_count, coalesce(sum(version), 0)::bigint AS version_sum
+SELECT count(*) AS key_count,
+       count(*) FILTER (WHERE revoke_time IS NULL) AS usable_count,
+       coalesce(sum(version), 0)::bigint AS version_sum
 FROM api_key;
 
 -- ApiKeyUpdate changes a key that was not revoked.

@@ -36,103 +36,127 @@ func requirePermission(t *testing.T, what string, err *connect.Error, permission
 	}
 }
 
-// TestMoneyIssue: without money.issue no way to pay lets an equity account pay: plain, held,
-// scheduled, swept, conditional, in a batch, in a group, by import, by schedule, by capture, by
-// reversal, as a repetition, or as a dry run. Nothing moves and nothing is recorded.
-func TestMoneyIssue(t *testing.T) {
-	t.Parallel()
+// An issuing is a ledger with two callers, who may do everything, but that one may not issue money,
+// and what they pay with.
+type issuing struct {
+	may, mayNot      client
+	all              *fixture // for the first of them
+	equity, account  string
+	held, returned   string                             // a hold on the equity account, and a payment to it
+	paid, heldBefore *transfersv1.CreateTransferRequest // what was called for the payment from it and the hold
+}
+
+func newIssuing(t *testing.T) *issuing {
+	t.Helper()
 	g := newGuarded(t)
 	_, all := g.key(t, access.Params{Grants: everythingBut()})
 	_, some := g.key(t, access.Params{Grants: everythingBut("money.issue")})
-	may, may2 := g.as("Bearer "+all).protocol(t, "connect+proto"), g.as("Bearer "+some)
-	mayNot := may2.protocol(t, "connect+proto")
-	currencies := mustCall(t, may, "LedgerService/ListCurrencies", &transfersv1.ListCurrenciesRequest{}, &transfersv1.ListCurrenciesResponse{})
-	equity := ""
+	s := &issuing{all: g.as("Bearer " + all)}
+	s.may, s.mayNot = s.all.protocol(t, "connect+proto"), g.as("Bearer "+some).protocol(t, "connect+proto")
+	currencies := mustCall(t, s.may, "LedgerService/ListCurrencies", &transfersv1.ListCurrenciesRequest{}, &transfersv1.ListCurrenciesResponse{})
 	for _, c := range currencies.GetCurrencies() {
 		if c.GetCode() == "USD" {
-			equity = c.GetEquityAccountId()
+			s.equity = c.GetEquityAccountId()
 		}
 	}
-	account := mustCall(t, may, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "100"}, &transfersv1.CreateAccountResponse{}).GetAccount().GetAccountId()
-	pay := func() *transfersv1.CreateTransferRequest {
-		return &transfersv1.CreateTransferRequest{FromAccountId: equity, ToAccountId: account, Amount: "5"}
+	opened := mustCall(t, s.may, "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "100"}, &transfersv1.CreateAccountResponse{})
+	s.account = opened.GetAccount().GetAccountId()
+	s.heldBefore = s.pay(func(r *transfersv1.CreateTransferRequest) { r.Hold = true })
+	s.held = mustCall(t, s.may, "TransferService/CreateTransfer", s.heldBefore, &transfersv1.CreateTransferResponse{}).GetTransfer().GetTransferId()
+	s.paid = s.pay(func(r *transfersv1.CreateTransferRequest) { r.TransferId = uuid.NewString() })
+	mustCall(t, s.may, "TransferService/CreateTransfer", s.paid, &transfersv1.CreateTransferResponse{})
+	s.returned = mustCall(t, s.mayNot, "TransferService/CreateTransfer", s.back(), &transfersv1.CreateTransferResponse{}).GetTransfer().GetTransferId()
+	return s
+}
+
+// pay is a payment from the equity account.
+func (s *issuing) pay(with func(*transfersv1.CreateTransferRequest)) *transfersv1.CreateTransferRequest {
+	r := &transfersv1.CreateTransferRequest{FromAccountId: s.equity, ToAccountId: s.account, Amount: "5"}
+	with(r)
+	return r
+}
+
+// back is a payment to it.
+func (s *issuing) back() *transfersv1.CreateTransferRequest {
+	return &transfersv1.CreateTransferRequest{FromAccountId: s.account, ToAccountId: s.equity, Amount: "7"}
+}
+
+// An issue is a call that lets an equity account pay.
+type issue struct {
+	what, method string
+	req, res     proto.Message
+}
+
+// issues are all the ways, but those with a result for each item.
+func (s *issuing) issues() []issue {
+	transfer := func(what string, with func(*transfersv1.CreateTransferRequest)) issue {
+		return issue{what, "TransferService/CreateTransfer", s.pay(with), &transfersv1.CreateTransferResponse{}}
 	}
-	hold := pay()
-	hold.Hold = true
-	held := mustCall(t, may, "TransferService/CreateTransfer", hold, &transfersv1.CreateTransferResponse{}).GetTransfer()
-	paid := pay()
-	paid.TransferId = uuid.NewString()
-	mustCall(t, may, "TransferService/CreateTransfer", paid, &transfersv1.CreateTransferResponse{})
-	back := &transfersv1.CreateTransferRequest{FromAccountId: account, ToAccountId: equity, Amount: "7"}
-	returned := mustCall(t, mayNot, "TransferService/CreateTransfer", back, &transfersv1.CreateTransferResponse{}).GetTransfer()
-	dry := pay()
-	dry.ValidateOnly = true
-	later := pay()
-	later.ExecuteTime = timestamppb.New(time.Now().Add(time.Hour))
-	imported := pay()
-	imported.EffectiveTime = timestamppb.New(time.Now().Add(-time.Hour))
-	before, version := g.as("Bearer "+all).counts(t), accountOf(t, may, account)
-	for what, c := range map[string]struct {
-		method   string
-		req, res proto.Message
-	}{
-		"plain":          {"TransferService/CreateTransfer", pay(), &transfersv1.CreateTransferResponse{}},
-		"hold":           {"TransferService/CreateTransfer", hold, &transfersv1.CreateTransferResponse{}},
-		"scheduled":      {"TransferService/CreateTransfer", later, &transfersv1.CreateTransferResponse{}},
-		"repeated":       {"TransferService/CreateTransfer", paid, &transfersv1.CreateTransferResponse{}},
-		"dry run":        {"TransferService/CreateTransfer", dry, &transfersv1.CreateTransferResponse{}},
-		"group":          {"TransferService/BatchCreateTransfers", &transfersv1.BatchCreateTransfersRequest{Atomic: true, Transfers: []*transfersv1.CreateTransferRequest{back, pay()}}, &transfersv1.BatchCreateTransfersResponse{}},
-		"capture":        {"TransferService/PostTransfer", &transfersv1.PostTransferRequest{TransferId: held.GetTransferId()}, &transfersv1.PostTransferResponse{}},
-		"reversal":       {"TransferService/ReverseTransfer", &transfersv1.ReverseTransferRequest{TransferId: returned.GetTransferId()}, &transfersv1.ReverseTransferResponse{}},
-		"forced":         {"TransferService/ReverseTransfer", &transfersv1.ReverseTransferRequest{TransferId: returned.GetTransferId(), Force: true}, &transfersv1.ReverseTransferResponse{}},
-		"opening":        {"AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "0.01"}, &transfersv1.CreateAccountResponse{}},
-		"negative floor": {"AccountService/CreateAccount", &transfersv1.CreateAccountRequest{MinBalance: "-1"}, &transfersv1.CreateAccountResponse{}},
-		"schedule": {"ScheduleService/CreateSchedule", &transfersv1.CreateScheduleRequest{
-			FromAccountId: equity, ToAccountId: account, Amount: "5", Recurrence: &transfersv1.CreateScheduleRequest_Interval{Interval: durationpb.New(time.Hour)},
+	return []issue{
+		transfer("plain", func(*transfersv1.CreateTransferRequest) {}),
+		transfer("hold", func(r *transfersv1.CreateTransferRequest) { r.Hold = true }),
+		transfer("scheduled", func(r *transfersv1.CreateTransferRequest) {
+			r.ExecuteTime = timestamppb.New(time.Now().Add(time.Hour))
+		}),
+		transfer("repeated", func(r *transfersv1.CreateTransferRequest) { r.TransferId = s.paid.GetTransferId() }),
+		transfer("dry run", func(r *transfersv1.CreateTransferRequest) { r.ValidateOnly = true }),
+		{"group", "TransferService/BatchCreateTransfers", &transfersv1.BatchCreateTransfersRequest{
+			Atomic: true, Transfers: []*transfersv1.CreateTransferRequest{s.back(), s.pay(func(*transfersv1.CreateTransferRequest) {})},
+		}, &transfersv1.BatchCreateTransfersResponse{}},
+		{"capture", "TransferService/PostTransfer", &transfersv1.PostTransferRequest{TransferId: s.held}, &transfersv1.PostTransferResponse{}},
+		{"reversal", "TransferService/ReverseTransfer", &transfersv1.ReverseTransferRequest{TransferId: s.returned}, &transfersv1.ReverseTransferResponse{}},
+		{"forced", "TransferService/ReverseTransfer", &transfersv1.ReverseTransferRequest{TransferId: s.returned, Force: true}, &transfersv1.ReverseTransferResponse{}},
+		{"opening", "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{InitialBalance: "0.01"}, &transfersv1.CreateAccountResponse{}},
+		{"negative floor", "AccountService/CreateAccount", &transfersv1.CreateAccountRequest{MinBalance: "-1"}, &transfersv1.CreateAccountResponse{}},
+		{"schedule", "ScheduleService/CreateSchedule", &transfersv1.CreateScheduleRequest{
+			FromAccountId: s.equity, ToAccountId: s.account, Amount: "5", Recurrence: &transfersv1.CreateScheduleRequest_Interval{Interval: durationpb.New(time.Hour)},
 		}, &transfersv1.CreateScheduleResponse{}},
-		"lower floor": {"AccountService/UpdateAccount", &transfersv1.UpdateAccountRequest{
-			Account: &transfersv1.Account{AccountId: account, MinBalance: proto.String("-5")}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"min_balance"}},
+		{"lower floor", "AccountService/UpdateAccount", &transfersv1.UpdateAccountRequest{
+			Account: &transfersv1.Account{AccountId: s.account, MinBalance: proto.String("-5")}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"min_balance"}},
 		}, &transfersv1.UpdateAccountResponse{}},
-	} {
-		_, err := mayNot.call(t.Context(), c.method, c.req, c.res)
-		requirePermission(t, what, err, "money.issue")
 	}
-	for what, c := range map[string]struct {
-		method   string
-		req, res proto.Message
-		results  func(proto.Message) []*transfersv1.TransferResult
-	}{
-		"batch": {"TransferService/BatchCreateTransfers", &transfersv1.BatchCreateTransfersRequest{Transfers: []*transfersv1.CreateTransferRequest{pay(), pay()}},
-			&transfersv1.BatchCreateTransfersResponse{}, func(m proto.Message) []*transfersv1.TransferResult {
-				return m.(*transfersv1.BatchCreateTransfersResponse).GetResults()
-			}},
-		"import": {"TransferService/ImportTransfers", &transfersv1.ImportTransfersRequest{Transfers: []*transfersv1.CreateTransferRequest{imported}},
-			&transfersv1.ImportTransfersResponse{}, func(m proto.Message) []*transfersv1.TransferResult {
-				return m.(*transfersv1.ImportTransfersResponse).GetResults()
-			}},
-	} {
-		for i, r := range c.results(mustCall(t, mayNot, c.method, c.req, c.res)) {
-			if r.GetError().GetCode() != int32(connect.CodePermissionDenied) || !strings.Contains(r.GetError().GetMessage(), "money.issue") {
-				t.Errorf("item %d of a %s: %v", i, what, r)
-			}
+}
+
+// TestMoneyIssue: without money.issue no way to pay lets an equity account pay: plain, held,
+// scheduled, in a batch, in a group, by import, by schedule, by capture, by reversal, as a
+// repetition, or as a dry run. Nothing moves and nothing is recorded.
+func TestMoneyIssue(t *testing.T) {
+	t.Parallel()
+	s := newIssuing(t)
+	before, version := s.all.counts(t), accountOf(t, s.may, s.account)
+	for _, c := range s.issues() {
+		_, err := s.mayNot.call(t.Context(), c.method, c.req, c.res)
+		requirePermission(t, c.what, err, "money.issue")
+	}
+	batch := &transfersv1.BatchCreateTransfersResponse{}
+	mustCall(t, s.mayNot, "TransferService/BatchCreateTransfers", &transfersv1.BatchCreateTransfersRequest{
+		Transfers: []*transfersv1.CreateTransferRequest{s.pay(func(*transfersv1.CreateTransferRequest) {}), s.heldBefore},
+	}, batch)
+	imported := &transfersv1.ImportTransfersResponse{}
+	mustCall(t, s.mayNot, "TransferService/ImportTransfers", &transfersv1.ImportTransfersRequest{
+		Transfers: []*transfersv1.CreateTransferRequest{s.pay(func(r *transfersv1.CreateTransferRequest) {
+			r.EffectiveTime = timestamppb.New(time.Now().Add(-time.Hour))
+		})},
+	}, imported)
+	results := append(batch.GetResults(), imported.GetResults()...)
+	if len(results) != 3 {
+		t.Errorf("there are %d results", len(results))
+	}
+	for i, r := range results {
+		if r.GetError().GetCode() != int32(connect.CodePermissionDenied) || !strings.Contains(r.GetError().GetMessage(), "money.issue") {
+			t.Errorf("item %d: %v", i, r)
 		}
 	}
-	if after := g.as("Bearer " + all).counts(t); after != before {
+	if after := s.all.counts(t); after != before {
 		t.Errorf("refused calls left %v where %v were", after, before)
 	}
-	if now := accountOf(t, may, account); !proto.Equal(now, version) {
+	if now := accountOf(t, s.may, s.account); !proto.Equal(now, version) {
 		t.Errorf("the account was %v and is %v", version, now)
 	}
-	// All of them are possible with the permission.
-	for _, m := range []struct {
-		method   string
-		req, res proto.Message
-	}{
-		{"TransferService/PostTransfer", &transfersv1.PostTransferRequest{TransferId: held.GetTransferId()}, &transfersv1.PostTransferResponse{}},
-		{"TransferService/ReverseTransfer", &transfersv1.ReverseTransferRequest{TransferId: returned.GetTransferId()}, &transfersv1.ReverseTransferResponse{}},
-		{"TransferService/CreateTransfer", paid, &transfersv1.CreateTransferResponse{}},
-	} {
-		mustCall(t, may, m.method, m.req, m.res)
+	for _, c := range s.issues() { // with the permission all of them are possible
+		if c.what != "forced" { // the one before it has moved all
+			mustCall(t, s.may, c.method, c.req, c.res)
+		}
 	}
 }
 

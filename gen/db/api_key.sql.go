@@ -275,24 +275,29 @@ func (q *Queries) ApiKeysLock(ctx context.Context, db DBTX) error {
 }
 
 const apiKeysState = `-- name: ApiKeysState :one
-SELECT count(*) AS key_count, coalesce(sum(version), 0)::bigint AS version_sum
+SELECT count(*) AS key_count,
+       count(*) FILTER (WHERE revoke_time IS NULL) AS usable_count,
+       coalesce(sum(version), 0)::bigint AS version_sum
 FROM api_key
 `
 
 type ApiKeysStateRow struct {
-	KeyCount   int64
-	VersionSum int64
+	KeyCount    int64
+	UsableCount int64
+	VersionSum  int64
 }
 
 // ApiKeysState reads what differs after each change of keys. A change never makes the sum smaller, so
 // it is seen whatever the order of the commits.
 //
-//	SELECT count(*) AS key_count, coalesce(sum(version), 0)::bigint AS version_sum
+//	SELECT count(*) AS key_count,
+//	       count(*) FILTER (WHERE revoke_time IS NULL) AS usable_count,
+//	       coalesce(sum(version), 0)::bigint AS version_sum
 //	FROM api_key
 func (q *Queries) ApiKeysState(ctx context.Context, db DBTX) (ApiKeysStateRow, error) {
 	row := db.QueryRow(ctx, apiKeysState)
 	var i ApiKeysStateRow
-	err := row.Scan(&i.KeyCount, &i.VersionSum)
+	err := row.Scan(&i.KeyCount, &i.UsableCount, &i.VersionSum)
 	return i, err
 }
 

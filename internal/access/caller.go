@@ -90,8 +90,9 @@ func (c *Caller) verify(hash [sha256.Size]byte, address netip.Addr, now time.Tim
 		return &NetworkError{Address: address}
 	}
 	if second := now.Unix(); c.lastUse.Load() < second {
+		seen := address // only this one is on the heap
 		c.lastUse.Store(second)
-		c.address.Store(&address)
+		c.address.Store(&seen)
 	}
 	return nil
 }

@@ -211,11 +211,11 @@ func (k *Keyring) Authenticate(ctx context.Context, secret string, address netip
 	if secret == "" {
 		return nil, ErrMissing
 	}
-	id, ok := parseSecret(secret)
+	id, hash, ok := parseSecret(secret)
 	if !ok {
 		return nil, ErrInvalid
 	}
-	return k.find(ctx, id, hashSecret(secret), address)
+	return k.find(ctx, id, hash, address)
 }
 
 // find returns the key with an id and a hash of its secret.

@@ -25,7 +25,7 @@ func TestAuthenticate(t *testing.T) {
 	soon := time.Now().Add(time.Hour)
 	key, secret := create(t, k, Params{Name: "till", Role: "sender", Networks: []string{"127.0.0.0/8", "2001:db8::7"}, ExpireTime: &soon})
 	_, gone := create(t, k, Params{Name: "gone", Role: "viewer"})
-	id, _ := parseSecret(gone)
+	id, _, _ := parseSecret(gone)
 	if _, err := k.Revoke(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestRotate(t *testing.T) {
 	await(t, "the streams of the old secret end", before.Ended())
 	c := authenticate(t, k, first)
 	authenticate(t, k, second)
-	requireError(t, "after the overlap", c.verify(hashSecret(first), home, time.Now().Add(2*time.Hour)), ErrInvalid)
+	requireError(t, "after the overlap", c.verify(hashOf(first), home, time.Now().Add(2*time.Hour)), ErrInvalid)
 	_, third, err := k.Rotate(t.Context(), key.ID, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -71,3 +71,9 @@ func await(t *testing.T, what string, closed <-chan struct{}) {
 		t.Fatalf("%s: it did not happen", what)
 	}
 }
+
+// hashOf returns what is stored of a secret.
+func hashOf(secret string) [32]byte {
+	_, hash, _ := parseSecret(secret)
+	return hash
+}

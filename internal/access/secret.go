@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"hash/crc32"
 	"math/big"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -26,38 +25,46 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // newSecret makes a secret for a key.
 func newSecret(id uuid.UUID) string {
-	var random [32]byte
+	var random [sha256.Size]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	text := secretPrefix + hex.EncodeToString(id[:]) + "_" + digits(new(big.Int).SetBytes(random[:]), randomDigits)
-	return text + checksum(text)
-}
-
-// parseSecret returns the id of the key that a secret is of. It reports false for a text that is no
-// secret, or is a mistyped one.
-func parseSecret(text string) (id uuid.UUID, ok bool) {
-	if len(text) != secretLength || !strings.HasPrefix(text, secretPrefix) || text[len(secretPrefix)+idDigits] != '_' {
-		return uuid.Nil, false
-	}
-	body, sum := text[:len(text)-checksumDigits], text[len(text)-checksumDigits:]
-	if _, err := hex.Decode(id[:], []byte(text[len(secretPrefix):len(secretPrefix)+idDigits])); err != nil {
-		return uuid.Nil, false
-	}
-	return id, checksum(body) == sum
-}
-
-func hashSecret(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
-
-func checksum(text string) string {
-	return digits(big.NewInt(int64(crc32.ChecksumIEEE([]byte(text)))), checksumDigits)
-}
-
-// digits writes a number with that many digits.
-func digits(n *big.Int, width int) string {
-	text := make([]byte, width)
-	base, digit := big.NewInt(int64(len(base62))), new(big.Int)
-	for i := width - 1; i >= 0; i-- {
+	n, base, digit := new(big.Int).SetBytes(random[:]), big.NewInt(int64(len(base62))), new(big.Int)
+	var digits [randomDigits]byte
+	for i := randomDigits - 1; i >= 0; i-- {
 		n.DivMod(n, base, digit)
-		text[i] = base62[digit.Int64()]
+		digits[i] = base62[digit.Int64()]
 	}
-	return string(text)
+	body := secretPrefix + hex.EncodeToString(id[:]) + "_" + string(digits[:])
+	sum := checksum([]byte(body))
+	return body + string(sum[:])
+}
+
+// parseSecret returns the id of the key that a secret is of, and the hash that is stored of it. It
+// reports false for a text that is no secret, or is a mistyped one.
+func parseSecret(text string) (id uuid.UUID, hash [sha256.Size]byte, ok bool) {
+	if len(text) != secretLength {
+		return id, hash, false
+	}
+	var b [secretLength]byte // on the stack: every call passes here
+	copy(b[:], text)
+	digits, body := b[len(secretPrefix):len(secretPrefix)+idDigits], b[:secretLength-checksumDigits]
+	if string(b[:len(secretPrefix)]) != secretPrefix || b[len(secretPrefix)+idDigits] != '_' {
+		return id, hash, false
+	}
+	if _, err := hex.Decode(id[:], digits); err != nil {
+		return id, hash, false
+	}
+	if sum := checksum(body); string(sum[:]) != text[len(body):] {
+		return id, hash, false
+	}
+	return id, sha256.Sum256(b[:]), true
+}
+
+// checksum returns the last digits of a secret.
+func checksum(body []byte) (sum [checksumDigits]byte) {
+	n := crc32.ChecksumIEEE(body)
+	for i := checksumDigits - 1; i >= 0; i-- {
+		sum[i] = base62[n%uint32(len(base62))]
+		n /= uint32(len(base62))
+	}
+	return sum
 }

@@ -22,7 +22,7 @@ func TestSecretForm(t *testing.T) {
 			t.Fatalf("the secret %s is malformed, or not new", secret)
 		}
 		seen[secret] = true
-		if got, ok := parseSecret(secret); !ok || got != id {
+		if got, _, ok := parseSecret(secret); !ok || got != id {
 			t.Fatalf("%s is of key %s, %v", secret, got, ok)
 		}
 	}
@@ -30,14 +30,14 @@ func TestSecretForm(t *testing.T) {
 	for i := range secret {
 		for _, c := range "0aZ_-é" {
 			if other := secret[:i] + string(c) + secret[i+1:]; other != secret {
-				if _, ok := parseSecret(other); ok {
+				if _, _, ok := parseSecret(other); ok {
 					t.Errorf("%s is taken for a secret", other)
 				}
 			}
 		}
 	}
 	for _, text := range []string{"", "itk_", strings.Repeat("x", secretLength), secret + "0", secret[1:], strings.ToUpper(secret)} {
-		if _, ok := parseSecret(text); ok {
+		if _, _, ok := parseSecret(text); ok {
 			t.Errorf("%q is taken for a secret", text)
 		}
 	}

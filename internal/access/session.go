@@ -27,8 +27,7 @@ func sessionKey(secret []byte) []byte {
 
 // OpenSession returns the text of a session with a key, until ends.
 func (k *Keyring) OpenSession(secret string, ends time.Time) string {
-	id, _ := parseSecret(secret)
-	hash := hashSecret(secret)
+	id, hash, _ := parseSecret(secret)
 	body := append(append(id[:], hash[:]...), binary.BigEndian.AppendUint64(nil, uint64(ends.Unix()))...)
 	return base64.RawURLEncoding.EncodeToString(append(body, k.sign(body)...))
 }

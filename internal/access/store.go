@@ -36,7 +36,7 @@ func (k *Keyring) Create(ctx context.Context, by *Caller, p Params) (key Key, se
 // Bootstrap makes the first key, an administrator's, with this secret. Where there are keys already
 // it does nothing.
 func (k *Keyring) Bootstrap(ctx context.Context, secret string) error {
-	if _, ok := parseSecret(secret); !ok {
+	if _, _, ok := parseSecret(secret); !ok {
 		return errors.New("it has no secret of a key: itk_…, as \"internaltransfers keys create\" prints it")
 	}
 	_, err := k.insert(ctx, nil, Params{Name: "first administrator", Role: RoleAdmin}, secret, true)
@@ -48,16 +48,15 @@ func (k *Keyring) insert(ctx context.Context, by *Caller, p Params, secret strin
 	if err := p.check(by, time.Now()); err != nil {
 		return Key{}, err
 	}
-	id, _ := parseSecret(secret)
-	hash := hashSecret(secret)
+	id, hash, _ := parseSecret(secret)
 	err = k.change(ctx, func(tx pgx.Tx) error {
-		usable, err := k.queries.ApiKeysUsable(ctx, tx, keysMax)
+		there, err := k.queries.ApiKeysState(ctx, tx)
 		switch {
 		case err != nil:
 			return fmt.Errorf("count the keys: %w", err)
-		case first && len(usable) > 0:
+		case first && there.UsableCount > 0:
 			return nil
-		case len(usable) == keysMax:
+		case there.UsableCount >= keysMax:
 			return &ledger.StateError{
 				Kind: "api_key", ID: id, Reason: "TOO_MANY_KEYS", Detail: fmt.Sprintf("there are %d keys already; revoke some", keysMax),
 			}
@@ -168,7 +167,7 @@ func (k *Keyring) Update(ctx context.Context, by *Caller, id uuid.UUID, p Params
 // over.
 func (k *Keyring) Rotate(ctx context.Context, id uuid.UUID, overlap time.Duration) (key Key, secret string, err error) {
 	secret = newSecret(id)
-	hash := hashSecret(secret)
+	_, hash, _ := parseSecret(secret)
 	err = k.changeKey(ctx, id, func(tx pgx.Tx, before Key) error {
 		if before.RevokeTime != nil {
 			return revokedError(id)

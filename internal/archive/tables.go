@@ -34,9 +34,9 @@ const (
 	positions = `position BETWEEN 1 AND 4611686018427387903` // half of the sequence is left
 )
 
-// tables are all tables of the ledger but that of the migrations, each after those it refers to. A
-// table that a migration adds goes where its references allow; the others keep their order, which
-// files have.
+// tables are all tables of the ledger but that of the migrations and api_key, each after those it
+// refers to. A table that a migration adds goes where its references allow; the others keep their
+// order, which files have. The keys of callers are good for one deployment: a copy gets its own.
 var tables = []table{
 	{name: "currency", order: `code COLLATE "C"`, fresh: "code IN ('USD', 'EUR', 'GBP', 'JPY', 'BTC', 'ETH')"},
 	{name: "account", order: "create_time, account_id", fresh: "is_equity AND version = 1", valid: texts},
@@ -56,8 +56,6 @@ var tables = []table{
 		name: "setting", order: `name COLLATE "C"`, fresh: "name = 'page_token_key'",
 		copied: "name <> 'page_token_key'",
 	},
-	// A key is good for one deployment: a copy gets its own.
-	{name: "api_key", order: "api_key_id", copied: "false"},
 	{name: "webhook_endpoint", order: "create_time, endpoint_id", webhook: true},
 	{name: "webhook_delivery", order: "endpoint_id, position", webhook: true},
 }
