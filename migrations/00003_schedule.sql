@@ -1,4 +1,4 @@
--- Standing orders: transfers that happen again and again.
+-- Schedules: transfers that happen again and again.
 
 -- +goose Up
 
@@ -56,7 +56,7 @@ CREATE INDEX schedule_by_status ON schedule (status, create_time, schedule_id);
 CREATE INDEX schedule_by_from ON schedule (from_account_id, create_time, schedule_id);
 CREATE INDEX schedule_by_to ON schedule (to_account_id, create_time, schedule_id);
 
--- What a standing order is never changes: the ids of its transfers follow from it.
+-- What a schedule is never changes: the ids of its transfers follow from it.
 CREATE TRIGGER schedule_identity_is_immutable
     BEFORE UPDATE OF schedule_id, from_account_id, to_account_id, amount, currency, cron, time_zone, interval_micros,
         start_time, end_time, max_count, catch_up, reference, metadata, create_time, create_fingerprint ON schedule

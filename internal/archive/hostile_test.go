@@ -188,7 +188,7 @@ func without(table string) func(*content) {
 func leaveOut(table string) func(*content) {
 	return func(c *content) {
 		manifest := c.at("manifest.json")
-		entry := regexp.MustCompile(`(?s)\{\s*"name": "` + table + `",\s*"columns": \[.*?\n      \]\n    \},\s*`)
+		entry := regexp.MustCompile(`(?s),\s*\{\s*"name": "` + table + `",\s*"columns": \[.*?\n      \]\n    \}`)
 		manifest.text = entry.ReplaceAllString(manifest.text, "")
 		c.members = slices.DeleteFunc(c.members, func(m member) bool { return strings.HasPrefix(m.name, table+"/") })
 	}

@@ -12,22 +12,21 @@ import (
 	"internaltransfers/migrations"
 )
 
-// fixture is a file of schema version 9, with a row of every kind of that version.
+// fixture is a file of schema version 8, with a row of every kind of that version.
 func fixture(t testing.TB) []byte {
 	t.Helper()
-	file, err := os.ReadFile("testdata/schema-9.tar.gz")
+	file, err := os.ReadFile("testdata/schema-8.tar.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
 
-// olderStill makes the fixture one of schema version 8, which had no last_proof.
+// olderStill makes the fixture one of schema version 7, whose tables were the same.
 func olderStill(t testing.TB, change func(*content)) []byte {
 	t.Helper()
 	f := unpack(t, fixture(t))
-	replace("manifest.json", `"schema_version": 9`, `"schema_version": 8`)(f)
-	leaveOut("last_proof")(f)
+	replace("manifest.json", `"schema_version": 8`, `"schema_version": 7`)(f)
 	change(f)
 	f.seal(t)
 	return f.pack(t)
@@ -37,7 +36,7 @@ func olderStill(t testing.TB, change func(*content)) []byte {
 // migrated. What was decided then is known now.
 func TestOlderFiles(t *testing.T) {
 	t.Parallel()
-	for name, file := range map[string][]byte{"version 9": fixture(t), "version 8": olderStill(t, func(*content) {})} {
+	for name, file := range map[string][]byte{"version 8": fixture(t), "version 7": olderStill(t, func(*content) {})} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			database := bare(t)

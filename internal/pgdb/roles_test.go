@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -203,7 +204,7 @@ func makeOlder(t *testing.T, target pgdb.Target) {
 		t.Fatal(err)
 	}
 	sessions := d.SQL(pgdb.Migrating)
-	_, err = migrations.UpTo(t.Context(), sessions, d.Schema(), silent, 10)
+	_, err = migrations.UpTo(t.Context(), sessions, d.Schema(), silent, migrations.Newest()-1)
 	if err = errors.Join(err, sessions.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -256,18 +257,19 @@ func TestWhoMayMigrate(t *testing.T) {
 	execute(t, conn, "REVOKE SELECT ON goose_db_version FROM ledger_reader")
 	requireRefused(t, open(pgtest.Reader(database)).RequireCurrent(t.Context()), "ledger_reader", "goose_db_version", "docs/roles.sql")
 
-	older := pgtest.NewEmptyDatabase(t, "")
-	conn = admin(t, older)
+	database = pgtest.NewEmptyDatabase(t, "")
+	older := strconv.FormatInt(migrations.Newest()-1, 10)
+	conn = admin(t, database)
 	execute(t, conn, "CREATE SCHEMA ledger AUTHORIZATION ledger_owner", "GRANT USAGE ON SCHEMA ledger TO PUBLIC")
-	makeOlder(t, pgdb.Target{URL: pgtest.Owner(older), Schema: "ledger"})
+	makeOlder(t, pgdb.Target{URL: pgtest.Owner(database), Schema: "ledger"})
 	execute(t, conn, "GRANT SELECT ON goose_db_version TO PUBLIC")
-	requireRefused(t, open(pgtest.Writer(older)).Migrate(t.Context(), silent), "has version 10", "role ledger_writer may not migrate it",
+	requireRefused(t, open(pgtest.Writer(database)).Migrate(t.Context(), silent), "has version "+older, "role ledger_writer may not migrate it",
 		"version "+newest, "internaltransfers migrate")
-	requireRefused(t, open(pgtest.Reader(older)).RequireCurrent(t.Context()), "has version 10", "version "+newest, "internaltransfers migrate")
-	if version := show(t, conn, "SELECT max(version_id)::text FROM goose_db_version"); version != "10" {
+	requireRefused(t, open(pgtest.Reader(database)).RequireCurrent(t.Context()), "has version "+older, "version "+newest, "internaltransfers migrate")
+	if version := show(t, conn, "SELECT max(version_id)::text FROM goose_db_version"); version != older {
 		t.Errorf("it was brought to version %s", version)
 	}
-	if err := open(pgtest.Owner(older)).Migrate(t.Context(), silent); err != nil {
+	if err := open(pgtest.Owner(database)).Migrate(t.Context(), silent); err != nil {
 		t.Errorf("by the owner: %v", err)
 	}
 	if version := show(t, conn, "SELECT max(version_id)::text FROM goose_db_version"); version != newest {

@@ -6,12 +6,6 @@
 
 -- +goose Up
 
--- In the order in which batches lock them, lest a server at work and this wait for each other.
-LOCK TABLE account, transfer IN SHARE ROW EXCLUSIVE MODE;
-
--- The events of transfers in order.
-CREATE UNIQUE INDEX transfer_by_position ON transfer (position);
-
 -- What a transfer that changes after it was made was like at first, at its own position, and after each change. A first
 -- row is written with the first change, so that who makes a hold pays nothing for it. Rows of transfers and accounts are
 -- never deleted, so nothing here refers to them by foreign keys, which would be checked row by row.
@@ -61,27 +55,35 @@ CREATE TABLE account_change (
 -- The transactions that may write events: whoever draws a position holds a lock on one of these tables, from before that
 -- until after others see whether it was committed. Unlike a snapshot's oldest transaction this is not held up by what
 -- others do in the same cluster. A standby does not know, so servers connect to a primary only.
-CREATE FUNCTION event_writers() RETURNS text[] LANGUAGE sql VOLATILE AS $$
+-- A body of standard SQL is resolved here, once: it means these tables from then on, whatever their names.
+-- +goose StatementBegin
+CREATE FUNCTION event_writers() RETURNS text[] LANGUAGE sql VOLATILE
+BEGIN ATOMIC
     SELECT coalesce(array_agg(DISTINCT l.virtualtransaction || coalesce(' of process ' || l.pid, '')), '{}')
-    FROM pg_locks AS l
+    FROM pg_catalog.pg_locks AS l
     WHERE l.locktype = 'relation'
-      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
       AND l.relation IN ('transfer'::regclass, 'transfer_change'::regclass, 'account_change'::regclass)
       AND l.mode = 'RowExclusiveLock'
-      AND l.granted
-$$;
+      AND l.granted;
+END;
+-- +goose StatementEnd
 
 -- Accounts keep their changes by themselves, also those that are made by hand. A new account is kept as it was before its
 -- opening balance was moved, which is an event of its own. The trigger for changes looks at the columns named in an UPDATE, so a
 -- movement does not pay for it.
+--
+-- Triggers write beside the table that fires them. Their search_path has no schema of anybody's, so that nothing is found
+-- but what is named.
 -- +goose StatementBegin
-CREATE FUNCTION account_keep_opened() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION account_keep_opened() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy, status, version,
-                                update_time, display_name, image_url, metadata)
-    SELECT o.account_id, true, 0, 0, 0, o.min_balance, o.max_balance, o.policy, o.status, 1, o.create_time, o.display_name,
-           o.image_url, o.metadata
-    FROM opened AS o;
+    EXECUTE format('
+        INSERT INTO %I.account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy,
+                                       status, version, update_time, display_name, image_url, metadata)
+        SELECT o.account_id, true, 0, 0, 0, o.min_balance, o.max_balance, o.policy, o.status, 1, o.create_time,
+               o.display_name, o.image_url, o.metadata
+        FROM opened AS o', TG_TABLE_SCHEMA);
     RETURN NULL;
 END
 $$;
@@ -90,12 +92,14 @@ CREATE TRIGGER account_keep_opened AFTER INSERT ON account REFERENCING NEW TABLE
     FOR EACH STATEMENT EXECUTE FUNCTION account_keep_opened();
 
 -- +goose StatementBegin
-CREATE FUNCTION account_keep_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION account_keep_changed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy, status, version,
-                                update_time, display_name, image_url, metadata)
-    VALUES (NEW.account_id, false, NEW.balance, NEW.held, NEW.incoming, NEW.min_balance, NEW.max_balance, NEW.policy, NEW.status,
-            NEW.version, NEW.update_time, NEW.display_name, NEW.image_url, NEW.metadata);
+    EXECUTE format('
+        INSERT INTO %I.account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy,
+                                       status, version, update_time, display_name, image_url, metadata)
+        SELECT ($1).account_id, false, ($1).balance, ($1).held, ($1).incoming, ($1).min_balance, ($1).max_balance,
+               ($1).policy, ($1).status, ($1).version, ($1).update_time, ($1).display_name, ($1).image_url, ($1).metadata',
+        TG_TABLE_SCHEMA) USING NEW;
     RETURN NULL;
 END
 $$;
@@ -104,7 +108,7 @@ CREATE TRIGGER account_keep_changed
     AFTER UPDATE OF min_balance, max_balance, policy, status, display_name, image_url, metadata ON account
     FOR EACH ROW EXECUTE FUNCTION account_keep_changed();
 
--- Accounts that are there already are opened as they are now.
+-- The equity accounts are there already.
 INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, max_balance, policy, status, version,
                             update_time, display_name, image_url, metadata)
 SELECT a.account_id, true, a.balance, a.held, a.incoming, a.min_balance, a.max_balance, a.policy, a.status, a.version,
@@ -127,4 +131,3 @@ DROP FUNCTION account_keep_opened;
 DROP FUNCTION event_writers;
 DROP TABLE account_change;
 DROP TABLE transfer_change;
-DROP INDEX transfer_by_position;

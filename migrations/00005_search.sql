@@ -1,18 +1,6 @@
--- How the ledger is, for people who look at it: how the last proof ended, and accounts by the words of their names.
+-- Accounts by the words of their names.
 
 -- +goose Up
-
--- How the last proof ended, whoever made it: one row, or before the first proof none.
-CREATE TABLE last_proof (
-    proof_id    smallint    NOT NULL,
-    -- When its snapshot was taken.
-    check_time  timestamptz NOT NULL,
-    incremental boolean     NOT NULL,
-    -- The names of the invariants that it found broken.
-    broken      text[]      NOT NULL,
-    CONSTRAINT last_proof_pkey PRIMARY KEY (proof_id),
-    CONSTRAINT last_proof_is_one CHECK (proof_id = 1)
-);
 
 -- The words of a text in lower case, for the index below and for what is looked for with it. What is between words is
 -- white space and punctuation, the same on every server; the parser of to_tsvector would take addresses and numbers apart
@@ -52,4 +40,3 @@ CREATE INDEX account_change_by_words ON account_change USING gin (search_words(d
 -- +goose Down
 DROP INDEX account_change_by_words;
 DROP FUNCTION search_words;
-DROP TABLE last_proof;

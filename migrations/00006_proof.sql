@@ -1,6 +1,18 @@
--- What the last proof that succeeded found, for the next one to go on from.
+-- Proofs: how the last one ended, and what the last one that succeeded found, for the next one to go on from.
 
 -- +goose Up
+
+-- How the last proof ended, whoever made it: one row, or before the first proof none.
+CREATE TABLE last_proof (
+    proof_id    smallint    NOT NULL,
+    -- When its snapshot was taken.
+    check_time  timestamptz NOT NULL,
+    incremental boolean     NOT NULL,
+    -- The names of the invariants that it found broken.
+    broken      text[]      NOT NULL,
+    CONSTRAINT last_proof_pkey PRIMARY KEY (proof_id),
+    CONSTRAINT last_proof_is_one CHECK (proof_id = 1)
+);
 
 -- When the proof was, and what could still change then. There is always this one row.
 CREATE TABLE checkpoint (
@@ -30,3 +42,4 @@ CREATE TABLE account_checkpoint (
 -- +goose Down
 DROP TABLE account_checkpoint;
 DROP TABLE checkpoint;
+DROP TABLE last_proof;

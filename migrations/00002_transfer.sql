@@ -1,40 +1,63 @@
--- The whole life of a transfer: holds, schedules, reversals, groups, sweeps and account policies.
+-- Transfers: plain ones, and the whole life of holds, scheduled transfers, reversals, groups and sweeps.
 --
 -- What only some transfers have is in a table of its own, so that a plain transfer pays for none of it: neither with
--- wider rows nor with the indexes below.
+-- wider rows nor with more indexes.
 
 -- +goose Up
 
--- The one clock that decides for all servers. It is a function so that tests can step it; being one expression, it is
--- inlined and costs nothing.
-CREATE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE AS 'SELECT clock_timestamp()';
-
-ALTER TABLE account
-    -- The ceiling of balance plus incoming.
-    ADD COLUMN max_balance  numeric,
-    -- How low a forced reversal brought what is available, as long as that is below min_balance.
-    ADD COLUMN forced_floor numeric,
-    -- Blocks, cap per transfer and rolling limits, for the service to read; NULL: none. An account without any stays on
-    -- the short way of the write path.
-    ADD COLUMN policy       jsonb,
-    DROP CONSTRAINT account_balance_floor,
-    ADD CONSTRAINT account_balance_floor CHECK (min_balance IS NULL
-        OR balance - held >= least(min_balance, forced_floor)),
-    ADD CONSTRAINT account_balance_ceiling CHECK (balance + incoming <= max_balance),
-    ADD CONSTRAINT account_ceiling_finite CHECK (max_balance < 'Infinity' AND max_balance > '-Infinity'),
-    ADD CONSTRAINT account_forced_floor_finite CHECK (forced_floor < 'Infinity' AND forced_floor > '-Infinity'),
-    ADD CONSTRAINT account_equity_without_policy CHECK (NOT is_equity OR num_nonnulls(max_balance, policy) = 0);
-
-ALTER TABLE transfer
+-- The ledger: one row a transfer, refused ones too. A row of a transfer that succeeded is also both its entries: the
+-- balance and the entry number of each side are in it, written in the commit that moved the money.
+--
+-- The account columns have no foreign keys: a refused transfer may name an account that does not exist, and for the
+-- others the same commit has just updated both account rows.
+CREATE TABLE transfer (
+    transfer_id     uuid        NOT NULL,
+    -- The order of decision: unique, growing along each account; with create_time the order of every list.
+    position        bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    from_account_id uuid        NOT NULL,
+    to_account_id   uuid        NOT NULL,
+    amount          numeric     NOT NULL,
+    currency        text        NOT NULL,
+    -- What the caller asked for, to tell a repeated call from another one; currency is what it turned out to be.
+    asked_currency  text        NOT NULL,
+    status          text        NOT NULL,
+    error_reason    text,
+    from_balance    numeric,
+    to_balance      numeric,
+    from_sequence   bigint,
+    to_sequence     bigint,
+    version         integer     NOT NULL DEFAULT 1,
+    create_time     timestamptz NOT NULL,
+    update_time     timestamptz NOT NULL,
+    reference       text        NOT NULL DEFAULT '',
+    metadata        jsonb       NOT NULL DEFAULT '{}',
     -- Whether it was born INIT: a hold or a scheduled transfer. Such a transfer is never an entry of its own: what moves
     -- money for it are transfers that name it as their parent.
-    ADD COLUMN deferred boolean NOT NULL DEFAULT false,
-    DROP CONSTRAINT transfer_entries_iff_success,
-    ADD CONSTRAINT transfer_entries_iff_success CHECK (
+    deferred        boolean     NOT NULL DEFAULT false,
+    CONSTRAINT transfer_pkey PRIMARY KEY (transfer_id),
+    CONSTRAINT transfer_accounts_differ CHECK (from_account_id <> to_account_id),
+    CONSTRAINT transfer_amount_positive CHECK (amount > 0 AND amount < 'Infinity'),
+    CONSTRAINT transfer_status_known CHECK (status IN ('INIT', 'SUCCESS', 'FAILED')),
+    CONSTRAINT transfer_reason_iff_failed CHECK ((status = 'FAILED') = (error_reason IS NOT NULL)),
+    CONSTRAINT transfer_entries_iff_success CHECK (
         num_nulls(from_sequence, to_sequence) = CASE WHEN status = 'SUCCESS' AND NOT deferred THEN 0 ELSE 2 END
         AND (status <> 'SUCCESS' OR num_nulls(from_balance, to_balance) = 0)),
-    ADD CONSTRAINT transfer_only_deferred_is_init CHECK (status <> 'INIT' OR deferred);
+    CONSTRAINT transfer_only_deferred_is_init CHECK (status <> 'INIT' OR deferred)
+);
 
+-- ListTransfers and ListEntries: all, by account (either side), by reference, and the few that did not succeed.
+CREATE INDEX transfer_by_time ON transfer (create_time, position);
+CREATE INDEX transfer_by_from ON transfer (from_account_id, create_time, position);
+CREATE INDEX transfer_by_to ON transfer (to_account_id, create_time, position);
+CREATE INDEX transfer_by_reference ON transfer (reference, create_time, position) WHERE reference <> '';
+CREATE INDEX transfer_not_success ON transfer (status, create_time, position) WHERE status <> 'SUCCESS';
+-- The events of transfers in order.
+CREATE UNIQUE INDEX transfer_by_position ON transfer (position);
+
+CREATE TRIGGER transfer_final_is_immutable BEFORE UPDATE ON transfer
+    FOR EACH ROW WHEN (OLD.status <> 'INIT') EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER transfer_is_kept BEFORE DELETE ON transfer FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER transfer_is_not_truncated BEFORE TRUNCATE ON transfer EXECUTE FUNCTION refuse_change();
 -- What a transfer is never changes, also while it is INIT.
 CREATE TRIGGER transfer_identity_is_immutable
     BEFORE UPDATE OF transfer_id, position, from_account_id, to_account_id, amount, currency, asked_currency, deferred,
@@ -66,6 +89,8 @@ CREATE TABLE transfer_detail (
     request_fingerprint bytea,
     -- Why it was refused, in figures.
     refusal             jsonb,
+    -- The floor that a sweep was asked for with; NULL: zero. The account's own floor holds all the same.
+    up_to_floor         numeric,
     CONSTRAINT transfer_detail_pkey PRIMARY KEY (transfer_id),
     CONSTRAINT transfer_detail_transfer_fkey FOREIGN KEY (transfer_id) REFERENCES transfer (transfer_id)
         DEFERRABLE INITIALLY DEFERRED,
@@ -75,6 +100,8 @@ CREATE TABLE transfer_detail (
     CONSTRAINT transfer_detail_posted_amount CHECK (posted_amount >= 0 AND posted_amount < 'Infinity'),
     CONSTRAINT transfer_detail_reversed_amount CHECK (reversed_amount > 0 AND reversed_amount < 'Infinity'),
     CONSTRAINT transfer_detail_asked_amount CHECK (asked_amount > 0 AND asked_amount < 'Infinity'),
+    CONSTRAINT transfer_detail_up_to_floor CHECK (up_to_floor IS NULL
+        OR (asked_amount IS NOT NULL AND up_to_floor > '-Infinity' AND up_to_floor < 'Infinity')),
     CONSTRAINT transfer_detail_open_has_accounts CHECK (open_amount IS NULL
         OR (kind IN ('HOLD', 'SCHEDULED') AND num_nulls(from_account_id, to_account_id) = 0)),
     CONSTRAINT transfer_detail_hold_is_posted CHECK ((kind = 'HOLD') = (posted_amount IS NOT NULL)),
@@ -100,7 +127,7 @@ CREATE INDEX transfer_detail_hold_to ON transfer_detail (to_account_id) WHERE ki
 
 CREATE TRIGGER transfer_detail_identity_is_immutable
     BEFORE UPDATE OF transfer_id, kind, from_account_id, to_account_id, due_time, parent_id, group_id, effective_time,
-        asked_amount, request_fingerprint ON transfer_detail
+        asked_amount, request_fingerprint, up_to_floor ON transfer_detail
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 -- A hold that has ended stays ended, and nothing captured or reversed is taken back.
 CREATE TRIGGER transfer_detail_only_advances BEFORE UPDATE ON transfer_detail
@@ -111,34 +138,31 @@ CREATE TRIGGER transfer_detail_only_advances BEFORE UPDATE ON transfer_detail
 CREATE TRIGGER transfer_detail_is_kept BEFORE DELETE ON transfer_detail FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER transfer_detail_is_not_truncated BEFORE TRUNCATE ON transfer_detail EXECUTE FUNCTION refuse_change();
 
+-- Each group that was decided, so that its id is never given to another one, by any server, and a repeated call can be told
+-- from one for a part of it.
+CREATE TABLE transfer_group (
+    group_id uuid    NOT NULL,
+    size     integer NOT NULL,
+    CONSTRAINT transfer_group_pkey PRIMARY KEY (group_id),
+    CONSTRAINT transfer_group_size_positive CHECK (size > 0)
+);
+
+CREATE TRIGGER transfer_group_is_kept BEFORE UPDATE OR DELETE ON transfer_group
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER transfer_group_is_not_truncated BEFORE TRUNCATE ON transfer_group EXECUTE FUNCTION refuse_change();
+
 -- A transfer with all that there is of it.
 CREATE VIEW transfer_full AS
 SELECT t.transfer_id, t.position, t.from_account_id, t.to_account_id, t.amount, t.currency, t.asked_currency, t.status,
        t.error_reason, t.from_balance, t.to_balance, t.from_sequence, t.to_sequence, t.version, t.create_time,
        t.update_time, t.reference, t.metadata, t.deferred, d.kind, d.due_time, d.open_amount, d.posted_amount,
-       d.parent_id, d.reversed_amount, d.group_id, d.effective_time, d.asked_amount, d.request_fingerprint, d.refusal
+       d.parent_id, d.reversed_amount, d.group_id, d.effective_time, d.asked_amount, d.request_fingerprint, d.refusal,
+       d.up_to_floor
 FROM transfer AS t
 LEFT JOIN transfer_detail AS d ON d.transfer_id = t.transfer_id;
 
 -- +goose Down
 DROP VIEW transfer_full;
+DROP TABLE transfer_group;
 DROP TABLE transfer_detail;
-DROP TRIGGER transfer_identity_is_immutable ON transfer;
-ALTER TABLE transfer
-    DROP CONSTRAINT transfer_only_deferred_is_init,
-    DROP CONSTRAINT transfer_entries_iff_success,
-    DROP COLUMN deferred,
-    ADD CONSTRAINT transfer_entries_iff_success CHECK (
-        num_nulls(from_sequence, to_sequence) = CASE WHEN status = 'SUCCESS' THEN 0 ELSE 2 END
-        AND (status <> 'SUCCESS' OR num_nulls(from_balance, to_balance) = 0));
-ALTER TABLE account
-    DROP CONSTRAINT account_balance_ceiling,
-    DROP CONSTRAINT account_ceiling_finite,
-    DROP CONSTRAINT account_forced_floor_finite,
-    DROP CONSTRAINT account_equity_without_policy,
-    DROP CONSTRAINT account_balance_floor,
-    ADD CONSTRAINT account_balance_floor CHECK (min_balance IS NULL OR balance - held >= min_balance),
-    DROP COLUMN max_balance,
-    DROP COLUMN forced_floor,
-    DROP COLUMN policy;
-DROP FUNCTION ledger_now;
+DROP TABLE transfer;

@@ -74,13 +74,16 @@ CREATE INDEX webhook_delivery_by_account ON webhook_delivery (endpoint_id, accou
 CREATE INDEX webhook_delivery_by_other ON webhook_delivery (endpoint_id, other_account_id, position) WHERE status = 'PENDING';
 
 -- Whether an earlier event of the account is pending.
+-- +goose StatementBegin
 CREATE FUNCTION webhook_account_waits(of_endpoint uuid, of_account uuid, before bigint) RETURNS boolean
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT EXISTS (SELECT 1 FROM webhook_delivery AS d WHERE d.endpoint_id = of_endpoint AND d.account_id = of_account
                    AND d.position < before AND d.status = 'PENDING')
         OR EXISTS (SELECT 1 FROM webhook_delivery AS d WHERE d.endpoint_id = of_endpoint AND d.other_account_id = of_account
-                   AND d.position < before AND d.status = 'PENDING')
-$$;
+                   AND d.position < before AND d.status = 'PENDING');
+END;
+-- +goose StatementEnd
 
 -- What an endpoint is for and how far it has come never changes backwards; a deleted one never changes at all.
 CREATE TRIGGER webhook_endpoint_identity_is_immutable
@@ -95,6 +98,6 @@ CREATE TRIGGER webhook_delivery_is_kept BEFORE DELETE ON webhook_delivery FOR EA
 CREATE TRIGGER webhook_delivery_is_not_truncated BEFORE TRUNCATE ON webhook_delivery EXECUTE FUNCTION refuse_change();
 
 -- +goose Down
-DROP TABLE webhook_delivery;
 DROP FUNCTION webhook_account_waits;
+DROP TABLE webhook_delivery;
 DROP TABLE webhook_endpoint;

@@ -1,9 +1,34 @@
--- The ledger: currencies, accounts and transfers.
+-- Currencies and accounts.
 --
--- The rules that matter are here as constraints, the second lock on the door that the service keeps: they hold for a
--- hand-typed UPDATE too. Every constraint is named, because the service tells errors apart by these names.
+-- The rules that matter are constraints, here and in the files that follow: they hold for an UPDATE typed by hand too.
+-- Every constraint is named, because the service tells errors apart by these names. Functions find their ledger whatever
+-- its schema is called: none keeps a name, which would become another ledger's when the schema is renamed.
 
 -- +goose Up
+
+-- The one clock that decides for all servers. It is a function so that tests can step it; being one expression, it is
+-- inlined and costs nothing.
+CREATE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE AS 'SELECT clock_timestamp()';
+
+-- +goose StatementBegin
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% on % is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END
+$$;
+-- +goose StatementEnd
+
+-- Values that every instance on this database shares.
+CREATE TABLE setting (
+    name  text  NOT NULL,
+    value bytea NOT NULL,
+    CONSTRAINT setting_pkey PRIMARY KEY (name)
+);
+
+-- The key that signs page tokens: 244 random bits, hashed to a key's length.
+INSERT INTO setting (name, value)
+VALUES ('page_token_key', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
 
 -- A currency is a code and the number of decimals of its amounts; neither ever changes.
 CREATE TABLE currency (
@@ -38,9 +63,21 @@ CREATE TABLE account (
     -- SHA-256 of the fields that the account was opened with, so that a repeated call can be told from another one
     -- even after the account was changed.
     create_fingerprint bytea       NOT NULL,
+    -- The ceiling of balance plus incoming.
+    max_balance        numeric,
+    -- How low a forced reversal brought what is available, as long as that is below min_balance.
+    forced_floor       numeric,
+    -- Blocks, cap per transfer and rolling limits, for the service to read; NULL: none. An account without any stays on
+    -- the fast path.
+    policy             jsonb,
     CONSTRAINT account_pkey PRIMARY KEY (account_id),
     CONSTRAINT account_currency_fkey FOREIGN KEY (currency) REFERENCES currency (code),
-    CONSTRAINT account_balance_floor CHECK (min_balance IS NULL OR balance - held >= min_balance),
+    CONSTRAINT account_balance_floor CHECK (min_balance IS NULL
+        OR balance - held >= least(min_balance, forced_floor)),
+    CONSTRAINT account_balance_ceiling CHECK (balance + incoming <= max_balance),
+    CONSTRAINT account_ceiling_finite CHECK (max_balance < 'Infinity' AND max_balance > '-Infinity'),
+    CONSTRAINT account_forced_floor_finite CHECK (forced_floor < 'Infinity' AND forced_floor > '-Infinity'),
+    CONSTRAINT account_equity_without_policy CHECK (NOT is_equity OR num_nonnulls(max_balance, policy) = 0),
     -- Only a currency's equity account has no floor. NaN sorts above Infinity, so both are refused here.
     CONSTRAINT account_floor_unless_equity CHECK ((min_balance IS NULL) = is_equity),
     CONSTRAINT account_amounts_finite CHECK (balance > '-Infinity' AND balance < 'Infinity'
@@ -60,69 +97,6 @@ CREATE INDEX account_by_time ON account (create_time, account_id);
 CREATE INDEX account_by_currency ON account (currency, create_time, account_id);
 CREATE INDEX account_not_open ON account (status, create_time, account_id) WHERE status <> 'OPEN';
 
--- The ledger: one row a transfer, refused ones too. A row of a transfer that succeeded is also both its entries: the
--- balance and the entry number of each side are in it, written in the commit that moved the money.
---
--- The account columns have no foreign keys: a refused transfer may name an account that does not exist, and for the
--- others the same commit has just updated both account rows.
-CREATE TABLE transfer (
-    transfer_id     uuid        NOT NULL,
-    -- The order of decision: unique, growing along each account; with create_time the order of every list.
-    position        bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
-    from_account_id uuid        NOT NULL,
-    to_account_id   uuid        NOT NULL,
-    amount          numeric     NOT NULL,
-    currency        text        NOT NULL,
-    -- What the caller asked for, to tell a repeated call from another one; currency is what it turned out to be.
-    asked_currency  text        NOT NULL,
-    status          text        NOT NULL,
-    error_reason    text,
-    from_balance    numeric,
-    to_balance      numeric,
-    from_sequence   bigint,
-    to_sequence     bigint,
-    version         integer     NOT NULL DEFAULT 1,
-    create_time     timestamptz NOT NULL,
-    update_time     timestamptz NOT NULL,
-    reference       text        NOT NULL DEFAULT '',
-    metadata        jsonb       NOT NULL DEFAULT '{}',
-    CONSTRAINT transfer_pkey PRIMARY KEY (transfer_id),
-    CONSTRAINT transfer_accounts_differ CHECK (from_account_id <> to_account_id),
-    CONSTRAINT transfer_amount_positive CHECK (amount > 0 AND amount < 'Infinity'),
-    CONSTRAINT transfer_status_known CHECK (status IN ('INIT', 'SUCCESS', 'FAILED')),
-    CONSTRAINT transfer_reason_iff_failed CHECK ((status = 'FAILED') = (error_reason IS NOT NULL)),
-    CONSTRAINT transfer_entries_iff_success CHECK (
-        num_nulls(from_sequence, to_sequence) = CASE WHEN status = 'SUCCESS' THEN 0 ELSE 2 END
-        AND (status <> 'SUCCESS' OR num_nulls(from_balance, to_balance) = 0))
-);
-
--- ListTransfers and ListEntries: all, by account (either side), by reference, and the few that did not succeed.
-CREATE INDEX transfer_by_time ON transfer (create_time, position);
-CREATE INDEX transfer_by_from ON transfer (from_account_id, create_time, position);
-CREATE INDEX transfer_by_to ON transfer (to_account_id, create_time, position);
-CREATE INDEX transfer_by_reference ON transfer (reference, create_time, position) WHERE reference <> '';
-CREATE INDEX transfer_not_success ON transfer (status, create_time, position) WHERE status <> 'SUCCESS';
-
--- Values that every instance on this database shares.
-CREATE TABLE setting (
-    name  text  NOT NULL,
-    value bytea NOT NULL,
-    CONSTRAINT setting_pkey PRIMARY KEY (name)
-);
-
--- +goose StatementBegin
-CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION '% on % is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
-        USING ERRCODE = 'restrict_violation';
-END
-$$;
--- +goose StatementEnd
-
-CREATE TRIGGER transfer_final_is_immutable BEFORE UPDATE ON transfer
-    FOR EACH ROW WHEN (OLD.status <> 'INIT') EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER transfer_is_kept BEFORE DELETE ON transfer FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER transfer_is_not_truncated BEFORE TRUNCATE ON transfer EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER account_is_kept BEFORE DELETE ON account FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER account_is_not_truncated BEFORE TRUNCATE ON account EXECUTE FUNCTION refuse_change();
 -- What an account is never changes. The trigger looks at the columns named in an UPDATE, so a movement does not pay for it.
@@ -131,10 +105,6 @@ CREATE TRIGGER account_identity_is_immutable
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER currency_is_immutable BEFORE UPDATE OR DELETE ON currency
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
-
--- The key that signs page tokens: 244 random bits, hashed to a key's length.
-INSERT INTO setting (name, value)
-VALUES ('page_token_key', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
 
 -- The ids of these equity accounts are the same in every ledger; the account table is empty, so they are free.
 INSERT INTO currency (code, scale, equity_account_id)
@@ -147,10 +117,35 @@ VALUES ('USD', 2, 'fcc612ef-05c7-51eb-9f2a-022abd238d80'),
 INSERT INTO account (account_id, currency, is_equity, display_name, create_fingerprint)
 SELECT equity_account_id, code, true, code || ' equity', '' FROM currency;
 
+-- What people see of an account is kept in memory by each server. A change, also one by hand, is told to all of them.
+-- Notifications are the whole database's, so each ledger has a channel of its own, named by its table.
+CREATE FUNCTION profile_channel(account regclass) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT 'account_profile_' || account::oid
+$$;
+
+-- +goose StatementBegin
+CREATE FUNCTION notify_profile() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('SELECT pg_notify(%I.profile_channel($1), $2)', TG_TABLE_SCHEMA)
+        USING TG_RELID::regclass, NEW.account_id::text;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- The trigger looks at the columns named in an UPDATE, so a movement does not pay for it.
+CREATE TRIGGER account_profile_is_told
+    AFTER UPDATE OF display_name, image_url, metadata ON account
+    FOR EACH ROW WHEN ((OLD.display_name, OLD.image_url, OLD.metadata)
+        IS DISTINCT FROM (NEW.display_name, NEW.image_url, NEW.metadata))
+    EXECUTE FUNCTION notify_profile();
+
 -- +goose Down
 DROP TABLE setting;
-DROP TABLE transfer;
 ALTER TABLE currency DROP CONSTRAINT currency_equity_account_fkey;
 DROP TABLE account;
 DROP TABLE currency;
+DROP FUNCTION notify_profile;
+DROP FUNCTION profile_channel;
 DROP FUNCTION refuse_change;
+DROP FUNCTION ledger_now;
