@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,31 @@ const openWarnInterval = time.Minute
 type authConfig struct {
 	Auth             string        `env:"AUTH" default:"auto" enum:"auto,required,off" help:"Whether callers need an API key: required, off, or auto, which is off while LISTEN_ADDR is this machine's own, and else required. Default: ${default}."`
 	AuthBootstrapKey string        `env:"AUTH_BOOTSTRAP_KEY" placeholder:"SECRET" secret:"" help:"The secret of the first API key, an administrator's, which is made while there is no key. A file with it can be named by AUTH_BOOTSTRAP_KEY_FILE. Default: none; \"internaltransfers keys create\" makes one."`
+	RateLimit        float64       `env:"RATE_LIMIT" help:"How many calls a second each API key may make, and each address without one; 100 items of a batch or rows of a page cost one call more. 0: any number. Default: 0."`
+	RateBurst        int           `env:"RATE_BURST" help:"How many of these calls may come at once; 0: what two seconds allow. Default: 0."`
+	TrustedProxies   []string      `env:"TRUSTED_PROXIES" placeholder:"NETWORK,…" help:"The networks of proxies whose header X-Forwarded-For is believed, such as 10.0.0.0/8. Default: none."`
 	SessionTTL       time.Duration `env:"SESSION_TTL" default:"12h" help:"How long a key that was typed into the console is good there. Default: ${default}."`
 }
 
 // Validate is called by kong.
 func (c *authConfig) Validate() error {
-	return within("SESSION_TTL", c.SessionTTL, time.Minute, 30*24*time.Hour)
+	if _, err := access.ParseNetworks("TRUSTED_PROXIES", c.TrustedProxies); err != nil {
+		return &optionError{optionNames("TRUSTED_PROXIES") + " must be networks such as 10.0.0.0/8 or addresses such as 203.0.113.7"}
+	}
+	return cmp.Or(
+		within("SESSION_TTL", c.SessionTTL, time.Minute, 30*24*time.Hour),
+		within("RATE_LIMIT", c.RateLimit, 0, 1e6),
+		within("RATE_BURST", c.RateBurst, 0, 1_000_000),
+	)
+}
+
+// proxies returns the networks of trusted proxies.
+func (c *authConfig) proxies() []netip.Prefix {
+	networks, err := access.ParseNetworks("TRUSTED_PROXIES", c.TrustedProxies)
+	if err != nil {
+		panic(err) // they were validated
+	}
+	return networks
 }
 
 // required reports whether callers need a key, on a server that listens on an address.

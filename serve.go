@@ -181,6 +181,9 @@ func (c *serveCommand) serve(
 		Keys:            keys,
 		AuthRequired:    c.required(c.ListenAddr),
 		SessionTTL:      c.SessionTTL,
+		RateLimit:       c.RateLimit,
+		RateBurst:       c.RateBurst,
+		TrustedProxies:  c.proxies(),
 		PrivateWebhooks: c.PrivateWebhooks,
 		Metrics:         registry,
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,19 +25,21 @@ import (
 // authenticated lets only known callers through to the calls of a handler. rest says how errors are
 // written.
 func (s *Server) authenticated(next http.Handler, rest bool) http.Handler {
-	if !s.config.AuthRequired {
+	if !s.config.AuthRequired && s.rates == nil {
 		return next
 	}
 	errorWriter := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, err := s.callerOf(r)
 		c := callOf(r.Context())
+		err := s.identify(c, r)
 		if err == nil {
-			c.caller = caller
 			next.ServeHTTP(w, r)
 			return
 		}
 		failed := connectError(err)
+		for name, values := range failed.Meta() {
+			w.Header()[name] = values
+		}
 		c.rest, c.refused = rest, failed
 		if failed.Code() == connect.CodeUnauthenticated {
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -49,29 +52,54 @@ func (s *Server) authenticated(next http.Handler, rest bool) http.Handler {
 	})
 }
 
+// identify finds out who makes a request, and counts it.
+func (s *Server) identify(c *call, r *http.Request) error {
+	var err error
+	if s.config.AuthRequired {
+		c.caller, err = s.callerOf(c, r)
+	}
+	if limited := s.countCall(c); limited != nil {
+		return limited
+	}
+	return err
+}
+
 // callerOf returns who makes a request: the key that it is sent with, or that of its session.
-func (s *Server) callerOf(r *http.Request) (*access.Caller, error) {
-	address := peerAddress(r)
+func (s *Server) callerOf(c *call, r *http.Request) (*access.Caller, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, secret, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 			return nil, access.ErrInvalid
 		}
-		return s.keys.Authenticate(r.Context(), strings.TrimSpace(secret), address)
+		return s.keys.Authenticate(r.Context(), strings.TrimSpace(secret), c.address)
 	}
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
-		return s.keys.Resume(r.Context(), cookie.Value, address)
+		return s.keys.Resume(r.Context(), cookie.Value, c.address)
 	}
 	return nil, access.ErrMissing
 }
 
-// peerAddress returns the address that a request comes from, which may be a proxy's.
-func peerAddress(r *http.Request) netip.Addr {
+// addressOf returns the address that a request comes from. Where that is a trusted proxy's, it is
+// the last one in X-Forwarded-For that is not: earlier ones are what the sender says.
+func (s *Server) addressOf(r *http.Request) netip.Addr {
 	port, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.IPv6Unspecified() // of a request that was not received from a network
 	}
-	return port.Addr().Unmap().WithZone("")
+	address := port.Addr().Unmap().WithZone("")
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.isTrustedProxy(address); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		address = hop.Unmap().WithZone("")
+	}
+	return address
+}
+
+func (s *Server) isTrustedProxy(address netip.Addr) bool {
+	return slices.ContainsFunc(s.config.TrustedProxies, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
 // permissionsOf reads what the methods of services need, by procedure, such as
@@ -104,6 +132,9 @@ func permissionsOf(services []service) (map[string]access.Permissions, error) {
 func (s *Server) authorize(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		if err := s.mayCall(ctx, req.Spec().Procedure, req.Any()); err != nil {
+			return nil, err
+		}
+		if err := s.countItems(ctx, req.Any()); err != nil {
 			return nil, err
 		}
 		return next(ctx, req)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type call struct {
 	logged  bool           // the interceptors wrote its log line
 	cause   error          // the error behind a fixed text
 	refused error          // why it never came to a handler, if that is known
+	address netip.Addr     // of the sender, beyond proxies that are trusted
 	caller  *access.Caller // nil: unknown, where callers need not be known
 	path    string         // of the request, below Config.BasePath
 
@@ -50,7 +52,7 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		c := &call{
-			id: requestID(r.Header.Get(requestIDHeader)), peer: r.RemoteAddr, path: r.URL.EscapedPath(),
+			id: requestID(r.Header.Get(requestIDHeader)), peer: r.RemoteAddr, address: s.addressOf(r), path: r.URL.EscapedPath(),
 		}
 		w.Header().Set(requestIDHeader, c.id)
 		c.control = http.NewResponseController(w)

@@ -114,6 +114,9 @@ func connectError(err error) *connect.Error {
 	if known := accessError(err); known != nil {
 		return known
 	}
+	if limited, ok := errors.AsType[*rateError](err); ok {
+		return limited.connectError()
+	}
 	var (
 		refused    *refusedError
 		notVoided  *ledger.RefusedError

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -66,6 +67,13 @@ type Config struct {
 	Keys *access.Keyring
 	// AuthRequired refuses calls without a key. It needs Keys.
 	AuthRequired bool
+	// RateLimit is how many calls a second a key may make, and an address without one. A call costs
+	// one; 100 items of a batch or rows of a page cost one more. 0: any number.
+	RateLimit float64
+	// RateBurst is how many of them at once. Default: what two seconds allow.
+	RateBurst int
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// SessionTTL is how long a key that was typed into the console is good there. Default: 12 h.
 	SessionTTL time.Duration
 	// Metrics gets the metrics of calls. Default: none are kept.
@@ -79,6 +87,7 @@ type Server struct {
 	logger      *slog.Logger
 	ledger      *postgres.Ledger
 	keys        *access.Keyring
+	rates       *rateLimiter                  // nil: there is no limit
 	permissions map[string]access.Permissions // that calls need, by procedure
 	validator   protovalidate.Validator
 	metrics     *callMetrics
@@ -133,6 +142,9 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("server: metrics: %w", err)
 	}
 	s := &Server{config: config, logger: config.Logger, ledger: config.Ledger, keys: config.Keys, validator: validator, metrics: metrics}
+	if s.rates, err = newRateLimiter(config.RateLimit, config.RateBurst); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
 	s.readyToWrite = &readiness{name: "writing", ask: s.ledger.ReadyToWrite, log: s.logger}
 	s.readyToRead = &readiness{name: "reading", ask: s.ledger.ReadyToRead, log: s.logger}
@@ -149,7 +161,7 @@ func New(config Config) (*Server, error) {
 }
 
 func (c *Config) setDefaults() error {
-	if c.SessionTTL < 0 || c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
+	if c.SessionTTL < 0 || c.RateLimit < 0 || c.RateBurst < 0 || c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
 	}

@@ -23,7 +23,12 @@ const sessionBytesMax = 4 << 10
 func (s *Server) openSession(w http.ResponseWriter, r *http.Request) {
 	secret, err := sessionSecret(r)
 	if err == nil && s.config.AuthRequired {
-		_, err = s.keys.Authenticate(r.Context(), secret, peerAddress(r))
+		c := callOf(r.Context())
+		if _, err = s.keys.Authenticate(r.Context(), secret, c.address); err != nil {
+			if limited := s.countCall(c); limited != nil {
+				err = limited
+			}
+		}
 	}
 	if err != nil {
 		failed := connectError(err)

@@ -96,7 +96,7 @@ func (p *Params) check(by *Caller, now time.Time) error {
 			return err
 		}
 	}
-	if _, err := parseNetworks(p.Networks); err != nil {
+	if _, err := ParseNetworks("networks", p.Networks); err != nil {
 		return err
 	}
 	if p.ExpireTime != nil && !p.ExpireTime.After(now) {
@@ -105,8 +105,9 @@ func (p *Params) check(by *Caller, now time.Time) error {
 	return nil
 }
 
-// parseNetworks reads networks such as 10.0.0.0/8, and single addresses.
-func parseNetworks(texts []string) ([]netip.Prefix, error) {
+// ParseNetworks reads networks such as 10.0.0.0/8, and single addresses. The error is an
+// InvalidError that names the field.
+func ParseNetworks(field string, texts []string) ([]netip.Prefix, error) {
 	networks := make([]netip.Prefix, 0, len(texts))
 	for i, text := range texts {
 		network, err := netip.ParsePrefix(text)
@@ -119,7 +120,7 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 		}
 		if err != nil || !network.IsValid() || network != network.Masked() {
 			return nil, &ledger.InvalidError{
-				Field: fmt.Sprintf("networks[%d]", i), Reason: "must be a network such as 10.0.0.0/8 or an address such as 203.0.113.7",
+				Field: fmt.Sprintf("%s[%d]", field, i), Reason: "must be a network such as 10.0.0.0/8 or an address such as 203.0.113.7",
 			}
 		}
 		networks = append(networks, network)
@@ -153,7 +154,7 @@ func callerOf(row *db.ApiKey) (*Caller, error) {
 		// A newer version of the program may know more. What this one does not know, it denies.
 		byRole, byGrants = roles[k.Role], k.knownGrants()
 	}
-	networks, err := parseNetworks(k.Networks)
+	networks, err := ParseNetworks("networks", k.Networks)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.ID, err)
 	}
