@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
@@ -42,6 +43,7 @@ const (
 var shared struct {
 	start    sync.Once
 	server   *localpg.Server
+	admin    *pgxpool.Pool // makes and drops databases: a session for each would cost as much as that
 	dir      string
 	template string // The name of the migrated database that clones are made of.
 	err      error
@@ -238,9 +240,25 @@ func startShared() {
 		if shared.server, err = localpg.Start(ctx, config(shared.dir)); err != nil {
 			return err
 		}
+		if shared.admin, err = openAdmin(ctx); err != nil {
+			return err
+		}
 		shared.template, err = makeTemplate(ctx)
 		return err
 	}()
+}
+
+// adminSessions is how many databases are made or dropped at a time. More would wait for each
+// other, and for the processors.
+const adminSessions = 2
+
+func openAdmin(ctx context.Context) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(shared.server.URL())
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = adminSessions
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // makeTemplate creates and migrates the template. Its name lists its migrations, for a developer
@@ -271,22 +289,20 @@ func migrate(ctx context.Context, superuser, owner string) error {
 	return err
 }
 
-// execute runs one statement in a session of its own on the shared server.
-func execute(ctx context.Context, statement string) (err error) {
+// execute runs one statement on the shared server, which keeps no plan of it.
+func execute(ctx context.Context, statement string) error {
 	ctx, cancel := context.WithTimeout(ctx, statementMax)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, shared.server.URL())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	_, err = conn.Exec(ctx, statement)
+	_, err := shared.admin.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
 // stopShared stops the server of this process, if it was started, and deletes what the tests share.
 func stopShared() error {
 	var err error
+	if shared.admin != nil {
+		shared.admin.Close()
+	}
 	if shared.server != nil {
 		err = stop(shared.server)
 	}
