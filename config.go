@@ -52,6 +52,7 @@ type serveConfig struct {
 
 	ListenAddr      string        `env:"LISTEN_ADDR" default:"127.0.0.1:9091" help:"The address to listen on. Default: ${default}, this machine only."`
 	AdminAddr       string        `env:"ADMIN_ADDR" placeholder:"ADDR" help:"The address of metrics and profiles (/metrics, /debug/pprof/), for operators only. Default: none."`
+	AllowedHosts    []string      `env:"ALLOWED_HOSTS" placeholder:"HOST,…" help:"Names that callers may reach the server by, beside localhost, IP addresses and the host of the address listened on, such as ledger.example.com or *.example.com; * is any, which lets foreign pages in by DNS rebinding. Default: none."`
 	AllowedOrigins  []string      `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages a browser lets call the API, such as https://console.example.com; * is any. Default: none."`
 	BasePath        string        `env:"BASE_PATH" placeholder:"PATH" help:"The path, such as /ledger, under which a proxy shows the server, if the proxy leaves it in what it asks for. Default: none."`
 	AllowedHeaders  []string      `env:"ALLOWED_HEADERS" placeholder:"NAME,…" help:"Headers that these pages may send beside those of Connect, gRPC-Web, REST and OpenTelemetry, such as X-Tenant. Default: none."`
@@ -126,6 +127,9 @@ func (c *serveConfig) Validate() error {
 	if err := server.CheckBasePath(c.BasePath); err != nil {
 		return &optionError{optionNames("BASE_PATH") + ": " + err.Error()}
 	}
+	if err := server.CheckHosts(c.AllowedHosts); err != nil {
+		return &optionError{optionNames("ALLOWED_HOSTS") + ": " + err.Error()}
+	}
 	if err := server.CheckHeaderNames(c.AllowedHeaders); err != nil {
 		return &optionError{optionNames("ALLOWED_HEADERS") + ": " + err.Error()}
 	}
@@ -142,6 +146,15 @@ func hostPort(variable, address string) error {
 		return &optionError{fmt.Sprintf("%s must be HOST:PORT, such as 127.0.0.1:9091, not %q", optionNames(variable), address)}
 	}
 	return nil
+}
+
+// hosts returns the names that callers may reach an address by.
+func (c *serveConfig) hosts(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return c.AllowedHosts
+	}
+	return append([]string{host}, c.AllowedHosts...)
 }
 
 // webhookProxy returns the proxy for webhooks; nil: none.

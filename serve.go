@@ -40,11 +40,11 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	listener := server.NewEarlyListener(port, c.MaxConnections, logger)
 	defer func() { _ = listener.Close() }() // it is closed already when everything went well
-	closeAdmin, err := c.serveAdmin(ctx, logger, registry)
+	admin, err := c.serveAdmin(ctx, logger, registry)
 	if err != nil {
 		return err
 	}
-	defer closeAdmin()
+	defer func() { _ = admin.Close() }() // its requests are not worth a wait
 	logger.InfoContext(ctx, "starting", slog.Any("", this), slog.String("address", listener.Addr().String()))
 	return c.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
 		if c.Demo {
@@ -76,7 +76,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 			stopDemo, err = moveDemo(ctx, l, logger)
 		}
 		if err == nil {
-			err = c.serve(ctx, l, listener, logger, registry)
+			err = c.serve(ctx, l, listener, admin, logger, registry)
 		}
 		stopDemo()
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -103,22 +103,20 @@ func listen(variable, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("%s: cannot listen on %s: %w", optionNames(variable), address, err)
 }
 
-// serveAdmin serves metrics and profiles on ADMIN_ADDR, if there is one, until closeAdmin is
-// called.
-func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, registry *prometheus.Registry) (
-	closeAdmin func(), err error,
-) {
-	if c.AdminAddr == "" {
-		return func() {}, nil
+// serveAdmin serves metrics, profiles and health on ADMIN_ADDR, if there is one, until it is
+// closed.
+func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, registry *prometheus.Registry) (*server.Admin, error) {
+	admin, err := server.NewAdmin(server.AdminConfig{Metrics: registry, AllowedHosts: c.hosts(c.AdminAddr)})
+	if err != nil || c.AdminAddr == "" {
+		return admin, err
 	}
 	listener, err := listen("ADMIN_ADDR", c.AdminAddr)
 	if err != nil {
 		return nil, err
 	}
-	admin := server.NewAdmin(registry)
 	go func() { _ = admin.Serve(listener) }()
 	logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", listener.Addr().String()))
-	return func() { _ = admin.Close() }, nil // its requests are not worth a wait
+	return admin, nil
 }
 
 // fillDemo makes the database a demo, or refuses one that has other data, before there are workers
@@ -152,11 +150,13 @@ func moveDemo(ctx context.Context, l *postgres.Ledger, logger *slog.Logger) (sto
 }
 
 func (c *serveCommand) serve(
-	ctx context.Context, l *postgres.Ledger, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
+	ctx context.Context, l *postgres.Ledger, listener *server.EarlyListener, admin *server.Admin, logger *slog.Logger,
+	registry *prometheus.Registry,
 ) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
-		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
+		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedHosts: c.hosts(c.ListenAddr),
+		AllowedOrigins:  c.AllowedOrigins,
 		AllowedHeaders:  c.AllowedHeaders,
 		BasePath:        c.BasePath,
 		PrivateWebhooks: c.PrivateWebhooks,
@@ -166,6 +166,7 @@ func (c *serveCommand) serve(
 		return err
 	}
 	listener.Ready()
+	admin.Ready(s)
 	address := listener.Addr().String()
 	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", l.Database()))
 	if c.LogFormat == "text" {

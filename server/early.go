@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -127,22 +126,21 @@ func (l earlyConns) Accept() (net.Conn, error) {
 // Close implements net.Listener. The listener below stays open for the server.
 func (l earlyConns) Close() error { return nil }
 
-var (
-	errStarting = newError(connect.CodeUnavailable, errors.New("the server is starting; repeat the call"),
-		info("STARTING", nil), retry(unavailableRetry))
-	earlyErrors = connect.NewErrorWriter()
-)
+var errStarting = newError(connect.CodeUnavailable, errors.New("the server is starting; repeat the call"),
+	info("STARTING", nil), retry(unavailableRetry))
 
 func respondEarly(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close") // ends HTTP/2 connections too; the real server is next
-	switch {
-	case r.URL.Path == "/healthcheck":
-		writeHealth(w, http.StatusOK, "ok", "")
-	case r.URL.Path == "/readycheck":
-		writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
-	case !strings.HasPrefix(r.URL.Path, "/api/") && earlyErrors.IsSupported(r):
-		_ = earlyErrors.Write(w, r, errStarting) // a client that is gone needs no response
+	switch r.URL.Path {
+	case "/healthcheck":
+		alive(w, r)
+	case "/readycheck":
+		writeStarting(w)
 	default:
-		(&restError{status: http.StatusServiceUnavailable, err: errStarting}).write(w)
+		refuse(w, r, &restError{status: http.StatusServiceUnavailable, err: errStarting})
 	}
+}
+
+func writeStarting(w http.ResponseWriter) {
+	writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
 }

@@ -2,9 +2,10 @@
 // REST.
 //
 // It knows HTTP and protobuf, not SQL. A request passes withCall (its id and body deadline), the
-// interceptors (log, recovery, time limit, errors, validation) and a handler, which converts, calls
-// the ledger and converts back. RPC paths are mounted straight on the mux; REST paths pass through
-// a check of our own and vanguard to the same handlers.
+// checks of its host and of the page that sent it, the interceptors (log, recovery, time limit,
+// errors, validation) and a handler, which converts, calls the ledger and converts back. RPC paths
+// are mounted straight on the mux; REST paths pass through a check of our own and vanguard to the
+// same handlers.
 package server
 
 import (
@@ -50,6 +51,9 @@ type Config struct {
 	MaxConnections int
 	// DrainTimeout bounds how long Serve waits at its end for calls in flight. Default: 30 s.
 	DrainTimeout time.Duration
+	// AllowedHosts are the names that the Host of a request may have, beside IP addresses and
+	// localhost, such as ledger.example.com or *.example.com; * is any.
+	AllowedHosts []string
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let
 	// call us. Empty: none.
 	AllowedOrigins []string
@@ -132,7 +136,10 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.handler = s.withCall(withLength(s.withCORS(s.withBasePath(withHTTP2(s.mux(services, rest))))))
+	allowed := newOrigins(config.AllowedOrigins, config.AllowedHeaders)
+	served := allowed.protect(isAPI, withHTTP2(s.mux(services, rest)))
+	// A preflight has no credentials, so it ends in share, before anything that wants some.
+	s.handler = s.withCall(withLength(newHosts(config.AllowedHosts).only(allowed.share(s.withBasePath(served)))))
 	return s, nil
 }
 
@@ -140,6 +147,9 @@ func (c *Config) setDefaults() error {
 	if c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
+	}
+	if err := CheckHosts(c.AllowedHosts); err != nil {
+		return fmt.Errorf("server: Config.AllowedHosts: %w", err)
 	}
 	if err := CheckHeaderNames(c.AllowedHeaders); err != nil {
 		return fmt.Errorf("server: Config.AllowedHeaders: %w", err)
@@ -211,7 +221,7 @@ func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.limitSize()))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))
-	mux.HandleFunc("GET /healthcheck", s.alive)
+	mux.HandleFunc("GET /healthcheck", alive)
 	mux.HandleFunc("GET /readycheck", s.ready)
 	mux.HandleFunc("GET /docs", docs)
 	mux.HandleFunc("GET /docs/", docs)
