@@ -59,7 +59,8 @@ type serveConfig struct {
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" default:"30s" help:"The longest that a call may take; a client's own shorter deadline wins. Default: ${default}."`
 	CheckTimeout    time.Duration `env:"CHECK_TIMEOUT" default:"10m" help:"The longest that a proof of the ledger may take, in place of REQUEST_TIMEOUT. Default: ${default}."`
 	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT" default:"20s" help:"The longest that calls in flight are waited for at the end. Default: ${default}."`
-	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request, in bytes. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
+	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request with many transfers, in bytes, compressed or not; others may have 64 KiB, with metadata 384 KiB. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
+	RequestMemory   int           `name:"request-memory-bytes" env:"REQUEST_MEMORY_BYTES" default:"134217728" help:"The memory that all requests in flight may take, in bytes, at least four times MAX_REQUEST_BYTES; calls beyond that are refused as resource_exhausted. Default: ${default}."`
 	MaxConnections  int           `env:"MAX_CONNECTIONS" default:"16384" help:"The most connections open at once; more wait to be accepted. Default: ${default}."`
 	ReadConns       int32         `name:"db-read-conns" env:"DB_READ_CONNS" default:"8" help:"The most database connections for reading. Default: ${default}."`
 	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
@@ -106,6 +107,7 @@ func (c *serveConfig) Validate() error {
 		within("DRAIN_TIMEOUT", c.DrainTimeout, atLeast, hour),
 		within("BATCH_TIMEOUT", c.BatchTimeout, atLeast, hour),
 		within("MAX_REQUEST_BYTES", c.MaxRequestBytes, 1<<10, 1<<30),
+		within("REQUEST_MEMORY_BYTES", c.RequestMemory, 4*c.MaxRequestBytes, 1<<40),
 		within("MAX_CONNECTIONS", c.MaxConnections, 1, 1<<20),
 		within("DB_READ_CONNS", c.ReadConns, 1, 1000),
 		within("BATCHES_IN_FLIGHT", c.BatchesInFlight, 1, 1000),

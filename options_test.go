@@ -105,6 +105,7 @@ func TestOptionErrorsAreOneLine(t *testing.T) {
 		{"WEBHOOK_PROXY_FILE=/nowhere", "serve", "WEBHOOK_PROXY_FILE"},
 		{"BASE_PATH=ledger/", "serve", `--base-path (BASE_PATH): "ledger/" is no path such as /ledger`},
 		{"BASE_PATH=/api", "serve", `--base-path (BASE_PATH): "/api" is a path of the server's own`},
+		{"REQUEST_MEMORY_BYTES=1000", "serve", `--request-memory-bytes (REQUEST_MEMORY_BYTES) must be 33554432 to 1099511627776, not 1000`},
 		{"ALLOWED_HOSTS=a.test,a.test:80", "serve", `--allowed-hosts (ALLOWED_HOSTS): "a.test:80" is not the name of a host`},
 		{"ALLOWED_HEADERS=X-Tenant,*", "serve", `--allowed-headers (ALLOWED_HEADERS): "*" is not the name of a header`},
 		{"DB_SCHEMA=pg_ledger", "serve", `--db-schema (DB_SCHEMA) must not be "pg_ledger"`},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -46,6 +47,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	defer func() { _ = admin.Close() }() // its requests are not worth a wait
 	logger.InfoContext(ctx, "starting", slog.Any("", this), slog.String("address", listener.Addr().String()))
+	limitMemory(ctx, logger, memlimit.FromCgroup, c.DatabaseURL == "")
 	return c.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
 		if c.Demo {
 			if err := fillDemo(ctx, target, logger); err != nil {
@@ -155,7 +157,7 @@ func (c *serveCommand) serve(
 ) error {
 	s, err := server.New(server.Config{
 		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
-		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedHosts: c.hosts(c.ListenAddr),
+		MaxRequestBytes: c.MaxRequestBytes, RequestMemoryBytes: c.RequestMemory, MaxConnections: c.MaxConnections, AllowedHosts: c.hosts(c.ListenAddr),
 		AllowedOrigins:  c.AllowedOrigins,
 		AllowedHeaders:  c.AllowedHeaders,
 		BasePath:        c.BasePath,

@@ -12,14 +12,17 @@ import (
 var errorForms = connect.NewErrorWriter()
 
 // refuse sends an error before any handler has seen the request, in the form of the request's
-// protocol. The HTTP status is the error's own where the protocol leaves it free: gRPC, gRPC-Web
-// and the streams of Connect always have 200.
+// protocol. The HTTP status is that of the protocol, where REST and RPCs differ too. Only 421 is no
+// status of an RPC, but has a meaning for browsers; gRPC, gRPC-Web and the streams of Connect have
+// 200 all the same.
 func refuse(w http.ResponseWriter, r *http.Request, refused *restError) {
 	callOf(r.Context()).refused = refused.err
 	w.Header().Set("Cache-Control", "no-store")
 	if isRPC(r) && errorForms.IsSupported(r) {
-		// A client that is gone needs no response.
-		_ = errorForms.Write(&statusWriter{ResponseWriter: w, status: refused.status}, r, refused.err)
+		if refused.status == http.StatusMisdirectedRequest {
+			w = &statusWriter{ResponseWriter: w, status: refused.status}
+		}
+		_ = errorForms.Write(w, r, refused.err) // a client that is gone needs no response
 		return
 	}
 	refused.write(w)

@@ -43,9 +43,12 @@ type Config struct {
 	// CheckTimeout bounds a proof of the ledger, in place of RequestTimeout: its time grows with
 	// the ledger. Default: 10 min.
 	CheckTimeout time.Duration
-	// MaxRequestBytes bounds a request's body, compressed or not. Default: 8 MiB; a batch of 10,000
-	// transfers in JSON is about 3 MB.
+	// MaxRequestBytes bounds the body of a request with many transfers, compressed or not; others
+	// may have 64 or 384 KiB. Default: 8 MiB; a batch of 10,000 transfers in JSON is about 3 MB.
 	MaxRequestBytes int
+	// RequestMemoryBytes bounds the memory of all requests in flight, at least four times
+	// MaxRequestBytes. Default: 128 MiB, or 16 times MaxRequestBytes if that is more.
+	RequestMemoryBytes int
 	// MaxConnections bounds the connections that are open at once; more wait to be accepted.
 	// Default: 10,000.
 	MaxConnections int
@@ -77,6 +80,7 @@ type Server struct {
 	ledger     *postgres.Ledger
 	validator  protovalidate.Validator
 	metrics    *callMetrics
+	bodies     *bodies
 	handler    http.Handler
 	draining   atomic.Bool     // calls in flight are finished, new ones are not wanted
 	watches    context.Context // of endless streams; ends when draining begins
@@ -131,8 +135,14 @@ func New(config Config) (*Server, error) {
 	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
 	s.readyToWrite = &readiness{name: "writing", ask: s.ledger.ReadyToWrite, log: s.logger}
 	s.readyToRead = &readiness{name: "reading", ask: s.ledger.ReadyToRead, log: s.logger}
+	s.bodies, err = newBodies(&budget{size: int64(config.RequestMemoryBytes)}, config.MaxRequestBytes,
+		transfersv1connect.AccountServiceName, transfersv1connect.TransferServiceName, transfersv1connect.ScheduleServiceName,
+		transfersv1connect.WebhookServiceName, transfersv1connect.LedgerServiceName)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	services := s.services()
-	rest, err := newREST(services, config.MaxRequestBytes)
+	rest, err := newREST(services, s.bodies)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -169,6 +179,12 @@ func (c *Config) setDefaults() error {
 	if c.MaxRequestBytes == 0 {
 		c.MaxRequestBytes = 8 << 20
 	}
+	if c.RequestMemoryBytes == 0 {
+		c.RequestMemoryBytes = max(128<<20, 16*c.MaxRequestBytes)
+	}
+	if c.RequestMemoryBytes < 4*c.MaxRequestBytes {
+		return errors.New("server: Config.RequestMemoryBytes is less than four times Config.MaxRequestBytes")
+	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 10_000
 	}
@@ -182,7 +198,7 @@ func (c *Config) setDefaults() error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 func (s *Server) services() []service {
-	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors(),
+	options := connect.WithHandlerOptions(withCodecs(), s.bodies.limit(), s.interceptors(),
 		connect.WithCompressMinBytes(compressMinBytes), connect.WithCompression("gzip", newDecompressor, newCompressor))
 	services := make([]service, 0, 3)
 	add := func(path string, handler http.Handler) {
@@ -204,23 +220,19 @@ func (s *Server) services() []service {
 	return services
 }
 
-func (s *Server) limitSize() connect.HandlerOption {
-	return connect.WithReadMaxBytes(s.config.MaxRequestBytes)
-}
-
 // mux mounts everything that the one port serves.
 func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	names := make([]string, 0, len(services)+1)
 	for _, service := range services {
-		mux.Handle(service.path, uncached(service.handler))
+		mux.Handle(service.path, uncached(s.bodies.prepare(service.handler)))
 		names = append(names, service.name)
 	}
-	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize(),
+	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.bodies.limit(),
 		connect.WithInterceptors(streamInterceptorFunc(s.guardStreams), streamInterceptorFunc(endable))))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.limitSize()))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.bodies.limit()))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.bodies.limit()))
 	mux.HandleFunc("GET /healthcheck", alive)
 	mux.HandleFunc("GET /readycheck", s.ready)
 	mux.HandleFunc("GET /docs", docs)
