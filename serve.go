@@ -33,13 +33,17 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := this.register(registry); err != nil {
 		return err
 	}
+	secure, err := c.tls(logger)
+	if err != nil {
+		return err
+	}
 	// The ports come first: one that is taken must be found before a database is started or
 	// changed.
 	port, err := listen("LISTEN_ADDR", c.ListenAddr)
 	if err != nil {
 		return err
 	}
-	listener := server.NewEarlyListener(port, c.MaxConnections, logger)
+	listener := server.NewEarlyListener(port, c.MaxConnections, secure, logger)
 	defer func() { _ = listener.Close() }() // it is closed already when everything went well
 	admin, err := c.serveAdmin(ctx, logger, registry)
 	if err != nil {
@@ -78,7 +82,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 			stopDemo, err = moveDemo(ctx, l, logger)
 		}
 		if err == nil {
-			err = c.serve(ctx, l, listener, admin, logger, registry)
+			err = c.serve(ctx, server.Config{Ledger: l, Logger: logger, TLS: secure, Metrics: registry}, listener, admin)
 		}
 		stopDemo()
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -151,29 +155,26 @@ func moveDemo(ctx context.Context, l *postgres.Ledger, logger *slog.Logger) (sto
 	}, nil
 }
 
-func (c *serveCommand) serve(
-	ctx context.Context, l *postgres.Ledger, listener *server.EarlyListener, admin *server.Admin, logger *slog.Logger,
-	registry *prometheus.Registry,
-) error {
-	s, err := server.New(server.Config{
-		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
-		MaxRequestBytes: c.MaxRequestBytes, RequestMemoryBytes: c.RequestMemory, MaxConnections: c.MaxConnections, AllowedHosts: c.hosts(c.ListenAddr),
-		AllowedOrigins:  c.AllowedOrigins,
-		AllowedHeaders:  c.AllowedHeaders,
-		BasePath:        c.BasePath,
-		PrivateWebhooks: c.PrivateWebhooks,
-		Metrics:         registry,
-	})
+// serve serves a configuration that has what is no option.
+func (c *serveCommand) serve(ctx context.Context, config server.Config, listener *server.EarlyListener, admin *server.Admin) error {
+	config.RequestTimeout, config.CheckTimeout, config.DrainTimeout = c.RequestTimeout, c.CheckTimeout, c.DrainTimeout
+	config.MaxRequestBytes, config.RequestMemoryBytes, config.MaxConnections = c.MaxRequestBytes, c.RequestMemory, c.MaxConnections
+	config.AllowedHosts, config.AllowedOrigins, config.AllowedHeaders = c.hosts(c.ListenAddr), c.AllowedOrigins, c.AllowedHeaders
+	config.BasePath, config.PrivateWebhooks = c.BasePath, c.PrivateWebhooks
+	s, err := server.New(config)
 	if err != nil {
 		return err
 	}
 	listener.Ready()
 	admin.Ready(s)
-	address := listener.Addr().String()
-	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", l.Database()))
+	logger, address, scheme := config.Logger, listener.Addr().String(), "http"
+	if config.TLS != nil {
+		scheme = "https"
+	}
+	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", config.Ledger.Database()))
 	if c.LogFormat == "text" {
-		fmt.Fprintf(os.Stderr, "\nOpen http://%[1]s in a browser, or try:\n  curl -X POST http://%[1]s/api/v1/account/create -H 'Content-Type: application/json' "+
-			"-d '{\"initial_balance\": 100.0}'\n\n", address)
+		fmt.Fprintf(os.Stderr, "\nOpen %[2]s://%[1]s in a browser, or try:\n  curl -X POST %[2]s://%[1]s/api/v1/account/create -H 'Content-Type: application/json' "+
+			"-d '{\"initial_balance\": 100.0}'\n\n", address, scheme)
 	}
 	err = s.Serve(ctx, listener)
 	logger.InfoContext(ctx, "drained")

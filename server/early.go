@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -37,22 +38,20 @@ type accepted struct {
 	err  error
 }
 
-// NewEarlyListener begins to respond, on a limited number of connections at a time.
-func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Logger) *EarlyListener {
+// NewEarlyListener begins to respond, on a limited number of connections at a time, with TLS if
+// there is a configuration of it. The connections of Accept have no TLS yet.
+func NewEarlyListener(listener net.Listener, connectionsMax int, config *tls.Config, logger *slog.Logger) *EarlyListener {
 	l := &EarlyListener{
 		Listener: listener, early: make(chan net.Conn), begun: make(chan struct{}), last: make(chan accepted, 1),
 		closed: make(chan struct{}),
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
 	l.responder = &http.Server{
-		Handler: http.HandlerFunc(respondEarly), Protocols: protocols, ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
+		Handler: http.HandlerFunc(respondEarly), Protocols: protocols(config), ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
 		MaxHeaderBytes: headerBytesMax, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	go l.accept()
 	// It ends with an error, that there are no more of these connections.
-	go func() { _ = l.responder.Serve(netutil.LimitListener(earlyConns{l}, connectionsMax)) }()
+	go func() { _ = serveOn(l.responder, netutil.LimitListener(earlyConns{l}, connectionsMax), config) }()
 	return l
 }
 

@@ -11,6 +11,7 @@ package server
 import (
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,8 @@ type Config struct {
 	MaxConnections int
 	// DrainTimeout bounds how long Serve waits at its end for calls in flight. Default: 30 s.
 	DrainTimeout time.Duration
+	// TLS makes Serve use TLS, as NewTLS configures it. Default: it does not.
+	TLS *tls.Config
 	// AllowedHosts are the names that the Host of a request may have, beside IP addresses and
 	// localhost, such as ledger.example.com or *.example.com; * is any.
 	AllowedHosts []string
