@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"syscall"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -79,7 +81,7 @@ func (b *bodies) prepare(next http.Handler) http.Handler {
 			read = first
 		}
 		if err := read(r, kind, form, held); err != nil {
-			refuse(w, r, bodyError(err, kind.max))
+			refuse(w, r, refusedBody(r, err, kind.max))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -231,7 +233,11 @@ func (s *share) unzip(zipped []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.read(unzip, limit, int64(cap(zipped)))
+	plain, err := s.read(unzip, limit, int64(cap(zipped)))
+	if broken, ok := errors.AsType[*readError](err); ok {
+		return nil, broken.cause // it came, and is no gzip
+	}
+	return plain, err
 }
 
 const (
@@ -262,6 +268,17 @@ func checkJSON(data []byte, plan *jsonPlan, fewest int, held *share) error {
 	}
 	items := commas + bytes.Count(data, []byte{'{'}) + bytes.Count(data, []byte{'['})
 	return held.resize(2*int64(len(data)) + itemBytes*int64(items))
+}
+
+// refusedBody returns the error for a body that a handler does not see. A caller that broke off is
+// gone, as one that closed its tab.
+func refusedBody(r *http.Request, err error, limit int) *restError {
+	broken, ok := errors.AsType[*readError](err)
+	if ok && !errors.Is(broken, os.ErrDeadlineExceeded) && (r.Context().Err() != nil || errors.Is(broken, io.ErrUnexpectedEOF) || errors.Is(broken, syscall.ECONNRESET)) {
+		gone := connectError(context.Canceled)
+		return &restError{status: httpStatus(gone.Code()), err: gone}
+	}
+	return bodyError(err, limit)
 }
 
 // bodyError returns the error for a body that could not be read.

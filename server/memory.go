@@ -53,6 +53,12 @@ func (s *share) release() {
 	s.bytes = 0
 }
 
+// A readError says that a body did not come whole.
+type readError struct{ cause error }
+
+func (e *readError) Error() string { return e.cause.Error() }
+func (e *readError) Unwrap() error { return e.cause }
+
 var errTooLarge = errors.New("more bytes than are allowed")
 
 // readFirst is how much memory is taken before anything has come.
@@ -78,7 +84,7 @@ func (s *share) read(r io.Reader, limit int, besides int64) ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			return data, nil
 		case err != nil:
-			return data, err
+			return data, &readError{err}
 		}
 	}
 }

@@ -178,7 +178,7 @@ func (route *restRoute) prepareBody(r *http.Request, held *share) ([]byte, *rest
 		body, err = held.unzip(body, route.kind.max)
 	}
 	if err != nil {
-		return nil, bodyError(err, route.kind.max)
+		return nil, refusedBody(r, err, route.kind.max)
 	}
 	if len(body) > 0 && !route.takesBody {
 		return nil, restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "UNEXPECTED_BODY",
