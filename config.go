@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -54,13 +55,19 @@ type serveConfig struct {
 
 	ListenAddr      string        `env:"LISTEN_ADDR" default:"127.0.0.1:9091" help:"The address to listen on. Default: ${default}, this machine only."`
 	AdminAddr       string        `env:"ADMIN_ADDR" placeholder:"ADDR" help:"The address of metrics and profiles (/metrics, /debug/pprof/), for operators only. Default: none."`
+	TLSCertFile     string        `env:"TLS_CERT_FILE" placeholder:"FILE" help:"The server's certificate and those between it and its authority, in PEM; it is read again within a minute of a change. With TLS_KEY_FILE, LISTEN_ADDR speaks TLS 1.2 or newer, and nothing else. Default: no TLS."`
+	TLSKeyFile      string        `env:"TLS_KEY_FILE" placeholder:"FILE" help:"The key of that certificate, in PEM. Default: none."`
+	TLSClientCAFile string        `name:"tls-client-ca-file" env:"TLS_CLIENT_CA_FILE" placeholder:"FILE" help:"The authorities of clients' certificates, in PEM, if TLS_CLIENT_AUTH is not none. Default: none."`
+	TLSClientAuth   string        `env:"TLS_CLIENT_AUTH" default:"none" enum:"none,request,require" help:"Certificates of clients: none, request (a client may have none, but no bad one) or require. Default: ${default}."`
+	AllowedHosts    []string      `env:"ALLOWED_HOSTS" placeholder:"HOST,…" help:"Names that callers may reach the server by, beside localhost, IP addresses and the host of the address listened on, such as ledger.example.com or *.example.com; * is any, which lets foreign pages in by DNS rebinding. Default: none."`
 	AllowedOrigins  []string      `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages a browser lets call the API, such as https://console.example.com; * is any. Default: none."`
 	BasePath        string        `env:"BASE_PATH" placeholder:"PATH" help:"The path, such as /ledger, under which a proxy shows the server, if the proxy leaves it in what it asks for. Default: none."`
 	AllowedHeaders  []string      `env:"ALLOWED_HEADERS" placeholder:"NAME,…" help:"Headers that these pages may send beside those of Connect, gRPC-Web, REST and OpenTelemetry, such as X-Tenant. Default: none."`
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" default:"30s" help:"The longest that a call may take; a client's own shorter deadline wins. Default: ${default}."`
 	CheckTimeout    time.Duration `env:"CHECK_TIMEOUT" default:"10m" help:"The longest that a proof of the ledger may take, in place of REQUEST_TIMEOUT. Default: ${default}."`
 	DrainTimeout    time.Duration `env:"DRAIN_TIMEOUT" default:"20s" help:"The longest that calls in flight are waited for at the end. Default: ${default}."`
-	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request, in bytes. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
+	MaxRequestBytes int           `env:"MAX_REQUEST_BYTES" default:"8388608" help:"The largest request with many transfers, in bytes, compressed or not; others may have 64 KiB, with metadata 384 KiB. A batch of 10,000 transfers is about 3 MB of JSON. Default: ${default}."`
+	RequestMemory   int           `name:"request-memory-bytes" env:"REQUEST_MEMORY_BYTES" default:"134217728" help:"The memory that all requests in flight may take, in bytes, at least four times MAX_REQUEST_BYTES; calls beyond that are refused as resource_exhausted. Default: ${default}."`
 	MaxConnections  int           `env:"MAX_CONNECTIONS" default:"16384" help:"The most connections open at once; more wait to be accepted. Default: ${default}."`
 	ReadConns       int32         `name:"db-read-conns" env:"DB_READ_CONNS" default:"8" help:"The most database connections for reading. Default: ${default}."`
 	BatchesInFlight int           `env:"BATCHES_IN_FLIGHT" default:"2" help:"How many batches are applied at a time, a database connection each. Default: ${default}."`
@@ -108,6 +115,7 @@ func (c *serveConfig) Validate() error {
 		within("DRAIN_TIMEOUT", c.DrainTimeout, atLeast, hour),
 		within("BATCH_TIMEOUT", c.BatchTimeout, atLeast, hour),
 		within("MAX_REQUEST_BYTES", c.MaxRequestBytes, 1<<10, 1<<30),
+		within("REQUEST_MEMORY_BYTES", c.RequestMemory, 4*c.MaxRequestBytes, 1<<40),
 		within("MAX_CONNECTIONS", c.MaxConnections, 1, 1<<20),
 		within("DB_READ_CONNS", c.ReadConns, 1, 1000),
 		within("BATCHES_IN_FLIGHT", c.BatchesInFlight, 1, 1000),
@@ -129,6 +137,12 @@ func (c *serveConfig) Validate() error {
 	if err := server.CheckBasePath(c.BasePath); err != nil {
 		return &optionError{optionNames("BASE_PATH") + ": " + err.Error()}
 	}
+	if err := c.checkTLS(); err != nil {
+		return err
+	}
+	if err := server.CheckHosts(c.AllowedHosts); err != nil {
+		return &optionError{optionNames("ALLOWED_HOSTS") + ": " + err.Error()}
+	}
 	if err := server.CheckHeaderNames(c.AllowedHeaders); err != nil {
 		return &optionError{optionNames("ALLOWED_HEADERS") + ": " + err.Error()}
 	}
@@ -145,6 +159,50 @@ func hostPort(variable, address string) error {
 		return &optionError{fmt.Sprintf("%s must be HOST:PORT, such as 127.0.0.1:9091, not %q", optionNames(variable), address)}
 	}
 	return nil
+}
+
+// checkTLS fails when the options of TLS do not fit together.
+func (c *serveConfig) checkTLS() error {
+	const cert, key, ca, auth = "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE", "TLS_CLIENT_AUTH"
+	needs := func(given, wanted string) error {
+		return &optionError{optionNames(given) + " needs " + optionNames(wanted) + " too"}
+	}
+	switch {
+	case c.TLSCertFile != "" && c.TLSKeyFile == "":
+		return needs(cert, key)
+	case c.TLSKeyFile != "" && c.TLSCertFile == "":
+		return needs(key, cert)
+	case c.TLSClientAuth != "none" && c.TLSClientCAFile == "":
+		return needs(auth, ca)
+	case c.TLSClientCAFile != "" && c.TLSCertFile == "":
+		return needs(ca, cert)
+	case c.TLSClientCAFile != "" && c.TLSClientAuth == "none":
+		return &optionError{optionNames(ca) + " is set, and " + optionNames(auth) + " is none; it must be request or require"}
+	}
+	return nil
+}
+
+// tls returns the configuration of TLS; nil: none.
+func (c *serveConfig) tls(logger *slog.Logger) (*tls.Config, error) {
+	if c.TLSCertFile == "" {
+		return nil, nil
+	}
+	config, err := server.NewTLS(server.TLSFiles{
+		Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile, RequireClient: c.TLSClientAuth == "require",
+	}, logger)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return config, nil
+}
+
+// hosts returns the names that callers may reach an address by.
+func (c *serveConfig) hosts(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return c.AllowedHosts
+	}
+	return append([]string{host}, c.AllowedHosts...)
 }
 
 // webhookProxy returns the proxy for webhooks; nil: none.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -33,20 +34,25 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := this.register(registry); err != nil {
 		return err
 	}
+	secure, err := c.tls(logger)
+	if err != nil {
+		return err
+	}
 	// The ports come first: one that is taken must be found before a database is started or
 	// changed.
 	port, err := listen("LISTEN_ADDR", c.ListenAddr)
 	if err != nil {
 		return err
 	}
-	listener := server.NewEarlyListener(port, c.MaxConnections, logger)
+	listener := server.NewEarlyListener(port, c.MaxConnections, secure, logger)
 	defer func() { _ = listener.Close() }() // it is closed already when everything went well
-	closeAdmin, err := c.serveAdmin(ctx, logger, registry)
+	admin, err := c.serveAdmin(ctx, logger, registry)
 	if err != nil {
 		return err
 	}
-	defer closeAdmin()
+	defer func() { _ = admin.Close() }() // its requests are not worth a wait
 	logger.InfoContext(ctx, "starting", slog.Any("", this), slog.String("address", listener.Addr().String()))
+	limitMemory(ctx, logger, memlimit.FromCgroup, c.DatabaseURL == "")
 	return c.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
 		if c.Demo {
 			if err := fillDemo(ctx, target, logger); err != nil {
@@ -82,7 +88,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 			stopDemo, err = moveDemo(ctx, l, logger)
 		}
 		if err == nil {
-			err = c.serve(ctx, l, keys, listener, logger, registry)
+			err = c.serve(ctx, server.Config{Ledger: l, Keys: keys, Logger: logger, TLS: secure, Metrics: registry}, listener, admin)
 		}
 		stopDemo()
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -122,22 +128,20 @@ func listen(variable, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("%s: cannot listen on %s: %w", optionNames(variable), address, err)
 }
 
-// serveAdmin serves metrics and profiles on ADMIN_ADDR, if there is one, until closeAdmin is
-// called.
-func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, registry *prometheus.Registry) (
-	closeAdmin func(), err error,
-) {
-	if c.AdminAddr == "" {
-		return func() {}, nil
+// serveAdmin serves metrics, profiles and health on ADMIN_ADDR, if there is one, until it is
+// closed.
+func (c *serveCommand) serveAdmin(ctx context.Context, logger *slog.Logger, registry *prometheus.Registry) (*server.Admin, error) {
+	admin, err := server.NewAdmin(server.AdminConfig{Metrics: registry, AllowedHosts: c.hosts(c.AdminAddr)})
+	if err != nil || c.AdminAddr == "" {
+		return admin, err
 	}
 	listener, err := listen("ADMIN_ADDR", c.AdminAddr)
 	if err != nil {
 		return nil, err
 	}
-	admin := server.NewAdmin(registry)
 	go func() { _ = admin.Serve(listener) }()
 	logger.InfoContext(ctx, "metrics and profiles", slog.String("admin_address", listener.Addr().String()))
-	return func() { _ = admin.Close() }, nil // its requests are not worth a wait
+	return admin, nil
 }
 
 // fillDemo makes the database a demo, or refuses one that has other data, before there are workers
@@ -170,32 +174,28 @@ func moveDemo(ctx context.Context, l *postgres.Ledger, logger *slog.Logger) (sto
 	}, nil
 }
 
-func (c *serveCommand) serve(
-	ctx context.Context, l *postgres.Ledger, keys *access.Keyring, listener *server.EarlyListener, logger *slog.Logger, registry *prometheus.Registry,
-) error {
-	s, err := server.New(server.Config{
-		Ledger: l, Logger: logger, RequestTimeout: c.RequestTimeout, CheckTimeout: c.CheckTimeout, DrainTimeout: c.DrainTimeout,
-		MaxRequestBytes: c.MaxRequestBytes, MaxConnections: c.MaxConnections, AllowedOrigins: c.AllowedOrigins,
-		AllowedHeaders:  c.AllowedHeaders,
-		BasePath:        c.BasePath,
-		Keys:            keys,
-		AuthRequired:    c.required(c.ListenAddr),
-		SessionTTL:      c.SessionTTL,
-		RateLimit:       c.RateLimit,
-		RateBurst:       c.RateBurst,
-		TrustedProxies:  c.proxies(),
-		PrivateWebhooks: c.PrivateWebhooks,
-		Metrics:         registry,
-	})
+// serve serves a configuration that has what is no option.
+func (c *serveCommand) serve(ctx context.Context, config server.Config, listener *server.EarlyListener, admin *server.Admin) error {
+	config.RequestTimeout, config.CheckTimeout, config.DrainTimeout = c.RequestTimeout, c.CheckTimeout, c.DrainTimeout
+	config.MaxRequestBytes, config.RequestMemoryBytes, config.MaxConnections = c.MaxRequestBytes, c.RequestMemory, c.MaxConnections
+	config.AllowedHosts, config.AllowedOrigins, config.AllowedHeaders = c.hosts(c.ListenAddr), c.AllowedOrigins, c.AllowedHeaders
+	config.BasePath, config.PrivateWebhooks = c.BasePath, c.PrivateWebhooks
+	config.AuthRequired, config.SessionTTL = c.required(c.ListenAddr), c.SessionTTL
+	config.RateLimit, config.RateBurst, config.TrustedProxies = c.RateLimit, c.RateBurst, c.proxies()
+	s, err := server.New(config)
 	if err != nil {
 		return err
 	}
 	listener.Ready()
-	address := listener.Addr().String()
-	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", l.Database()))
+	admin.Ready(s)
+	logger, address, scheme := config.Logger, listener.Addr().String(), "http"
+	if config.TLS != nil {
+		scheme = "https"
+	}
+	logger.InfoContext(ctx, "listening", slog.String("address", address), slog.String("database", config.Ledger.Database()))
 	if c.LogFormat == "text" {
-		fmt.Fprintf(os.Stderr, "\nOpen http://%[1]s in a browser, or try:\n  curl -X POST http://%[1]s/api/v1/account/create -H 'Content-Type: application/json' "+
-			"-d '{\"initial_balance\": 100.0}'\n\n", address)
+		fmt.Fprintf(os.Stderr, "\nOpen %[2]s://%[1]s in a browser, or try:\n  curl -X POST %[2]s://%[1]s/api/v1/account/create -H 'Content-Type: application/json' "+
+			"-d '{\"initial_balance\": 100.0}'\n\n", address, scheme)
 	}
 	go c.warnOpen(ctx, logger, c.ListenAddr)
 	err = s.Serve(ctx, listener)

@@ -22,34 +22,31 @@ import (
 // Every call passes two gates. The first looks at its headers, before a byte of the body is read:
 // who calls? The second is an interceptor, which all protocols share: may they call this?
 
-// authenticated lets only known callers through to the calls of a handler. rest says how errors are
-// written.
-func (s *Server) authenticated(next http.Handler, rest bool) http.Handler {
+// authenticated lets only known callers through to the calls of a handler.
+func (s *Server) authenticated(next http.Handler) http.Handler {
 	if !s.config.AuthRequired && s.rates == nil {
 		return next
 	}
-	errorWriter := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := callOf(r.Context())
-		err := s.identify(c, r)
-		if err == nil {
-			next.ServeHTTP(w, r)
+		if err := s.identify(callOf(r.Context()), r); err != nil {
+			refuseCaller(w, r, err)
 			return
 		}
-		failed := connectError(err)
-		for name, values := range failed.Meta() {
-			w.Header()[name] = values
-		}
-		c.rest, c.refused = rest, failed
-		if failed.Code() == connect.CodeUnauthenticated {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
-		if !rest && errorWriter.IsSupported(r) {
-			_ = errorWriter.Write(w, r, failed) // a client that is gone needs no response
-			return
-		}
-		(&restError{status: httpStatus(failed.Code()), err: failed}).write(w)
+		next.ServeHTTP(w, r)
 	})
+}
+
+// refuseCaller sends an error to a caller who is not known, may not call from there, or calls too
+// often.
+func refuseCaller(w http.ResponseWriter, r *http.Request, err error) {
+	failed := connectError(err)
+	if failed.Code() == connect.CodeUnauthenticated {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	for name, values := range failed.Meta() {
+		w.Header()[name] = values
+	}
+	refuse(w, r, &restError{status: httpStatus(failed.Code()), err: failed})
 }
 
 // identify finds out who makes a request, and counts it.
@@ -64,17 +61,24 @@ func (s *Server) identify(c *call, r *http.Request) error {
 	return err
 }
 
-// callerOf returns who makes a request: the key that it is sent with, or that of its session.
+// callerOf returns who makes a request: the key that it is sent with, or that of its session. It
+// notes when that ends.
 func (s *Server) callerOf(c *call, r *http.Request) (*access.Caller, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, secret, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 			return nil, access.ErrInvalid
 		}
-		return s.keys.Authenticate(r.Context(), strings.TrimSpace(secret), c.address)
+		caller, err := s.keys.Authenticate(r.Context(), strings.TrimSpace(secret), c.address)
+		if err == nil && caller.ExpireTime != nil {
+			c.ends = *caller.ExpireTime
+		}
+		return caller, err
 	}
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
-		return s.keys.Resume(r.Context(), cookie.Value, c.address)
+		caller, ends, err := s.keys.Resume(r.Context(), cookie.Value, c.address)
+		c.ends = ends
+		return caller, err
 	}
 	return nil, access.ErrMissing
 }
@@ -214,8 +218,18 @@ func mayNotIssue(ctx context.Context) bool {
 	return caller != nil && !caller.Permissions.Has(access.MoneyIssue)
 }
 
-// errKeyEnded ends the streams of a key that was changed or revoked.
-var errKeyEnded = fmt.Errorf("%w any more: it was changed or revoked", access.ErrInvalid)
+// errKeyChanged ends the streams of a key that may do something else now, or has another secret.
+// They go on after their last cursor, if the key permits it.
+var errKeyChanged = newError(connect.CodeUnavailable, errors.New("the API key was changed; go on after the last cursor"),
+	info("CREDENTIALS_CHANGED", nil), retry(unavailableRetry))
+
+// keyEnded returns why the streams of a key end.
+func (s *Server) keyEnded(caller *access.Caller) error {
+	if s.keys.Has(caller.KeyID) {
+		return errKeyChanged
+	}
+	return access.ErrInvalid
+}
 
 // authorizeStreams refuses streams that their caller may not read, and ends those whose key was
 // changed or revoked, or has expired.
@@ -230,19 +244,19 @@ func (s *Server) authorizeStreams(next connect.StreamingHandlerFunc) connect.Str
 		}
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
-		if caller.ExpireTime != nil {
-			timer := time.AfterFunc(time.Until(*caller.ExpireTime), func() { cancel(access.ErrExpired) })
+		if ends := callOf(ctx).ends; !ends.IsZero() {
+			timer := time.AfterFunc(time.Until(ends), func() { cancel(access.ErrExpired) })
 			defer timer.Stop()
 		}
 		go func() {
 			select {
 			case <-caller.Ended():
-				cancel(errKeyEnded)
+				cancel(s.keyEnded(caller))
 			case <-ctx.Done():
 			}
 		}()
 		err := next(ctx, conn)
-		if cause := context.Cause(ctx); err != nil && (errors.Is(cause, access.ErrInvalid) || errors.Is(cause, access.ErrExpired)) {
+		if cause := context.Cause(ctx); err != nil && cause != nil && accessError(cause) != nil {
 			return cause
 		}
 		return err
@@ -256,6 +270,8 @@ func accessError(err error) *connect.Error {
 		network *access.NetworkError
 	)
 	switch {
+	case errors.Is(err, errKeyChanged):
+		return errKeyChanged
 	case errors.Is(err, access.ErrMissing):
 		return newError(connect.CodeUnauthenticated, access.ErrMissing, info("CREDENTIALS_MISSING", nil))
 	case errors.Is(err, access.ErrInvalid):

@@ -29,7 +29,11 @@ func TestAdmin(t *testing.T) {
 	f.send(t, http.MethodPost, "/api/v1/transfers", transfer)
 	f.send(t, http.MethodPost, "/api/v1/transfers", strings.Replace(strings.Replace(transfer, `"7"`, `"2"`, 1), "7a01", "7a02", 1))
 
-	admin := httptest.NewServer(server.NewAdmin(registry).Handler)
+	operators, err := server.NewAdmin(server.AdminConfig{Metrics: registry, AllowedHosts: []string{"ops.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := httptest.NewServer(operators.Handler)
 	defer admin.Close()
 	operator := &fixture{url: admin.URL, http1: admin.Client()}
 	_, metrics := operator.send(t, http.MethodGet, "/metrics", "")
@@ -50,6 +54,29 @@ func TestAdmin(t *testing.T) {
 	}
 	if res, _ := operator.send(t, http.MethodGet, "/debug/pprof/goroutine?debug=1", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("profiles: %d", res.StatusCode)
+	}
+	if res, text := operator.send(t, http.MethodGet, "/debug/pprof/cmdline", ""); res.StatusCode != http.StatusNotFound {
+		t.Errorf("the command line: %d %s", res.StatusCode, text)
+	}
+	if res, _ := operator.send(t, http.MethodGet, "/healthcheck", ""); res.StatusCode != http.StatusOK {
+		t.Errorf("health: %d", res.StatusCode)
+	}
+	if res, _ := operator.send(t, http.MethodGet, "/readycheck", ""); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("readiness while the server starts: %d", res.StatusCode)
+	}
+	operators.Ready(f.server)
+	if res, text := operator.send(t, http.MethodGet, "/readycheck", ""); res.StatusCode != http.StatusOK {
+		t.Errorf("readiness: %d %s", res.StatusCode, text)
+	}
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/goroutine"} {
+		for host, want := range map[string]int{"ops.example:9092": http.StatusOK, "evil.example": http.StatusMisdirectedRequest} {
+			if res := operator.forHost(t, http.MethodGet, path, host); res.StatusCode != want {
+				t.Errorf("%s of %s: %d, want %d", path, host, res.StatusCode, want)
+			}
+		}
+		if res, _ := operator.send(t, http.MethodGet, path, "", "Sec-Fetch-Site", "cross-site"); res.StatusCode != http.StatusForbidden {
+			t.Errorf("%s for a foreign page: %d", path, res.StatusCode)
+		}
 	}
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
 		if res, _ := f.send(t, http.MethodGet, path, ""); res.StatusCode != http.StatusNotFound {

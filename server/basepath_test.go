@@ -122,7 +122,7 @@ func browse(t *testing.T, address string) string {
 func TestRedirectsStayUnderThePath(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(server.Config{
-		Ledger: new(postgres.Ledger), BasePath: "/money/ledger", Logger: slog.New(slog.DiscardHandler),
+		Ledger: new(postgres.Ledger), BasePath: "/money/ledger", AllowedHosts: []string{"example.com"}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/access"
@@ -29,6 +30,7 @@ type call struct {
 	cause   error          // the error behind a fixed text
 	refused error          // why it never came to a handler, if that is known
 	address netip.Addr     // of the sender, beyond proxies that are trusted
+	ends    time.Time      // when the caller's key or session does; zero: never
 	caller  *access.Caller // nil: unknown, where callers need not be known
 	path    string         // of the request, below Config.BasePath
 
@@ -67,12 +69,9 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		if c.logged {
 			return
 		}
-		level := slog.LevelDebug
-		switch {
-		case recorder.status >= http.StatusInternalServerError:
-			level = slog.LevelError
-		case recorder.status >= http.StatusBadRequest && r.Context().Err() == nil: // else the client is gone
-			level = slog.LevelInfo
+		level := requestLevel(recorder.status, c.refused)
+		if r.Context().Err() != nil && level < slog.LevelError {
+			level = slog.LevelDebug // the client is gone
 		}
 		attrs := []slog.Attr{
 			slog.String("method", clip(r.Method, 20)),
@@ -84,6 +83,21 @@ func (s *Server) withCall(next http.Handler) http.Handler {
 		}
 		s.logger.LogAttrs(r.Context(), level, "request", append(attrs, errorAttrs(c.refused)...)...)
 	})
+}
+
+// requestLevel returns the level of the line of a request that came to no handler. A refusal has
+// its own, since the HTTP status of gRPC says nothing.
+func requestLevel(status int, refused error) slog.Level {
+	switch {
+	case refused != nil:
+		return logLevel(connect.CodeOf(refused))
+	case status >= http.StatusInternalServerError:
+		return slog.LevelError
+	case status >= http.StatusBadRequest:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
+	}
 }
 
 // requestID returns the caller's id if it is 1 to 128 printable ASCII characters, so that it is

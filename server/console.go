@@ -17,10 +17,10 @@ import (
 )
 
 // consolePolicy is the Content-Security-Policy of the console: everything comes from this server,
-// and nothing is inline. Only images may come from elsewhere, because the pictures of accounts are
-// URLs that callers gave.
+// and nothing is inline. Images too: the pictures of accounts are URLs that callers gave, who would
+// learn who looks at an account, and when.
 const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
-	"img-src 'self' data: https: http:; font-src 'self'; manifest-src 'self'; object-src 'none'; base-uri 'none'; " +
+	"img-src 'self' data:; font-src 'self'; manifest-src 'self'; object-src 'none'; base-uri 'none'; " +
 	"form-action 'self'; frame-ancestors 'none'"
 
 // consoleTypes are the content types of the console's files. The machine's own table may have

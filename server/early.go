@@ -1,11 +1,11 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -38,22 +38,20 @@ type accepted struct {
 	err  error
 }
 
-// NewEarlyListener begins to respond, on a limited number of connections at a time.
-func NewEarlyListener(listener net.Listener, connectionsMax int, logger *slog.Logger) *EarlyListener {
+// NewEarlyListener begins to respond, on a limited number of connections at a time, with TLS if
+// there is a configuration of it. The connections of Accept have no TLS yet.
+func NewEarlyListener(listener net.Listener, connectionsMax int, config *tls.Config, logger *slog.Logger) *EarlyListener {
 	l := &EarlyListener{
 		Listener: listener, early: make(chan net.Conn), begun: make(chan struct{}), last: make(chan accepted, 1),
 		closed: make(chan struct{}),
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
 	l.responder = &http.Server{
-		Handler: http.HandlerFunc(respondEarly), Protocols: protocols, ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
+		Handler: http.HandlerFunc(respondEarly), Protocols: protocols(config), ReadTimeout: earlyTimeout, WriteTimeout: earlyTimeout,
 		MaxHeaderBytes: headerBytesMax, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	go l.accept()
 	// It ends with an error, that there are no more of these connections.
-	go func() { _ = l.responder.Serve(netutil.LimitListener(earlyConns{l}, connectionsMax)) }()
+	go func() { _ = serveOn(l.responder, netutil.LimitListener(earlyConns{l}, connectionsMax), config) }()
 	return l
 }
 
@@ -127,22 +125,21 @@ func (l earlyConns) Accept() (net.Conn, error) {
 // Close implements net.Listener. The listener below stays open for the server.
 func (l earlyConns) Close() error { return nil }
 
-var (
-	errStarting = newError(connect.CodeUnavailable, errors.New("the server is starting; repeat the call"),
-		info("STARTING", nil), retry(unavailableRetry))
-	earlyErrors = connect.NewErrorWriter()
-)
+var errStarting = newError(connect.CodeUnavailable, errors.New("the server is starting; repeat the call"),
+	info("STARTING", nil), retry(unavailableRetry))
 
 func respondEarly(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close") // ends HTTP/2 connections too; the real server is next
-	switch {
-	case r.URL.Path == "/healthcheck":
-		writeHealth(w, http.StatusOK, "ok", "")
-	case r.URL.Path == "/readycheck":
-		writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
-	case !strings.HasPrefix(r.URL.Path, "/api/") && earlyErrors.IsSupported(r):
-		_ = earlyErrors.Write(w, r, errStarting) // a client that is gone needs no response
+	switch r.URL.Path {
+	case "/healthcheck":
+		alive(w, r)
+	case "/readycheck":
+		writeStarting(w)
 	default:
-		(&restError{status: http.StatusServiceUnavailable, err: errStarting}).write(w)
+		refuse(w, r, &restError{status: http.StatusServiceUnavailable, err: errStarting})
 	}
+}
+
+func writeStarting(w http.ResponseWriter) {
+	writeHealth(w, http.StatusServiceUnavailable, "starting", "its database is being prepared")
 }

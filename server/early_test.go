@@ -24,7 +24,7 @@ func newEarlyListener(t *testing.T) *server.EarlyListener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	early := server.NewEarlyListener(port, 100, slog.New(slog.DiscardHandler))
+	early := server.NewEarlyListener(port, 100, nil, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = early.Close() })
 	return early
 }

@@ -112,7 +112,7 @@ func (s *Server) notReady(ctx context.Context, r *readiness) error {
 }
 
 // alive serves GET /healthcheck: the process runs.
-func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
+func alive(w http.ResponseWriter, _ *http.Request) {
 	writeHealth(w, http.StatusOK, "ok", "")
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"mime"
 	"net"
 	"net/http"
@@ -71,6 +72,9 @@ type connKey struct{}
 
 // withConn is http.Server.ConnContext.
 func withConn(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
 	if c, ok := conn.(*limitedConn); ok {
 		return context.WithValue(ctx, connKey{}, c.Conn)
 	}

@@ -40,7 +40,10 @@ func unmarshalJSON(data []byte, message proto.Message) error {
 		return &decodeError{reason: "the body is empty; it must be a JSON object"}
 	}
 	plan := planOf(message.ProtoReflect().Descriptor())
-	data = quoteDecimals(data, plan)
+	data, err := quoteDecimals(data, plan)
+	if err != nil {
+		return err
+	}
 	if err := protojson.Unmarshal(data, message); err != nil {
 		return explainJSON(err, data, plan)
 	}

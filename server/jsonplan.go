@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"strings"
 	"sync"
 
@@ -24,7 +25,11 @@ type jsonField struct {
 	isMap   bool       // the value is an object whose names are keys, not fields
 	message *jsonPlan  // the value is an object with these fields; nil: its fields are not known
 	element *jsonField // the value is an array of these
+	most    int        // how many items or pairs the value may have
 }
+
+// wellKnown is the package of messages that have forms of their own in JSON.
+const wellKnown = "google.protobuf."
 
 // jsonPlans caches a *jsonPlan by the full name of its message.
 var jsonPlans sync.Map
@@ -42,8 +47,8 @@ func planOf(message protoreflect.MessageDescriptor) *jsonPlan {
 
 // buildPlan gets the plans that are being built, because messages may contain themselves.
 func buildPlan(message protoreflect.MessageDescriptor, building map[protoreflect.FullName]*jsonPlan) *jsonPlan {
-	if strings.HasPrefix(string(message.FullName()), "google.protobuf.") {
-		return nil // well-known types have their own forms in JSON
+	if strings.HasPrefix(string(message.FullName()), wellKnown) {
+		return nil
 	}
 	if plan, ok := building[message.FullName()]; ok {
 		return plan
@@ -53,12 +58,12 @@ func buildPlan(message protoreflect.MessageDescriptor, building map[protoreflect
 	building[message.FullName()] = plan
 	for i := range fields.Len() {
 		descriptor := fields.Get(i)
-		field := &jsonField{name: string(descriptor.Name())}
+		field := &jsonField{name: string(descriptor.Name()), most: math.MaxInt}
 		switch {
 		case descriptor.IsMap():
-			field.isMap = true
+			field.isMap, field.most = true, itemsMax(descriptor)
 		case descriptor.IsList():
-			field.element = &jsonField{decimal: isDecimal(descriptor)}
+			field.element, field.most = &jsonField{decimal: isDecimal(descriptor), most: math.MaxInt}, itemsMax(descriptor)
 			if descriptor.Message() != nil {
 				field.element.message = buildPlan(descriptor.Message(), building)
 			}

@@ -21,6 +21,7 @@ type jsonScanner struct {
 	pos   int
 	stop  int // scanning ends at the first name or value that starts here or later
 	stack []jsonFrame
+	crowd bool // the innermost object or array has more items than it may, which ended the scan
 
 	// What is written instead of data, when rewrite is set: data up to copied, with the numbers at
 	// decimal fields quoted.
@@ -36,20 +37,39 @@ type jsonFrame struct {
 	plan  *jsonPlan  // of an object; nil: its fields are not known
 	field *jsonField // the field read last in an object, or what an array holds; nil: not known
 	name  []byte     // the name read last in an object, with its quotes; nil between its fields
-	index int        // in an array
+	index int        // of the item or the name
+	most  int        // how many there may be
 }
 
 // quoteDecimals returns data with every number at a decimal field made a string, digit by digit the
 // same, and everything else unchanged. It stops at the first place where the JSON is malformed or
 // nested too deeply. The numbers before are still quoted, so that protojson reports the fault and
-// not a number ahead of it.
-func quoteDecimals(data []byte, plan *jsonPlan) []byte {
+// not a number ahead of it. It fails when a list or a map has too many items.
+func quoteDecimals(data []byte, plan *jsonPlan) ([]byte, error) {
 	s := jsonScanner{data: data, stop: math.MaxInt, rewrite: true}
-	s.scan(plan)
-	if s.out == nil {
-		return data
+	if s.scan(plan); s.crowd {
+		return nil, s.tooMany()
 	}
-	return append(s.out, data[s.copied:]...)
+	if s.out == nil {
+		return data, nil
+	}
+	return append(s.out, data[s.copied:]...), nil
+}
+
+// checkJSONBounds refuses JSON in which a list or a map has too many items.
+func checkJSONBounds(data []byte, plan *jsonPlan) *decodeError {
+	s := jsonScanner{data: data, stop: math.MaxInt}
+	if s.scan(plan); s.crowd {
+		return s.tooMany()
+	}
+	return nil
+}
+
+// tooMany returns the error that ended the scan.
+func (s *jsonScanner) tooMany() *decodeError {
+	most := s.stack[len(s.stack)-1].most
+	s.stack = s.stack[:len(s.stack)-1]
+	return tooMany(s.path(), most)
 }
 
 // jsonPathAt names the field at or around an offset, such as transfers[3].amount; empty: none. A
@@ -67,7 +87,7 @@ func jsonPathAt(data []byte, plan *jsonPlan, offset int) string {
 
 // scan reports whether the whole text was one value.
 func (s *jsonScanner) scan(plan *jsonPlan) bool {
-	field := &jsonField{message: plan}
+	field := &jsonField{message: plan, most: math.MaxInt}
 	for {
 		var opened, more, ok bool
 		if opened, ok = s.value(field); !ok {
@@ -103,9 +123,12 @@ func (s *jsonScanner) value(field *jsonField) (opened, ok bool) {
 		if len(s.stack) == jsonDepthMax {
 			return false, false
 		}
-		frame := jsonFrame{array: c == '['}
+		frame := jsonFrame{array: c == '[', most: math.MaxInt}
 		if field != nil {
 			frame.isMap = field.isMap
+			if frame.isMap || frame.array {
+				frame.most = field.most
+			}
 			if frame.array {
 				frame.field = field.element
 			} else {
@@ -186,6 +209,10 @@ func (s *jsonScanner) leave() (more, ok bool) {
 // is known of the value that follows.
 func (s *jsonScanner) next() (field *jsonField, ok bool) {
 	top := &s.stack[len(s.stack)-1]
+	if top.index >= top.most {
+		s.crowd = true
+		return nil, false
+	}
 	if top.array {
 		return top.field, true
 	}

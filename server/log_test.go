@@ -2,7 +2,9 @@ package server_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -114,6 +116,12 @@ func TestRefusalsAreLogged(t *testing.T) {
 	requireLogged(t, lines.next(t, logged{"msg": "request"}), logged{"level": "INFO", "status": 404.0, "reason": "ROUTE_NOT_FOUND"})
 	f.send(t, http.MethodGet, "/api/v1/accounts?page_size=many", "")
 	requireLogged(t, lines.next(t, logged{"msg": "request"}), logged{"level": "INFO", "status": 400.0, "reason": "INVALID_ARGUMENT"})
+	// gRPC's refusals have the HTTP status 200.
+	host, ours := elsewhere{f.http2.Transport, "evil.example"}, f.http2.Transport
+	f.http2.Transport = host
+	_, _ = f.protocol(t, "grpc").call(t.Context(), "AccountService/GetAccount", &transfersv1.GetAccountRequest{}, &transfersv1.GetAccountResponse{})
+	f.http2.Transport = ours
+	requireLogged(t, lines.next(t, logged{"msg": "request"}), logged{"level": "INFO", "status": 200.0, "reason": "HOST_REFUSED"})
 	// What a caller writes is a value, never a line or an attribute of its own.
 	f.send(t, http.MethodGet, "/api/v1/%0Alevel=ERROR", "", "X-Request-Id", `1" level=ERROR msg="stolen`)
 	requireLogged(t, lines.next(t, logged{"msg": "request"}), logged{
@@ -132,6 +140,23 @@ func TestCanceledCallsAreNoNews(t *testing.T) {
 		w.drop()
 		line := lines.next(t, logged{"msg": "call", "procedure": transfersv1connect.LedgerServiceWatchTransfersProcedure})
 		requireLogged(t, line, logged{"level": "DEBUG", "code": "canceled"})
+	}
+}
+
+// TestBodiesThatBreakOffAreNoNews: so does a tab that is closed while it sends.
+func TestBodiesThatBreakOffAreNoNews(t *testing.T) {
+	t.Parallel()
+	f, lines := newLogged(t)
+	for _, path := range []string{"/api/v1/accounts", "/transfers.v1.AccountService/CreateAccount"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path)
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		requireLogged(t, lines.next(t, logged{"msg": "request", "path": path}), logged{"level": "DEBUG", "reason": "CANCELED"})
 	}
 }
 

@@ -85,6 +85,7 @@ func serve(t *testing.T, config server.Config) *fixture {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
+	config.AllowedHosts = append(config.AllowedHosts, "example.com") // of httptest.NewRequest
 	s, err := server.New(config)
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,9 @@ func (connectProto) Unmarshal(data []byte, message any) error {
 	if !ok {
 		return errNoMessage(message)
 	}
+	if err := checkBounds(data, m.ProtoReflect().Descriptor(), protoDepthMax); err != nil {
+		return err
+	}
 	if proto.Unmarshal(data, m) == nil {
 		return nil
 	}
@@ -82,8 +85,7 @@ func (connectProto) Unmarshal(data []byte, message any) error {
 	return &decodeError{reason: "the message is malformed"}
 }
 
-// protoDepthMax is how deep a message is searched for the cause of an error; ours are four deep at
-// most.
+// protoDepthMax is how deep messages may nest; ours are four deep at most.
 const protoDepthMax = 10
 
 // invalidTextField names the first text that is not UTF-8 in an encoded message; empty: none was

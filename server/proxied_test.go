@@ -70,7 +70,7 @@ func answer(t *testing.T, r *bufio.Reader) rawAnswer {
 // do not matter.
 func TestRequestsAsProxiesWriteThem(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, server.Config{})
+	f := newFixture(t, server.Config{AllowedHosts: []string{"ledger.example", "upstream", "x"}})
 	const body = `{"initialBalance": 5}`
 	length := "Content-Length: " + strconv.Itoa(len(body))
 	for name, c := range map[string]struct {
@@ -196,7 +196,7 @@ func TestStreamsOverHTTP10(t *testing.T) {
 	f := newFixture(t, server.Config{})
 	request := envelope("{}")
 	for _, contentType := range []string{"application/connect+json", "application/grpc-web+json"} {
-		res := answer(t, f.raw(t, "POST /transfers.v1.LedgerService/WatchTransfers HTTP/1.0", "Host: x", "Connection: close",
+		res := answer(t, f.raw(t, "POST /transfers.v1.LedgerService/WatchTransfers HTTP/1.0", "Host: localhost", "Connection: close",
 			"Content-Type: "+contentType, "Content-Length: "+strconv.Itoa(len(request)), "", request))
 		requireUnbuffered(t, contentType, res.Header)
 		if flags, first := readEnvelope(t, res.Body); flags != 0 || !bytes.Contains(first, []byte(`"cursor"`)) {
@@ -310,7 +310,7 @@ func TestGRPCOverHTTP1(t *testing.T) {
 		t.Error("it is served")
 	}
 	for _, version := range []string{"1.0", "1.1"} {
-		res := answer(t, f.raw(t, "POST /transfers.v1.AccountService/CreateAccount HTTP/"+version, "Host: x",
+		res := answer(t, f.raw(t, "POST /transfers.v1.AccountService/CreateAccount HTTP/"+version, "Host: localhost",
 			"Content-Type: application/grpc", "Content-Length: 0", "", ""))
 		text, err := io.ReadAll(res.Body)
 		if err != nil || res.StatusCode != http.StatusUpgradeRequired || !strings.Contains(string(text), "HTTP/2") {

@@ -2,14 +2,10 @@ package server
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -39,7 +35,7 @@ func restRefusal(status int, code connect.Code, reason, format string, args ...a
 // client is to blame. They are refused before it comes to that: unknown paths, methods and query
 // parameters, bad values of them, other media types, bodies that are too large or where none
 // belongs.
-func newREST(services []service, maxBytes int) (http.Handler, error) {
+func newREST(services []service, bodies *bodies) (http.Handler, error) {
 	restServices := make([]*vanguard.Service, len(services))
 	var routes restRoutes
 	for i, s := range services {
@@ -47,7 +43,7 @@ func newREST(services []service, maxBytes int) (http.Handler, error) {
 			vanguard.WithTargetProtocols(vanguard.ProtocolConnect),
 			vanguard.WithTargetCodecs(vanguard.CodecJSON),
 		)
-		if err := routes.add(s); err != nil {
+		if err := routes.add(s, bodies); err != nil {
 			return nil, err
 		}
 	}
@@ -64,7 +60,9 @@ func newREST(services []service, maxBytes int) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r.Context())
 		c.rest = true
-		route, values, refused := routes.check(r, maxBytes)
+		held := &share{of: bodies.memory}
+		defer held.release()
+		route, values, refused := routes.check(r, held)
 		if refused != nil {
 			c.refused = refused.err
 			refused.write(w)
@@ -88,6 +86,9 @@ func (e *restError) write(w http.ResponseWriter) {
 	if e.allow != "" {
 		w.Header().Set("Allow", e.allow)
 	}
+	if after := e.err.Meta().Get("Retry-After"); after != "" {
+		w.Header().Set("Retry-After", after)
+	}
 	w.WriteHeader(e.status)
 	_, _ = w.Write(body) // a client that is gone needs no response
 }
@@ -99,7 +100,7 @@ func notFoundRoute(r *http.Request) *restError {
 
 // check refuses requests that vanguard mishandles, and puts the rest in the form that it
 // understands. It returns the request's route and the values of its path variables.
-func (routes *restRoutes) check(r *http.Request, maxBytes int) (*restRoute, []string, *restError) {
+func (routes *restRoutes) check(r *http.Request, held *share) (*restRoute, []string, *restError) {
 	route, values, allow := routes.match(r.URL.Path, r.Method)
 	if route == nil && allow != "" {
 		refused := restRefusal(http.StatusMethodNotAllowed, connect.CodeUnimplemented, "METHOD_NOT_ALLOWED",
@@ -124,7 +125,7 @@ func (routes *restRoutes) check(r *http.Request, maxBytes int) (*restRoute, []st
 	}
 	// With this header vanguard would look for a Connect call at this path.
 	r.Header.Del("Connect-Protocol-Version")
-	body, refused := route.prepareBody(r, maxBytes)
+	body, refused := route.prepareBody(r, held)
 	if refused != nil {
 		return nil, nil, refused
 	}
@@ -166,30 +167,18 @@ func checkTimeout(text string) *restError {
 
 // prepareBody reads the body, uncompressed, so that vanguard only ever sees a whole one of a size
 // that is allowed.
-func (route *restRoute) prepareBody(r *http.Request, maxBytes int) ([]byte, *restError) {
+func (route *restRoute) prepareBody(r *http.Request, held *share) ([]byte, *restError) {
 	encoding := r.Header.Get("Content-Encoding")
-	var reader io.Reader = r.Body
-	switch encoding {
-	case "", "identity":
-	case "gzip":
-		unzip, err := gzip.NewReader(io.LimitReader(r.Body, int64(maxBytes)))
-		if err != nil && !errors.Is(err, io.EOF) { // an empty body is no body, compressed or not
-			return nil, bodyError(err)
-		}
-		if err == nil {
-			reader = unzip
-		}
-	default:
+	if encoding != "" && encoding != "identity" && encoding != "gzip" {
 		return nil, restRefusal(http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "UNSUPPORTED_ENCODING",
 			"Content-Encoding: %q is not supported; gzip is", clip(encoding, 64))
 	}
-	body, err := io.ReadAll(io.LimitReader(reader, int64(maxBytes)+1))
-	if err != nil {
-		return nil, bodyError(err)
+	body, err := held.readRequest(r, route.kind.max)
+	if err == nil && encoding == "gzip" && len(body) > 0 { // an empty body is no body, compressed or not
+		body, err = held.unzip(body, route.kind.max)
 	}
-	if len(body) > maxBytes {
-		return nil, restRefusal(http.StatusRequestEntityTooLarge, connect.CodeResourceExhausted, "BODY_TOO_LARGE",
-			"the body is larger than %d bytes", maxBytes)
+	if err != nil {
+		return nil, refusedBody(r, err, route.kind.max)
 	}
 	if len(body) > 0 && !route.takesBody {
 		return nil, restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "UNEXPECTED_BODY",
@@ -206,17 +195,18 @@ func (route *restRoute) prepareBody(r *http.Request, maxBytes int) ([]byte, *res
 	if len(body) > 0 {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	r.ContentLength = int64(len(body))
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, nil
-}
-
-func bodyError(err error) *restError {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return restRefusal(http.StatusRequestTimeout, connect.CodeDeadlineExceeded, "BODY_TOO_SLOW", "the body did not come in time")
+	setBody(r, bytes.NewReader(body), int64(len(body)))
+	if err := checkJSON(body, route.plan, route.kind.fewest, held); err != nil {
+		if route.bodyField != nil {
+			err = within(string(route.bodyField.Name()), err)
+		}
+		return nil, bodyError(err, route.kind.max)
 	}
-	return restRefusal(http.StatusBadRequest, connect.CodeInvalidArgument, "BODY_UNREADABLE", "the body could not be read")
+	// vanguard writes the message once more, for the handler to read.
+	if err := held.resize(2 * held.bytes); err != nil {
+		return nil, bodyError(err, route.kind.max)
+	}
+	return body, nil
 }
 
 // isJSON reports whether the media type is JSON in UTF-8.

@@ -26,6 +26,8 @@ type restRoute struct {
 	variables []restVariable
 	takesBody bool
 	bodyField protoreflect.FieldDescriptor            // that the body is; nil: the whole message, or no body
+	kind      bodyKind                                // of the procedure
+	plan      *jsonPlan                               // of the body
 	query     map[string]protoreflect.FieldDescriptor // the query parameters by each of their names
 	procedure string                                  // such as /transfers.v1.AccountService/GetAccount
 	export    connect.StreamingHandlerFunc            // if the route streams bodies; else nil
@@ -39,7 +41,7 @@ type restVariable struct {
 }
 
 // add reads the annotations of a service.
-func (routes *restRoutes) add(service service) error {
+func (routes *restRoutes) add(service service, bodies *bodies) error {
 	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service.name))
 	if err != nil {
 		return fmt.Errorf("REST routes of %s: %w", service.name, err)
@@ -57,6 +59,7 @@ func (routes *restRoutes) add(service service) error {
 				return fmt.Errorf("REST route of %s: %w", method.FullName(), err)
 			}
 			route.procedure = "/" + service.name + "/" + string(method.Name())
+			route.kind = bodies.kinds[route.procedure]
 			route.export = service.exports[route.procedure]
 			if method.IsStreamingServer() && route.export == nil {
 				return fmt.Errorf("REST route of %s: nobody answers its stream", method.FullName())
@@ -99,6 +102,10 @@ func newRoute(rule *annotations.HttpRule, input protoreflect.MessageDescriptor) 
 		route.segments = append(route.segments, segment)
 	}
 	route.bodyField = input.Fields().ByName(protoreflect.Name(rule.GetBody()))
+	route.plan = planOf(input)
+	if route.bodyField != nil && route.bodyField.Message() != nil {
+		route.plan = planOf(route.bodyField.Message())
+	}
 	for i := range route.variables {
 		route.variables[i].inBody = bodyNames(route.variables[i].field, rule.GetBody(), input)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,18 +20,15 @@ const (
 	streamsMax     = 1000             // calls at once on one HTTP/2 connection
 )
 
-// Serve serves on the listener, in HTTP/1.1 and in HTTP/2 without TLS, until ctx ends. Then it
-// drains: readiness fails, no more connections are accepted, and calls in flight are finished, for
-// at most Config.DrainTimeout. It returns nil when none was cut off. The listener is closed in any
-// case.
+// Serve serves on the listener, in HTTP/1.1 and in HTTP/2, with TLS if Config has it, until ctx
+// ends. Then it drains: readiness fails, no more connections are accepted, and calls in flight are
+// finished, for at most Config.DrainTimeout. It returns nil when none was cut off. The listener is
+// closed in any case.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
 	// ctx is not the calls' context: its end must let them finish.
 	httpServer := &http.Server{
 		Handler:           s,
-		Protocols:         protocols,
+		Protocols:         protocols(s.config.TLS),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ReadHeaderTimeout: headerTimeout,
 		// One share of the time for the body, one for the call, one for the response. Streams have
@@ -42,7 +40,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ErrorLog:       slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(limitListener(listener, s.config.MaxConnections)) }()
+	go func() { served <- serveOn(httpServer, limitListener(listener, s.config.MaxConnections), s.config.TLS) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
@@ -62,4 +60,22 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		err = errors.Join(err, fmt.Errorf("serve: %w", serveErr))
 	}
 	return err
+}
+
+// protocols are HTTP/1 and HTTP/2, with or without TLS.
+func protocols(config *tls.Config) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(config != nil)
+	p.SetUnencryptedHTTP2(config == nil)
+	return p
+}
+
+// serveOn serves on a listener, with TLS if there is a configuration of it.
+func serveOn(s *http.Server, listener net.Listener, config *tls.Config) error {
+	if config == nil {
+		return s.Serve(listener)
+	}
+	s.TLSConfig = config
+	return s.ServeTLS(listener, "", "")
 }

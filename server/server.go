@@ -2,14 +2,16 @@
 // REST.
 //
 // It knows HTTP and protobuf, not SQL. A request passes withCall (its id and body deadline), the
-// interceptors (log, recovery, time limit, errors, validation) and a handler, which converts, calls
-// the ledger and converts back. RPC paths are mounted straight on the mux; REST paths pass through
-// a check of our own and vanguard to the same handlers.
+// checks of its host and of the page that sent it, the interceptors (log, recovery, time limit,
+// errors, validation) and a handler, which converts, calls the ledger and converts back. RPC paths
+// are mounted straight on the mux; REST paths pass through a check of our own and vanguard to the
+// same handlers.
 package server
 
 import (
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -44,14 +46,22 @@ type Config struct {
 	// CheckTimeout bounds a proof of the ledger, in place of RequestTimeout: its time grows with
 	// the ledger. Default: 10 min.
 	CheckTimeout time.Duration
-	// MaxRequestBytes bounds a request's body, compressed or not. Default: 8 MiB; a batch of 10,000
-	// transfers in JSON is about 3 MB.
+	// MaxRequestBytes bounds the body of a request with many transfers, compressed or not; others
+	// may have 64 or 384 KiB. Default: 8 MiB; a batch of 10,000 transfers in JSON is about 3 MB.
 	MaxRequestBytes int
+	// RequestMemoryBytes bounds the memory of all requests in flight, at least four times
+	// MaxRequestBytes. Default: 128 MiB, or 16 times MaxRequestBytes if that is more.
+	RequestMemoryBytes int
 	// MaxConnections bounds the connections that are open at once; more wait to be accepted.
 	// Default: 10,000.
 	MaxConnections int
 	// DrainTimeout bounds how long Serve waits at its end for calls in flight. Default: 30 s.
 	DrainTimeout time.Duration
+	// TLS makes Serve use TLS, as NewTLS configures it. Default: it does not.
+	TLS *tls.Config
+	// AllowedHosts are the names that the Host of a request may have, beside IP addresses and
+	// localhost, such as ledger.example.com or *.example.com; * is any.
+	AllowedHosts []string
 	// AllowedOrigins are the origins, such as https://console.example.com, whose pages browsers let
 	// call us. Empty: none.
 	AllowedOrigins []string
@@ -91,6 +101,7 @@ type Server struct {
 	permissions map[string]access.Permissions // that calls need, by procedure
 	validator   protovalidate.Validator
 	metrics     *callMetrics
+	bodies      *bodies
 	handler     http.Handler
 	draining    atomic.Bool     // calls in flight are finished, new ones are not wanted
 	watches     context.Context // of endless streams; ends when draining begins
@@ -148,15 +159,24 @@ func New(config Config) (*Server, error) {
 	s.watches, s.endWatches = context.WithCancel(context.Background()) // Serve ends it
 	s.readyToWrite = &readiness{name: "writing", ask: s.ledger.ReadyToWrite, log: s.logger}
 	s.readyToRead = &readiness{name: "reading", ask: s.ledger.ReadyToRead, log: s.logger}
+	s.bodies, err = newBodies(&budget{size: int64(config.RequestMemoryBytes)}, config.MaxRequestBytes,
+		transfersv1connect.AccountServiceName, transfersv1connect.TransferServiceName, transfersv1connect.ScheduleServiceName,
+		transfersv1connect.WebhookServiceName, transfersv1connect.LedgerServiceName, transfersv1connect.AccessServiceName)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	services := s.services()
 	if s.permissions, err = permissionsOf(services); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	rest, err := newREST(services, config.MaxRequestBytes)
+	rest, err := newREST(services, s.bodies)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.handler = s.withCall(withLength(s.withCORS(s.withBasePath(withHTTP2(s.mux(services, rest))))))
+	allowed := newOrigins(config.AllowedOrigins, config.AllowedHeaders)
+	served := allowed.protect(isAPI, withHTTP2(s.mux(services, rest)))
+	// A preflight has no credentials, so it ends in share, before anything that wants some.
+	s.handler = s.withCall(withLength(newHosts(config.AllowedHosts).only(allowed.share(s.withBasePath(served)))))
 	return s, nil
 }
 
@@ -164,6 +184,9 @@ func (c *Config) setDefaults() error {
 	if c.SessionTTL < 0 || c.RateLimit < 0 || c.RateBurst < 0 || c.RequestTimeout < 0 || c.CheckTimeout < 0 || c.DrainTimeout < 0 || c.MaxConnections < 0 ||
 		c.MaxRequestBytes < 0 || c.MaxRequestBytes > math.MaxInt32 {
 		return errors.New("server: a limit in Config is out of range")
+	}
+	if err := CheckHosts(c.AllowedHosts); err != nil {
+		return fmt.Errorf("server: Config.AllowedHosts: %w", err)
 	}
 	if err := CheckHeaderNames(c.AllowedHeaders); err != nil {
 		return fmt.Errorf("server: Config.AllowedHeaders: %w", err)
@@ -189,6 +212,12 @@ func (c *Config) setDefaults() error {
 	if c.MaxRequestBytes == 0 {
 		c.MaxRequestBytes = 8 << 20
 	}
+	if c.RequestMemoryBytes == 0 {
+		c.RequestMemoryBytes = max(128<<20, 16*c.MaxRequestBytes)
+	}
+	if c.RequestMemoryBytes < 4*c.MaxRequestBytes {
+		return errors.New("server: Config.RequestMemoryBytes is less than four times Config.MaxRequestBytes")
+	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 10_000
 	}
@@ -202,7 +231,7 @@ func (c *Config) setDefaults() error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 func (s *Server) services() []service {
-	options := connect.WithHandlerOptions(withCodecs(), s.limitSize(), s.interceptors(),
+	options := connect.WithHandlerOptions(withCodecs(), s.bodies.limit(), s.interceptors(),
 		connect.WithCompressMinBytes(compressMinBytes), connect.WithCompression("gzip", newDecompressor, newCompressor))
 	services := make([]service, 0, 6)
 	add := func(path string, handler http.Handler) {
@@ -226,30 +255,26 @@ func (s *Server) services() []service {
 	return services
 }
 
-func (s *Server) limitSize() connect.HandlerOption {
-	return connect.WithReadMaxBytes(s.config.MaxRequestBytes)
-}
-
 // mux mounts everything that the one port serves.
 func (s *Server) mux(services []service, rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	names := make([]string, 0, len(services)+1)
 	for _, service := range services {
-		mux.Handle(service.path, uncached(s.authenticated(service.handler, false)))
+		mux.Handle(service.path, uncached(s.authenticated(s.bodies.prepare(service.handler))))
 		names = append(names, service.name)
 	}
-	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.limitSize(),
+	mux.Handle(grpchealth.NewHandler(&healthChecker{server: s, services: slices.Clone(names)}, s.bodies.limit(),
 		connect.WithInterceptors(streamInterceptorFunc(s.guardStreams), streamInterceptorFunc(endable))))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.limitSize()))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.limitSize()))
-	mux.HandleFunc("GET /healthcheck", s.alive)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, s.bodies.limit()))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, s.bodies.limit()))
+	mux.HandleFunc("GET /healthcheck", alive)
 	mux.HandleFunc("GET /readycheck", s.ready)
 	mux.HandleFunc("GET /docs", docs)
 	mux.HandleFunc("GET /docs/", docs)
-	mux.Handle("/api/", uncached(s.authenticated(rest, true)))
-	mux.Handle("POST /session", uncached(http.HandlerFunc(s.openSession)))
-	mux.Handle("DELETE /session", uncached(http.HandlerFunc(s.closeSession)))
+	mux.Handle("/api/", uncached(s.authenticated(rest)))
+	mux.Handle("POST "+sessionPath, uncached(http.HandlerFunc(s.openSession)))
+	mux.Handle("DELETE "+sessionPath, uncached(http.HandlerFunc(s.closeSession)))
 	return withConsole(mux)
 }
 

@@ -16,7 +16,10 @@ import (
 // this very host only, and only take it over TLS or on the machine itself.
 const sessionCookie = "__Host-internaltransfers"
 
-const sessionBytesMax = 4 << 10
+const (
+	sessionPath     = "/session"
+	sessionBytesMax = 4 << 10
+)
 
 // openSession turns a key that was typed into the console into a session, which the browser keeps
 // where no script can read it.
@@ -31,9 +34,7 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		failed := connectError(err)
-		callOf(r.Context()).refused = failed
-		(&restError{status: httpStatus(failed.Code()), err: failed}).write(w)
+		refuseCaller(w, r, err)
 		return
 	}
 	ends := time.Now().Add(s.config.SessionTTL)

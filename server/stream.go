@@ -109,7 +109,7 @@ func (c *guardedConn) Receive(message any) error {
 	}
 	switch connect.CodeOf(err) {
 	case connect.CodeInternal, connect.CodeUnknown:
-		return bodyError(err).err
+		return bodyError(err, 0).err
 	default:
 		return err
 	}

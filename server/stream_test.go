@@ -82,7 +82,7 @@ func newStreamFixture(t *testing.T, timeout time.Duration, answer func(ctx conte
 				}
 				return run(ctx, func(body *httpbody.HttpBody) error { return conn.Send(body) })
 			})},
-	}}, 1000)
+	}}, s.bodies)
 	if err != nil {
 		t.Fatal(err)
 	}

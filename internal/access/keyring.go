@@ -250,5 +250,8 @@ func (k *Keyring) lookFor(ctx context.Context, id uuid.UUID) *Caller {
 	return k.current.Load().byID[id]
 }
 
+// Has reports whether a key can be used, with whatever secret.
+func (k *Keyring) Has(id uuid.UUID) bool { return k.current.Load().byID[id] != nil }
+
 // IsEmpty reports whether no key can be used.
 func (k *Keyring) IsEmpty() bool { return len(k.current.Load().byID) == 0 }

@@ -306,7 +306,7 @@ func TestSession(t *testing.T) {
 	k := open(t, pgtest.NewDatabase(t))
 	key, secret := create(t, k, Params{Name: "till", Role: "sender"})
 	session := k.OpenSession(secret, time.Now().Add(time.Hour))
-	if c, err := k.Resume(t.Context(), session, home); err != nil || c.KeyID != key.ID {
+	if c, _, _, err := k.Resume(t.Context(), session, home); err != nil || c.KeyID != key.ID {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	for i := range session {
@@ -315,11 +315,11 @@ func TestSession(t *testing.T) {
 			if changed == session {
 				continue
 			}
-			_, err := k.Resume(t.Context(), changed, home)
+			_, _, err := k.Resume(t.Context(), changed, home)
 			requireError(t, "a changed session", err, ErrInvalid)
 		}
 	}
-	_, err := k.Resume(t.Context(), k.OpenSession(secret, time.Now().Add(-time.Second)), home)
+	_, _, err := k.Resume(t.Context(), k.OpenSession(secret, time.Now().Add(-time.Second)), home)
 	requireError(t, "one that has ended", err, ErrExpired)
 	if _, err = k.Authenticate(t.Context(), session, home); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a session as a secret: %v", err)
@@ -327,6 +327,6 @@ func TestSession(t *testing.T) {
 	if _, _, err := k.Rotate(t.Context(), key.ID, 0); err != nil {
 		t.Fatal(err)
 	}
-	_, err = k.Resume(t.Context(), session, home)
+	_, _, err = k.Resume(t.Context(), session, home)
 	requireError(t, "after a rotation", err, ErrInvalid)
 }

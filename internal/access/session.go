@@ -32,21 +32,26 @@ func (k *Keyring) OpenSession(secret string, ends time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(append(body, k.sign(body)...))
 }
 
-// Resume returns the caller of a session. The errors are those of Authenticate.
-func (k *Keyring) Resume(ctx context.Context, session string, address netip.Addr) (*Caller, error) {
+// Resume returns the caller of a session, and when it ends, with the key if that is earlier. The
+// errors are those of Authenticate.
+func (k *Keyring) Resume(ctx context.Context, session string, address netip.Addr) (c *Caller, ends time.Time, err error) {
 	text, err := base64.RawURLEncoding.Strict().DecodeString(session)
 	if err != nil || len(text) != sessionLength {
-		return nil, ErrInvalid
+		return nil, ends, ErrInvalid
 	}
 	body, signature := text[:len(text)-sha256.Size], text[len(text)-sha256.Size:]
 	if !hmac.Equal(signature, k.sign(body)) {
-		return nil, ErrInvalid
+		return nil, ends, ErrInvalid
 	}
 	id, hash := uuid.UUID(body[:16]), [sha256.Size]byte(body[16:48])
-	if time.Now().Unix() >= int64(binary.BigEndian.Uint64(body[48:])) {
-		return nil, ErrExpired
+	ends = time.Unix(int64(binary.BigEndian.Uint64(body[48:])), 0)
+	if !time.Now().Before(ends) {
+		return nil, ends, ErrExpired
 	}
-	return k.find(ctx, id, hash, address)
+	if c, err = k.find(ctx, id, hash, address); err == nil && c.ExpireTime != nil && c.ExpireTime.Before(ends) {
+		ends = *c.ExpireTime
+	}
+	return c, ends, err
 }
 
 func (k *Keyring) sign(body []byte) []byte {

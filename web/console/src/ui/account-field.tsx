@@ -74,16 +74,18 @@ export function accountName(account: { displayName: string; accountId: string })
   return account.displayName || `Account ${account.accountId.slice(0, 8)}`;
 }
 
-/** The picture of an account's owner, or else the first letters of its name. */
+/**
+ * The first letters of an account's name. Its picture is an address that a caller gave: to fetch it
+ * would tell its owner who looks at the account, and when. The profile has a link to it.
+ */
 export function Avatar({
   account,
   size = 1.75,
 }: {
-  account: { displayName: string; accountId: string; imageUrl: string };
+  account: { displayName: string };
   /** In rem. */
   size?: number;
 }) {
-  const [broken, setBroken] = useState("");
   const letters = (account.displayName || "#")
     .split(/\s+/)
     .slice(0, 2)
@@ -95,18 +97,7 @@ export function Avatar({
       style={{ width: `${size}rem`, height: `${size}rem`, fontSize: `${size * 0.4}rem` }}
       aria-hidden="true"
     >
-      {account.imageUrl && broken !== account.imageUrl ? (
-        <img
-          src={account.imageUrl}
-          alt=""
-          loading="lazy"
-          decoding="async"
-          referrerPolicy="no-referrer"
-          onError={() => setBroken(account.imageUrl)}
-        />
-      ) : (
-        letters
-      )}
+      {letters}
     </span>
   );
 }

@@ -1,13 +1,11 @@
 import { useMutation } from "@tanstack/react-query";
 import { type Account, Account_Status } from "internaltransfers-client";
 import { type ReactNode, useState } from "react";
-import { useDebounced } from "../../lib/debounce";
 import { describeError } from "../../lib/errors";
 import { imageProblem } from "../../lib/image";
 import { clients, queryClient } from "../../lib/rpc";
 import { useSingle } from "../../lib/single";
 import {
-  Avatar,
   Button,
   Card,
   Count,
@@ -96,8 +94,6 @@ function ProfileForm({ account, onClose }: { account: Account; onClose: () => vo
   const [draft, setDraft] = useState(() => draftOf(account));
   const { displayName, imageUrl, pairs } = draft;
   const patch = (part: Partial<ProfileDraft>) => setDraft({ ...draft, ...part });
-  // Not each half-typed address is worth a look.
-  const preview = useDebounced(imageProblem(imageUrl) ? "" : imageUrl.trim(), 500);
   const change = { displayName, imageUrl: imageUrl.trim(), metadata: metadataOf(pairs) };
   const paths = changedSettings(seen, { ...seen, ...change });
   const update = useMutation({
@@ -129,18 +125,15 @@ function ProfileForm({ account, onClose }: { account: Account; onClose: () => vo
         onChange={(displayName) => patch({ displayName })}
         error={serverSays["account.display_name"]}
       />
-      <div className={styles.picture}>
-        <TextField
-          label="Picture"
-          optional
-          type="url"
-          placeholder="https://"
-          value={imageUrl}
-          onChange={(imageUrl) => patch({ imageUrl })}
-          error={imageProblem(imageUrl) ?? serverSays["account.image_url"]}
-        />
-        <Avatar account={{ ...seen, displayName, imageUrl: preview }} size={2.125} />
-      </div>
+      <TextField
+        label="Picture"
+        optional
+        type="url"
+        placeholder="https://"
+        value={imageUrl}
+        onChange={(imageUrl) => patch({ imageUrl })}
+        error={imageProblem(imageUrl) ?? serverSays["account.image_url"]}
+      />
       <MetadataField pairs={pairs} onChange={(pairs) => patch({ pairs })} error={metadataSaid} />
       <ChangeError
         error={update.error}
