@@ -38,6 +38,9 @@ import { DeleteDialog, EditDialog, RotateDialog } from "./dialogs";
 /** How often to look how deliveries go, in milliseconds. */
 const interval = 5_000;
 
+/** What it takes to change an endpoint. */
+const change = ["webhooks.write", "events.read"] as const;
+
 type Open = "edit" | "rotate" | "delete";
 
 const back = { href: "/webhooks", label: "Webhooks" };
@@ -107,12 +110,21 @@ function Loaded({ e }: { e: WebhookEndpoint }) {
         actions={
           !deleted && (
             <>
-              <Button onClick={() => setOpen("edit")}>Edit</Button>
-              <Button icon={disabled ? "play" : "pause"} busy={update.isPending} onClick={toggle}>
+              <Button needs={change} onClick={() => setOpen("edit")}>
+                Edit
+              </Button>
+              <Button
+                icon={disabled ? "play" : "pause"}
+                needs={change}
+                busy={update.isPending}
+                onClick={toggle}
+              >
                 {disabled ? "Enable" : "Disable"}
               </Button>
-              <Button onClick={() => setOpen("rotate")}>Rotate secret</Button>
-              <Button kind="danger" onClick={() => setOpen("delete")}>
+              <Button needs="webhooks.write" onClick={() => setOpen("rotate")}>
+                Rotate secret
+              </Button>
+              <Button kind="danger" needs="webhooks.write" onClick={() => setOpen("delete")}>
                 Delete
               </Button>
             </>
