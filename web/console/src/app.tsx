@@ -7,6 +7,7 @@ import { session } from "./lib/session";
 import { Account } from "./pages/account";
 import { Accounts } from "./pages/accounts";
 import { Developers } from "./pages/developers";
+import { Keys } from "./pages/keys";
 import { NewTransfer } from "./pages/new-transfer";
 import { NotFound } from "./pages/not-found";
 import { Overview } from "./pages/overview";
@@ -39,6 +40,7 @@ const pages: { href: string; label: string; icon: IconName; needs?: Needs }[] = 
   { href: "/transfers", label: "Transfers", icon: "transfers", needs: "transfers.read" },
   { href: "/schedules", label: "Schedules", icon: "schedules", needs: "schedules.read" },
   { href: "/webhooks", label: "Webhooks", icon: "webhooks", needs: "webhooks.read" },
+  { href: "/keys", label: "Keys", icon: "keys", needs: "keys.admin" },
   { href: "/developers", label: "Developers", icon: "developers" },
 ];
 
@@ -95,6 +97,7 @@ function Console() {
             <Route path="/webhooks/:id">
               {({ id }) => guard("Webhook endpoint", "webhooks.read", <Webhook key={id} id={id} />)}
             </Route>
+            <Route path="/keys">{guard("Keys", "keys.admin", <Keys />)}</Route>
             <Route path="/developers" component={Developers} />
             <Route component={NotFound} />
           </Switch>

@@ -30,7 +30,7 @@ import {
   toast,
 } from "../../ui";
 import { draftOf, filterOf, type StatusName, statusWords, type TypeName, typeWords } from "../webhooks/draft";
-import { SecretDialog } from "../webhooks/secret";
+import { EndpointSecret } from "../webhooks/secret";
 import { EndpointBadge } from "../webhooks/status";
 import { Deliveries } from "./deliveries";
 import { DeleteDialog, EditDialog, RotateDialog } from "./dialogs";
@@ -172,7 +172,7 @@ function Loaded({ e }: { e: WebhookEndpoint }) {
         />
       )}
       {open === "delete" && <DeleteDialog e={e} onClose={close} onDone={refresh} />}
-      {secret !== undefined && <SecretDialog secret={secret} onClose={() => setSecret(undefined)} />}
+      {secret !== undefined && <EndpointSecret secret={secret} onClose={() => setSecret(undefined)} />}
     </>
   );
 }

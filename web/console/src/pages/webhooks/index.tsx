@@ -21,7 +21,7 @@ import {
 } from "../../ui";
 import { type Draft, emptyDraft, filterOf, urlProblem } from "./draft";
 import { EndpointFields } from "./endpoint-fields";
-import { SecretDialog } from "./secret";
+import { EndpointSecret } from "./secret";
 import { EndpointBadge } from "./status";
 import styles from "./webhooks.module.css";
 
@@ -118,7 +118,7 @@ function CreateEndpoint({ onClose }: { onClose: () => void }) {
   });
   if (make.data)
     return (
-      <SecretDialog
+      <EndpointSecret
         secret={make.data.secret}
         onClose={() => navigate(`/webhooks/${endpointId}`, { replace: true })}
       />
