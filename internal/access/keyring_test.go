@@ -306,7 +306,7 @@ func TestSession(t *testing.T) {
 	k := open(t, pgtest.NewDatabase(t))
 	key, secret := create(t, k, Params{Name: "till", Role: "sender"})
 	session := k.OpenSession(secret, time.Now().Add(time.Hour))
-	if c, _, _, err := k.Resume(t.Context(), session, home); err != nil || c.KeyID != key.ID {
+	if c, _, err := k.Resume(t.Context(), session, home); err != nil || c.KeyID != key.ID {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	for i := range session {

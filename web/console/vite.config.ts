@@ -33,7 +33,7 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries(
-      ["/api", "/docs", "/healthcheck", "/readycheck", "/transfers.v1."].map((path) => [
+      ["/api", "/docs", "/healthcheck", "/readycheck", "/session", "/transfers.v1."].map((path) => [
         path,
         { target: server, changeOrigin: true },
       ]),

@@ -58,7 +58,7 @@ func TestEmptyPages(t *testing.T) {
 	s := serve(t)
 	p := newPage(t, s.address)
 	p.emulate(phone, "light")
-	for _, path := range []string{"/", "/accounts", "/transfers", "/schedules", "/webhooks", "/new-transfer"} {
+	for _, path := range []string{"/", "/accounts", "/transfers", "/schedules", "/webhooks", "/keys", "/new-transfer"} {
 		p.open(path)
 		p.settled()
 		if n := overflow(p); n > 0 {
@@ -184,6 +184,6 @@ func demoPages(t *testing.T, s *server) []namedPath {
 	return []namedPath{
 		{"overview", "/"}, {"accounts", "/accounts"}, {"account", "/accounts/" + busiest}, {"transfers", "/transfers"},
 		{"transfer", "/transfers/" + shown}, {"new-transfer", "/new-transfer?amount=12.50&from=" + busiest + "&to=" + payee}, {"schedules", "/schedules"},
-		{"webhooks", "/webhooks"}, {"developers", "/developers"}, {"not-found", "/nowhere"},
+		{"webhooks", "/webhooks"}, {"keys", "/keys"}, {"developers", "/developers"}, {"not-found", "/nowhere"},
 	}
 }

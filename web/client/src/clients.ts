@@ -1,5 +1,6 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { type ConnectTransportOptions, createConnectTransport } from "@connectrpc/connect-web";
+import { AccessService } from "./gen/transfers/v1/access_pb.js";
 import { AccountService } from "./gen/transfers/v1/account_service_pb.js";
 import { LedgerService } from "./gen/transfers/v1/ledger_pb.js";
 import { ScheduleService } from "./gen/transfers/v1/schedule_pb.js";
@@ -13,6 +14,7 @@ export interface Clients {
   schedules: Client<typeof ScheduleService>;
   ledger: Client<typeof LedgerService>;
   webhooks: Client<typeof WebhookService>;
+  access: Client<typeof AccessService>;
 }
 
 /** Options of createClients: those of createConnectTransport but the address. */
@@ -35,5 +37,6 @@ export function createClientsOn(transport: Transport): Clients {
     schedules: createClient(ScheduleService, transport),
     ledger: createClient(LedgerService, transport),
     webhooks: createClient(WebhookService, transport),
+    access: createClient(AccessService, transport),
   };
 }

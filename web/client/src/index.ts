@@ -4,6 +4,7 @@ export * from "./events.js";
 export * from "./follow.js";
 export * from "./gen/google/rpc/error_details_pb.js";
 export * from "./gen/google/rpc/status_pb.js";
+export * from "./gen/transfers/v1/access_pb.js";
 export * from "./gen/transfers/v1/account_pb.js";
 export * from "./gen/transfers/v1/account_service_pb.js";
 export * from "./gen/transfers/v1/event_pb.js";

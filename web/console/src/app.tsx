@@ -1,32 +1,75 @@
-import { type ReactNode, useEffect, useRef, useState } from "react";
-import { Link, Route, Switch, useLocation } from "wouter";
+import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import styles from "./app.module.css";
 import { serverPath } from "./lib/base";
+import { lacking, type Needs, type Permission, useCaller, usePermission } from "./lib/permissions";
+import { session } from "./lib/session";
 import { Account } from "./pages/account";
 import { Accounts } from "./pages/accounts";
 import { Developers } from "./pages/developers";
+import { Keys } from "./pages/keys";
 import { NewTransfer } from "./pages/new-transfer";
 import { NotFound } from "./pages/not-found";
 import { Overview } from "./pages/overview";
 import { Schedules } from "./pages/schedules";
+import { SignIn } from "./pages/sign-in";
 import { Transfer } from "./pages/transfer";
 import { Transfers } from "./pages/transfers";
 import { Webhook } from "./pages/webhook";
 import { Webhooks } from "./pages/webhooks";
+import { Reader } from "./parts/reader";
 import { ThemeToggle } from "./theme";
-import { Button, ConnectionStatus, Icon, type IconName, Toasts } from "./ui";
+import {
+  Button,
+  ButtonLink,
+  ConnectionStatus,
+  Denied,
+  EmptyState,
+  Icon,
+  type IconName,
+  PageHeader,
+  Toasts,
+} from "./ui";
 
-const pages: { href: string; label: string; icon: IconName }[] = [
-  { href: "/", label: "Overview", icon: "overview" },
-  { href: "/accounts", label: "Accounts", icon: "accounts" },
-  { href: "/transfers", label: "Transfers", icon: "transfers" },
-  { href: "/schedules", label: "Schedules", icon: "schedules" },
-  { href: "/webhooks", label: "Webhooks", icon: "webhooks" },
+/** What every page shows something of. */
+const reads = ["accounts.read", "transfers.read"] as const;
+
+const pages: { href: string; label: string; icon: IconName; needs?: Needs }[] = [
+  { href: "/", label: "Overview", icon: "overview", needs: reads },
+  { href: "/accounts", label: "Accounts", icon: "accounts", needs: "accounts.read" },
+  { href: "/transfers", label: "Transfers", icon: "transfers", needs: "transfers.read" },
+  { href: "/schedules", label: "Schedules", icon: "schedules", needs: "schedules.read" },
+  { href: "/webhooks", label: "Webhooks", icon: "webhooks", needs: "webhooks.read" },
+  { href: "/keys", label: "Keys", icon: "keys", needs: "keys.admin" },
   { href: "/developers", label: "Developers", icon: "developers" },
 ];
 
-/** The frame around every page, and which page is where. */
+/** The pages that the reader may see something on. */
+function usePages() {
+  const caller = useCaller();
+  return pages.filter(({ needs }) => lacking(caller, needs).length === 0);
+}
+
+/** The console for who is signed in, or needs not be; else where one signs in. The address stays. */
 export function App() {
+  const state = useSyncExternalStore(session.subscribe, () => session.state);
+  switch (state.phase) {
+    case "asking":
+      return (
+        <div className={styles.asking} aria-busy="true">
+          Asking the server…
+        </div>
+      );
+    case "out":
+      return <SignIn why={state.why} />;
+    case "in":
+      // Another key may do and see other things: nothing is left of what was shown before.
+      return <Console key={state.caller?.apiKeyId} />;
+  }
+}
+
+/** The frame around every page, and which page is where. */
+function Console() {
   useScrollToTop();
   return (
     <div className={styles.app}>
@@ -37,15 +80,24 @@ export function App() {
       <main id="main" className={styles.main} tabIndex={-1}>
         <div className={styles.page}>
           <Switch>
-            <Route path="/" component={Overview} />
-            <Route path="/accounts" component={Accounts} />
-            <Route path="/accounts/:id">{({ id }) => <Account key={id} id={id} />}</Route>
-            <Route path="/transfers" component={Transfers} />
-            <Route path="/transfers/:id">{({ id }) => <Transfer key={id} id={id} />}</Route>
+            <Route path="/">
+              <Home />
+            </Route>
+            <Route path="/accounts">{guard("Accounts", "accounts.read", <Accounts />)}</Route>
+            <Route path="/accounts/:id">
+              {({ id }) => guard("Account", "accounts.read", <Account key={id} id={id} />)}
+            </Route>
+            <Route path="/transfers">{guard("Transfers", "transfers.read", <Transfers />)}</Route>
+            <Route path="/transfers/:id">
+              {({ id }) => guard("Transfer", "transfers.read", <Transfer key={id} id={id} />)}
+            </Route>
             <Route path="/new-transfer" component={NewTransfer} />
-            <Route path="/schedules" component={Schedules} />
-            <Route path="/webhooks" component={Webhooks} />
-            <Route path="/webhooks/:id">{({ id }) => <Webhook key={id} id={id} />}</Route>
+            <Route path="/schedules">{guard("Schedules", "schedules.read", <Schedules />)}</Route>
+            <Route path="/webhooks">{guard("Webhooks", "webhooks.read", <Webhooks />)}</Route>
+            <Route path="/webhooks/:id">
+              {({ id }) => guard("Webhook endpoint", "webhooks.read", <Webhook key={id} id={id} />)}
+            </Route>
+            <Route path="/keys">{guard("Keys", "keys.admin", <Keys />)}</Route>
             <Route path="/developers" component={Developers} />
             <Route component={NotFound} />
           </Switch>
@@ -56,9 +108,41 @@ export function App() {
   );
 }
 
+/** The first page: the overview, or for who may not see it the first page that they may. */
+function Home() {
+  const first = usePages()[0]?.href ?? "/";
+  return first === "/" ? <Overview /> : <Redirect to={first} replace />;
+}
+
+function guard(title: string, needs: Permission, page: ReactNode) {
+  return (
+    <Guard title={title} needs={needs}>
+      {page}
+    </Guard>
+  );
+}
+
+/** A page, if the reader may see it. One that would only show errors makes no calls. */
+function Guard({ title, needs, children }: { title: string; needs: Permission; children: ReactNode }) {
+  const reason = usePermission(needs);
+  if (!reason) return children;
+  return (
+    <>
+      <PageHeader title={title} />
+      <EmptyState
+        title="Your key may not see this"
+        action={<ButtonLink href="/">Go to the start</ButtonLink>}
+      >
+        {reason}.
+      </EmptyState>
+    </>
+  );
+}
+
 function Sidebar() {
   const [path] = useLocation();
   const [open, setOpen] = useState(false);
+  const shown = usePages();
   // biome-ignore lint/correctness/useExhaustiveDependencies: whoever went to a page has done with the menu
   useEffect(() => setOpen(false), [path]);
   return (
@@ -80,12 +164,9 @@ function Sidebar() {
         </span>
       </div>
       <div id="menu" className={styles.menu}>
-        <Link href="/new-transfer" className={styles.action}>
-          <Icon name="plus" />
-          New transfer
-        </Link>
+        <NewTransferLink />
         <nav aria-label="Pages" className={styles.nav}>
-          {pages.map((page) => (
+          {shown.map((page) => (
             <NavLink key={page.href} href={page.href} current={isCurrent(page.href, path)} icon={page.icon}>
               {page.label}
             </NavLink>
@@ -95,12 +176,41 @@ function Sidebar() {
             API reference
           </a>
         </nav>
-        <div className={styles.foot}>
-          <ConnectionStatus />
-          <ThemeToggle />
+        <div className={styles.end}>
+          <Reader />
+          <div className={styles.foot}>
+            <ConnectionStatus />
+            <ThemeToggle />
+          </div>
         </div>
       </div>
     </header>
+  );
+}
+
+function NewTransferLink() {
+  const reason = usePermission("transfers.create");
+  const content = (
+    <>
+      <Icon name="plus" />
+      New transfer
+    </>
+  );
+  if (reason) {
+    return (
+      <Denied reason={reason}>
+        {(denied) => (
+          <button type="button" className={styles.action} {...denied}>
+            {content}
+          </button>
+        )}
+      </Denied>
+    );
+  }
+  return (
+    <Link href="/new-transfer" className={styles.action}>
+      {content}
+    </Link>
   );
 }
 

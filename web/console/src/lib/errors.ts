@@ -83,6 +83,30 @@ const reasons: Record<
   VOIDED: ["Released", "It was released or cancelled. What was captured before stays moved."],
 };
 
+/** The reasons for which calls are refused that have to do with keys, in words. */
+const accessReasons: Record<string, [string, (metadata: Record<string, string>) => string]> = {
+  CREDENTIALS_MISSING: ["Not signed in", () => "The server needs an API key."],
+  CREDENTIALS_INVALID: ["Not signed in", () => "The session is over, or its key was revoked."],
+  CREDENTIALS_EXPIRED: ["Not signed in", () => "The time of the session, or of its key, is over."],
+  NETWORK_NOT_ALLOWED: ["Not from this network", () => "Your key must not be used from where you are."],
+  AUTH_UNAVAILABLE: [
+    "Keys cannot be checked",
+    () => "The server cannot read its keys at the moment. Nothing was done; try again.",
+  ],
+  PERMISSION_MISSING: [
+    "Not allowed",
+    ({ permission }) => `This needs the permission ${permission}, which your key lacks. Nothing was done.`,
+  ],
+  OWN_KEY: ["This is your own key", () => "Nobody changes what their own key may do. Use another key."],
+  LAST_ADMIN: [
+    "The last key that manages keys",
+    () => "No other key could manage keys then. Make another one with the role admin first.",
+  ],
+  KEY_REVOKED: ["The key was revoked", () => "That is for good. Make another key instead."],
+  TOO_MANY_KEYS: ["Too many keys", () => "There are 10,000 that are not revoked. Revoke some first."],
+  KEYS_NOT_KEPT: ["No keys here", () => "This server keeps no keys."],
+};
+
 /** The name of a reason: INSUFFICIENT_FUNDS. */
 export function reasonName(reason: Transfer_ErrorReason): string {
   return Transfer_ErrorReason[reason] ?? String(reason);
@@ -139,16 +163,20 @@ export function describeError(error: unknown): Problem {
   const code = offline ? Code.Unavailable : connect.code;
   const message = sentenceOf(connect.rawMessage);
   const known = info ? reasonTitle(info.reason) : undefined;
+  const access = info && Object.hasOwn(accessReasons, info.reason) ? accessReasons[info.reason] : undefined;
   return {
     title:
+      access?.[0] ??
       (code === Code.FailedPrecondition || code === Code.Aborted ? known : undefined) ??
       titles[code] ??
       "Something went wrong",
     text: offline
       ? "It will be tried again by itself as soon as the server answers."
-      : code === Code.Unimplemented
-        ? "This server does not answer this call yet."
-        : message,
+      : access
+        ? access[1](info?.metadata ?? {})
+        : code === Code.Unimplemented
+          ? "This server does not answer this call yet."
+          : message,
     reason: info?.reason ?? "",
     metadata: info?.metadata ?? {},
     fields,

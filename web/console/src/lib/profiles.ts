@@ -2,6 +2,7 @@
 import type { Profile } from "internaltransfers-client";
 import { describeError } from "./errors";
 import { clients } from "./rpc";
+import { session } from "./session";
 
 /** The names that are kept. */
 const profilesMax = 5_000;
@@ -21,6 +22,12 @@ const known = new Map<string, Known>(); // in the order in which they were read
 const wanted = new Map<string, number>(); // how many show each, of those to be asked for
 const listeners = new Set<() => void>();
 let timer: ReturnType<typeof setTimeout> | undefined;
+let generation = 0;
+
+session.onForget(() => {
+  generation++;
+  known.clear();
+});
 
 /** Listens for names that come. */
 export function subscribeToProfiles(listener: () => void): () => void {
@@ -63,8 +70,10 @@ async function read(): Promise<void> {
   if (accountIds.length === 0) return;
   for (const id of accountIds) wanted.delete(id);
   if (wanted.size > 0) timer = setTimeout(read, collectFor);
+  const begun = generation;
   try {
     const profiles = await load(accountIds);
+    if (begun !== generation) return;
     const found = new Map(profiles.map((profile) => [profile.accountId, profile]));
     const now = Date.now();
     for (const id of accountIds) {

@@ -13,6 +13,8 @@ import { useCallback, useEffect, useEffectEvent, useRef, useState, useSyncExtern
 import { connection } from "./connection";
 import { isOffline } from "./errors";
 import { clients } from "./rpc";
+import { whyOut } from "./session";
+import { askCaller } from "./sign-in";
 
 export type { StreamState } from "internaltransfers-client";
 
@@ -63,6 +65,9 @@ const placeMaxAge = 5 * 60_000;
 /** How long pages wait for a stream to begin before they show what they can read, in milliseconds. */
 export const streamPatience = 500;
 
+/** How long a stream waits that ended because its key was changed, before it goes on, in milliseconds. */
+const keyChangedMs = 1_000;
+
 /** How often what a stream does not tell is read again, in milliseconds. */
 export const pollMs = 5_000;
 
@@ -107,6 +112,7 @@ export function useStream<M extends StreamMessage>(options: UseStreamOptions<M>)
   const wanted = useSyncExternalStore(subscribeToAttention, hasAttention) && enabled;
   const open = useEffectEvent(options.open);
   const onMessage = useEffectEvent(options.onMessage);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const place = useRef<Place & { of: string }>({ of: "", cursor: "", seen: 0 });
   const phase = useRef<StreamState["phase"]>("connecting");
 
@@ -126,12 +132,20 @@ export function useStream<M extends StreamMessage>(options: UseStreamOptions<M>)
         setState(next);
         if (next.phase === "live") connection.answered();
         if (next.phase === "reconnecting" && isOffline(next.error)) connection.lost();
+        if (next.phase === "stopped" && whyOut(next.error)) {
+          // The key was changed, and the stream can go on; or the session is over, and the page goes away.
+          void askCaller();
+          timer.current = setTimeout(() => setWakes((n) => n + 1), keyChangedMs);
+        }
       },
       signal: reader.signal,
       place: place.current,
       placeMaxAge,
     });
-    return () => reader.abort();
+    return () => {
+      clearTimeout(timer.current);
+      reader.abort();
+    };
   }, [key, generation, wanted, wakes]);
 
   // When the server is back there is no reason to wait any longer.

@@ -3,6 +3,7 @@ import { keepPreviousData } from "@tanstack/react-query";
 import { type Account, AccountService } from "internaltransfers-client";
 import { type ReactNode, useDeferredValue, useState } from "react";
 import { isTemporary } from "../lib/errors";
+import { usePermission } from "../lib/permissions";
 import { isUUID } from "../lib/url";
 import styles from "./account-field.module.css";
 import { Combobox } from "./combobox";
@@ -33,16 +34,17 @@ export function AccountField({
   onChange: (accountId: string, account: Account | undefined) => void;
 }) {
   const [search, setSearch] = useState("");
+  const mayRead = usePermission("accounts.read") === undefined;
   const text = useDeferredValue(search.trim());
   const chosen = useQuery(
     AccountService.method.getAccount,
     { accountId: value },
-    { enabled: isUUID(value), retry: (n, e) => n < 3 && isTemporary(e) },
+    { enabled: mayRead && isUUID(value), retry: (n, e) => n < 3 && isTemporary(e) },
   );
   const found = useQuery(
     AccountService.method.listAccounts,
     { search: text, currency, pageSize: 20 },
-    { placeholderData: keepPreviousData },
+    { placeholderData: keepPreviousData, enabled: mayRead },
   );
   return (
     <Combobox<Account>

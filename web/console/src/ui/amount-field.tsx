@@ -28,6 +28,7 @@ export function AmountField({
   rules,
   autoFocus,
   placeholder,
+  disabled = false,
 }: {
   label: string;
   hint?: ReactNode;
@@ -40,12 +41,13 @@ export function AmountField({
   rules: AmountRules;
   autoFocus?: boolean;
   placeholder?: string;
+  disabled?: boolean;
 }) {
   const checked = readAmount(value, rules);
   return (
     <TextField
       numeric
-      {...{ label, hint, optional, value, onChange, autoFocus, placeholder }}
+      {...{ label, hint, optional, value, onChange, autoFocus, placeholder, disabled }}
       error={checked?.ok === false ? checked.message : error}
       suffix={rules.currency}
     />

@@ -109,6 +109,36 @@ export function TextField({
   );
 }
 
+/**
+ * A secret, such as a password. What is typed stays in the control: who needs it reads it there, once, and empties it.
+ */
+export function SecretField({
+  label,
+  hint,
+  error,
+  ref,
+  ...rest
+}: FieldProps & { ref: Ref<HTMLInputElement> } & Omit<
+    InputHTMLAttributes<HTMLInputElement>,
+    "value" | "type"
+  >) {
+  return (
+    <Field {...{ label, hint, error }}>
+      {(control) => (
+        <input
+          type="password"
+          spellCheck={false}
+          autoCapitalize="none"
+          {...rest}
+          {...control}
+          ref={ref}
+          className={`${styles.input} ${styles.mono}`}
+        />
+      )}
+    </Field>
+  );
+}
+
 /** Several lines of text. */
 export function TextArea({
   label,

@@ -13,6 +13,13 @@ const paths = {
     </>
   ),
   webhooks: <path d="M8.5 2 4 9h4l-.5 5L12 7H8z" />,
+  keys: (
+    <>
+      <circle cx="5" cy="11" r="3" />
+      <path d="m7.2 8.8 6.3-6.3m-3 3 2 2" />
+    </>
+  ),
+  signOut: <path d="M6.5 2.5h-4v11h4M10 5l3 3-3 3m3-3H6" />,
   developers: <path d="m5 4.5-3.5 3.5L5 11.5m6-7 3.5 3.5-3.5 3.5M9.2 3l-2.4 10" />,
   docs: <path d="M3.5 2.5h6l3 3v8h-9zM9 2.5V6h3.5M5.5 8.5h5m-5 2.5h3" />,
   copy: (

@@ -4,6 +4,7 @@ export * from "./button";
 export * from "./chart";
 export * from "./combobox";
 export * from "./connection-status";
+export * from "./denied";
 export * from "./dialog";
 export * from "./field";
 export * from "./icons";

@@ -70,11 +70,11 @@ export function Holds({ account }: { account: Account }) {
       cell: (hold) => (
         <span className={styles.actions}>
           {hold.kind === Transfer_Kind.HOLD && (
-            <Button small onClick={() => ask("capture", hold)}>
+            <Button small needs="transfers.settle" onClick={() => ask("capture", hold)}>
               Capture
             </Button>
           )}
-          <Button small onClick={() => ask("release", hold)}>
+          <Button small needs="transfers.settle" onClick={() => ask("release", hold)}>
             {hold.kind === Transfer_Kind.SCHEDULED ? "Cancel" : "Void"}
           </Button>
         </span>

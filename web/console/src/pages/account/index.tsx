@@ -43,6 +43,10 @@ const how: Partial<Record<Phase, string>> = {
   stopped: "Read every few seconds; changed",
 };
 
+/** What it takes to change what restricts an account, and to pay from a currency's own account. */
+const settings = ["accounts.write", "accounts.policy"] as const;
+const issue = ["transfers.create", "money.issue"] as const;
+
 const back = { href: "/accounts", label: "Accounts" };
 
 /** One account: what it has, what happened to it, what it may do. */
@@ -136,21 +140,26 @@ function Header({ account }: { account: AccountMessage }) {
             {!fixed && (
               <>
                 {status === Account_Status.FROZEN ? (
-                  <Button icon="play" onClick={() => setChange("open")}>
+                  <Button icon="play" needs={settings} onClick={() => setChange("open")}>
                     Unfreeze
                   </Button>
                 ) : (
-                  <Button icon="pause" onClick={() => setChange("freeze")}>
+                  <Button icon="pause" needs={settings} onClick={() => setChange("freeze")}>
                     Freeze
                   </Button>
                 )}
-                <Button icon="lock" onClick={() => setChange("close")}>
+                <Button icon="lock" needs={settings} onClick={() => setChange("close")}>
                   Close
                 </Button>
               </>
             )}
             {status === Account_Status.OPEN && (
-              <ButtonLink kind="primary" icon="plus" href={`/new-transfer?from=${account.accountId}`}>
+              <ButtonLink
+                kind="primary"
+                icon="plus"
+                needs={account.minBalance === undefined ? issue : "transfers.create"}
+                href={`/new-transfer?from=${account.accountId}`}
+              >
                 New transfer
               </ButtonLink>
             )}

@@ -17,7 +17,7 @@ export function PolicyCard({ account }: { account: Account }) {
       title="Limits and policy"
       actions={
         !fixed && (
-          <Button small onClick={() => setEditing(true)}>
+          <Button small needs={["accounts.write", "accounts.policy"]} onClick={() => setEditing(true)}>
             Edit<span className="sr-only"> limits and policy</span>
           </Button>
         )

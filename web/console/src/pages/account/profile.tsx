@@ -37,7 +37,7 @@ export function ProfileCard({ account }: { account: Account }) {
       title="Profile"
       actions={
         account.status !== Account_Status.CLOSED && (
-          <Button small onClick={() => setEditing(true)}>
+          <Button small needs="accounts.write" onClick={() => setEditing(true)}>
             Edit<span className="sr-only"> profile</span>
           </Button>
         )

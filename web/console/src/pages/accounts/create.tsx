@@ -7,6 +7,7 @@ import { useCurrencies } from "../../lib/currencies";
 import { describeError } from "../../lib/errors";
 import { imageProblem } from "../../lib/image";
 import { compareDecimals } from "../../lib/money";
+import { usePermission } from "../../lib/permissions";
 import { queryClient } from "../../lib/rpc";
 import { useSingle } from "../../lib/single";
 import { isUUID } from "../../lib/url";
@@ -43,6 +44,8 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
   const [imageUrl, setImageUrl] = useState("");
   const [pairs, setPairs] = useState<Pair[]>([]);
   const [tried, setTried] = useState(false);
+  const mayNotIssue = usePermission("money.issue");
+  const mayNotRestrict = usePermission("accounts.policy");
   const [, navigate] = useLocation();
   const currencies = useCurrencies();
   const create = useMutation(AccountService.method.createAccount);
@@ -115,6 +118,8 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
         <AmountField
           label="Opening balance"
           placeholder="0"
+          disabled={mayNotIssue !== undefined}
+          hint={mayNotIssue}
           value={balance}
           onChange={setBalance}
           rules={{ ...rules, sign: "non-negative" }}
@@ -123,7 +128,8 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
         <AmountField
           label="Floor"
           placeholder="0"
-          hint="Below zero: an overdraft."
+          disabled={mayNotRestrict !== undefined}
+          hint={mayNotRestrict ?? "Below zero: an overdraft."}
           value={floor}
           onChange={setFloor}
           rules={rules}

@@ -123,7 +123,7 @@ export function Accounts() {
   // A currency that is in the address but not in the ledger is shown too, so that it can be taken away.
   const codes = [...new Set([...currencies.map(({ code }) => code), filter.currency])].filter(Boolean).sort();
   const create = (
-    <Button kind="primary" icon="plus" onClick={() => setCreating(true)}>
+    <Button kind="primary" icon="plus" needs="accounts.write" onClick={() => setCreating(true)}>
       New account
     </Button>
   );

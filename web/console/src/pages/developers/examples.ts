@@ -7,19 +7,29 @@ import {
   TransferService,
 } from "internaltransfers-client";
 import { useState } from "react";
+import { usePermission } from "../../lib/permissions";
 import type { CallField, Example } from "./calls";
 
 /** What fields are filled with at first: things that this ledger has, so that each call runs as it stands. */
 export function useExamples(): (field: CallField) => string {
-  const accounts = useQuery(AccountService.method.listAccounts, { pageSize: 50 }).data?.accounts ?? [];
-  const pending = useQuery(TransferService.method.listTransfers, {
-    status: Transfer_Status.INIT,
-    pageSize: 50,
-  }).data;
-  const done = useQuery(TransferService.method.listTransfers, {
-    status: Transfer_Status.SUCCESS,
-    pageSize: 50,
-  }).data;
+  const mayReadAccounts = usePermission("accounts.read") === undefined;
+  const mayReadTransfers = usePermission("transfers.read") === undefined;
+  const { data } = useQuery(
+    AccountService.method.listAccounts,
+    { pageSize: 50 },
+    { enabled: mayReadAccounts },
+  );
+  const accounts = data?.accounts ?? [];
+  const pending = useQuery(
+    TransferService.method.listTransfers,
+    { status: Transfer_Status.INIT, pageSize: 50 },
+    { enabled: mayReadTransfers },
+  ).data;
+  const done = useQuery(
+    TransferService.method.listTransfers,
+    { status: Transfer_Status.SUCCESS, pageSize: 50 },
+    { enabled: mayReadTransfers },
+  ).data;
   // Made once for each visit of the page, for each field that is named so.
   const [ids] = useState<Map<string, string>>(() => new Map());
 

@@ -1,6 +1,7 @@
 import { ScalarType } from "@bufbuild/protobuf";
 import { useSearchParams } from "wouter";
 import { serverAddress, serverPath } from "../../lib/base";
+import { useCaller } from "../../lib/permissions";
 import {
   AccountField,
   Card,
@@ -24,6 +25,7 @@ const defaultCall = "create-transfer";
 export function Developers() {
   const [params, setParams] = useSearchParams();
   const example = useExamples();
+  const withKey = useCaller()?.authenticationRequired ?? false;
   const call = calls.find(({ id }) => id === (params.get("call") ?? defaultCall)) ?? (calls[0] as Call);
   const values: Values = Object.fromEntries(
     call.fields.map((field) => [field.name, params.get(field.name) ?? example(field)]),
@@ -91,6 +93,12 @@ export function Developers() {
                     /docs/openapi.json
                   </a>,
                 ],
+                withKey && [
+                  "Keys",
+                  <span key="k">
+                    Each call needs one, here from the variable <code>KEY</code>.
+                  </span>,
+                ],
                 ["Protocols", "Connect, gRPC, gRPC-Web, JSON and REST, on this one port"],
               ]}
             />
@@ -103,12 +111,12 @@ export function Developers() {
               This ledger has nothing to fill in for {missing.map(({ label }) => label).join(" and ")} yet.
             </p>
           )}
-          <Sample title="curl, REST" text={curlREST(call, values, serverAddress)}>
+          <Sample title="curl, REST" text={curlREST(call, values, serverAddress, withKey)}>
             This call has no REST route, because it is a stream. List events gives the same by page.
           </Sample>
-          <Sample title="curl, Connect" text={curlConnect(call, values, serverAddress)} />
-          <Sample title="buf curl" text={bufCurl(call, values, serverAddress)} />
-          <Sample title="TypeScript" text={typeScript(call, values, serverAddress)} />
+          <Sample title="curl, Connect" text={curlConnect(call, values, serverAddress, withKey)} />
+          <Sample title="buf curl" text={bufCurl(call, values, serverAddress, withKey)} />
+          <Sample title="TypeScript" text={typeScript(call, values, serverAddress, withKey)} />
         </div>
       </div>
     </>

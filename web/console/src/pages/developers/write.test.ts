@@ -138,3 +138,17 @@ group("a stream", () => {
 test("quote makes one word of anything", () => {
   expect(quote("a'b $c \\")).toBe(`'a'\\''b $c \\'`);
 });
+
+group("where callers need a key", () => {
+  const header = '--header "Authorization: Bearer $KEY"';
+
+  test.each(calls)("$id is sent with one", (one) => {
+    for (const write of [curlREST, curlConnect, bufCurl]) {
+      const text = write(one, transfer, origin, true);
+      if (text !== undefined) expect(text).toContain(`\\\n  ${header}`);
+      expect(write(one, transfer, origin) ?? "").not.toContain("Authorization");
+    }
+    expect(typeScript(one, transfer, origin, true)).toContain('request.header.set("Authorization", ');
+    expect(typeScript(one, transfer, origin)).not.toContain("Authorization");
+  });
+});

@@ -52,10 +52,17 @@ function command(...lines: string[]): string {
   return lines.join(" \\\n  ");
 }
 
+/** The header with the key, from the shell's environment, where the server needs one. */
+const keyHeader = '--header "Authorization: Bearer $KEY"';
+
+function keyLines(withKey: boolean): string[] {
+  return withKey ? [keyHeader] : [];
+}
+
 const jsonHeader = "--header 'Content-Type: application/json'";
 
 /** The call of its REST route; undefined where it has none. */
-export function curlREST(call: Call, values: Values, origin: string): string | undefined {
+export function curlREST(call: Call, values: Values, origin: string, withKey = false): string | undefined {
   if (!call.rest) return undefined;
   const { verb, path } = call.rest;
   const inPath = (field: CallField) => path.includes(`{${field.name}}`);
@@ -64,6 +71,7 @@ export function curlREST(call: Call, values: Values, origin: string): string | u
   if (verb === "POST") {
     return command(
       `curl --request POST ${quote(origin + url)}`,
+      ...keyLines(withKey),
       jsonHeader,
       `--data ${quote(json(call, others))}`,
     );
@@ -71,7 +79,7 @@ export function curlREST(call: Call, values: Values, origin: string): string | u
   const query = new URLSearchParams(
     others.map(([field, text]) => [describe(call, field).name, String(jsonValue(call, field, text))]),
   ).toString();
-  return `curl ${quote(origin + url + (query && `?${query}`))}`;
+  return command(`curl ${quote(origin + url + (query && `?${query}`))}`, ...keyLines(withKey));
 }
 
 /** The path of the RPC. */
@@ -80,11 +88,16 @@ function procedure(call: Call): string {
 }
 
 /** The call over Connect with JSON. */
-export function curlConnect(call: Call, values: Values, origin: string): string {
+export function curlConnect(call: Call, values: Values, origin: string, withKey = false): string {
   const fields = filled(call, values);
   const url = quote(origin + procedure(call));
   if (call.method.methodKind === "unary") {
-    return command(`curl --request POST ${url}`, jsonHeader, `--data ${quote(json(call, fields))}`);
+    return command(
+      `curl --request POST ${url}`,
+      ...keyLines(withKey),
+      jsonHeader,
+      `--data ${quote(json(call, fields))}`,
+    );
   }
   // The messages of a stream are in envelopes: a byte of flags, four of the length, then the message.
   const body = json(call, fields, false);
@@ -95,19 +108,30 @@ export function curlConnect(call: Call, values: Values, origin: string): string 
   const text = body.replaceAll("\\", "\\\\").replaceAll("%", "%%");
   return command(
     `printf ${quote(`\\000${octal}${text}`)} | curl --no-buffer --request POST ${url}`,
+    ...keyLines(withKey),
     "--header 'Content-Type: application/connect+json'",
     "--data-binary @- --output -",
   );
 }
 
 /** The call with buf, which asks the server what there is. */
-export function bufCurl(call: Call, values: Values, origin: string): string {
+export function bufCurl(call: Call, values: Values, origin: string, withKey = false): string {
   const data = quote(json(call, filled(call, values)));
-  return command("buf curl", `--data ${data}`, origin + procedure(call));
+  return command("buf curl", ...keyLines(withKey), `--data ${data}`, origin + procedure(call));
 }
 
+/** Sends the key with each call of the TypeScript client. */
+const keyOption = `, {
+  interceptors: [
+    (next) => (request) => {
+      request.header.set("Authorization", \`Bearer \${process.env.KEY}\`);
+      return next(request);
+    },
+  ],
+}`;
+
 /** The call with the TypeScript client. */
-export function typeScript(call: Call, values: Values, origin: string): string {
+export function typeScript(call: Call, values: Values, origin: string, withKey = false): string {
   const fields = filled(call, values);
   const members = fields.map(([field, text]) => `  ${field.name}: ${typeScriptValue(call, field, text)},\n`);
   const request = members.length === 0 ? "{}" : `{\n${members.join("")}}`;
@@ -116,7 +140,7 @@ export function typeScript(call: Call, values: Values, origin: string): string {
   if (fields.some(([field]) => describe(call, field).fieldKind === "enum")) imports.push("Transfer_Status");
   const head = `import { ${imports.join(", ")} } from "internaltransfers-client";
 
-const { ${call.client} } = createClients(${JSON.stringify(origin)});
+const { ${call.client} } = createClients(${JSON.stringify(origin)}${withKey ? keyOption : ""});
 `;
   const method = `${call.client}.${call.method.localName}`;
   if (call.method.methodKind !== "unary") {

@@ -3,6 +3,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type CreateTransferRequest, CreateTransferRequestSchema } from "internaltransfers-client";
+import { session } from "../../lib/session";
 import { metadataOf, type Pair, pairsAreSound } from "../../ui/metadata-field";
 
 /** Move the money now, hold it, or move it later. */
@@ -65,12 +66,22 @@ export function loadDraft(id: string): Draft | undefined {
   }
 }
 
+session.onForget(() => forgetDrafts());
+
+function forgetDrafts(but?: string): void {
+  try {
+    for (const key of Object.keys(sessionStorage)) {
+      if (key.startsWith(prefix) && key !== but) sessionStorage.removeItem(key);
+    }
+  } catch {
+    // Without storage there are none.
+  }
+}
+
 /** Keeps the draft, and no older ones. */
 export function saveDraft(id: string, draft: Draft): void {
   try {
-    for (const key of Object.keys(sessionStorage)) {
-      if (key.startsWith(prefix) && key !== prefix + id) sessionStorage.removeItem(key);
-    }
+    forgetDrafts(prefix + id);
     sessionStorage.setItem(prefix + id, JSON.stringify(draft));
   } catch {
     // Without storage a reload asks for the transfer by its id all the same.

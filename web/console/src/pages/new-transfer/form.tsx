@@ -183,7 +183,7 @@ export function TransferForm({
           <MetadataField pairs={draft.metadata} onChange={(metadata) => change({ metadata })} />
           <Failure error={send.error} id={id} onAnother={onAnother} />
           <FormActions>
-            <Button type="submit" kind="primary" busy={send.isPending}>
+            <Button type="submit" kind="primary" needs="transfers.create" busy={send.isPending}>
               {send.error && draft.sent ? "Try again" : labels[draft.mode]}
             </Button>
           </FormActions>

@@ -58,11 +58,11 @@ export function Outcome({
               {failed ? "See the record" : "See the transfer"}
             </ButtonLink>
             {failed && (
-              <Button kind="primary" onClick={onAgain}>
+              <Button kind="primary" needs="transfers.create" onClick={onAgain}>
                 Change it and try again
               </Button>
             )}
-            <Button kind={failed ? "plain" : "primary"} onClick={onAnother}>
+            <Button kind={failed ? "plain" : "primary"} needs="transfers.create" onClick={onAnother}>
               Make another
             </Button>
           </div>

@@ -30,7 +30,13 @@ export function Proof() {
     <Card
       title="Invariants"
       actions={
-        <Button small icon="shield" busy={proof.isPending} onClick={() => prove(Scope.INCREMENTAL)}>
+        <Button
+          small
+          icon="shield"
+          needs="ledger.check"
+          busy={proof.isPending}
+          onClick={() => prove(Scope.INCREMENTAL)}
+        >
           Prove now
         </Button>
       }

@@ -145,7 +145,12 @@ export function CreateSchedule({ onClose, onDone }: { onClose: () => void; onDon
         <Refused error={make.error} />
         <FormActions>
           <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" kind="primary" busy={make.isPending}>
+          <Button
+            type="submit"
+            kind="primary"
+            needs={["schedules.write", "transfers.create"]}
+            busy={make.isPending}
+          >
             Make schedule
           </Button>
         </FormActions>

@@ -110,17 +110,27 @@ function Loaded({ s }: { s: Schedule }) {
               Its transfers
             </ButtonLink>
             {s.status === Schedule_Status.ACTIVE && (
-              <Button icon="pause" busy={pause.isPending} onClick={() => busy || pause.mutate(call)}>
+              <Button
+                icon="pause"
+                needs="schedules.write"
+                busy={pause.isPending}
+                onClick={() => busy || pause.mutate(call)}
+              >
                 Pause
               </Button>
             )}
             {s.status === Schedule_Status.PAUSED && (
-              <Button icon="play" busy={resume.isPending} onClick={() => busy || resume.mutate(call)}>
+              <Button
+                icon="play"
+                needs="schedules.write"
+                busy={resume.isPending}
+                onClick={() => busy || resume.mutate(call)}
+              >
                 Resume
               </Button>
             )}
             {open && (
-              <Button kind="danger" onClick={() => setDeleting(true)}>
+              <Button kind="danger" needs="schedules.write" onClick={() => setDeleting(true)}>
                 Delete
               </Button>
             )}

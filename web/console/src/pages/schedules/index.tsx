@@ -97,7 +97,12 @@ export function Schedules() {
         title="Schedules"
         lead="Transfers that happen again and again. Each occurrence is made exactly once."
         actions={
-          <Button kind="primary" icon="plus" onClick={() => setState({ new: "1" })}>
+          <Button
+            kind="primary"
+            icon="plus"
+            needs={["schedules.write", "transfers.create"]}
+            onClick={() => setState({ new: "1" })}
+          >
             New schedule
           </Button>
         }

@@ -2,6 +2,7 @@ import { useMutation } from "@connectrpc/connect-query";
 import { type Transfer, TransferService } from "internaltransfers-client";
 import { useState } from "react";
 import { formatAmount } from "../../lib/money";
+import { usePermission } from "../../lib/permissions";
 import { queryClient } from "../../lib/rpc";
 import { CaptureDialog, ReleaseDialog } from "../../parts/hold-dialogs";
 import { AmountPart, Submit, useAttemptId, usePart } from "../../parts/part-fields";
@@ -38,6 +39,7 @@ function Reverse({ t, onClose }: { t: Transfer; onClose: () => void }) {
       void queryClient.invalidateQueries();
     },
   });
+  const mayNotForce = usePermission("transfers.force");
   const part = usePart(amount, left, t.currency);
   return (
     <Dialog
@@ -69,8 +71,9 @@ function Reverse({ t, onClose }: { t: Transfer; onClose: () => void }) {
         />
         <CheckField
           label="Force"
-          hint="The account that pays the money back may go below its floor."
+          hint={mayNotForce ?? "The account that pays the money back may go below its floor."}
           checked={force}
+          disabled={mayNotForce !== undefined}
           onChange={setForce}
         />
         <TextField

@@ -35,7 +35,7 @@ import { Act } from "./actions";
 import { Family } from "./family";
 import { Flow } from "./flow";
 import { History } from "./history";
-import { type Action, actionsOf, hasExpired } from "./offers";
+import { type Action, actionsOf, hasExpired, needed } from "./offers";
 
 /** How often to look at a transfer that may end by itself, in milliseconds: that has no event of its children. */
 const pendingInterval = 3_000;
@@ -116,7 +116,7 @@ function Loaded({
           </span>
         }
         actions={actions.map(({ action, label, kind }) => (
-          <Button key={action} kind={kind} onClick={() => setAction(action)}>
+          <Button key={action} kind={kind} needs={needed[action]} onClick={() => setAction(action)}>
             {label}
           </Button>
         ))}
@@ -201,7 +201,7 @@ function Again({ t }: { t: Message }) {
   });
   if (t.reference) params.set("reference", t.reference);
   return (
-    <ButtonLink small href={`/new-transfer?${params}`}>
+    <ButtonLink small href={`/new-transfer?${params}`} needs="transfers.create">
       Make it again
     </ButtonLink>
   );

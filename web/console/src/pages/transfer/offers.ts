@@ -1,8 +1,16 @@
 import { type Transfer, Transfer_Kind, Transfer_Status } from "internaltransfers-client";
 import { compareDecimals, isZero, subtractDecimals } from "../../lib/money";
+import type { Permission } from "../../lib/permissions";
 
 /** What can be done about a transfer. */
 export type Action = "capture" | "void" | "reverse";
+
+/** What each action needs. */
+export const needed = {
+  capture: "transfers.settle",
+  void: "transfers.settle",
+  reverse: "transfers.reverse",
+} as const satisfies Record<Action, Permission>;
 
 /** An action as a button. */
 export interface Offer {

@@ -47,7 +47,7 @@ export function Transfers() {
         title="Transfers"
         lead="Everything that moved money, will, or was refused, newest first."
         actions={
-          <ButtonLink href="/new-transfer" kind="primary" icon="plus">
+          <ButtonLink href="/new-transfer" kind="primary" icon="plus" needs="transfers.create">
             New transfer
           </ButtonLink>
         }
@@ -88,7 +88,9 @@ export function Transfers() {
           filtered ? (
             <Button onClick={() => setFilters(noFilters)}>Clear filters</Button>
           ) : (
-            <ButtonLink href="/new-transfer">Make the first one</ButtonLink>
+            <ButtonLink href="/new-transfer" needs="transfers.create">
+              Make the first one
+            </ButtonLink>
           )
         }
         more={

@@ -47,6 +47,9 @@ const empty: Record<string, string> = {
 /** How often to look how deliveries go, in milliseconds. */
 const interval = 5_000;
 
+/** What it takes to deliver again. */
+const redeliverNeeds = ["webhooks.write", "events.read"] as const;
+
 /** The deliveries that did not succeed at the first attempt. */
 export function Deliveries({ endpoint }: { endpoint: WebhookEndpoint }) {
   const [state, setState] = useUrlState<{ status: string }>({ status: "" });
@@ -106,6 +109,7 @@ export function Deliveries({ endpoint }: { endpoint: WebhookEndpoint }) {
           <Button
             small
             icon="refresh"
+            needs={redeliverNeeds}
             aria-label={`Deliver event ${d.cursor} again`}
             busy={redeliver.isPending && redeliver.variables?.firstCursor === d.cursor}
             onClick={() => redeliver.mutate({ endpointId, firstCursor: d.cursor })}
@@ -118,7 +122,7 @@ export function Deliveries({ endpoint }: { endpoint: WebhookEndpoint }) {
       title="Deliveries that needed more than one attempt"
       actions={
         !deleted && (
-          <Button small onClick={() => setRanging(true)}>
+          <Button small needs={redeliverNeeds} onClick={() => setRanging(true)}>
             Deliver a range again
           </Button>
         )

@@ -30,13 +30,16 @@ import {
   toast,
 } from "../../ui";
 import { draftOf, filterOf, type StatusName, statusWords, type TypeName, typeWords } from "../webhooks/draft";
-import { SecretDialog } from "../webhooks/secret";
+import { EndpointSecret } from "../webhooks/secret";
 import { EndpointBadge } from "../webhooks/status";
 import { Deliveries } from "./deliveries";
 import { DeleteDialog, EditDialog, RotateDialog } from "./dialogs";
 
 /** How often to look how deliveries go, in milliseconds. */
 const interval = 5_000;
+
+/** What it takes to change an endpoint. */
+const change = ["webhooks.write", "events.read"] as const;
 
 type Open = "edit" | "rotate" | "delete";
 
@@ -107,12 +110,21 @@ function Loaded({ e }: { e: WebhookEndpoint }) {
         actions={
           !deleted && (
             <>
-              <Button onClick={() => setOpen("edit")}>Edit</Button>
-              <Button icon={disabled ? "play" : "pause"} busy={update.isPending} onClick={toggle}>
+              <Button needs={change} onClick={() => setOpen("edit")}>
+                Edit
+              </Button>
+              <Button
+                icon={disabled ? "play" : "pause"}
+                needs={change}
+                busy={update.isPending}
+                onClick={toggle}
+              >
                 {disabled ? "Enable" : "Disable"}
               </Button>
-              <Button onClick={() => setOpen("rotate")}>Rotate secret</Button>
-              <Button kind="danger" onClick={() => setOpen("delete")}>
+              <Button needs="webhooks.write" onClick={() => setOpen("rotate")}>
+                Rotate secret
+              </Button>
+              <Button kind="danger" needs="webhooks.write" onClick={() => setOpen("delete")}>
                 Delete
               </Button>
             </>
@@ -160,7 +172,7 @@ function Loaded({ e }: { e: WebhookEndpoint }) {
         />
       )}
       {open === "delete" && <DeleteDialog e={e} onClose={close} onDone={refresh} />}
-      {secret !== undefined && <SecretDialog secret={secret} onClose={() => setSecret(undefined)} />}
+      {secret !== undefined && <EndpointSecret secret={secret} onClose={() => setSecret(undefined)} />}
     </>
   );
 }

@@ -21,7 +21,7 @@ import {
 } from "../../ui";
 import { type Draft, emptyDraft, filterOf, urlProblem } from "./draft";
 import { EndpointFields } from "./endpoint-fields";
-import { SecretDialog } from "./secret";
+import { EndpointSecret } from "./secret";
 import { EndpointBadge } from "./status";
 import styles from "./webhooks.module.css";
 
@@ -75,7 +75,12 @@ export function Webhooks() {
         title="Webhooks"
         lead="Endpoints to which the ledger posts what happens: at least once, in order along each account, signed."
         actions={
-          <Button kind="primary" icon="plus" onClick={() => setState({ new: "1" })}>
+          <Button
+            kind="primary"
+            icon="plus"
+            needs={["webhooks.write", "events.read"]}
+            onClick={() => setState({ new: "1" })}
+          >
             New endpoint
           </Button>
         }
@@ -86,7 +91,11 @@ export function Webhooks() {
         rows={query.data?.pages.flatMap((page) => page.endpoints)}
         rowKey={(e) => e.endpointId}
         empty="There are no endpoints yet. Events from the moment one is made are delivered to it."
-        emptyAction={<Button onClick={() => setState({ new: "1" })}>Make the first one</Button>}
+        emptyAction={
+          <Button needs={["webhooks.write", "events.read"]} onClick={() => setState({ new: "1" })}>
+            Make the first one
+          </Button>
+        }
         skeletonRows={3}
         {...tableState(query)}
       />
@@ -109,7 +118,7 @@ function CreateEndpoint({ onClose }: { onClose: () => void }) {
   });
   if (make.data)
     return (
-      <SecretDialog
+      <EndpointSecret
         secret={make.data.secret}
         onClose={() => navigate(`/webhooks/${endpointId}`, { replace: true })}
       />
@@ -137,7 +146,12 @@ function CreateEndpoint({ onClose }: { onClose: () => void }) {
         <Refused error={make.error} />
         <FormActions>
           <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" kind="primary" busy={make.isPending}>
+          <Button
+            type="submit"
+            kind="primary"
+            needs={["webhooks.write", "events.read"]}
+            busy={make.isPending}
+          >
             Make endpoint
           </Button>
         </FormActions>

@@ -613,7 +613,8 @@ export const GetCallerResponseSchema: GenMessage<GetCallerResponse> = /*@__PURE_
  * calls are `unavailable` with the reason AUTH_UNAVAILABLE.
  *
  * A change of a key takes effect at once on the server that made it, and within 5 seconds on the
- * others. It ends the key's streams, which go on after their last cursor.
+ * others. It ends the key's streams: of a revoked key as `unauthenticated`, else as `unavailable` with
+ * the reason CREDENTIALS_CHANGED, to go on after the last cursor.
  *
  * @generated from service transfers.v1.AccessService
  */
