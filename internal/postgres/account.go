@@ -154,7 +154,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		return ledger.Account{}, err
 	}
 	var account ledger.Account
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.AccountGetForUpdate(ctx, tx, change.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &ledger.NotFoundError{Kind: "account", ID: change.ID}

@@ -273,7 +273,7 @@ func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *ledger.De
 	if len(d.Targets) > 0 {
 		return commitError("end a batch of changes", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
 	}
-	return l.barrier(ctx, conn, rollback)
+	return l.pool.barrier(ctx, conn, rollback)
 }
 
 // committed reports whether the batch with these outcomes, whose COMMIT got no response, was
@@ -302,7 +302,7 @@ func (l *Ledger) committed(ctx context.Context, conn *pgx.Conn, outcomes []ledge
 	if len(rows) != len(made) {
 		return false, nil
 	}
-	return true, l.barrier(ctx, conn, "")
+	return true, l.pool.barrier(ctx, conn, "")
 }
 
 func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.UUID) ([]ledger.StoredTransfer, error) {

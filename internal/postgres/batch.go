@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"internaltransfers/ledger"
 
 	"github.com/jackc/pgx/v5"
-
-	"internaltransfers/internal/pgdb"
 )
 
 const (
@@ -183,14 +180,14 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 	}
 }
 
-// retry gives f a connection of batchPool until it succeeds, fails permanently, or has failed
+// retry gives f a session for a batch until it succeeds, fails permanently, or has failed
 // attemptsMax times. What f did before an error is rolled back. When the last error is transient,
 // the result wraps ErrUnavailable. A database that has become another one than it was is not tried
 // again: that takes an operator.
 func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
-		err := l.attempt(ctx, f)
+		err := l.pool.attempt(ctx, f)
 		if err == nil {
 			return nil
 		}
@@ -215,43 +212,4 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 		}
 		backoff = min(2*backoff, backoffMax)
 	}
-}
-
-// attempt gives f a connection of batchPool once.
-func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) error) (err error) {
-	conn, err := l.batchPool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("get a connection: %w", err)
-	}
-	// The pool closes a connection that is still in a transaction.
-	s := sessionOf(conn.Conn())
-	defer s.giveBack(conn.Release)
-	defer func() {
-		// A panic here is a bug, but must not take down the calls of others: halving finds the one
-		// that has it.
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, p, debug.Stack())
-		}
-	}()
-	if err = f(ctx, conn.Conn()); err != nil && s.left == nil && !conn.Conn().IsClosed() {
-		err = l.undo(ctx, conn.Conn(), err)
-	}
-	if dropped(err) {
-		// A statement that a rule has turned into nothing stays so for the session's prepared
-		// statements, even when the rule is gone.
-		pgdb.HangUp(conn.Conn())
-	}
-	return err
-}
-
-// undo rolls back what failed. It returns the error, or that this was in another ledger: then no
-// transfer is to blame.
-func (l *Ledger) undo(ctx context.Context, conn *pgx.Conn, err error) error {
-	if _, failed := conn.Exec(ctx, rollback); failed != nil || transient(err) {
-		return err // a failure to roll back is left to the pool
-	}
-	if moved := pgdb.RequireSame(ctx, conn); errors.Is(moved, pgdb.ErrOtherLedger) {
-		return moved
-	}
-	return err
 }

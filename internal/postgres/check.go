@@ -47,7 +47,7 @@ type Progress struct {
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
 	proved := false
-	err := l.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err := l.pool.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 	if c.Scale != scale {
 		return ledger.Currency{}, false, &ledger.ConflictError{Kind: "currency", ID: code}
 	}
-	if err := l.confirm(ctx); err != nil {
+	if err := l.pool.confirm(ctx); err != nil {
 		return ledger.Currency{}, false, readError(ctx, "confirm that there is the currency", err)
 	}
 	return c, true, nil
@@ -103,7 +103,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c ledger.Currency, err error) {
 	// No caller can have guessed this id and taken it for an account of its own.
 	equity := uuid.Must(uuid.NewV7())
-	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
 			Code: code, Scale: int16(scale), EquityAccountID: equity,
 		})

@@ -18,7 +18,7 @@ var ErrNotEmpty = errors.New("the ledger has data, and is no demo")
 // opened before, or in a demo.
 func (l *Ledger) MarkDemo(ctx context.Context, seed uint64) (uint64, error) {
 	var kept []byte
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) (err error) {
+	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) (err error) {
 		kept, err = l.queries.DemoMark(ctx, tx, binary.BigEndian.AppendUint64(nil, seed))
 		return err
 	})

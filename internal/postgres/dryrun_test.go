@@ -139,7 +139,7 @@ func databaseTime(t testing.TB, conn *pgx.Conn) (now time.Time) {
 	return now
 }
 
-// TestCreateAccountDryRunIsNotQueued: a dry run returns while batchPool waits, from pool alone.
+// TestCreateAccountDryRunIsNotQueued: a dry run returns while batches wait, from the other sessions alone.
 func TestCreateAccountDryRunIsNotQueued(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

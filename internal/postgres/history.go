@@ -77,7 +77,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 func (l *Ledger) atOneMoment(
 	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, p present) error,
 ) error {
-	err := l.view(ctx, func(tx pgx.Tx) error {
+	err := l.pool.view(ctx, func(tx pgx.Tx) error {
 		rows, err := l.queries.AccountsGet(ctx, tx, []uuid.UUID{id})
 		if err != nil {
 			return err

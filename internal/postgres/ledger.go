@@ -64,11 +64,7 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	batchPool  *pgdb.Pool      // for batches; its plans lock in the order of the protocol
-	pool       *sessionPool    // for everything else
-	gate       *gate           // for what pool reads
-	ending     context.Context // ends, by end, when no standby is waited for any longer
-	end        context.CancelFunc
+	pool       *pool
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -89,8 +85,6 @@ type Ledger struct {
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
-	l.ending, l.end = context.WithCancel(context.Background())
-	l.gate = &gate{barrier: l.confirm, ending: l.ending, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
 	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
@@ -102,27 +96,22 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
 		return nil, readError(ctx, "open sessions", err)
 	}
-	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
-	l.batchPool, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
+	l.pool, err = openPool(ctx, l.database, poolConfig{
+		batches: int32(config.BatchesInFlight), others: config.ReadConns, timeout: config.BatchTimeout, log: l.log,
+		commitsLeft: l.metrics.commitsLeft,
+	})
 	if err != nil {
 		return nil, err
 	}
-	pool, err := l.database.Pool(ctx, pgdb.Reading, config.ReadConns, hooks)
-	if err != nil {
-		l.batchPool.Close()
-		return nil, err
-	}
-	l.pool = newSessionPool(pool, l.gate)
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &currencies{queries: l.queries}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
-	key, err := l.queries.SettingGet(ctx, pool, pageTokenKey) // it never changes
+	key, err := l.queries.SettingGet(ctx, l.pool.others, pageTokenKey) // it never changes
 	if err != nil {
-		l.batchPool.Close()
-		pool.Close()
+		l.pool.close()
 		return nil, readError(ctx, "read the key of page tokens", err)
 	}
 	l.database.LogTo(config.Logger)
@@ -146,7 +135,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 // warnIfNotDurable warns when the server may lose what it has committed. Only an operator can set
 // these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
-	d, err := l.queries.DurabilityGet(ctx, l.pool.sessions)
+	d, err := l.queries.DurabilityGet(ctx, l.pool.others)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
@@ -163,9 +152,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
-		l.end()
-		l.batchPool.Close()
-		l.pool.sessions.Close()
+		l.pool.close()
 		close(closed)
 	}()
 	select {

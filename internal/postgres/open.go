@@ -102,7 +102,7 @@ func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening)
 		if len(rows) != 1 || !rows[0].Account.CreateTime.Equal(o.account.CreateTime) {
 			return false, nil
 		}
-		return true, l.barrier(ctx, conn, "")
+		return true, l.pool.barrier(ctx, conn, "")
 	}
 	return false, nil
 }

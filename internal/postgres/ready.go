@@ -23,7 +23,7 @@ func (l *Ledger) ReadyToRead(ctx context.Context) error {
 // synchronous standbys, if it waits for any. It changes nothing. If not, the error is an
 // UnavailableError.
 func (l *Ledger) ReadyToWrite(ctx context.Context) error {
-	conn, err := l.batchPool.Acquire(ctx)
+	conn, err := l.pool.batches.Acquire(ctx)
 	if err != nil {
 		return unavailable(fmt.Errorf("get a connection: %w", err))
 	}
@@ -31,7 +31,7 @@ func (l *Ledger) ReadyToWrite(ctx context.Context) error {
 	if err := l.queries.WriteProbe(ctx, conn); err != nil {
 		return unavailable(err)
 	}
-	if err := l.barrier(ctx, conn.Conn(), ""); err != nil {
+	if err := l.pool.barrier(ctx, conn.Conn(), ""); err != nil {
 		if ctx.Err() != nil || errors.Is(err, errWaitCancelled) || errors.Is(err, io.EOF) {
 			return &ledger.UnavailableError{Reason: "no synchronous standby confirms commits", Cause: err}
 		}

@@ -35,7 +35,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 	if err != nil {
 		return ledger.Schedule{}, false, err
 	}
-	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		var err error
 		if s, replayed, err = l.knownSchedule(ctx, tx, &p); replayed || err != nil {
 			return err
@@ -260,7 +260,7 @@ func (l *Ledger) changeSchedule(
 	ctx context.Context, id uuid.UUID, dryRun bool, change func(s *scheduleState, now time.Time) error,
 ) (ledger.Schedule, error) {
 	var schedule ledger.Schedule
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.ScheduleGetForUpdate(ctx, tx, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &ledger.NotFoundError{Kind: "schedule", ID: id}

@@ -32,7 +32,7 @@ var errCommitting = errors.New("a COMMIT is not cancelled")
 // sessionKey is where a connection keeps its session.
 const sessionKey = "session"
 
-// A session is the ledger's state of a connection of its pools, beside the driver's.
+// A session is the state of a connection of a pool, beside the driver's.
 //
 // With synchronous replication a COMMIT returns, and other sessions see the transaction, when a
 // standby has it. Cancelling that wait makes the transaction visible to all at once, while the
@@ -46,7 +46,7 @@ const sessionKey = "session"
 // with a warning, or the connection breaks. Neither is taken for success, and what is read from now
 // on goes through the gate.
 type session struct {
-	ledger     *Ledger
+	pool       *pool
 	conn       *pgconn.PgConn
 	backend    db.SessionWorksParams
 	committing atomic.Bool // a COMMIT is under way, or was when the connection broke
@@ -57,14 +57,14 @@ type session struct {
 	left <-chan struct{}
 }
 
-// sessionOf is the session of a connection of the ledger's pools.
+// sessionOf is the session of a connection of a pool.
 func sessionOf(conn *pgx.Conn) *session {
 	return conn.PgConn().CustomData()[sessionKey].(*session)
 }
 
 // attach gives the connection that is made by a configuration its session.
-func (l *Ledger) attach(_ context.Context, config *pgx.ConnConfig) error {
-	s := &session{ledger: l}
+func (p *pool) attach(_ context.Context, config *pgx.ConnConfig) error {
+	s := &session{pool: p}
 	dial := config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if s.committing.Load() {
@@ -82,14 +82,14 @@ func (l *Ledger) attach(_ context.Context, config *pgx.ConnConfig) error {
 }
 
 // begin finds out which server the connection has reached.
-func (l *Ledger) begin(ctx context.Context, conn *pgx.Conn) error {
+func (p *pool) begin(ctx context.Context, conn *pgx.Conn) error {
 	s := sessionOf(conn)
-	self, err := s.ledger.queries.SessionGet(ctx, conn)
+	self, err := p.queries.SessionGet(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("ask for the session: %w", err)
 	}
 	s.backend = db.SessionWorksParams{Pid: self.Pid, Begun: self.Begun}
-	s.ledger.gate.connected(self.Life)
+	p.gate.connected(self.Life)
 	return nil
 }
 
@@ -98,7 +98,7 @@ func (l *Ledger) begin(ctx context.Context, conn *pgx.Conn) error {
 func (s *session) noticed(_ *pgconn.PgConn, n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
 		s.cancelled.Store(true)
-		s.ledger.gate.doubt()
+		s.pool.gate.doubt()
 	}
 }
 
@@ -135,8 +135,8 @@ func finish[T any](ctx context.Context, s *session, roundTrip func(context.Conte
 // safely makes a panic an error: it is a bug, but a panic in this goroutine would end the process.
 func safely[T any](ctx context.Context, f func(context.Context) (T, error)) (value T, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, p, debug.Stack())
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, v, debug.Stack())
 		}
 	}()
 	return f(ctx)
@@ -151,7 +151,7 @@ func (s *session) concluded(err error) error {
 		err = errWaitCancelled
 	}
 	if err != nil && unanswered(err) {
-		s.ledger.gate.doubt()
+		s.pool.gate.doubt()
 	}
 	return err
 }
@@ -160,20 +160,20 @@ func (s *session) concluded(err error) error {
 // standby for hours. When it does not work any more, or the server is gone or hangs, the connection
 // is closed, without a message that could reach the backend.
 func (s *session) watch(left <-chan struct{}) {
-	l := s.ledger
-	l.metrics.commitsLeft.Inc()
-	defer l.metrics.commitsLeft.Dec()
+	p := s.pool
+	p.commitsLeft.Inc()
+	defer p.commitsLeft.Dec()
 	ctx := context.Background()
-	l.log.WarnContext(ctx, "a COMMIT takes longer than its callers wait; is a synchronous standby away?",
+	p.log.WarnContext(ctx, "a COMMIT takes longer than its callers wait; is a synchronous standby away?",
 		slog.Int64("pid", int64(s.backend.Pid)))
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for missed := 0; missed < watchMisses; {
 		select {
 		case <-left:
-			l.log.InfoContext(ctx, "a COMMIT that took long has ended", slog.Int64("pid", int64(s.backend.Pid)))
+			p.log.InfoContext(ctx, "a COMMIT that took long has ended", slog.Int64("pid", int64(s.backend.Pid)))
 			return
-		case <-l.ending.Done():
+		case <-p.ending.Done():
 			missed = watchMisses // the backend goes on without us
 		case <-ticker.C:
 			if s.works() {
@@ -185,16 +185,16 @@ func (s *session) watch(left <-chan struct{}) {
 	}
 	_ = s.conn.Conn().Close()
 	<-left
-	l.log.WarnContext(ctx, "a COMMIT that took long is waited for no longer, and its outcome unknown",
+	p.log.WarnContext(ctx, "a COMMIT that took long is waited for no longer, and its outcome unknown",
 		slog.Int64("pid", int64(s.backend.Pid)))
 }
 
 // works checks by another connection whether the backend is still at it.
 func (s *session) works() bool {
-	l := s.ledger
+	p := s.pool
 	ctx, cancel := context.WithTimeout(context.Background(), watchTimeout)
 	defer cancel()
-	conn, err := l.database.Connect(ctx, pgdb.Reading)
+	conn, err := p.database.Connect(ctx, pgdb.Reading)
 	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
 		return true // there is a server, with too many connections, say
 	}
@@ -202,7 +202,7 @@ func (s *session) works() bool {
 		return false
 	}
 	defer pgdb.HangUp(conn)
-	works, err := l.queries.SessionWorks(ctx, conn, s.backend)
+	works, err := p.queries.SessionWorks(ctx, conn, s.backend)
 	return err == nil && works
 }
 

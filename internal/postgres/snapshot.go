@@ -293,7 +293,7 @@ func (l *Ledger) addUsage(ctx context.Context, conn db.DBTX, k *ledger.Snapshot,
 // preview returns what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []ledger.Command) ([]ledger.Outcome, error) {
 	var outcomes []ledger.Outcome
-	err := l.view(ctx, func(tx pgx.Tx) error {
+	err := l.pool.view(ctx, func(tx pgx.Tx) error {
 		k, err := l.readSnapshot(ctx, tx, commands)
 		if err != nil {
 			return err

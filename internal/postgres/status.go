@@ -72,7 +72,7 @@ func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 }
 
 func (l *Ledger) readStatus(ctx context.Context) (s Status, err error) {
-	err = l.view(ctx, func(tx pgx.Tx) error {
+	err = l.pool.view(ctx, func(tx pgx.Tx) error {
 		if s.Time, err = l.queries.Clock(ctx, tx); err != nil {
 			return err
 		}

@@ -193,7 +193,7 @@ func (l *Ledger) knownWebhook(ctx context.Context, id uuid.UUID, fingerprint []b
 	case !bytes.Equal(row.WebhookEndpoint.CreateFingerprint, fingerprint):
 		return WebhookEndpoint{}, true, &ledger.ConflictError{Kind: webhookKind, ID: id.String()}
 	}
-	if err := l.confirm(ctx); err != nil {
+	if err := l.pool.confirm(ctx); err != nil {
 		return WebhookEndpoint{}, false, readError(ctx, "confirm that there is the endpoint", err)
 	}
 	e, err := webhookOf(&row)
@@ -270,7 +270,7 @@ func (l *Ledger) UpdateWebhook(ctx context.Context, c WebhookChange) (WebhookEnd
 
 // DeleteWebhook ends an endpoint permanently. One that is deleted stays as it is.
 func (l *Ledger) DeleteWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
+	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
 	if err != nil {
 		return WebhookEndpoint{}, readError(ctx, "delete an endpoint", err)
 	}
@@ -298,7 +298,7 @@ func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap 
 // changeWebhook changes an endpoint under its row's lock: nothing is recorded of its deliveries
 // meanwhile.
 func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		status, err := l.queries.WebhookLock(ctx, tx, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):

@@ -191,7 +191,7 @@ func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending m
 	if len(r.Stored) == 0 && len(r.Tried) == 0 {
 		return nil, 0, l.advanceWebhook(ctx, l.pool, r)
 	}
-	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		if err := l.advanceWebhook(ctx, tx, r); err != nil {
 			return err
 		}

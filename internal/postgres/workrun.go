@@ -49,7 +49,7 @@ type claimedOrder struct {
 // workers, of all servers, from doing the same work.
 func (w *worker) runOnce(ctx context.Context) (full bool, wait time.Duration, err error) {
 	var later error // of items that are to be tried again; the others are kept
-	err = w.ledger.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = w.ledger.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
 		c, err := w.claim(ctx, tx)
 		if err != nil {
 			return err
