@@ -90,20 +90,6 @@ func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (ledger.Account, 
 	return a, err
 }
 
-// accountOf converts a row. expiredHeld and expiredIncoming are the parts of held and incoming that
-// are of expired holds.
-func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account, expiredHeld, expiredIncoming decimal.Decimal) (
-	ledger.Account, error,
-) {
-	scale, err := l.currencies.scale(ctx, conn, r.Currency)
-	if err != nil {
-		return ledger.Account{}, err
-	}
-	a, err := accountOf(r, scale)
-	a.Held, a.Incoming = a.Held.Sub(expiredHeld), a.Incoming.Sub(expiredIncoming)
-	return a, err
-}
-
 // ListAccounts lists accounts, newest first, and returns the token of the next page; empty: this is
 // the last.
 func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) ([]ledger.Account, string, error) {
@@ -131,7 +117,7 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	accounts := make([]ledger.Account, 0, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		a, err := l.accountOf(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
+		a, err := l.currencies.account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, "", err
 		}
@@ -199,7 +185,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		l.feed.committed()
 	}
 	if err != nil {
-		return ledger.Account{}, updateError(ctx, err)
+		return ledger.Account{}, changeError(ctx, "update an account", err)
 	}
 	return account, nil
 }
@@ -234,16 +220,4 @@ func (l *Ledger) endExpiredHolds(ctx context.Context, change *ledger.AccountChan
 	// Ending one ends all that are due on its accounts.
 	_, err = l.one(ctx, ledger.NewExecuteDue(rows[0].TransferID), false)
 	return err
-}
-
-// updateError keeps this package's own errors and translates the driver's.
-func updateError(ctx context.Context, err error) error {
-	var invalid *ledger.InvalidError
-	var notFound *ledger.NotFoundError
-	var version *ledger.VersionError
-	var state *ledger.StateError
-	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &version) || errors.As(err, &state) {
-		return err
-	}
-	return readError(ctx, "update an account", err)
 }

@@ -316,7 +316,7 @@ func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.U
 	stored := make([]ledger.StoredTransfer, 0, len(rows))
 	for i := range rows {
 		r := &rows[i].TransferFull
-		t, err := l.transferOf(ctx, conn, r)
+		t, err := l.currencies.transfer(ctx, conn, r)
 		if err != nil {
 			return nil, err
 		}

@@ -229,7 +229,7 @@ func (l *Ledger) transferEvents(ctx context.Context, page db.EventsOfTransfersPa
 				ReversedAmount: r.ReversedAmount, Refusal: r.Refusal,
 			})
 		}
-		t, err := l.transferOf(ctx, l.pool, &r.TransferFull)
+		t, err := l.currencies.transfer(ctx, l.pool, &r.TransferFull)
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +259,7 @@ func (l *Ledger) transferChangeEvents(ctx context.Context, page db.EventsOfTrans
 
 func (l *Ledger) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
 	asItWas(f, c)
-	t, err := l.transferOf(ctx, l.pool, f)
+	t, err := l.currencies.transfer(ctx, l.pool, f)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ import (
 	"internaltransfers/ledger"
 )
 
+// pageTokenKey names the setting that holds the key of page tokens.
+const pageTokenKey = "page_token_key"
+
 // Config says how a ledger uses its database. Zero fields have the defaults named.
 type Config struct {
 	DatabaseURL     string                // a postgres:// URL or a keyword=value string

@@ -190,7 +190,7 @@ func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row
 		return nil
 	}
 	o.replayed = true
-	o.account, err = l.accountOf(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
+	o.account, err = l.currencies.account(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
 	return err
 }
 

@@ -213,3 +213,32 @@ func rowParams(d *ledger.Decision, commands []ledger.Command, positions []int64,
 	}
 	return p
 }
+
+func nullText(d decimal.NullDecimal) string {
+	if !d.Valid {
+		return ""
+	}
+	return d.Decimal.String()
+}
+
+func idText(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// encodeFigures returns the figures of a refusal as they are stored; empty: there are none.
+func encodeFigures(figures map[string]string) string {
+	if len(figures) == 0 {
+		return ""
+	}
+	return string(encodeMetadata(figures))
+}

@@ -28,11 +28,14 @@ const (
 	stateNoRight              = "42501" // the role lacks a right: repeat after an operator adds it
 )
 
+// errRepeat: the batch may succeed when it is tried again, for a reason that is not the database's.
+var errRepeat = errors.New("the batch is to be repeated")
+
 // transient reports whether the same batch may succeed when it is tried again: another instance was
 // faster, or the database went away. Nothing else is: an error that repeats must not be retried for
 // ever.
 func transient(err error) bool {
-	if errors.Is(err, errRelock) {
+	if errors.Is(err, errRepeat) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -232,6 +235,21 @@ func readError(ctx context.Context, what string, err error) error {
 		return unavailable(fmt.Errorf("%s: %w", what, err))
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// changeError is readError for a change, which may also fail with an error of package ledger: that
+// one stays as it is.
+func changeError(ctx context.Context, what string, err error) error {
+	var invalid *ledger.InvalidError
+	var notFound *ledger.NotFoundError
+	var conflict *ledger.ConflictError
+	var version *ledger.VersionError
+	var state *ledger.StateError
+	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &conflict) || errors.As(err, &version) ||
+		errors.As(err, &state) {
+		return err
+	}
+	return readError(ctx, what, err)
 }
 
 // errInvariant marks an invariant found broken before commit. The batch is rolled back and its

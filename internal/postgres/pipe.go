@@ -23,6 +23,9 @@ const (
 // another.
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
+// oneMoment is for transactions that read several things as they were at one moment.
+var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
 // A pipe is a connection whose next statement travels in one round trip with the transaction
 // control around it: a batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, guard,
 // COMMIT]. It serves the :many and :exec queries of gen/db; after an error the transaction, if one

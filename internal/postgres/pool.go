@@ -16,6 +16,9 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
+// readTimeout bounds a read that is shared, or that nothing else bounds.
+const readTimeout = 10 * time.Second
+
 // A poolConfig says how many sessions a pool has, and what it tells.
 type poolConfig struct {
 	batches     int32         // sessions for batches

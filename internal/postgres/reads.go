@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
@@ -16,7 +15,6 @@ import (
 const (
 	readsInFlight = 2    // set reads of one kind at a time
 	readBatchMax  = 1000 // ids in one of them
-	readTimeout   = 10 * time.Second
 
 	// readRepeats is how often a set read is made again when its session was ended. All that were
 	// idle may have been, and each of them fails once.
@@ -144,7 +142,7 @@ func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 	accounts := make(map[uuid.UUID]ledger.Account, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		a, err := l.accountOf(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
+		a, err := l.currencies.account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +175,7 @@ func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]
 	transfers := make([]ledger.Transfer, 0, len(rows))
 	var expiring []*ledger.TransferDetail
 	for i := range rows {
-		t, err := l.transferOf(ctx, l.pool, &rows[i])
+		t, err := l.currencies.transfer(ctx, l.pool, &rows[i])
 		if err != nil {
 			return nil, err
 		}

@@ -3,10 +3,8 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
 	"internaltransfers/ledger"
@@ -94,33 +92,4 @@ func decodeMetadata(b json.RawMessage) (map[string]string, error) {
 		return nil, fmt.Errorf("decode metadata: %w", err)
 	}
 	return m, nil
-}
-
-func nullText(d decimal.NullDecimal) string {
-	if !d.Valid {
-		return ""
-	}
-	return d.Decimal.String()
-}
-
-func idText(id uuid.UUID) string {
-	if id == uuid.Nil {
-		return ""
-	}
-	return id.String()
-}
-
-func orZero(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return *t
-}
-
-// encodeFigures returns the figures of a refusal as they are stored; empty: there are none.
-func encodeFigures(figures map[string]string) string {
-	if len(figures) == 0 {
-		return ""
-	}
-	return string(encodeMetadata(figures))
 }

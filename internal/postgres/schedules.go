@@ -55,7 +55,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 		return err
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, false, scheduleError(ctx, "make a schedule", err)
+		return ledger.Schedule{}, false, changeError(ctx, "make a schedule", err)
 	}
 	return s, replayed, nil
 }
@@ -291,19 +291,7 @@ func (l *Ledger) changeSchedule(
 		return nil
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, scheduleError(ctx, "change a schedule", err)
+		return ledger.Schedule{}, changeError(ctx, "change a schedule", err)
 	}
 	return schedule, nil
-}
-
-// scheduleError keeps this package's own errors and translates the driver's.
-func scheduleError(ctx context.Context, what string, err error) error {
-	var invalid *ledger.InvalidError
-	var notFound *ledger.NotFoundError
-	var conflict *ledger.ConflictError
-	var state *ledger.StateError
-	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &conflict) || errors.As(err, &state) {
-		return err
-	}
-	return readError(ctx, what, err)
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -25,11 +24,8 @@ const relocksMax = 4
 // off.
 const dueMax = 1000
 
-// oneMoment is for transactions that read several things as they were at one moment.
-var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-
 // errRelock: more accounts must be locked than there was time to find out.
-var errRelock = errors.New("expiring holds touch more and more accounts")
+var errRelock = fmt.Errorf("expiring holds touch more and more accounts: %w", errRepeat)
 
 // lockSnapshot locks the accounts that the commands need and reads what a decision about them
 // needs. tx begins the transaction.

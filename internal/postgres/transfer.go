@@ -146,14 +146,6 @@ func (l *Ledger) GetTransfer(ctx context.Context, id uuid.UUID) (ledger.Transfer
 	return t, err
 }
 
-func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.TransferFull) (ledger.Transfer, error) {
-	scale, err := l.currencies.scale(ctx, conn, r.Currency)
-	if err != nil {
-		return ledger.Transfer{}, err
-	}
-	return transferOf(r, scale)
-}
-
 // ListTransfers lists transfers, newest first, and returns the token of the next page; empty: this
 // is the last.
 func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page) ([]ledger.Transfer, string, error) {

@@ -311,7 +311,7 @@ func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx
 		return change(tx)
 	})
 	if err != nil {
-		return WebhookEndpoint{}, scheduleError(ctx, "change an endpoint", err)
+		return WebhookEndpoint{}, changeError(ctx, "change an endpoint", err)
 	}
 	return l.GetWebhook(ctx, id)
 }
