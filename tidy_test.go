@@ -43,6 +43,7 @@ var rooms = []room{
 	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},
 	{"internal/bench", []string{module + "gen/db"}, false},
 	{"internal/databases", []string{module + "server", module + "gen"}, true},
+	{"internal/durable", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"internal/localpg", []string{module}, false},
 	{"internal/pgdb", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen/transfers"}, true},
 	{"internal/pgtest", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen"}, true},

@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -112,7 +113,7 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	}
 	rows, err := l.accountRows(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list accounts", err)
+		return nil, "", durable.ReadError(ctx, "list accounts", err)
 	}
 	accounts := make([]ledger.Account, 0, len(rows))
 	for i := range rows {
@@ -140,7 +141,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		return ledger.Account{}, err
 	}
 	var account ledger.Account
-	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.AccountGetForUpdate(ctx, tx, change.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &ledger.NotFoundError{Kind: "account", ID: change.ID}
@@ -185,7 +186,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		l.feed.committed()
 	}
 	if err != nil {
-		return ledger.Account{}, changeError(ctx, "update an account", err)
+		return ledger.Account{}, durable.ChangeError(ctx, "update an account", err)
 	}
 	return account, nil
 }
@@ -208,11 +209,11 @@ func (l *Ledger) endExpiredHolds(ctx context.Context, change *ledger.AccountChan
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return readError(ctx, "read the clock", err)
+		return durable.ReadError(ctx, "read the clock", err)
 	}
 	rows, err := l.queries.HoldsDue(ctx, l.pool, db.HoldsDueParams{AccountIDs: []uuid.UUID{change.ID}, Now: now, RowLimit: 1})
 	if err != nil {
-		return readError(ctx, "look for expired holds", err)
+		return durable.ReadError(ctx, "look for expired holds", err)
 	}
 	if len(rows) == 0 {
 		return nil

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"internaltransfers/ledger"
-
 	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/durable"
+	"internaltransfers/ledger"
 )
 
 const (
@@ -74,7 +75,7 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 		for _, attempt := range lost {
 			recognize(got, attempt)
 		}
-		if _, ok := errors.AsType[ambiguousCommitError](err); ok {
+		if _, ok := errors.AsType[durable.AmbiguousCommitError](err); ok {
 			// It may still be committed, so from now on every id may be stored.
 			lost, commands = append(lost, got), slices.Clone(commands)
 			for i := range commands {
@@ -87,14 +88,14 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 	if err == nil {
 		return
 	}
-	if middle := split(commands); middle > 0 && !transient(err) {
+	if middle := split(commands); middle > 0 && !durable.Transient(err) {
 		l.log.WarnContext(ctx, "a batch failed and is halved", slog.Int("commands", len(commands)), slog.Any("error", err))
 		l.applyCommands(ctx, commands[:middle], outcomes[:middle])
 		l.applyCommands(ctx, commands[middle:], outcomes[middle:])
 		return
 	}
-	if hindered(err) {
-		err = unavailable(err)
+	if durable.Hindered(err) {
+		err = durable.Unavailable(err)
 	}
 	for i := range outcomes {
 		outcomes[i] = ledger.Outcome{Transfer: ledger.Transfer{ID: commands[i].ID}, Err: err}
@@ -156,7 +157,7 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 		for _, attempt := range lost {
 			recognizeOpened(openings, attempt)
 		}
-		if _, ok := errors.AsType[ambiguousCommitError](err); ok {
+		if _, ok := errors.AsType[durable.AmbiguousCommitError](err); ok {
 			var attempt []opening
 			for _, o := range openings {
 				attempt = append(attempt, *o)
@@ -167,12 +168,12 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 	})
 	switch {
 	case err == nil:
-	case len(openings) > 1 && !transient(err):
+	case len(openings) > 1 && !durable.Transient(err):
 		l.open(ctx, openings[:len(openings)/2])
 		l.open(ctx, openings[len(openings)/2:])
 	default:
-		if hindered(err) {
-			err = unavailable(err)
+		if durable.Hindered(err) {
+			err = durable.Unavailable(err)
 		}
 		for _, o := range openings {
 			o.err = err
@@ -187,28 +188,28 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
-		err := l.pool.attempt(ctx, f)
+		err := l.pool.Attempt(ctx, f)
 		if err == nil {
 			return nil
 		}
-		if !transient(err) {
+		if !durable.Transient(err) {
 			l.log.ErrorContext(ctx, "a batch failed", slog.Any("error", err))
 			return err
 		}
-		if refused(err) {
+		if durable.Refused(err) {
 			return fmt.Errorf("%w: %w", ledger.ErrUnavailable, err) // the log has it already
 		}
 		l.metrics.retries.Inc()
 		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
 		if attempt == attemptsMax {
-			return unavailable(err)
+			return durable.Unavailable(err)
 		}
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return unavailable(err)
+			return durable.Unavailable(err)
 		}
 		backoff = min(2*backoff, backoffMax)
 	}

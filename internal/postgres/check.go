@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/internal/pgdb"
 )
 
@@ -47,7 +48,7 @@ type Progress struct {
 func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
 	proved := false
-	err := l.pool.change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err := l.pool.Change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := p.prove(ctx, tx); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
 		// same.
 		l.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
 	default:
-		return Report{}, readError(ctx, "check the ledger", err)
+		return Report{}, durable.ReadError(ctx, "check the ledger", err)
 	}
 	l.metrics.proofSeconds.Set(time.Since(p.start).Seconds())
 	l.recordProof(ctx, &p.report)

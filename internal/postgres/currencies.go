@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -31,7 +32,7 @@ func (c *currencies) get(ctx context.Context, conn db.DBTX, code string) (ledger
 		return ledger.Currency{}, &ledger.InvalidError{Field: "currency", Reason: fmt.Sprintf("there is no currency %q", code)}
 	}
 	if err != nil {
-		return ledger.Currency{}, readError(ctx, "read a currency", err)
+		return ledger.Currency{}, durable.ReadError(ctx, "read a currency", err)
 	}
 	currency := currencyOf(&row.Currency)
 	c.known.Store(code, currency)

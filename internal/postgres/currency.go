@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -45,8 +46,8 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 	if c.Scale != scale {
 		return ledger.Currency{}, false, &ledger.ConflictError{Kind: "currency", ID: code}
 	}
-	if err := l.pool.confirm(ctx); err != nil {
-		return ledger.Currency{}, false, readError(ctx, "confirm that there is the currency", err)
+	if err := l.pool.Confirm(ctx); err != nil {
+		return ledger.Currency{}, false, durable.ReadError(ctx, "confirm that there is the currency", err)
 	}
 	return c, true, nil
 }
@@ -55,7 +56,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c ledger.Currency, err error) {
 	// No caller can have guessed this id and taken it for an account of its own.
 	equity := uuid.Must(uuid.NewV7())
-	err = l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
 			Code: code, Scale: int16(scale), EquityAccountID: equity,
 		})
@@ -68,7 +69,7 @@ func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c l
 		})
 	})
 	if err != nil {
-		return ledger.Currency{}, readError(ctx, "add a currency", err)
+		return ledger.Currency{}, durable.ReadError(ctx, "add a currency", err)
 	}
 	l.feed.committed()
 	return c, nil
@@ -82,7 +83,7 @@ func (l *Ledger) previewCurrency(ctx context.Context, code string, scale int32) 
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return ledger.Currency{}, readError(ctx, "read the clock", err)
+		return ledger.Currency{}, durable.ReadError(ctx, "read the clock", err)
 	}
 	return ledger.Currency{Code: code, Scale: scale, EquityAccountID: uuid.Must(uuid.NewV7()), CreateTime: now}, nil
 }
@@ -102,7 +103,7 @@ func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]ledger.Curren
 	}
 	rows, err := l.queries.CurrencyList(ctx, l.pool, db.CurrencyListParams{AfterCode: after.Code, RowLimit: limit + 1})
 	if err != nil {
-		return nil, "", readError(ctx, "list currencies", err)
+		return nil, "", durable.ReadError(ctx, "list currencies", err)
 	}
 	list := make([]ledger.Currency, 0, len(rows))
 	for i := range rows {

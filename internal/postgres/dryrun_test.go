@@ -139,7 +139,8 @@ func databaseTime(t testing.TB, conn *pgx.Conn) (now time.Time) {
 	return now
 }
 
-// TestCreateAccountDryRunIsNotQueued: a dry run returns while batches wait, from the other sessions alone.
+// TestCreateAccountDryRunIsNotQueued: a dry run returns while batches wait, from the other sessions
+// alone.
 func TestCreateAccountDryRunIsNotQueued(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -28,7 +29,7 @@ func (l *Ledger) ListEntries(ctx context.Context, f EntryFilter, page Page) ([]l
 	}
 	rows, err := l.listEntries(ctx, f, at, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list entries", err)
+		return nil, "", durable.ReadError(ctx, "list entries", err)
 	}
 	size := func(r *db.TransferFull) int { return entryBytes + len(r.Reference) }
 	rows, next := trimPage(rows, limit, page, size, func(last *db.TransferFull) string {

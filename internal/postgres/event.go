@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -136,7 +137,7 @@ func checkPosition(after, last int64) error {
 // eventsBetween reads events after one position up to another, which is not beyond the horizon.
 // next is up to where it has read everything.
 func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if limit < 1 || limit > eventPageMax {
 		return nil, after, &ledger.InvalidError{Field: "page_size", Reason: fmt.Sprintf("must be 1 to %d", eventPageMax)}
@@ -150,7 +151,7 @@ func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int
 	} {
 		some, err := read(ctx, page)
 		if err != nil {
-			if err = readError(ctx, "read events", err); errors.Is(context.Cause(ctx), ledger.ErrUnavailable) {
+			if err = durable.ReadError(ctx, "read events", err); errors.Is(context.Cause(ctx), ledger.ErrUnavailable) {
 				err = fmt.Errorf("%w: %w", ledger.ErrUnavailable, err) // it is slow
 			}
 			return nil, after, err
@@ -183,7 +184,7 @@ func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, 
 	}
 	rows, err := l.queries.TransfersGet(ctx, l.pool, []uuid.UUID{id})
 	if err != nil {
-		return nil, after, false, readError(ctx, "read a transfer", err)
+		return nil, after, false, durable.ReadError(ctx, "read a transfer", err)
 	}
 	if len(rows) == 0 {
 		return nil, after, false, &ledger.NotFoundError{Kind: "transfer", ID: id}
@@ -197,7 +198,7 @@ func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, 
 		TransferID: id, AfterPosition: after, LastPosition: end, RowLimit: int32(limit),
 	})
 	if err != nil {
-		return nil, after, false, readError(ctx, "read the history of a transfer", err)
+		return nil, after, false, durable.ReadError(ctx, "read the history of a transfer", err)
 	}
 	for i := range changes {
 		e, err := l.changeEvent(ctx, &changes[i].TransferFull, &changes[i].TransferChange)

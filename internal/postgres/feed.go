@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -131,7 +132,7 @@ func (f *feed) read(ctx context.Context, r *reading) {
 		if p := recover(); p != nil {
 			// A bug, which must not take down the process.
 			f.ledger.log.ErrorContext(ctx, "reading events failed", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			r.end(fmt.Errorf("%w: panic: %v", errInvariant, p))
+			r.end(fmt.Errorf("%w: panic: %v", durable.ErrInvariant, p))
 		}
 	}()
 	for {

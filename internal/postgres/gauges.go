@@ -85,7 +85,7 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
-	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.pool.others.Pool, "write": g.ledger.pool.batches.Pool} {
+	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.pool.Others.Pool, "write": g.ledger.pool.Batches.Pool} {
 		s := pool.Stat()
 		tell(gaugeConns, float64(s.AcquiredConns()), name, "acquired")
 		tell(gaugeConns, float64(s.IdleConns()), name, "idle")

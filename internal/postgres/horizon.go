@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -54,7 +55,7 @@ type observation struct {
 // observe takes a look at the horizon. The error wraps ErrUnavailable when the database does not
 // respond in time.
 func (h *horizon) observe(ctx context.Context) (observation, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	select {
 	case <-h.turn:
@@ -73,14 +74,14 @@ func (h *horizon) observe(ctx context.Context) (observation, error) {
 func (h *horizon) advance(ctx context.Context) (observation, error) {
 	last, err := h.queries.EventsEnd(ctx, h.conn)
 	if err != nil {
-		return observation{}, readError(ctx, "read the last position", err)
+		return observation{}, durable.ReadError(ctx, "read the last position", err)
 	}
 	if last == h.reached {
 		return observation{reached: last, last: last}, nil
 	}
 	writers, err := h.queries.EventWriters(ctx, h.conn)
 	if err != nil {
-		return observation{}, readError(ctx, "read who writes", err)
+		return observation{}, durable.ReadError(ctx, "read who writes", err)
 	}
 	h.writers = slices.DeleteFunc(h.writers, func(w string) bool { return !slices.Contains(writers, w) })
 	if len(h.writers) > 0 {
@@ -123,7 +124,7 @@ func (h *horizon) wait(ctx context.Context) (int64, error) {
 		switch {
 		case s.reached >= wanted, s.reached >= 0 && waited > horizonWait:
 			return s.reached, nil
-		case waited > readTimeout:
+		case waited > durable.ReadTimeout:
 			return 0, fmt.Errorf("%w: a transaction that may have written events does not end", ledger.ErrUnavailable)
 		}
 		timer := time.NewTimer(horizonPoll)

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/ledger"
 )
@@ -67,7 +68,7 @@ type Ledger struct {
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	pool       *pool
+	pool       *durable.Pool
 	currencies *currencies
 	tokens     tokenSigner
 	metrics    *metrics
@@ -94,14 +95,14 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		return nil, refused // it is there, but needs an operator
 	}
 	if err != nil {
-		return nil, readError(ctx, "open the database", err)
+		return nil, durable.ReadError(ctx, "open the database", err)
 	}
 	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
-		return nil, readError(ctx, "open sessions", err)
+		return nil, durable.ReadError(ctx, "open sessions", err)
 	}
-	l.pool, err = openPool(ctx, l.database, poolConfig{
-		batches: int32(config.BatchesInFlight), others: config.ReadConns, timeout: config.BatchTimeout, log: l.log,
-		commitsLeft: l.metrics.commitsLeft,
+	l.pool, err = durable.Open(ctx, l.database, durable.Config{
+		Batches: int32(config.BatchesInFlight), Others: config.ReadConns, Timeout: config.BatchTimeout, Log: l.log,
+		CommitsLeft: l.metrics.commitsLeft,
 	})
 	if err != nil {
 		return nil, err
@@ -112,10 +113,10 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
-	key, err := l.queries.SettingGet(ctx, l.pool.others, pageTokenKey) // it never changes
+	key, err := l.queries.SettingGet(ctx, l.pool.Others, pageTokenKey) // it never changes
 	if err != nil {
-		l.pool.close()
-		return nil, readError(ctx, "read the key of page tokens", err)
+		l.pool.Close()
+		return nil, durable.ReadError(ctx, "read the key of page tokens", err)
 	}
 	l.database.LogTo(config.Logger)
 	l.tokens = tokenSigner{key: key}
@@ -138,7 +139,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 // warnIfNotDurable warns when the server may lose what it has committed. Only an operator can set
 // these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
-	d, err := l.queries.DurabilityGet(ctx, l.pool.others)
+	d, err := l.queries.DurabilityGet(ctx, l.pool.Others)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
@@ -155,7 +156,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
-		l.pool.close()
+		l.pool.Close()
 		close(closed)
 	}()
 	select {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -161,7 +162,7 @@ func (l *Ledger) advance(ctx context.Context, tx pgx.Tx, orders []*scheduleState
 		return fmt.Errorf("advance schedules: %w", err)
 	}
 	if len(rows) != len(changed) {
-		return fmt.Errorf("%w: %d of %d locked schedules took their change", errInvariant, len(rows), len(changed))
+		return fmt.Errorf("%w: %d of %d locked schedules took their change", durable.ErrInvariant, len(rows), len(changed))
 	}
 	for i := range rows {
 		s := changed[rows[i].ScheduleID]

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/ledger"
 )
@@ -72,7 +73,7 @@ func (l *Ledger) GetProfiles(ctx context.Context, ids []uuid.UUID) ([]Profile, e
 func (l *Ledger) readProfiles(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Profile, error) {
 	rows, err := l.queries.ProfilesGet(ctx, l.pool, ids)
 	if err != nil {
-		return nil, readError(ctx, "read profiles", err)
+		return nil, durable.ReadError(ctx, "read profiles", err)
 	}
 	profiles := make(map[uuid.UUID]Profile, len(rows))
 	for i := range rows {

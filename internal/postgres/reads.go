@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -114,17 +115,17 @@ func (c *coalescer[V]) run() {
 
 func (c *coalescer[V]) answer(reads []*read[V]) {
 	// The read is shared, so no caller's context ends it.
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), durable.ReadTimeout)
 	defer cancel()
 	ids := make([]uuid.UUID, 0, len(reads))
 	for _, r := range reads {
 		ids = append(ids, r.id)
 	}
 	fetch := func(ctx context.Context) (map[uuid.UUID]V, error) { return c.fetch(ctx, ids) }
-	values, err := safely(ctx, fetch)
+	values, err := durable.Safely(ctx, fetch)
 	// Nothing of it was returned yet.
-	for n := 0; n < readRepeats && sessionEnded(err) && ctx.Err() == nil; n++ {
-		values, err = safely(ctx, fetch)
+	for n := 0; n < readRepeats && durable.SessionEnded(err) && ctx.Err() == nil; n++ {
+		values, err = durable.Safely(ctx, fetch)
 	}
 	for _, r := range reads {
 		r.value, r.found = values[r.id]
@@ -137,7 +138,7 @@ func (c *coalescer[V]) answer(reads []*read[V]) {
 func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ledger.Account, error) {
 	rows, err := l.queries.AccountsGet(ctx, l.pool, ids)
 	if err != nil {
-		return nil, readError(ctx, "read accounts", err)
+		return nil, durable.ReadError(ctx, "read accounts", err)
 	}
 	accounts := make(map[uuid.UUID]ledger.Account, len(rows))
 	for i := range rows {
@@ -155,7 +156,7 @@ func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 func (l *Ledger) fetchTransfers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ledger.Transfer, error) {
 	rows, err := unwrap(l.queries.TransfersGet(ctx, l.pool, ids))
 	if err != nil {
-		return nil, readError(ctx, "read transfers", err)
+		return nil, durable.ReadError(ctx, "read transfers", err)
 	}
 	transfers, err := l.shownTransfers(ctx, rows)
 	if err != nil {
@@ -189,7 +190,7 @@ func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return nil, readError(ctx, "read the clock", err)
+		return nil, durable.ReadError(ctx, "read the clock", err)
 	}
 	for _, d := range expiring {
 		if !d.DueTime.After(now) {

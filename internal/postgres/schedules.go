@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -35,7 +36,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 	if err != nil {
 		return ledger.Schedule{}, false, err
 	}
-	err = l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		var err error
 		if s, replayed, err = l.knownSchedule(ctx, tx, &p); replayed || err != nil {
 			return err
@@ -55,7 +56,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 		return err
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, false, changeError(ctx, "make a schedule", err)
+		return ledger.Schedule{}, false, durable.ChangeError(ctx, "make a schedule", err)
 	}
 	return s, replayed, nil
 }
@@ -154,7 +155,7 @@ func (l *Ledger) GetSchedule(ctx context.Context, id uuid.UUID) (ledger.Schedule
 		return ledger.Schedule{}, &ledger.NotFoundError{Kind: "schedule", ID: id}
 	}
 	if err != nil {
-		return ledger.Schedule{}, readError(ctx, "read a schedule", err)
+		return ledger.Schedule{}, durable.ReadError(ctx, "read a schedule", err)
 	}
 	return l.scheduleOf(ctx, l.pool, &row.Schedule)
 }
@@ -175,7 +176,7 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 	}
 	rows, err := l.listSchedules(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list schedules", err)
+		return nil, "", durable.ReadError(ctx, "list schedules", err)
 	}
 	size := func(r *db.Schedule) int { return scheduleBytes + len(r.Reference) + len(r.Metadata) }
 	rows, next := trimPage(rows, limit, page, size, func(last *db.Schedule) string {
@@ -260,7 +261,7 @@ func (l *Ledger) changeSchedule(
 	ctx context.Context, id uuid.UUID, dryRun bool, change func(s *scheduleState, now time.Time) error,
 ) (ledger.Schedule, error) {
 	var schedule ledger.Schedule
-	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.ScheduleGetForUpdate(ctx, tx, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &ledger.NotFoundError{Kind: "schedule", ID: id}
@@ -291,7 +292,7 @@ func (l *Ledger) changeSchedule(
 		return nil
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, changeError(ctx, "change a schedule", err)
+		return ledger.Schedule{}, durable.ChangeError(ctx, "change a schedule", err)
 	}
 	return schedule, nil
 }

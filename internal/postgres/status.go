@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 )
 
 const (
@@ -63,7 +64,7 @@ func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 		start := time.Now()
 		read, err := l.readStatus(ctx)
 		if err != nil {
-			return Status{}, readError(ctx, "read the status", err)
+			return Status{}, durable.ReadError(ctx, "read the status", err)
 		}
 		s.last = read
 		s.rest(start)
@@ -72,7 +73,7 @@ func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 }
 
 func (l *Ledger) readStatus(ctx context.Context) (s Status, err error) {
-	err = l.pool.view(ctx, func(tx pgx.Tx) error {
+	err = l.pool.View(ctx, func(tx pgx.Tx) error {
 		if s.Time, err = l.queries.Clock(ctx, tx); err != nil {
 			return err
 		}

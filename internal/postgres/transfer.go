@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -173,7 +174,7 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	}
 	rows, err := l.listTransfers(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list transfers", err)
+		return nil, "", durable.ReadError(ctx, "list transfers", err)
 	}
 	rows, next := trimPage(rows, limit, page, transferSize, func(last *db.TransferFull) string {
 		return l.tokens.token("transfers", f, pageKey{Time: last.CreateTime, Position: last.Position})

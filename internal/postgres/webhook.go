@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -166,7 +167,7 @@ func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookE
 		Fingerprint: fingerprint, EndpointsMax: webhooksMax,
 	})
 	if err != nil {
-		return WebhookEndpoint{}, nil, readError(ctx, "make an endpoint", err)
+		return WebhookEndpoint{}, nil, durable.ReadError(ctx, "make an endpoint", err)
 	}
 	if inserted > 0 {
 		e, err = l.GetWebhook(ctx, p.ID)
@@ -189,12 +190,12 @@ func (l *Ledger) knownWebhook(ctx context.Context, id uuid.UUID, fingerprint []b
 	case errors.Is(err, pgx.ErrNoRows):
 		return WebhookEndpoint{}, false, nil
 	case err != nil:
-		return WebhookEndpoint{}, false, readError(ctx, "look for the endpoint", err)
+		return WebhookEndpoint{}, false, durable.ReadError(ctx, "look for the endpoint", err)
 	case !bytes.Equal(row.WebhookEndpoint.CreateFingerprint, fingerprint):
 		return WebhookEndpoint{}, true, &ledger.ConflictError{Kind: webhookKind, ID: id.String()}
 	}
-	if err := l.pool.confirm(ctx); err != nil {
-		return WebhookEndpoint{}, false, readError(ctx, "confirm that there is the endpoint", err)
+	if err := l.pool.Confirm(ctx); err != nil {
+		return WebhookEndpoint{}, false, durable.ReadError(ctx, "confirm that there is the endpoint", err)
 	}
 	e, err := webhookOf(&row)
 	return e, true, err
@@ -207,7 +208,7 @@ func (l *Ledger) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint,
 		return WebhookEndpoint{}, &ledger.NotFoundError{Kind: webhookKind, ID: id}
 	}
 	if err != nil {
-		return WebhookEndpoint{}, readError(ctx, "read an endpoint", err)
+		return WebhookEndpoint{}, durable.ReadError(ctx, "read an endpoint", err)
 	}
 	return webhookOf(&row)
 }
@@ -230,7 +231,7 @@ func (l *Ledger) ListWebhooks(ctx context.Context, page Page) ([]WebhookEndpoint
 		BeforeTime: before.Time, BeforeID: before.ID, RowLimit: limit + 1,
 	})
 	if err != nil {
-		return nil, "", readError(ctx, "list endpoints", err)
+		return nil, "", durable.ReadError(ctx, "list endpoints", err)
 	}
 	size := func(r *db.WebhookListRow) int { return webhookSize(&r.WebhookEndpoint) }
 	rows, next := trimPage(rows, limit, page, size, func(last *db.WebhookListRow) string {
@@ -270,9 +271,9 @@ func (l *Ledger) UpdateWebhook(ctx context.Context, c WebhookChange) (WebhookEnd
 
 // DeleteWebhook ends an endpoint permanently. One that is deleted stays as it is.
 func (l *Ledger) DeleteWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
-	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
 	if err != nil {
-		return WebhookEndpoint{}, readError(ctx, "delete an endpoint", err)
+		return WebhookEndpoint{}, durable.ReadError(ctx, "delete an endpoint", err)
 	}
 	return l.GetWebhook(ctx, id)
 }
@@ -298,7 +299,7 @@ func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap 
 // changeWebhook changes an endpoint under its row's lock: nothing is recorded of its deliveries
 // meanwhile.
 func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
-	err := l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		status, err := l.queries.WebhookLock(ctx, tx, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -311,7 +312,7 @@ func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx
 		return change(tx)
 	})
 	if err != nil {
-		return WebhookEndpoint{}, changeError(ctx, "change an endpoint", err)
+		return WebhookEndpoint{}, durable.ChangeError(ctx, "change an endpoint", err)
 	}
 	return l.GetWebhook(ctx, id)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -72,7 +73,7 @@ func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, pa
 		EndpointID: f.EndpointID, BeforePosition: before.Position, Status: string(f.Status), RowLimit: limit + 1,
 	})
 	if err != nil {
-		return nil, "", readError(ctx, "list deliveries", err)
+		return nil, "", durable.ReadError(ctx, "list deliveries", err)
 	}
 	size := func(r *db.WebhookDeliveryListRow) int { return deliveryBytes + len(r.WebhookDelivery.LastFailure) }
 	rows, next := trimPage(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -44,23 +45,23 @@ func (l *Ledger) LeaseWebhooks(ctx context.Context, holder uuid.UUID, lease time
 	held []LeasedEndpoint, now time.Time, err error,
 ) {
 	if now, err = l.queries.Clock(ctx, l.pool); err != nil {
-		return nil, now, readError(ctx, "read the clock", err)
+		return nil, now, durable.ReadError(ctx, "read the clock", err)
 	}
 	err = l.queries.WebhooksRenew(ctx, l.pool, db.WebhooksRenewParams{
 		Holder: holder, Lease: interval(lease), RenewBefore: interval(lease * 2 / 3),
 	})
 	if err != nil {
-		return nil, now, readError(ctx, "renew the leases of endpoints", err)
+		return nil, now, durable.ReadError(ctx, "renew the leases of endpoints", err)
 	}
 	err = l.queries.WebhooksClaim(ctx, l.pool, db.WebhooksClaimParams{
 		Holder: holder, Lease: interval(lease), RowLimit: webhooksClaimMax,
 	})
 	if err != nil {
-		return nil, now, readError(ctx, "lease endpoints", err)
+		return nil, now, durable.ReadError(ctx, "lease endpoints", err)
 	}
 	rows, err := l.queries.WebhooksHeld(ctx, l.pool, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * webhooksMax})
 	if err != nil {
-		return nil, now, readError(ctx, "read the endpoints that are held", err)
+		return nil, now, durable.ReadError(ctx, "read the endpoints that are held", err)
 	}
 	held = make([]LeasedEndpoint, 0, len(rows))
 	for i := range rows {
@@ -90,7 +91,7 @@ func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration
 		micros = append(micros, d.Microseconds())
 	}
 	if err := l.queries.WebhookDeliveriesHasten(ctx, l.pool, micros); err != nil {
-		return readError(ctx, "hasten deliveries", err)
+		return durable.ReadError(ctx, "hasten deliveries", err)
 	}
 	return nil
 }
@@ -98,7 +99,7 @@ func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration
 // ReleaseWebhooks frees an owner's endpoints for others at once.
 func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
 	if err := l.queries.WebhooksRelease(ctx, l.pool, holder); err != nil {
-		return readError(ctx, "release endpoints", err)
+		return durable.ReadError(ctx, "release endpoints", err)
 	}
 	return nil
 }
@@ -106,16 +107,16 @@ func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
 // WebhookBacklog returns how many deliveries of an endpoint are pending, and the accounts that they
 // are about.
 func (l *Ledger) WebhookBacklog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if pending, err = l.queries.WebhookPendingCount(ctx, l.pool, id); err != nil {
-		return 0, nil, readError(ctx, "count pending deliveries", err)
+		return 0, nil, durable.ReadError(ctx, "count pending deliveries", err)
 	}
 	ids, err := l.queries.WebhookAccountsAllPending(ctx, l.pool, db.WebhookAccountsAllPendingParams{
 		EndpointID: id, RowLimit: int32(2*pending) + 2*redeliverMax,
 	})
 	if err != nil {
-		return 0, nil, readError(ctx, "read the accounts of pending deliveries", err)
+		return 0, nil, durable.ReadError(ctx, "read the accounts of pending deliveries", err)
 	}
 	accounts = make(map[uuid.UUID]bool, len(ids))
 	for _, id := range ids {
@@ -134,13 +135,13 @@ type DueDelivery struct {
 // DueDeliveries returns deliveries of an endpoint that are to be tried now, the longest due first,
 // at most limit, and none of those under way.
 func (l *Ledger) DueDeliveries(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	rows, err := l.queries.WebhookDeliveriesDue(ctx, l.pool, db.WebhookDeliveriesDueParams{
 		EndpointID: id, UnderWay: append([]int64{}, underWay...), RowLimit: int32(limit),
 	})
 	if err != nil {
-		return nil, readError(ctx, "read due deliveries", err)
+		return nil, durable.ReadError(ctx, "read due deliveries", err)
 	}
 	due := make([]DueDelivery, 0, len(rows))
 	for i := range rows {
@@ -186,12 +187,12 @@ type TriedDelivery struct {
 // Stored and Tried still have pending deliveries, and by how many the pending ones grew. The error
 // is ErrWebhookLost when the owner no longer has the endpoint in this version.
 func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ledger.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if len(r.Stored) == 0 && len(r.Tried) == 0 {
 		return nil, 0, l.advanceWebhook(ctx, l.pool, r)
 	}
-	err = l.pool.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		if err := l.advanceWebhook(ctx, tx, r); err != nil {
 			return err
 		}
@@ -217,7 +218,7 @@ func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending m
 		return nil
 	})
 	if err != nil && !errors.Is(err, ErrWebhookLost) {
-		err = readError(ctx, "record deliveries", err)
+		err = durable.ReadError(ctx, "record deliveries", err)
 	}
 	return pending, more, err
 }
@@ -250,7 +251,7 @@ func (l *Ledger) advanceWebhook(ctx context.Context, conn db.DBTX, r *WebhookRec
 	})
 	switch {
 	case err != nil:
-		return readError(ctx, "advance an endpoint", err)
+		return durable.ReadError(ctx, "advance an endpoint", err)
 	case n == 0:
 		return ErrWebhookLost
 	}

@@ -1,4 +1,4 @@
-package postgres
+package durable
 
 import (
 	"context"
@@ -16,25 +16,25 @@ import (
 	"internaltransfers/internal/pgdb"
 )
 
-// readTimeout bounds a read that is shared, or that nothing else bounds.
-const readTimeout = 10 * time.Second
+// ReadTimeout bounds a read that is shared, or that nothing else bounds.
+const ReadTimeout = 10 * time.Second
 
-// A poolConfig says how many sessions a pool has, and what it tells.
-type poolConfig struct {
-	batches     int32         // sessions for batches
-	others      int32         // for everything else
-	timeout     time.Duration // of one barrier for readers
-	log         *slog.Logger
-	commitsLeft prometheus.Gauge // COMMITs that take longer than their callers wait
+// A Config says how many sessions a pool has, and what it tells.
+type Config struct {
+	Batches     int32         // sessions for batches
+	Others      int32         // for everything else
+	Timeout     time.Duration // of one barrier for readers
+	Log         *slog.Logger
+	CommitsLeft prometheus.Gauge // COMMITs that take longer than their callers wait
 }
 
-// A pool has the sessions of a server with its ledger: some for batches, and others for everything
+// A Pool has the sessions of a server with its ledger: some for batches, and others for everything
 // else. A statement that is executed on the pool itself takes one of the others. What it reads
-// passes the gate before it is returned. What it changes is committed as by a batch: nothing cancels
-// a COMMIT, and it waits for the standbys.
-type pool struct {
-	batches *pgdb.Pool // their plans lock in the order of the protocol
-	others  *pgdb.Pool // what is read from them directly does not pass the gate
+// passes the gate before it is returned. What it changes is committed as by a batch: nothing
+// cancels a COMMIT, and it waits for the standbys.
+type Pool struct {
+	Batches *pgdb.Pool // their plans lock in the order of the protocol
+	Others  *pgdb.Pool // what is read from them directly does not pass the gate
 
 	database    *pgdb.Database
 	queries     *db.Queries
@@ -46,44 +46,44 @@ type pool struct {
 	commitsLeft prometheus.Gauge
 }
 
-// openPool opens both kinds of sessions.
-func openPool(ctx context.Context, database *pgdb.Database, config poolConfig) (*pool, error) {
-	p := &pool{
-		database: database, queries: db.New(), log: config.log, commitsLeft: config.commitsLeft,
+// Open opens both kinds of sessions.
+func Open(ctx context.Context, database *pgdb.Database, config Config) (*Pool, error) {
+	p := &Pool{
+		database: database, queries: db.New(), log: config.Log, commitsLeft: config.CommitsLeft,
 	}
 	p.ending, p.end = context.WithCancel(context.Background())
-	p.gate = &gate{barrier: p.confirm, ending: p.ending, timeout: config.timeout, log: p.log}
+	p.gate = &gate{barrier: p.Confirm, ending: p.ending, timeout: config.Timeout, log: p.log}
 	hooks := pgdb.Hooks{Before: p.attach, After: p.begin}
 	var err error
-	if p.batches, err = database.Pool(ctx, pgdb.Writing, config.batches, hooks); err != nil {
+	if p.Batches, err = database.Pool(ctx, pgdb.Writing, config.Batches, hooks); err != nil {
 		p.end()
 		return nil, err
 	}
-	if p.others, err = database.Pool(ctx, pgdb.Reading, config.others, hooks); err != nil {
+	if p.Others, err = database.Pool(ctx, pgdb.Reading, config.Others, hooks); err != nil {
 		p.end()
-		p.batches.Close()
+		p.Batches.Close()
 		return nil, err
 	}
-	conns := p.others.Config().MaxConns
+	conns := p.Others.Config().MaxConns
 	p.changes = make(chan struct{}, max(1, conns-conns/4))
 	return p, nil
 }
 
-// close waits for no standby any longer, and closes the sessions.
-func (p *pool) close() {
+// Close waits for no standby any longer, and closes the sessions.
+func (p *Pool) Close() {
 	p.end()
-	p.batches.Close()
-	p.others.Close()
+	p.Batches.Close()
+	p.Others.Close()
 }
 
 // lend gives out a connection for a change.
-func (p *pool) lend(ctx context.Context) (conn *pgx.Conn, giveBack func(), err error) {
+func (p *Pool) lend(ctx context.Context) (conn *pgx.Conn, giveBack func(), err error) {
 	select {
 	case p.changes <- struct{}{}:
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	lent, err := p.others.Acquire(ctx)
+	lent, err := p.Others.Acquire(ctx)
 	if err != nil {
 		<-p.changes
 		return nil, nil, err
@@ -98,20 +98,20 @@ func (p *pool) lend(ctx context.Context) (conn *pgx.Conn, giveBack func(), err e
 }
 
 // Exec makes a change of one statement.
-func (p *pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	conn, giveBack, err := p.lend(ctx)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
 	defer giveBack()
 	return finish(ctx, sessionOf(conn), func(ctx context.Context) (pgconn.CommandTag, error) {
-		return p.others.ExecOwn(ctx, conn, sql, args...)
+		return p.Others.ExecOwn(ctx, conn, sql, args...)
 	})
 }
 
 // Query reads rows. Their error tells whether they have passed the gate.
-func (p *pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := p.others.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads rows and error
+func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	rows, err := p.Others.Query(ctx, sql, args...) //nolint:rowserrcheck // the caller reads rows and error
 	if err != nil {
 		return rows, err
 	}
@@ -119,8 +119,8 @@ func (p *pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 }
 
 // QueryRow reads a row.
-func (p *pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return gatedRow{p.others.QueryRow(ctx, sql, args...), func() error { return p.gate.pass(ctx) }}
+func (p *Pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return gatedRow{p.Others.QueryRow(ctx, sql, args...), func() error { return p.gate.pass(ctx) }}
 }
 
 // gatedRows pass the gate at their end, when their connection is back in the pool.
@@ -152,9 +152,9 @@ func (r gatedRow) Scan(values ...any) error {
 	return r.pass()
 }
 
-// view runs f in a transaction that sees one moment and changes nothing.
-func (p *pool) view(ctx context.Context, f func(tx pgx.Tx) error) error {
-	err := pgx.BeginTxFunc(ctx, p.others, oneMoment, func(tx pgx.Tx) error {
+// View runs f in a transaction that sees one moment and changes nothing.
+func (p *Pool) View(ctx context.Context, f func(tx pgx.Tx) error) error {
+	err := pgx.BeginTxFunc(ctx, p.Others, oneMoment, func(tx pgx.Tx) error {
 		return sameLedger(ctx, tx, f(tx))
 	})
 	if passed := p.gate.pass(ctx); passed != nil {
@@ -163,10 +163,10 @@ func (p *pool) view(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return err
 }
 
-// change runs f in a transaction that is committed unless f fails. The standbys then also have what
-// f has read, so that "done already" is safe to return. The error is an ambiguousCommitError when
+// Change runs f in a transaction that is committed unless f fails. The standbys then also have what
+// f has read, so that "done already" is safe to return. The error is an AmbiguousCommitError when
 // the outcome is unknown.
-func (p *pool) change(ctx context.Context, options pgx.TxOptions, f func(tx pgx.Tx) error) error {
+func (p *Pool) Change(ctx context.Context, options pgx.TxOptions, f func(tx pgx.Tx) error) error {
 	conn, giveBack, err := p.lend(ctx)
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func (p *pool) change(ctx context.Context, options pgx.TxOptions, f func(tx pgx.
 			_ = tx.Rollback(ctx)
 			return err
 		}
-		return commitError("commit", p.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+		return CommitError("commit", p.queries.Barrier(ctx, Pipe{Conn: conn, After: Commit}))
 	}()
 	if err == nil {
 		return nil
@@ -195,7 +195,7 @@ func (p *pool) change(ctx context.Context, options pgx.TxOptions, f func(tx pgx.
 	if passed := p.gate.pass(ctx); passed != nil {
 		return passed
 	}
-	if errors.Is(err, errWaitCancelled) {
+	if errors.Is(err, ErrWaitCancelled) {
 		return nil // it was committed, and now the standbys have it
 	}
 	return err
@@ -210,22 +210,22 @@ func sameLedger(ctx context.Context, tx pgx.Tx, err error) error {
 	return err
 }
 
-// confirm returns when the synchronous standbys have all that was seen before.
-func (p *pool) confirm(ctx context.Context) error {
-	conn, err := p.batches.Acquire(ctx)
+// Confirm returns when the synchronous standbys have all that was seen before.
+func (p *Pool) Confirm(ctx context.Context) error {
+	conn, err := p.Batches.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("get a connection: %w", err)
 	}
 	defer conn.Release()
-	return p.barrier(ctx, conn.Conn(), "")
+	return p.Barrier(ctx, conn.Conn(), "")
 }
 
-// barrier does that on a connection, with a statement of transaction control before it. Its wait
+// Barrier does that on a connection, with a statement of transaction control before it. Its wait
 // may be cancelled, which only makes it fail: it has changed nothing that other sessions could see.
-func (p *pool) barrier(ctx context.Context, conn *pgx.Conn, before string) error {
-	err := p.queries.Barrier(ctx, pipe{Conn: conn, before: before})
+func (p *Pool) Barrier(ctx context.Context, conn *pgx.Conn, before string) error {
+	err := p.queries.Barrier(ctx, Pipe{Conn: conn, Before: before})
 	if sessionOf(conn).wasCancelled() && err == nil {
-		err = errWaitCancelled
+		err = ErrWaitCancelled
 	}
 	if err != nil {
 		return fmt.Errorf("wait for the synchronous standbys: %w", err)
@@ -233,9 +233,9 @@ func (p *pool) barrier(ctx context.Context, conn *pgx.Conn, before string) error
 	return nil
 }
 
-// attempt gives f a session for a batch. What f did before an error is rolled back.
-func (p *pool) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) error) (err error) {
-	conn, err := p.batches.Acquire(ctx)
+// Attempt gives f a session for a batch. What f did before an error is rolled back.
+func (p *Pool) Attempt(ctx context.Context, f func(context.Context, *pgx.Conn) error) (err error) {
+	conn, err := p.Batches.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("get a connection: %w", err)
 	}
@@ -246,7 +246,7 @@ func (p *pool) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) e
 		// A panic here is a bug, but must not take down the calls of others: halving finds the one
 		// that has it.
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, v, debug.Stack())
+			err = fmt.Errorf("%w: panic: %v\n%s", ErrInvariant, v, debug.Stack())
 		}
 	}()
 	if err = f(ctx, conn.Conn()); err != nil && s.left == nil && !conn.Conn().IsClosed() {
@@ -262,8 +262,8 @@ func (p *pool) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) e
 
 // undo rolls back what failed. It returns the error, or that this was in another ledger: then no
 // transfer is to blame.
-func (p *pool) undo(ctx context.Context, conn *pgx.Conn, err error) error {
-	if _, failed := conn.Exec(ctx, rollback); failed != nil || transient(err) {
+func (p *Pool) undo(ctx context.Context, conn *pgx.Conn, err error) error {
+	if _, failed := conn.Exec(ctx, Rollback); failed != nil || Transient(err) {
 		return err // a failure to roll back is left to the pool
 	}
 	if moved := pgdb.RequireSame(ctx, conn); errors.Is(moved, pgdb.ErrOtherLedger) {

@@ -1,4 +1,4 @@
-package postgres
+package durable
 
 import (
 	"context"
@@ -101,7 +101,7 @@ func (g *gate) wait() *passage {
 func (g *gate) fly(p *passage) {
 	ctx, cancel := context.WithTimeout(g.ending, g.timeout)
 	defer cancel()
-	_, p.err = safely(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.barrier(ctx) })
+	_, p.err = Safely(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.barrier(ctx) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.flight = nil; p.err == nil && p.doubts == g.doubts {

@@ -1,4 +1,4 @@
-package postgres
+package durable
 
 import (
 	"context"
@@ -23,8 +23,8 @@ const (
 	watchMisses   = 2               // looks in a row without it, until its connection is given up
 )
 
-// errWaitCancelled: a transaction is committed here, but does not wait for a standby any more.
-var errWaitCancelled = errors.New("the wait for a synchronous standby was cancelled")
+// ErrWaitCancelled: a transaction is committed here, but does not wait for a standby any more.
+var ErrWaitCancelled = errors.New("the wait for a synchronous standby was cancelled")
 
 // errCommitting keeps the driver from cancelling a COMMIT.
 var errCommitting = errors.New("a COMMIT is not cancelled")
@@ -46,7 +46,7 @@ const sessionKey = "session"
 // with a warning, or the connection breaks. Neither is taken for success, and what is read from now
 // on goes through the gate.
 type session struct {
-	pool       *pool
+	pool       *Pool
 	conn       *pgconn.PgConn
 	backend    db.SessionWorksParams
 	committing atomic.Bool // a COMMIT is under way, or was when the connection broke
@@ -63,7 +63,7 @@ func sessionOf(conn *pgx.Conn) *session {
 }
 
 // attach gives the connection that is made by a configuration its session.
-func (p *pool) attach(_ context.Context, config *pgx.ConnConfig) error {
+func (p *Pool) attach(_ context.Context, config *pgx.ConnConfig) error {
 	s := &session{pool: p}
 	dial := config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -82,7 +82,7 @@ func (p *pool) attach(_ context.Context, config *pgx.ConnConfig) error {
 }
 
 // begin finds out which server the connection has reached.
-func (p *pool) begin(ctx context.Context, conn *pgx.Conn) error {
+func (p *Pool) begin(ctx context.Context, conn *pgx.Conn) error {
 	s := sessionOf(conn)
 	self, err := p.queries.SessionGet(ctx, conn)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *session) noticed(_ *pgconn.PgConn, n *pgconn.Notice) {
 func (s *session) wasCancelled() bool { return s.cancelled.Swap(false) }
 
 // finish makes a round trip with a COMMIT, which nothing cancels. When ctx ends first, it returns
-// an ambiguousCommitError. The connection then cannot be used any more, only be given back.
+// an AmbiguousCommitError. The connection then cannot be used any more, only be given back.
 func finish[T any](ctx context.Context, s *session, roundTrip func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -119,7 +119,7 @@ func finish[T any](ctx context.Context, s *session, roundTrip func(context.Conte
 	done, left := make(chan result, 1), make(chan struct{})
 	go func() {
 		defer close(left)
-		value, err := safely(context.WithoutCancel(ctx), roundTrip)
+		value, err := Safely(context.WithoutCancel(ctx), roundTrip)
 		done <- result{value, s.concluded(err)}
 	}()
 	select {
@@ -128,15 +128,15 @@ func finish[T any](ctx context.Context, s *session, roundTrip func(context.Conte
 	case <-ctx.Done():
 		s.left = left
 		go s.watch(left)
-		return result{}.value, ambiguousCommitError{fmt.Errorf("a COMMIT is under way still: %w", context.Cause(ctx))}
+		return result{}.value, AmbiguousCommitError{fmt.Errorf("a COMMIT is under way still: %w", context.Cause(ctx))}
 	}
 }
 
-// safely makes a panic an error: it is a bug, but a panic in this goroutine would end the process.
-func safely[T any](ctx context.Context, f func(context.Context) (T, error)) (value T, err error) {
+// Safely makes a panic an error: it is a bug, but a panic in this goroutine would end the process.
+func Safely[T any](ctx context.Context, f func(context.Context) (T, error)) (value T, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, v, debug.Stack())
+			err = fmt.Errorf("%w: panic: %v\n%s", ErrInvariant, v, debug.Stack())
 		}
 	}()
 	return f(ctx)
@@ -148,7 +148,7 @@ func (s *session) concluded(err error) error {
 		s.committing.Store(false)
 	}
 	if s.wasCancelled() && err == nil {
-		err = errWaitCancelled
+		err = ErrWaitCancelled
 	}
 	if err != nil && unanswered(err) {
 		s.pool.gate.doubt()

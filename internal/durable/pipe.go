@@ -1,4 +1,4 @@
-package postgres
+package durable
 
 import (
 	"context"
@@ -13,20 +13,20 @@ import (
 // Transaction control, the only SQL text outside queries/: pipes put it around the queries. The
 // conditional UPDATE is made for read committed, so it is set whatever the database's default is.
 const (
-	begin      = "BEGIN ISOLATION LEVEL READ COMMITTED"
-	beginAgain = "ROLLBACK AND CHAIN" // undoes the transaction and begins anew
-	commit     = "COMMIT"
-	rollback   = "ROLLBACK"
+	Begin      = "BEGIN ISOLATION LEVEL READ COMMITTED"
+	BeginAgain = "ROLLBACK AND CHAIN" // undoes the transaction and begins anew
+	Commit     = "COMMIT"
+	Rollback   = "ROLLBACK"
 )
 
-// readCommitted is for transactions outside the batches; as above, the database's default may be
+// ReadCommitted is for transactions outside the batches; as above, the database's default may be
 // another.
-var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+var ReadCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
 // oneMoment is for transactions that read several things as they were at one moment.
 var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 
-// A pipe is a connection whose next statement travels in one round trip with the transaction
+// A Pipe is a connection whose next statement travels in one round trip with the transaction
 // control around it: a batch then costs two round trips, [BEGIN, UPDATE] and [INSERT, guard,
 // COMMIT]. It serves the :many and :exec queries of gen/db; after an error the transaction, if one
 // was begun, is still to be rolled back.
@@ -34,19 +34,19 @@ var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.Read
 // An :exec query is the last of a transaction. The guard after it finds out whether another ledger
 // has taken the name of this one meanwhile: then nothing is committed, and nothing that was read is
 // returned.
-type pipe struct {
+type Pipe struct {
 	*pgx.Conn
-	before, after string // begin and commit, for example; empty: nothing
+	Before, After string // begin and commit, for example; empty: nothing
 }
 
 // errNotCommitted: the response to COMMIT was ROLLBACK.
 var errNotCommitted = errors.New("the transaction was rolled back instead of committed")
 
 // batch returns the statement with the one before it.
-func (p pipe) batch(sql string, args []any) *pgx.Batch {
+func (p Pipe) batch(sql string, args []any) *pgx.Batch {
 	b := &pgx.Batch{}
-	if p.before != "" {
-		b.Queue(p.before)
+	if p.Before != "" {
+		b.Queue(p.Before)
 	}
 	b.Queue(sql, args...)
 	return b
@@ -54,8 +54,8 @@ func (p pipe) batch(sql string, args []any) *pgx.Batch {
 
 // Exec runs the statement with those before and after it. A COMMIT is not cancelled: see
 // session.
-func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	if p.after != commit {
+func (p Pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if p.After != Commit {
 		return p.exec(ctx, sql, args)
 	}
 	return finish(ctx, sessionOf(p.Conn), func(ctx context.Context) (pgconn.CommandTag, error) {
@@ -63,14 +63,14 @@ func (p pipe) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	})
 }
 
-func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
+func (p Pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
 	batch := p.batch(sql, args)
 	guarded := pgdb.QueueGuard(p.Conn, batch)
-	if p.after != "" {
-		batch.Queue(p.after)
+	if p.After != "" {
+		batch.Queue(p.After)
 	}
 	results := p.SendBatch(ctx, batch)
-	if p.before != "" {
+	if p.Before != "" {
 		if _, err := results.Exec(); err != nil {
 			return pgconn.CommandTag{}, errors.Join(err, results.Close())
 		}
@@ -82,10 +82,10 @@ func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandT
 			return tag, pgdb.GuardError(p.Conn, err)
 		}
 	}
-	if err == nil && p.after != "" {
+	if err == nil && p.After != "" {
 		var end pgconn.CommandTag
 		end, err = results.Exec()
-		if err == nil && end.String() == rollback {
+		if err == nil && end.String() == Rollback {
 			err = errNotCommitted
 		}
 	}
@@ -96,12 +96,12 @@ func (p pipe) exec(ctx context.Context, sql string, args []any) (pgconn.CommandT
 }
 
 // Query runs the statement with the one before it.
-func (p pipe) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if p.after != "" {
+func (p Pipe) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if p.After != "" {
 		return nil, errors.New("a query's rows are read before anything can come after it")
 	}
 	results := p.SendBatch(ctx, p.batch(sql, args))
-	if p.before != "" {
+	if p.Before != "" {
 		if _, err := results.Exec(); err != nil {
 			return nil, errors.Join(err, results.Close())
 		}

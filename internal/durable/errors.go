@@ -1,4 +1,4 @@
-package postgres
+package durable
 
 import (
 	"context"
@@ -28,14 +28,14 @@ const (
 	stateNoRight              = "42501" // the role lacks a right: repeat after an operator adds it
 )
 
-// errRepeat: the batch may succeed when it is tried again, for a reason that is not the database's.
-var errRepeat = errors.New("the batch is to be repeated")
+// ErrRepeat: the batch may succeed when it is tried again, for a reason that is not the database's.
+var ErrRepeat = errors.New("the batch is to be repeated")
 
-// transient reports whether the same batch may succeed when it is tried again: another instance was
+// Transient reports whether the same batch may succeed when it is tried again: another instance was
 // faster, or the database went away. Nothing else is: an error that repeats must not be retried for
 // ever.
-func transient(err error) bool {
-	if errors.Is(err, errRepeat) {
+func Transient(err error) bool {
+	if errors.Is(err, ErrRepeat) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -57,13 +57,13 @@ func transient(err error) bool {
 // away reports whether the error says that the database cannot be reached, is shutting down, is
 // short of something, or is not sure of what it has. Then the statement is not to blame.
 func away(err error) bool {
-	if refused(err) {
+	if Refused(err) {
 		return true
 	}
-	if errors.Is(err, pgdb.ErrOtherLedger) || errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, errWaitCancelled) {
+	if errors.Is(err, pgdb.ErrOtherLedger) || errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, ErrWaitCancelled) {
 		return true
 	}
-	if _, ok := errors.AsType[ambiguousCommitError](err); ok {
+	if _, ok := errors.AsType[AmbiguousCommitError](err); ok {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -86,13 +86,13 @@ func away(err error) bool {
 		pgdb.IsStray(pg)
 }
 
-// errNotWritten: the database has dropped rows of an INSERT.
-var errNotWritten = errors.New("not all rows were written")
+// ErrNotWritten: the database has dropped rows of an INSERT.
+var ErrNotWritten = errors.New("not all rows were written")
 
-// hindered reports whether something in the database that is not the ledger's, a constraint, a
+// Hindered reports whether something in the database that is not the ledger's, a constraint, a
 // trigger or a rule, keeps a statement from what it must do. It may hinder one transfer and not its
 // neighbours.
-func hindered(err error) bool {
+func Hindered(err error) bool {
 	var pg *pgconn.PgError
 	return dropped(err) ||
 		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateRaised || pgdb.IsForeign(pg))
@@ -101,29 +101,29 @@ func hindered(err error) bool {
 // dropped reports whether it has dropped rows, as a rule or a trigger does.
 func dropped(err error) bool {
 	var pg *pgconn.PgError
-	return errors.Is(err, errNotWritten) ||
+	return errors.Is(err, ErrNotWritten) ||
 		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateDivisionByZero || pg.Code == stateNotSupported)
 }
 
-// sessionEnded reports whether the error may be of one session alone, which an operator ended or
+// SessionEnded reports whether the error may be of one session alone, which an operator ended or
 // which broke. Where no other session can be had, or the server does not respond in time, it is
 // not.
-func sessionEnded(err error) bool {
+func SessionEnded(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return pg.Code == stateAdminShutdown
 	}
 	var network net.Error
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) || pgconn.Timeout(err) || refused(err) {
+	if errors.As(err, &connect) || pgconn.Timeout(err) || Refused(err) {
 		return false
 	}
 	return errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// refused reports whether the database became another one than it was at the start.
-func refused(err error) bool {
+// Refused reports whether the database became another one than it was at the start.
+func Refused(err error) bool {
 	_, ok := errors.AsType[*pgdb.RefusedError](err)
 	return ok
 }
@@ -157,18 +157,18 @@ var awayReasons = []struct{ code, reason string }{
 	{"58", "its machine fails"},
 }
 
-// unavailable makes an error of the database one whose reason is in plain words.
-func unavailable(err error) error {
+// Unavailable makes an error of the database one whose reason is in plain words.
+func Unavailable(err error) error {
 	e := &ledger.UnavailableError{Cause: err}
 	var pg *pgconn.PgError
 	var network net.Error
 	var connect *pgconn.ConnectError
 	switch {
-	case errors.Is(err, errNotWritten):
+	case errors.Is(err, ErrNotWritten):
 		e.Reason = reasonHindered
 	case errors.Is(err, pgdb.ErrOtherLedger):
 		e.Reason = "another ledger has taken its name"
-	case refused(err):
+	case Refused(err):
 		e.Reason = "it is not as the ledger needs it; the server's log says more"
 	case errors.As(err, &pg):
 		if pg.SeverityUnlocalized == "FATAL" {
@@ -196,21 +196,21 @@ func unavailable(err error) error {
 	return e
 }
 
-// An ambiguousCommitError is that of a COMMIT which may have been applied all the same. The next
+// An AmbiguousCommitError is that of a COMMIT which may have been applied all the same. The next
 // attempt finds out.
-type ambiguousCommitError struct{ error }
+type AmbiguousCommitError struct{ error }
 
-func (e ambiguousCommitError) Unwrap() error { return e.error }
+func (e AmbiguousCommitError) Unwrap() error { return e.error }
 
-// commitError names what failed in the round trip of the COMMIT, and marks the error when the
+// CommitError names what failed in the round trip of the COMMIT, and marks the error when the
 // outcome is unknown.
-func commitError(what string, err error) error {
+func CommitError(what string, err error) error {
 	if err == nil {
 		return nil
 	}
 	wrapped := fmt.Errorf("%s: %w", what, err)
 	if unanswered(err) {
-		return ambiguousCommitError{wrapped}
+		return AmbiguousCommitError{wrapped}
 	}
 	return wrapped
 }
@@ -222,24 +222,24 @@ func unanswered(err error) bool {
 	if errors.As(err, &pg) {
 		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
 	}
-	return !errors.Is(err, errNotCommitted) && !errors.Is(err, errInvariant)
+	return !errors.Is(err, errNotCommitted) && !errors.Is(err, ErrInvariant)
 }
 
-// readError turns a driver's error of a read into one of this package's. The driver's text stays
+// ReadError turns a driver's error of a read into one of this package's. The driver's text stays
 // inside, for the log.
-func readError(ctx context.Context, what string, err error) error {
+func ReadError(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if away(err) || hindered(err) {
-		return unavailable(fmt.Errorf("%s: %w", what, err))
+	if away(err) || Hindered(err) {
+		return Unavailable(fmt.Errorf("%s: %w", what, err))
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// changeError is readError for a change, which may also fail with an error of package ledger: that
+// ChangeError is ReadError for a change, which may also fail with an error of package ledger: that
 // one stays as it is.
-func changeError(ctx context.Context, what string, err error) error {
+func ChangeError(ctx context.Context, what string, err error) error {
 	var invalid *ledger.InvalidError
 	var notFound *ledger.NotFoundError
 	var conflict *ledger.ConflictError
@@ -249,9 +249,9 @@ func changeError(ctx context.Context, what string, err error) error {
 		errors.As(err, &state) {
 		return err
 	}
-	return readError(ctx, what, err)
+	return ReadError(ctx, what, err)
 }
 
-// errInvariant marks an invariant found broken before commit. The batch is rolled back and its
+// ErrInvariant marks an invariant found broken before commit. The batch is rolled back and its
 // callers get an internal error: it is a bug, and is logged as one.
-var errInvariant = errors.New("invariant broken")
+var ErrInvariant = errors.New("invariant broken")
