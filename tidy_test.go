@@ -44,6 +44,8 @@ var rooms = []room{
 	{"internal/bench", []string{module + "gen/db"}, false},
 	{"internal/databases", []string{module + "server", module + "gen"}, true},
 	{"internal/durable", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
+	{"internal/stored", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, true},
+	{"internal/paging", []string{module + "internal", module + "gen", module + "server", "github.com/jackc/pgx", "database/sql", "net"}, true},
 	{"internal/localpg", []string{module}, false},
 	{"internal/pgdb", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen/transfers"}, true},
 	{"internal/pgtest", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen"}, true},

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -225,15 +226,15 @@ func (n *life) read() {
 		return err
 	})
 	n.do("list transfers", func() error {
-		all, _, err := n.l.ListTransfers(n.ctx, postgres.TransferFilter{AccountID: n.ids[0]}, postgres.Page{Size: 100})
-		named, _, err2 := n.l.ListTransfers(n.ctx, postgres.TransferFilter{Reference: n.reference}, postgres.Page{})
+		all, _, err := n.l.ListTransfers(n.ctx, postgres.TransferFilter{AccountID: n.ids[0]}, paging.Page{Size: 100})
+		named, _, err2 := n.l.ListTransfers(n.ctx, postgres.TransferFilter{Reference: n.reference}, paging.Page{})
 		if err = errors.Join(err, err2); err == nil {
 			n.require("transfers", len(all) == 26 && len(named) == 5, len(all), len(named))
 		}
 		return err
 	})
 	n.do("search", func() error {
-		found, _, err := n.l.ListAccounts(n.ctx, postgres.AccountFilter{Search: "søren zürich " + n.reference[strings.LastIndex(n.reference, " ")+1:]}, postgres.Page{})
+		found, _, err := n.l.ListAccounts(n.ctx, postgres.AccountFilter{Search: "søren zürich " + n.reference[strings.LastIndex(n.reference, " ")+1:]}, paging.Page{})
 		if err == nil {
 			n.require("found", slices.ContainsFunc(found, func(a ledger.Account) bool { return a.ID == n.ids[0] }), found)
 		}

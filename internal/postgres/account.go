@@ -10,6 +10,8 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -51,7 +53,7 @@ func (l *Ledger) newOpening(ctx context.Context, p ledger.AccountParams) (*openi
 	if err := ledger.CheckMetadata(p.Metadata); err != nil {
 		return nil, err
 	}
-	currency, err := l.currencies.get(ctx, l.pool, p.Currency)
+	currency, err := l.currencies.Get(ctx, l.pool, p.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -93,8 +95,8 @@ func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (ledger.Account, 
 
 // ListAccounts lists accounts, newest first, and returns the token of the next page; empty: this is
 // the last.
-func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) ([]ledger.Account, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page paging.Page) ([]ledger.Account, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
@@ -104,12 +106,12 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	if err := ledger.CheckText("search", f.Search); err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("accounts", f, page.Token)
+	before, err := l.tokens.Key("accounts", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Time: ledger.TimeMax}
+		before = &paging.Key{Time: ledger.TimeMax}
 	}
 	rows, err := l.accountRows(ctx, f, before, limit+1)
 	if err != nil {
@@ -118,14 +120,14 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	accounts := make([]ledger.Account, 0, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		a, err := l.currencies.account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
+		a, err := l.currencies.Account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, "", err
 		}
 		accounts = append(accounts, a)
 	}
-	accounts, next := trimPage(accounts, limit, page, accountSize, func(last *ledger.Account) string {
-		return l.tokens.token("accounts", f, pageKey{Time: last.CreateTime, ID: last.ID})
+	accounts, next := paging.Trim(accounts, limit, page, accountSize, func(last *ledger.Account) string {
+		return l.tokens.Token("accounts", f, paging.Key{Time: last.CreateTime, ID: last.ID})
 	})
 	return accounts, next, nil
 }
@@ -153,11 +155,11 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		if v := change.ExpectedVersion; v != nil && *v != r.Version {
 			return &ledger.VersionError{ID: change.ID, Expected: *v, Actual: r.Version}
 		}
-		currency, err := l.currencies.get(ctx, tx, r.Currency)
+		currency, err := l.currencies.Get(ctx, tx, r.Currency)
 		if err != nil {
 			return err
 		}
-		if account, err = accountOf(r, currency.Scale); err != nil {
+		if account, err = stored.Account(r, currency.Scale); err != nil {
 			return err
 		}
 		released := func() {
@@ -194,7 +196,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 // updateAccount writes the fields that are not money. The account's row lock is held.
 func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, a *ledger.Account) error {
 	updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
-		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: encodeMetadata(a.Metadata),
+		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: stored.EncodeMetadata(a.Metadata),
 		MinBalance: a.MinBalance, MaxBalance: a.MaxBalance, Policy: a.Policy.Encode(), Status: string(a.Status),
 	})
 	a.Version, a.UpdateTime = updated.Version, updated.UpdateTime

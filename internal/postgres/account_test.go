@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -150,7 +151,7 @@ func TestCreateAccountConcurrently(t *testing.T) {
 	if opened != 1 {
 		t.Errorf("%d callers opened the account, want 1", opened)
 	}
-	entries, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: params.ID}, postgres.Page{})
+	entries, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: params.ID}, paging.Page{})
 	if err != nil || len(entries) != 1 || entries[0].Sequence != 1 || !entries[0].Balance.Equal(amount("7")) {
 		t.Errorf("entries: %+v, %v", entries, err)
 	}

@@ -256,7 +256,7 @@ func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivitySte
 	case r.Reason != "":
 		return ActivityStep{Refusals: map[ledger.ErrorReason]int64{ledger.ErrorReason(r.Reason): r.TransferCount}}, nil
 	}
-	scale, err := l.currencies.scale(ctx, l.pool, r.Currency)
+	scale, err := l.currencies.Scale(ctx, l.pool, r.Currency)
 	if err != nil {
 		return ActivityStep{}, err
 	}

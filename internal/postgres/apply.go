@@ -117,7 +117,7 @@ func (l *Ledger) applyOptimistic(ctx context.Context, tx durable.Pipe, commands 
 
 // stateBefore returns an account as it was before the batch: as it is now, less what the batch did.
 func (l *Ledger) stateBefore(ctx context.Context, conn *pgx.Conn, r *db.AccountsApplyRow, f *ledger.NetChange) (*ledger.AccountState, error) {
-	currency, err := l.currencies.get(ctx, conn, r.Currency)
+	currency, err := l.currencies.Get(ctx, conn, r.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *ledger.Decision) er
 			continue
 		}
 		var err error
-		if t.Scale, err = l.currencies.scale(ctx, conn, t.Currency); err != nil {
+		if t.Scale, err = l.currencies.Scale(ctx, conn, t.Currency); err != nil {
 			return err
 		}
 	}
@@ -318,7 +318,7 @@ func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.U
 	stored := make([]ledger.StoredTransfer, 0, len(rows))
 	for i := range rows {
 		r := &rows[i].TransferFull
-		t, err := l.currencies.transfer(ctx, conn, r)
+		t, err := l.currencies.Transfer(ctx, conn, r)
 		if err != nil {
 			return nil, err
 		}

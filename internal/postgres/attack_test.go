@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -181,7 +182,7 @@ func TestGroupIDIsTakenOnce(t *testing.T) {
 		if made.Load() != 1 || taken.Load() != 31 {
 			t.Errorf("the group was decided %d times and taken %d times", made.Load(), taken.Load())
 		}
-		list, _, err := servers[0].ListTransfers(t.Context(), postgres.TransferFilter{GroupID: group}, postgres.Page{})
+		list, _, err := servers[0].ListTransfers(t.Context(), postgres.TransferFilter{GroupID: group}, paging.Page{})
 		if err != nil || len(list) != 2 {
 			t.Errorf("the group has %d transfers, %v", len(list), err)
 		}

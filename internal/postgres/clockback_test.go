@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -87,7 +88,7 @@ func shownHolds(t *testing.T, l *postgres.Ledger, id, from, to uuid.UUID) (shown
 	for _, f := range []postgres.TransferFilter{
 		{}, {AccountID: from}, {AccountID: to}, {Status: got.Status}, {AccountID: from, Status: got.Status}, {Currency: "USD"},
 	} {
-		list, _, err := l.ListTransfers(context.Background(), f, postgres.Page{Size: 1000})
+		list, _, err := l.ListTransfers(context.Background(), f, paging.Page{Size: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +140,7 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 		t.Errorf("as of before it was opened: %v", err)
 	}
 	requireWholeStatement(t, l, a, opened)
-	if entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: a}, postgres.Page{}); err != nil || len(entries) != 3 {
+	if entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: a}, paging.Page{}); err != nil || len(entries) != 3 {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 3 0 1080.00 USD")

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -479,7 +480,7 @@ func TestComplaint_RefusedAttemptsInvisible(t *testing.T) {
 	if err != nil || read.Reason != ledger.InsufficientFunds || read.Reference != "rent" || read.FromBalance.Decimal.IntPart() != 10 {
 		t.Errorf("read back: %+v, %v", read, err)
 	}
-	list, _, err := l.ListTransfers(context.Background(), postgres.TransferFilter{AccountID: ids[0], Status: ledger.TransferFailed}, postgres.Page{})
+	list, _, err := l.ListTransfers(context.Background(), postgres.TransferFilter{AccountID: ids[0], Status: ledger.TransferFailed}, paging.Page{})
 	if err != nil || len(list) != 1 || transferText(&list[0]) != transferText(&read) {
 		t.Errorf("listed: %+v, %v", list, err)
 	}

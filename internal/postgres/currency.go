@@ -10,6 +10,8 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -40,7 +42,7 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 	if c != (ledger.Currency{}) {
 		return c, false, nil
 	}
-	if c, err = l.currencies.get(ctx, l.pool, code); err != nil {
+	if c, err = l.currencies.Get(ctx, l.pool, code); err != nil {
 		return ledger.Currency{}, false, err
 	}
 	if c.Scale != scale {
@@ -63,7 +65,7 @@ func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c l
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		c = currencyOf(&rows[0])
+		c = stored.Currency(&rows[0])
 		return l.queries.EquityInsert(ctx, tx, db.EquityInsertParams{
 			AccountID: equity, Currency: code, DisplayName: code + " equity",
 		})
@@ -77,7 +79,7 @@ func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c l
 
 // previewCurrency returns the currency that addCurrency would add, or none when it exists already.
 func (l *Ledger) previewCurrency(ctx context.Context, code string, scale int32) (ledger.Currency, error) {
-	_, err := l.currencies.get(ctx, l.pool, code)
+	_, err := l.currencies.Get(ctx, l.pool, code)
 	if _, unknown := errors.AsType[*ledger.InvalidError](err); !unknown {
 		return ledger.Currency{}, err
 	}
@@ -89,17 +91,17 @@ func (l *Ledger) previewCurrency(ctx context.Context, code string, scale int32) 
 }
 
 // ListCurrencies lists currencies by code.
-func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]ledger.Currency, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListCurrencies(ctx context.Context, page paging.Page) ([]ledger.Currency, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := l.tokens.pageKey("currencies", nil, page.Token)
+	after, err := l.tokens.Key("currencies", nil, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if after == nil {
-		after = &pageKey{}
+		after = &paging.Key{}
 	}
 	rows, err := l.queries.CurrencyList(ctx, l.pool, db.CurrencyListParams{AfterCode: after.Code, RowLimit: limit + 1})
 	if err != nil {
@@ -107,11 +109,11 @@ func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]ledger.Curren
 	}
 	list := make([]ledger.Currency, 0, len(rows))
 	for i := range rows {
-		list = append(list, currencyOf(&rows[i].Currency))
+		list = append(list, stored.Currency(&rows[i].Currency))
 	}
 	size := func(*ledger.Currency) int { return currencyBytes }
-	list, next := trimPage(list, limit, page, size, func(last *ledger.Currency) string {
-		return l.tokens.token("currencies", nil, pageKey{Code: last.Code})
+	list, next := paging.Trim(list, limit, page, size, func(last *ledger.Currency) string {
+		return l.tokens.Token("currencies", nil, paging.Key{Code: last.Code})
 	})
 	return list, next, nil
 }

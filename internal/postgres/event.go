@@ -12,6 +12,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -230,7 +231,7 @@ func (l *Ledger) transferEvents(ctx context.Context, page db.EventsOfTransfersPa
 				ReversedAmount: r.ReversedAmount, Refusal: r.Refusal,
 			})
 		}
-		t, err := l.currencies.transfer(ctx, l.pool, &r.TransferFull)
+		t, err := l.currencies.Transfer(ctx, l.pool, &r.TransferFull)
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +261,7 @@ func (l *Ledger) transferChangeEvents(ctx context.Context, page db.EventsOfTrans
 
 func (l *Ledger) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
 	asItWas(f, c)
-	t, err := l.currencies.transfer(ctx, l.pool, f)
+	t, err := l.currencies.Transfer(ctx, l.pool, f)
 	if err != nil {
 		return nil, err
 	}
@@ -283,11 +284,11 @@ func (l *Ledger) accountEvents(ctx context.Context, page db.EventsOfTransfersPar
 	events := make([]*Event, 0, len(rows))
 	for i := range rows {
 		c := &rows[i].AccountChange
-		currency, err := l.currencies.get(ctx, l.pool, rows[i].Currency)
+		currency, err := l.currencies.Get(ctx, l.pool, rows[i].Currency)
 		if err != nil {
 			return nil, err
 		}
-		a, err := accountOf(&db.Account{
+		a, err := stored.Account(&db.Account{
 			AccountID: c.AccountID, Currency: currency.Code, Balance: c.Balance, Held: c.Held, Incoming: c.Incoming,
 			MinBalance: c.MinBalance, MaxBalance: c.MaxBalance, Policy: c.Policy, Status: c.Status, Version: c.Version,
 			CreateTime: rows[i].CreateTime, UpdateTime: c.UpdateTime, DisplayName: c.DisplayName, ImageURL: c.ImageURL,

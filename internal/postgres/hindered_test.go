@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -214,7 +215,7 @@ func TestRowLevelSecurity(t *testing.T) {
 			admin := connect(t, database)
 			execute(t, admin, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY")
 			const words = "lacks a right"
-			_, _, err = l.ListCurrencies(t.Context(), postgres.Page{})
+			_, _, err = l.ListCurrencies(t.Context(), paging.Page{})
 			if table == "currency" {
 				requireHindered(t, "the currencies", err, words)
 			} else {

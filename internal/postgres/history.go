@@ -57,7 +57,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 			return &ledger.NotFoundError{Kind: "account", ID: id}
 		}
 		var err error
-		if account, err = l.currencies.account(ctx, tx, r, decimal.Zero, decimal.Zero); err != nil {
+		if account, err = l.currencies.Account(ctx, tx, r, decimal.Zero, decimal.Zero); err != nil {
 			return err
 		}
 		account.Balance, err = l.balanceBefore(ctx, tx, id, math.MaxInt64, at.Add(time.Microsecond))

@@ -12,7 +12,9 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -69,8 +71,8 @@ type Ledger struct {
 	queries    *db.Queries
 	database   *pgdb.Database
 	pool       *durable.Pool
-	currencies *currencies
-	tokens     tokenSigner
+	currencies *stored.Currencies
+	tokens     paging.Signer
 	metrics    *metrics
 	batcher    *batcher
 	workers    workers
@@ -108,7 +110,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		return nil, err
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
-	l.currencies = &currencies{queries: l.queries}
+	l.currencies = &stored.Currencies{}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
@@ -119,7 +121,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		return nil, durable.ReadError(ctx, "read the key of page tokens", err)
 	}
 	l.database.LogTo(config.Logger)
-	l.tokens = tokenSigner{key: key}
+	l.tokens = paging.Signer{Secret: key}
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -111,10 +112,10 @@ func within(created, start, end time.Time) bool {
 }
 
 // collect reads all pages of a list and returns the items' ids.
-func collect(t *testing.T, size int32, list func(postgres.Page) (ids []string, next string, err error)) []string {
+func collect(t *testing.T, size int32, list func(paging.Page) (ids []string, next string, err error)) []string {
 	t.Helper()
 	var all []string
-	page := postgres.Page{Size: size}
+	page := paging.Page{Size: size}
 	for {
 		ids, next, err := list(page)
 		if err != nil {
@@ -131,8 +132,8 @@ func collect(t *testing.T, size int32, list func(postgres.Page) (ids []string, n
 	}
 }
 
-func (s *listed) transfers(f postgres.TransferFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) transfers(f postgres.TransferFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		list, next, err := s.l.ListTransfers(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].ID.String())
@@ -141,8 +142,8 @@ func (s *listed) transfers(f postgres.TransferFilter) func(postgres.Page) ([]str
 	}
 }
 
-func (s *listed) entries(f postgres.EntryFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) entries(f postgres.EntryFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		list, next, err := s.l.ListEntries(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].TransferID.String())
@@ -151,8 +152,8 @@ func (s *listed) entries(f postgres.EntryFilter) func(postgres.Page) ([]string, 
 	}
 }
 
-func (s *listed) accountList(f postgres.AccountFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) accountList(f postgres.AccountFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		list, next, err := s.l.ListAccounts(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].ID.String())
@@ -232,7 +233,7 @@ func TestListEntries(t *testing.T) {
 				slices.Reverse(want)
 			}
 		}
-		all, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: account, OldestFirst: true}, postgres.Page{Size: 1000})
+		all, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: account, OldestFirst: true}, paging.Page{Size: 1000})
 		if err != nil {
 			t.Fatalf("list entries: %v", err)
 		}
@@ -244,7 +245,7 @@ func TestListEntries(t *testing.T) {
 			}
 		}
 	}
-	_, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: s.unlisted}, postgres.Page{})
+	_, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: s.unlisted}, paging.Page{})
 	if got := errorText(err); got != "missing" {
 		t.Errorf("entries of no account: %s", got)
 	}
@@ -259,7 +260,7 @@ func TestListAccounts(t *testing.T) {
 			t.Fatalf("update: %v", err)
 		}
 	}
-	all, next, err := s.l.ListAccounts(context.Background(), postgres.AccountFilter{}, postgres.Page{})
+	all, next, err := s.l.ListAccounts(context.Background(), postgres.AccountFilter{}, paging.Page{})
 	if err != nil || next != "" || len(all) != 6+5+3 { // equity, opened, opened here
 		t.Fatalf("%d accounts, %q, %v", len(all), next, err)
 	}
@@ -311,7 +312,7 @@ func TestCurrencies(t *testing.T) {
 	}
 	want := strings.Fields("A12345678901 BTC ETH EUR GBP JPY USD XAG XAU")
 	for _, size := range pageSizes {
-		got := collect(t, size, func(page postgres.Page) (codes []string, next string, err error) {
+		got := collect(t, size, func(page paging.Page) (codes []string, next string, err error) {
 			list, next, err := l.ListCurrencies(ctx, page)
 			for i := range list {
 				codes = append(codes, list[i].Code)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -141,7 +142,7 @@ func requireRetold(t testing.TB, l *postgres.Ledger) {
 		}
 	}
 	for token, first := "", true; first || token != ""; first = false {
-		transfers, next, err := l.ListTransfers(ctx, postgres.TransferFilter{}, postgres.Page{Size: 1000, Token: token})
+		transfers, next, err := l.ListTransfers(ctx, postgres.TransferFilter{}, paging.Page{Size: 1000, Token: token})
 		if err != nil {
 			t.Fatalf("list transfers: %v", err)
 		}
@@ -160,7 +161,7 @@ func requireRetold(t testing.TB, l *postgres.Ledger) {
 		m.complain("events tell of %d transfers that are not there", len(m.transfers))
 	}
 	for token, first := "", true; first || token != ""; first = false {
-		accounts, next, err := l.ListAccounts(ctx, postgres.AccountFilter{}, postgres.Page{Size: 1000, Token: token})
+		accounts, next, err := l.ListAccounts(ctx, postgres.AccountFilter{}, paging.Page{Size: 1000, Token: token})
 		if err != nil {
 			t.Fatalf("list accounts: %v", err)
 		}

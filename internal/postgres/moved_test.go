@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -128,7 +129,7 @@ func (s *service) requireUnavailable(t *testing.T) {
 		"transfer": func() error { _, _, err := l.Transfer(ctx, another); return err },
 		"account":  func() error { _, err := l.GetAccount(ctx, s.account); return err },
 		"read":     func() error { _, err := l.GetTransfer(ctx, s.made.ID); return err },
-		"list":     func() error { _, _, err := l.ListAccounts(ctx, postgres.AccountFilter{}, postgres.Page{}); return err },
+		"list":     func() error { _, _, err := l.ListAccounts(ctx, postgres.AccountFilter{}, paging.Page{}); return err },
 		"change": func() error {
 			_, err := l.UpdateAccount(ctx, ledger.AccountChange{ID: s.account, DisplayName: &name})
 			return err

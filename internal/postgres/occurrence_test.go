@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -322,7 +323,7 @@ func TestScheduleWhereClocksChange(t *testing.T) {
 			y.round(w)
 		}
 		var made []string
-		list, _, err := y.l.ListTransfers(t.Context(), postgres.TransferFilter{Reference: s.ID.String()}, postgres.Page{})
+		list, _, err := y.l.ListTransfers(t.Context(), postgres.TransferFilter{Reference: s.ID.String()}, paging.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}

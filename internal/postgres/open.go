@@ -12,6 +12,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -31,7 +32,7 @@ type opening struct {
 func fingerprint(p *ledger.AccountParams, currency ledger.Currency) [sha256.Size]byte {
 	fields := []any{
 		currency.Code, p.InitialBalance.StringFixed(currency.Scale), p.MinBalance.StringFixed(currency.Scale),
-		p.DisplayName, p.ImageURL, encodeMetadata(p.Metadata),
+		p.DisplayName, p.ImageURL, stored.EncodeMetadata(p.Metadata),
 	}
 	if p.MaxBalance.Valid || !p.Policy.Empty() {
 		// Accounts without these are as they were hashed before there were any.
@@ -130,7 +131,7 @@ func firstOfEach(openings []*opening) (map[uuid.UUID]*opening, db.AccountsInsert
 		p.EntryCounts = append(p.EntryCounts, entries)
 		p.DisplayNames = append(p.DisplayNames, o.params.DisplayName)
 		p.ImageURLs = append(p.ImageURLs, o.params.ImageURL)
-		p.Metadata = append(p.Metadata, encodeMetadata(o.params.Metadata))
+		p.Metadata = append(p.Metadata, stored.EncodeMetadata(o.params.Metadata))
 		p.Fingerprints = append(p.Fingerprints, o.fingerprint[:])
 	}
 	return firsts, p
@@ -191,7 +192,7 @@ func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row
 		return nil
 	}
 	o.replayed = true
-	o.account, err = l.currencies.account(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
+	o.account, err = l.currencies.Account(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -295,7 +296,7 @@ func TestClockSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: id, OldestFirst: true}, postgres.Page{})
+		entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: id, OldestFirst: true}, paging.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}

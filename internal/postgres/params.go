@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -209,7 +210,7 @@ func rowParams(d *ledger.Decision, commands []ledger.Command, positions []int64,
 		p.FromSequences = append(p.FromSequences, r.FromSequence)
 		p.ToSequences = append(p.ToSequences, r.ToSequence)
 		p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
-		p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
+		p.Metadata = append(p.Metadata, stored.EncodeMetadata(t.Metadata))
 	}
 	return p
 }
@@ -240,5 +241,5 @@ func encodeFigures(figures map[string]string) string {
 	if len(figures) == 0 {
 		return ""
 	}
-	return string(encodeMetadata(figures))
+	return string(stored.EncodeMetadata(figures))
 }

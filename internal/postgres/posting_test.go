@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -266,7 +267,7 @@ func (p *posting) outcome(s *step, o ledger.Outcome) {
 
 func (p *posting) entries(s *step) {
 	all, _, err := p.l.ListEntries(context.Background(),
-		postgres.EntryFilter{AccountID: p.id(s.words[1]), OldestFirst: true}, postgres.Page{Size: 1000})
+		postgres.EntryFilter{AccountID: p.id(s.words[1]), OldestFirst: true}, paging.Page{Size: 1000})
 	if err != nil {
 		p.t.Fatalf("%s: list the entries: %v", s.place, err)
 	}

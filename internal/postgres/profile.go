@@ -15,6 +15,7 @@ import (
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -78,7 +79,7 @@ func (l *Ledger) readProfiles(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	profiles := make(map[uuid.UUID]Profile, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		metadata, err := decodeMetadata(r.Metadata)
+		metadata, err := stored.DecodeMetadata(r.Metadata)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", r.AccountID, err)
 		}

@@ -143,7 +143,7 @@ func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 	accounts := make(map[uuid.UUID]ledger.Account, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		a, err := l.currencies.account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
+		a, err := l.currencies.Account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +176,7 @@ func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]
 	transfers := make([]ledger.Transfer, 0, len(rows))
 	var expiring []*ledger.TransferDetail
 	for i := range rows {
-		t, err := l.currencies.transfer(ctx, l.pool, &rows[i])
+		t, err := l.currencies.Transfer(ctx, l.pool, &rows[i])
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -77,7 +78,7 @@ func TestReadsOutliveTheirSessions(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		for range 32 { // so that several sessions are idle; one that was ended may fail a list
-			wg.Go(func() { _, _, _ = l.ListTransfers(t.Context(), postgres.TransferFilter{}, postgres.Page{}) })
+			wg.Go(func() { _, _, _ = l.ListTransfers(t.Context(), postgres.TransferFilter{}, paging.Page{}) })
 		}
 		wg.Wait()
 		execute(t, admin, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -423,7 +424,7 @@ func TestListSchedules(t *testing.T) {
 			}
 			f := postgres.ScheduleFilter{AccountID: account, Status: status}
 			for _, size := range pageSizes {
-				got := collect(t, size, func(page postgres.Page) (ids []string, next string, err error) {
+				got := collect(t, size, func(page paging.Page) (ids []string, next string, err error) {
 					list, next, err := y.l.ListSchedules(context.Background(), f, page)
 					for i := range list {
 						ids = append(ids, list[i].ID.String())
@@ -436,11 +437,11 @@ func TestListSchedules(t *testing.T) {
 			}
 		}
 	}
-	_, token, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, postgres.Page{Size: 1})
+	_, token, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, paging.Page{Size: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{AccountID: y.a}, postgres.Page{Token: token}); !errors.Is(err, ledger.ErrPageToken) {
+	if _, _, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{AccountID: y.a}, paging.Page{Token: token}); !errors.Is(err, ledger.ErrPageToken) {
 		t.Errorf("the token of another filter: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
 
@@ -145,7 +146,7 @@ func (l *Ledger) scheduleCurrency(ctx context.Context, tx pgx.Tx, p *ledger.Sche
 	case to.Status == string(ledger.AccountClosed):
 		return refused(p.To, ledger.ReasonAccountClosed, "to_account_id is closed, for ever")
 	}
-	return l.currencies.get(ctx, tx, from.Currency)
+	return l.currencies.Get(ctx, tx, from.Currency)
 }
 
 // GetSchedule reads a schedule, a deleted one too; the error is a NotFoundError when there is none.
@@ -162,25 +163,25 @@ func (l *Ledger) GetSchedule(ctx context.Context, id uuid.UUID) (ledger.Schedule
 
 // ListSchedules lists schedules, newest first, and returns the token of the next page; empty: this
 // is the last.
-func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page) ([]ledger.Schedule, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page paging.Page) ([]ledger.Schedule, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("schedules", f, page.Token)
+	before, err := l.tokens.Key("schedules", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Time: ledger.TimeMax}
+		before = &paging.Key{Time: ledger.TimeMax}
 	}
 	rows, err := l.listSchedules(ctx, f, before, limit+1)
 	if err != nil {
 		return nil, "", durable.ReadError(ctx, "list schedules", err)
 	}
 	size := func(r *db.Schedule) int { return scheduleBytes + len(r.Reference) + len(r.Metadata) }
-	rows, next := trimPage(rows, limit, page, size, func(last *db.Schedule) string {
-		return l.tokens.token("schedules", f, pageKey{Time: last.CreateTime, ID: last.ScheduleID})
+	rows, next := paging.Trim(rows, limit, page, size, func(last *db.Schedule) string {
+		return l.tokens.Token("schedules", f, paging.Key{Time: last.CreateTime, ID: last.ScheduleID})
 	})
 	schedules := make([]ledger.Schedule, 0, len(rows))
 	for i := range rows {
@@ -194,7 +195,7 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 }
 
 // listSchedules reads the rows before a page key by the query whose index fits the filter best.
-func (l *Ledger) listSchedules(ctx context.Context, f ScheduleFilter, before *pageKey, limit int32) ([]db.Schedule, error) {
+func (l *Ledger) listSchedules(ctx context.Context, f ScheduleFilter, before *paging.Key, limit int32) ([]db.Schedule, error) {
 	var schedules []db.Schedule
 	if f.AccountID == uuid.Nil {
 		rows, err := l.queries.ScheduleList(ctx, l.pool, db.ScheduleListParams{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -58,12 +59,12 @@ func TestSearch(t *testing.T) {
 		requireSearch(t, l, postgres.AccountFilter{Search: test.search, Status: ledger.AccountFrozen}, nil)
 	}
 	// Equity accounts have names too.
-	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "equity usd"}, postgres.Page{})
+	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "equity usd"}, paging.Page{})
 	if err != nil || len(accounts) != 1 || accounts[0].DisplayName != "USD equity" {
 		t.Errorf("got %v, %v, want the equity account", accounts, err)
 	}
 	for _, text := range []string{"\x00", "a\x00b", "\xff"} {
-		_, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: text}, postgres.Page{})
+		_, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: text}, paging.Page{})
 		if invalid, ok := errors.AsType[*ledger.InvalidError](err); !ok || invalid.Field != "search" {
 			t.Errorf("%q: got %v, want an InvalidError of search", text, err)
 		}
@@ -72,7 +73,7 @@ func TestSearch(t *testing.T) {
 
 func requireSearch(t *testing.T, l *postgres.Ledger, filter postgres.AccountFilter, want []int) {
 	t.Helper()
-	accounts, token, err := l.ListAccounts(t.Context(), filter, postgres.Page{})
+	accounts, token, err := l.ListAccounts(t.Context(), filter, paging.Page{})
 	if err != nil || token != "" {
 		t.Fatalf("%+v: token %q, %v", filter, token, err)
 	}
@@ -108,7 +109,7 @@ func TestSearchPages(t *testing.T) {
 	var got []uuid.UUID
 	var token string
 	for page := 0; page == 0 || token != ""; page++ {
-		accounts, next, err := l.ListAccounts(t.Context(), filter, postgres.Page{Size: 4, Token: token})
+		accounts, next, err := l.ListAccounts(t.Context(), filter, paging.Page{Size: 4, Token: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestSearchPages(t *testing.T) {
 		}
 		if page == 0 {
 			for _, other := range []postgres.AccountFilter{{}, {Search: "perso"}, {Search: "PERS"}, {Search: "pers", Currency: "USD"}} {
-				_, _, err := l.ListAccounts(t.Context(), other, postgres.Page{Size: 4, Token: next})
+				_, _, err := l.ListAccounts(t.Context(), other, paging.Page{Size: 4, Token: next})
 				if !errors.Is(err, ledger.ErrPageToken) {
 					t.Errorf("the token with %+v: %v", other, err)
 				}
@@ -128,7 +129,7 @@ func TestSearchPages(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "else"}, postgres.Page{})
+	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "else"}, paging.Page{})
 	if err != nil || len(accounts) != 1 || accounts[0].ID != renamed {
 		t.Errorf("the new name: got %v, %v", accounts, err)
 	}
@@ -167,7 +168,7 @@ func TestSearchIndexes(t *testing.T) {
 		"bad5eed5":       {},
 	}
 	for search, want := range searches {
-		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: search}, postgres.Page{})
+		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: search}, paging.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}

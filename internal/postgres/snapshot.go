@@ -155,7 +155,7 @@ func targetIDs(commands []ledger.Command) []uuid.UUID {
 
 // addAccount adds an account as it was before the batch.
 func (l *Ledger) addAccount(ctx context.Context, conn db.DBTX, k *ledger.Snapshot, r *db.AccountsPeekRow) error {
-	currency, err := l.currencies.get(ctx, conn, r.Currency)
+	currency, err := l.currencies.Get(ctx, conn, r.Currency)
 	if err != nil {
 		return err
 	}

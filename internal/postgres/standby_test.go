@@ -15,6 +15,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/internal/localpg"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -121,7 +122,7 @@ func requireUnseen(t testing.TB, l *postgres.Ledger, p ledger.TransferParams) {
 	if a, err := l.GetAccount(ctx, p.From); err == nil && !a.Balance.Equal(decimal.NewFromInt(1000)) {
 		t.Errorf("what no standby has is in a balance: %s", a.Balance)
 	}
-	if list, _, err := l.ListTransfers(ctx, postgres.TransferFilter{AccountID: p.To}, postgres.Page{}); err == nil && len(list) != 1 {
+	if list, _, err := l.ListTransfers(ctx, postgres.TransferFilter{AccountID: p.To}, paging.Page{}); err == nil && len(list) != 1 {
 		t.Errorf("what no standby has is listed: %+v", list)
 	}
 	err := l.Follow(ctx, 0, nil, func(events []*postgres.Event, _ int64) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -70,7 +71,7 @@ func changes(p *pair) map[string]change {
 			_, _, err := l.CreateCurrency(ctx, "NEW", 2, false)
 			return err
 		}, func(ctx context.Context, l *postgres.Ledger) (bool, error) {
-			list, _, err := l.ListCurrencies(ctx, postgres.Page{})
+			list, _, err := l.ListCurrencies(ctx, paging.Page{})
 			for _, c := range list {
 				if c.Code == "NEW" {
 					return true, err

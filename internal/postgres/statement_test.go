@@ -15,6 +15,7 @@ import (
 	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -62,7 +63,7 @@ func streamed(l *postgres.Ledger, f postgres.StatementFilter) (s postgres.Statem
 
 // paged reads a statement page by page.
 func paged(l *postgres.Ledger, f postgres.StatementFilter, size int32) (s postgres.Statement, entries []ledger.Entry, err error) {
-	page := postgres.Page{Size: size}
+	page := paging.Page{Size: size}
 	for n := 0; ; n++ {
 		head, part, next, err := l.GetStatement(context.Background(), f, page)
 		if err != nil {
@@ -191,38 +192,38 @@ func TestStatementInvalid(t *testing.T) {
 	clock.set(h.at(10))
 	h.pay(t, 1, time.Time{})
 	good := postgres.StatementFilter{AccountID: h.a, Start: h.start, End: h.at(10), Position: new(int64(2))}
-	first, _, next, err := l.GetStatement(context.Background(), good, postgres.Page{Size: 1})
+	first, _, next, err := l.GetStatement(context.Background(), good, paging.Page{Size: 1})
 	if err != nil || next != "" || first.Entries != 1 {
 		t.Fatalf("%+v, %q, %v", first, next, err)
 	}
 	good.End = time.Time{}
 	clock.set(h.at(11))
-	_, _, next, err = l.GetStatement(context.Background(), good, postgres.Page{Size: 1})
+	_, _, next, err = l.GetStatement(context.Background(), good, paging.Page{Size: 1})
 	if err != nil || next == "" {
 		t.Fatalf("%q, %v", next, err)
 	}
 	for name, c := range map[string]struct {
 		change func(*postgres.StatementFilter)
-		page   postgres.Page
+		page   paging.Page
 		want   string
 	}{
-		"nothing":                 {func(*postgres.StatementFilter) {}, postgres.Page{Size: 10_000, Token: next}, "ok"},
-		"no such account":         {func(f *postgres.StatementFilter) { f.AccountID = uuid.New() }, postgres.Page{}, "missing"},
-		"the future":              {func(f *postgres.StatementFilter) { f.Start = h.at(12) }, postgres.Page{}, "invalid start_time"},
-		"an end in the future":    {func(f *postgres.StatementFilter) { f.End = h.at(12) }, postgres.Page{}, "invalid end_time"},
-		"an end before the start": {func(f *postgres.StatementFilter) { f.End = h.at(-1) }, postgres.Page{}, "invalid end_time"},
-		"an empty period":         {func(f *postgres.StatementFilter) { f.End = f.Start }, postgres.Page{}, "invalid end_time"},
-		"before all time":         {func(f *postgres.StatementFilter) { f.Start = time.Time{}.Add(-1) }, postgres.Page{}, "invalid start_time"},
-		"a position too high":     {func(f *postgres.StatementFilter) { f.Position = new(int64(3)) }, postgres.Page{}, "invalid position"},
-		"a negative position":     {func(f *postgres.StatementFilter) { f.Position = new(int64(-1)) }, postgres.Page{}, "invalid position"},
-		"a page too large":        {func(*postgres.StatementFilter) {}, postgres.Page{Size: 10_001}, "invalid page_size"},
-		"a negative page":         {func(*postgres.StatementFilter) {}, postgres.Page{Size: -1}, "invalid page_size"},
-		"no token":                {func(*postgres.StatementFilter) {}, postgres.Page{Token: "x"}, "token"},
-		"another account's token": {func(f *postgres.StatementFilter) { f.AccountID = h.b }, postgres.Page{Token: next}, "token"},
-		"another basis's token":   {func(f *postgres.StatementFilter) { f.Effective = true }, postgres.Page{Token: next}, "token"},
-		"another position's":      {func(f *postgres.StatementFilter) { f.Position = new(int64(1)) }, postgres.Page{Token: next}, "token"},
-		"without the position":    {func(f *postgres.StatementFilter) { f.Position = nil }, postgres.Page{Token: next}, "token"},
-		"another end's":           {func(f *postgres.StatementFilter) { f.End = h.at(11) }, postgres.Page{Token: next}, "token"},
+		"nothing":                 {func(*postgres.StatementFilter) {}, paging.Page{Size: 10_000, Token: next}, "ok"},
+		"no such account":         {func(f *postgres.StatementFilter) { f.AccountID = uuid.New() }, paging.Page{}, "missing"},
+		"the future":              {func(f *postgres.StatementFilter) { f.Start = h.at(12) }, paging.Page{}, "invalid start_time"},
+		"an end in the future":    {func(f *postgres.StatementFilter) { f.End = h.at(12) }, paging.Page{}, "invalid end_time"},
+		"an end before the start": {func(f *postgres.StatementFilter) { f.End = h.at(-1) }, paging.Page{}, "invalid end_time"},
+		"an empty period":         {func(f *postgres.StatementFilter) { f.End = f.Start }, paging.Page{}, "invalid end_time"},
+		"before all time":         {func(f *postgres.StatementFilter) { f.Start = time.Time{}.Add(-1) }, paging.Page{}, "invalid start_time"},
+		"a position too high":     {func(f *postgres.StatementFilter) { f.Position = new(int64(3)) }, paging.Page{}, "invalid position"},
+		"a negative position":     {func(f *postgres.StatementFilter) { f.Position = new(int64(-1)) }, paging.Page{}, "invalid position"},
+		"a page too large":        {func(*postgres.StatementFilter) {}, paging.Page{Size: 10_001}, "invalid page_size"},
+		"a negative page":         {func(*postgres.StatementFilter) {}, paging.Page{Size: -1}, "invalid page_size"},
+		"no token":                {func(*postgres.StatementFilter) {}, paging.Page{Token: "x"}, "token"},
+		"another account's token": {func(f *postgres.StatementFilter) { f.AccountID = h.b }, paging.Page{Token: next}, "token"},
+		"another basis's token":   {func(f *postgres.StatementFilter) { f.Effective = true }, paging.Page{Token: next}, "token"},
+		"another position's":      {func(f *postgres.StatementFilter) { f.Position = new(int64(1)) }, paging.Page{Token: next}, "token"},
+		"without the position":    {func(f *postgres.StatementFilter) { f.Position = nil }, paging.Page{Token: next}, "token"},
+		"another end's":           {func(f *postgres.StatementFilter) { f.End = h.at(11) }, paging.Page{Token: next}, "token"},
 	} {
 		f := good
 		c.change(&f)
@@ -309,7 +310,7 @@ func TestStatementsAddUp(t *testing.T) {
 			}
 		}
 		clock.step(time.Second)
-		all, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, postgres.Page{Size: 1000})
+		all, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, paging.Page{Size: 1000})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -369,7 +370,7 @@ func TestStatementsOfImports(t *testing.T) {
 	imports(1, func(int) time.Time { return h.at(1) })                            // by create time
 	imports(251, func(i int) time.Time { return h.at(3).Add(-time.Duration(i)) }) // 1 ns apart
 	clock.set(h.at(3600))
-	all, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, postgres.Page{Size: 1000})
+	all, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, paging.Page{Size: 1000})
 	if err != nil || len(all) != 856 {
 		t.Fatalf("%d entries, %v", len(all), err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
 
@@ -215,17 +216,17 @@ func (l *Ledger) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint,
 
 // ListWebhooks lists the endpoints that are not deleted, newest first, and returns the token of the
 // next page; empty: this is the last.
-func (l *Ledger) ListWebhooks(ctx context.Context, page Page) ([]WebhookEndpoint, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListWebhooks(ctx context.Context, page paging.Page) ([]WebhookEndpoint, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("webhooks", nil, page.Token)
+	before, err := l.tokens.Key("webhooks", nil, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Time: ledger.TimeMax}
+		before = &paging.Key{Time: ledger.TimeMax}
 	}
 	rows, err := l.queries.WebhookList(ctx, l.pool, db.WebhookListParams{
 		BeforeTime: before.Time, BeforeID: before.ID, RowLimit: limit + 1,
@@ -234,8 +235,8 @@ func (l *Ledger) ListWebhooks(ctx context.Context, page Page) ([]WebhookEndpoint
 		return nil, "", durable.ReadError(ctx, "list endpoints", err)
 	}
 	size := func(r *db.WebhookListRow) int { return webhookSize(&r.WebhookEndpoint) }
-	rows, next := trimPage(rows, limit, page, size, func(last *db.WebhookListRow) string {
-		return l.tokens.token("webhooks", nil, pageKey{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
+	rows, next := paging.Trim(rows, limit, page, size, func(last *db.WebhookListRow) string {
+		return l.tokens.Token("webhooks", nil, paging.Key{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
 	})
 	endpoints := make([]WebhookEndpoint, 0, len(rows))
 	for i := range rows {

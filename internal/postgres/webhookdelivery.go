@@ -11,6 +11,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
 
@@ -54,17 +55,17 @@ type DeliveryFilter struct {
 // ListWebhookDeliveries lists the deliveries of an endpoint, newest first, and returns the token of
 // the next page; empty: this is the last. The error is a NotFoundError when there is no such
 // endpoint.
-func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, page Page) ([]WebhookDelivery, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, page paging.Page) ([]WebhookDelivery, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("deliveries", f, page.Token)
+	before, err := l.tokens.Key("deliveries", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Position: math.MaxInt64}
+		before = &paging.Key{Position: math.MaxInt64}
 		if _, err := l.GetWebhook(ctx, f.EndpointID); err != nil {
 			return nil, "", err
 		}
@@ -76,8 +77,8 @@ func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, pa
 		return nil, "", durable.ReadError(ctx, "list deliveries", err)
 	}
 	size := func(r *db.WebhookDeliveryListRow) int { return deliveryBytes + len(r.WebhookDelivery.LastFailure) }
-	rows, next := trimPage(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {
-		return l.tokens.token("deliveries", f, pageKey{Position: last.WebhookDelivery.Position})
+	rows, next := paging.Trim(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {
+		return l.tokens.Token("deliveries", f, paging.Key{Position: last.WebhookDelivery.Position})
 	})
 	deliveries := make([]WebhookDelivery, 0, len(rows))
 	for i := range rows {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -50,7 +51,7 @@ func (y *yard) requireStatus(id uuid.UUID, status ledger.TransferStatus, reason 
 // requireExecuted fails the test unless a transfer has as many children as that, which succeeded.
 func (y *yard) requireExecuted(id uuid.UUID, n int) {
 	y.t.Helper()
-	children, _, err := y.l.ListTransfers(context.Background(), postgres.TransferFilter{ParentID: id, Status: ledger.TransferSuccess}, postgres.Page{})
+	children, _, err := y.l.ListTransfers(context.Background(), postgres.TransferFilter{ParentID: id, Status: ledger.TransferSuccess}, paging.Page{})
 	if err != nil || len(children) != n {
 		y.t.Errorf("transfer %s has %d children, %v; want %d", id, len(children), err, n)
 	}

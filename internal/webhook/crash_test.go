@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 )
@@ -74,7 +75,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 	to.next(r.t)
 	if config.Interval == interval {
 		r.until("the other one is recorded", func() bool {
-			list, _, err := r.ledger.ListWebhooks(r.t.Context(), postgres.Page{})
+			list, _, err := r.ledger.ListWebhooks(r.t.Context(), paging.Page{})
 			return err == nil && list[0].LastSuccess != nil
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/shopspring/decimal"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
@@ -158,7 +159,7 @@ func (r *rig) deliveries(id uuid.UUID) []postgres.WebhookDelivery {
 	r.t.Helper()
 	var all []postgres.WebhookDelivery
 	for token := ""; ; {
-		page, next, err := r.ledger.ListWebhookDeliveries(r.t.Context(), postgres.DeliveryFilter{EndpointID: id}, postgres.Page{Size: 1000, Token: token})
+		page, next, err := r.ledger.ListWebhookDeliveries(r.t.Context(), postgres.DeliveryFilter{EndpointID: id}, paging.Page{Size: 1000, Token: token})
 		if err != nil {
 			r.t.Fatal(err)
 		}

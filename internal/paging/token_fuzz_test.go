@@ -1,4 +1,4 @@
-package postgres
+package paging
 
 import (
 	"errors"
@@ -6,16 +6,23 @@ import (
 	"testing"
 	"time"
 
-	"internaltransfers/ledger"
-
 	"github.com/google/uuid"
+
+	"internaltransfers/ledger"
 )
+
+// A testFilter is what a list is narrowed by.
+type testFilter struct {
+	Reference string
+	Start     time.Time
+	Status    ledger.TransferStatus
+}
 
 // FuzzPageToken: a token that this ledger made says what was put in, for its list and filter and no
 // other; any other text, one bit away or more, is refused.
 func FuzzPageToken(f *testing.F) {
-	signer := tokenSigner{key: []byte("the key of the ledger")}
-	first := signer.token("transfers", TransferFilter{}, pageKey{Position: 1})
+	signer := Signer{Secret: []byte("the key of the ledger")}
+	first := signer.Token("transfers", testFilter{}, Key{Position: 1})
 	f.Add("", int64(0), int64(0), "", uint16(0))
 	f.Add(first, int64(1_700_000_000_000_000), int64(7), "USD", uint16(8*len(first)-1))
 	f.Add(first+"\n", int64(-62_135_596_800_000_000), int64(1<<62), "\x00\xff", uint16(3))
@@ -23,17 +30,17 @@ func FuzzPageToken(f *testing.F) {
 	f.Add("AAAAAAAAAAAAAAAAAAAAAAAA", int64(5), int64(5), "é", uint16(60_000))
 	f.Fuzz(func(t *testing.T, text string, micros, position int64, code string, bit uint16) {
 		code = strings.ToValidUTF8(code, "?") // as all codes and references are
-		p := pageKey{Time: time.UnixMicro(micros).UTC(), Position: position, ID: uuid.NewSHA1(uuid.Nil, []byte(code)), Code: code}
+		p := Key{Time: time.UnixMicro(micros).UTC(), Position: position, ID: uuid.NewSHA1(uuid.Nil, []byte(code)), Code: code}
 		if p.Time.Before(ledger.TimeMin) || p.Time.After(ledger.TimeMax) {
 			p.Time = time.Time{} // no row has such a time
 		}
-		filter := TransferFilter{Reference: code, Start: p.Time}
-		token := signer.token("transfers", filter, p)
-		got, err := signer.pageKey("transfers", filter, token)
+		filter := testFilter{Reference: code, Start: p.Time}
+		token := signer.Token("transfers", filter, p)
+		got, err := signer.Key("transfers", filter, token)
 		if err != nil {
 			t.Fatalf("own token %q: %v", token, err)
 		}
-		if !got.Time.Equal(p.Time) || got.Position != p.Position || got.ID != p.ID || signer.token("transfers", filter, *got) != token {
+		if !got.Time.Equal(p.Time) || got.Position != p.Position || got.ID != p.ID || signer.Token("transfers", filter, *got) != token {
 			t.Errorf("token of %+v says %+v", p, got)
 		}
 		other := filter
@@ -42,9 +49,9 @@ func FuzzPageToken(f *testing.F) {
 		flipped[int(bit/8)%len(flipped)] ^= 1 << (bit % 8)
 		for _, c := range []struct {
 			what   string
-			signer tokenSigner
+			signer Signer
 			list   string
-			filter TransferFilter
+			filter testFilter
 			token  string
 		}{
 			{"one bit flipped", signer, "transfers", filter, string(flipped)},
@@ -52,13 +59,13 @@ func FuzzPageToken(f *testing.F) {
 			{"a line break added", signer, "transfers", filter, token + "\n"},
 			{"of another list", signer, "entries", filter, token},
 			{"of another filter", signer, "transfers", other, token},
-			{"of another ledger", tokenSigner{key: []byte("another key")}, "transfers", filter, token},
+			{"of another ledger", Signer{Secret: []byte("another key")}, "transfers", filter, token},
 		} {
-			if got, err := c.signer.pageKey(c.list, c.filter, c.token); !errors.Is(err, ledger.ErrPageToken) {
+			if got, err := c.signer.Key(c.list, c.filter, c.token); !errors.Is(err, ledger.ErrPageToken) {
 				t.Errorf("token %s: %+v, %v", c.what, got, err)
 			}
 		}
-		if got, err := signer.pageKey("transfers", filter, text); text == "" {
+		if got, err := signer.Key("transfers", filter, text); text == "" {
 			if got != nil || err != nil {
 				t.Errorf("no token: %+v, %v", got, err)
 			}

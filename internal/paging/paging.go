@@ -1,4 +1,5 @@
-package postgres
+// Package paging has what all lists share: the size of a page, and the token of the next one.
+package paging
 
 import (
 	"crypto/hmac"
@@ -27,23 +28,23 @@ type Page struct {
 	Bytes int
 }
 
-// A pageKey is where a page of a list ended: the sort key of its last item, of which each list uses
+// A Key is where a page of a list ended: the sort key of its last item, of which each list uses
 // what it sorts by.
-type pageKey struct {
+type Key struct {
 	Time     time.Time `json:"t,omitzero"`
 	Position int64     `json:"p,omitempty"`
 	ID       uuid.UUID `json:"i,omitzero"`
 	Code     string    `json:"c,omitempty"`
 }
 
-// A tokenSigner makes page tokens that no client can forge: the page key, and a MAC of it, the list
+// A Signer makes page tokens that no client can forge: the page key, and a MAC of it, the list
 // and its filters. A token for one list is therefore invalid for another.
-type tokenSigner struct{ key []byte }
+type Signer struct{ Secret []byte }
 
 const macSize = 16 // bytes of HMAC-SHA-256; RFC 2104, section 5, allows half the hash
 
-// token encodes a page key. Statements keep more, in a type of their own.
-func (s tokenSigner) token(list string, filter, place any) string {
+// Token encodes a page key. Statements keep more, in a type of their own.
+func (s Signer) Token(list string, filter, place any) string {
 	payload, err := json.Marshal(place)
 	if err != nil {
 		panic(err) // a page key always encodes
@@ -51,18 +52,18 @@ func (s tokenSigner) token(list string, filter, place any) string {
 	return base64.RawURLEncoding.EncodeToString(append(payload, s.mac(list, filter, payload)...))
 }
 
-// pageKey decodes the token, or returns ErrPageToken; nil for an empty token, which is that of the
+// Key decodes the token, or returns ErrPageToken; nil for an empty token, which is that of the
 // first page.
-func (s tokenSigner) pageKey(list string, filter any, token string) (*pageKey, error) {
+func (s Signer) Key(list string, filter any, token string) (*Key, error) {
 	if token == "" {
 		return nil, nil
 	}
-	p := &pageKey{}
-	return p, s.read(list, filter, token, p)
+	p := &Key{}
+	return p, s.Read(list, filter, token, p)
 }
 
-// read decodes the token into place, or returns ErrPageToken.
-func (s tokenSigner) read(list string, filter any, token string, place any) error {
+// Read decodes the token into place, or returns ErrPageToken.
+func (s Signer) Read(list string, filter any, token string, place any) error {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	// The decoder ignores line breaks and the last character's spare bits; a token has one spelling
 	// all the same.
@@ -79,19 +80,19 @@ func (s tokenSigner) read(list string, filter any, token string, place any) erro
 	return nil
 }
 
-func (s tokenSigner) mac(list string, filter any, payload []byte) []byte {
+func (s Signer) mac(list string, filter any, payload []byte) []byte {
 	// A JSON array keeps the parts apart, whatever is in them.
 	b, err := json.Marshal([]any{list, filter, payload})
 	if err != nil {
 		panic(err) // filters are plain values
 	}
-	h := hmac.New(sha256.New, s.key)
+	h := hmac.New(sha256.New, s.Secret)
 	h.Write(b)
 	return h.Sum(nil)[:macSize]
 }
 
-// limit is the page's size, defaulted and checked.
-func (p Page) limit() (int32, error) {
+// Limit is the page's size, defaulted and checked.
+func (p Page) Limit() (int32, error) {
 	switch {
 	case p.Size == 0:
 		return pageSizeDefault, nil
@@ -101,10 +102,10 @@ func (p Page) limit() (int32, error) {
 	return p.Size, nil
 }
 
-// trimPage ends a page of rows that was read with one row too many: after limit rows, or before the
+// Trim ends a page of rows that was read with one row too many: after limit rows, or before the
 // row with which it would take more than page.Bytes. It returns the token of the next page, none
 // when this is the last. size is about how many bytes a row takes when it is sent.
-func trimPage[T any](rows []T, limit int32, page Page, size func(row *T) int, token func(last *T) string) ([]T, string) {
+func Trim[T any](rows []T, limit int32, page Page, size func(row *T) int, token func(last *T) string) ([]T, string) {
 	n := min(len(rows), int(limit))
 	if page.Bytes > 0 {
 		bytes := 0

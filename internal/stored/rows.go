@@ -1,4 +1,4 @@
-package postgres
+package stored
 
 import (
 	"encoding/json"
@@ -27,16 +27,16 @@ func transferOf(r *db.TransferFull, scale int32) (ledger.Transfer, error) {
 			EffectiveTime: r.EffectiveTime, Open: r.OpenAmount, Posted: r.PostedAmount, Reversed: r.ReversedAmount,
 			Requested: r.AskedAmount, Floor: r.UpToFloor,
 		}
-		if t.Detail.Refusal, err = decodeMetadata(r.Refusal); err != nil {
+		if t.Detail.Refusal, err = DecodeMetadata(r.Refusal); err != nil {
 			return t, err
 		}
 	}
-	t.Metadata, err = decodeMetadata(r.Metadata)
+	t.Metadata, err = DecodeMetadata(r.Metadata)
 	return t, err
 }
 
-// accountOf converts a row. scale is that of the row's currency.
-func accountOf(r *db.Account, scale int32) (ledger.Account, error) {
+// Account converts a row. scale is that of the row's currency.
+func Account(r *db.Account, scale int32) (ledger.Account, error) {
 	policy, err := ledger.DecodePolicy(r.Policy)
 	if err != nil {
 		return ledger.Account{}, err
@@ -50,12 +50,12 @@ func accountOf(r *db.Account, scale int32) (ledger.Account, error) {
 	if policy != nil {
 		a.Policy = *policy
 	}
-	a.Metadata, err = decodeMetadata(r.Metadata)
+	a.Metadata, err = DecodeMetadata(r.Metadata)
 	return a, err
 }
 
-// entryOf is the side of a successful transfer's row that account saw.
-func entryOf(r *db.TransferFull, account uuid.UUID, scale int32) ledger.Entry {
+// Entry is the side of a successful transfer's row that account saw.
+func Entry(r *db.TransferFull, account uuid.UUID, scale int32) ledger.Entry {
 	e := ledger.Entry{
 		AccountID: account, TransferID: r.TransferID, Currency: r.Currency, Scale: scale, Reference: r.Reference,
 		CreateTime: r.CreateTime, Effective: r.EffectiveTime,
@@ -72,7 +72,7 @@ func entryOf(r *db.TransferFull, account uuid.UUID, scale int32) ledger.Entry {
 
 var noMetadata = json.RawMessage("{}")
 
-func encodeMetadata(m map[string]string) json.RawMessage {
+func EncodeMetadata(m map[string]string) json.RawMessage {
 	if len(m) == 0 {
 		return noMetadata
 	}
@@ -83,7 +83,7 @@ func encodeMetadata(m map[string]string) json.RawMessage {
 	return b
 }
 
-func decodeMetadata(b json.RawMessage) (map[string]string, error) {
+func DecodeMetadata(b json.RawMessage) (map[string]string, error) {
 	if len(b) == 0 || string(b) == "{}" {
 		return nil, nil
 	}
