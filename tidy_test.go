@@ -49,6 +49,7 @@ var rooms = []room{
 	{"internal/localpg", []string{module}, false},
 	{"internal/pgdb", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen/transfers"}, true},
 	{"internal/pgtest", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen"}, true},
+	{"internal/ledgertest", []string{module + "gen", module + "server", "connectrpc.com/", "net"}, true},
 	{"web/e2e", []string{module + "gen/db", "github.com/jackc/pgx"}, true},
 	{"docs", []string{module}, true},
 	{"migrations", []string{module}, true},
@@ -98,7 +99,7 @@ const builtSQL = "internal/archive/statements.go"
 
 // madeOfSQL are the directories about other databases than the service's, or about how to set one
 // up.
-var madeOfSQL = []string{"internal/bench", "internal/localpg", "internal/pgtest", "migrations"}
+var madeOfSQL = []string{"internal/bench", "internal/ledgertest", "internal/localpg", "internal/pgtest", "migrations"}
 
 // TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the
 // schema.

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -20,34 +20,34 @@ import (
 type proven struct {
 	corruptible
 	l     *postgres.Ledger
-	clock *testClock
+	clock *ledgertest.TestClock
 	ids   map[string]uuid.UUID
 }
 
 func newProven(t *testing.T) *proven {
 	t.Helper()
 	url := pgtest.NewDatabase(t)
-	p := &proven{clock: stopClock(t, url), l: openLedger(t, postgres.Config{DatabaseURL: url, Logger: silent})}
+	p := &proven{clock: ledgertest.StopClock(t, url), l: ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})}
 	p.ids = map[string]uuid.UUID{
 		"{new}": uuid.New(), "{other}": uuid.New(), "{equity}": uuid.MustParse("fcc612ef-05c7-51eb-9f2a-022abd238d80"),
 	}
-	p.open(t, "{A}", ledger.AccountParams{InitialBalance: amount("1000")})
-	p.open(t, "{B}", ledger.AccountParams{MaxBalance: nullAmount("5000")})
-	p.open(t, "{C}", ledger.AccountParams{InitialBalance: amount("20")})
-	p.open(t, "{E}", ledger.AccountParams{Currency: "EUR", InitialBalance: amount("7")})
+	p.open(t, "{A}", ledger.AccountParams{InitialBalance: ledgertest.Amount("1000")})
+	p.open(t, "{B}", ledger.AccountParams{MaxBalance: ledgertest.NullAmount("5000")})
+	p.open(t, "{C}", ledger.AccountParams{InitialBalance: ledgertest.Amount("20")})
+	p.open(t, "{E}", ledger.AccountParams{Currency: "EUR", InitialBalance: ledgertest.Amount("7")})
 	p.add(t, "old ")
-	p.clock.step(time.Second)
-	requireProof(t, p.check(t, false), true)
-	p.conn = connect(t, url)
-	execute(t, p.conn, "CREATE TABLE saved_checkpoint AS TABLE checkpoint")
-	execute(t, p.conn, "CREATE TABLE saved_account_checkpoint AS TABLE account_checkpoint")
-	p.clock.step(time.Second)
+	p.clock.Step(time.Second)
+	ledgertest.RequireProof(t, p.check(t, false), true)
+	p.conn = ledgertest.Connect(t, url)
+	ledgertest.Execute(t, p.conn, "CREATE TABLE saved_checkpoint AS TABLE checkpoint")
+	ledgertest.Execute(t, p.conn, "CREATE TABLE saved_account_checkpoint AS TABLE account_checkpoint")
+	p.clock.Step(time.Second)
 	_, _, _, err := p.l.Reverse(context.Background(), ledger.ReverseParams{
-		TransferID: p.ids["{old paid}"], ID: p.named("{late reversal}"), Amount: nullAmount("2"),
+		TransferID: p.ids["{old paid}"], ID: p.named("{late reversal}"), Amount: ledgertest.NullAmount("2"),
 	})
-	must(0, err)
+	ledgertest.Must(0, err)
 	p.add(t, "")
-	requireProof(t, p.check(t, true), true)
+	ledgertest.RequireProof(t, p.check(t, true), true)
 	var quoted, plain []string
 	for name, id := range p.ids {
 		quoted = append(quoted, name, "'"+id.String()+"'")
@@ -86,7 +86,7 @@ const goBack = `DELETE FROM checkpoint; INSERT INTO checkpoint SELECT * FROM sav
 
 func (p *proven) open(t *testing.T, name string, params ledger.AccountParams) {
 	t.Helper()
-	p.ids[name] = openAccount(t, p.l, params).ID
+	p.ids[name] = ledgertest.OpenAccount(t, p.l, params).ID
 }
 
 // add makes some of each kind of transfers from {A} to {B}.
@@ -96,11 +96,11 @@ func (p *proven) add(t *testing.T, age string) {
 	ask := func(name, value string, o *ledger.TransferOptions) ledger.TransferParams {
 		id := uuid.New()
 		p.ids["{"+age+name+"}"] = id
-		p.clock.step(time.Millisecond)
-		return ledger.TransferParams{ID: id, From: p.ids["{A}"], To: p.ids["{B}"], Amount: amount(value), Options: o}
+		p.clock.Step(time.Millisecond)
+		return ledger.TransferParams{ID: id, From: p.ids["{A}"], To: p.ids["{B}"], Amount: ledgertest.Amount(value), Options: o}
 	}
 	pay := func(name, value string, o *ledger.TransferOptions) uuid.UUID {
-		return must(first(p.l.Transfer(ctx, ask(name, value, o)))).ID
+		return ledgertest.Must(ledgertest.First(p.l.Transfer(ctx, ask(name, value, o)))).ID
 	}
 	hold := &ledger.TransferOptions{Hold: true}
 	pay("first", "10", nil)
@@ -108,9 +108,9 @@ func (p *proven) add(t *testing.T, age string) {
 	pay("failed", "100000", nil)
 	pay("refused hold", "100000", hold)
 	capture := func(name, hold, value string, final bool) {
-		params := ledger.PostParams{HoldID: p.ids["{"+age+hold+"}"], ID: uuid.New(), Amount: nullAmount(value), Final: final}
+		params := ledger.PostParams{HoldID: p.ids["{"+age+hold+"}"], ID: uuid.New(), Amount: ledgertest.NullAmount(value), Final: final}
 		_, _, _, err := p.l.Post(ctx, params)
-		p.ids["{"+age+name+"}"] = must(params.ID, err)
+		p.ids["{"+age+name+"}"] = ledgertest.Must(params.ID, err)
 	}
 	pay("hold", "20", hold)
 	capture("capture", "hold", "5", false)
@@ -118,22 +118,22 @@ func (p *proven) add(t *testing.T, age string) {
 	capture("last capture", "spent", "4", true)
 	voided := pay("voided", "7", hold)
 	capture("lost capture", "voided", "2", false)
-	must(first(p.l.Void(ctx, voided, false)))
-	executed := pay("executed", "3", &ledger.TransferOptions{ExecuteTime: p.clock.now().Add(time.Second)})
-	pay("later", "4", &ledger.TransferOptions{ExecuteTime: p.clock.now().Add(time.Hour)})
-	p.clock.step(time.Second)
+	ledgertest.Must(ledgertest.First(p.l.Void(ctx, voided, false)))
+	executed := pay("executed", "3", &ledger.TransferOptions{ExecuteTime: p.clock.Now().Add(time.Second)})
+	pay("later", "4", &ledger.TransferOptions{ExecuteTime: p.clock.Now().Add(time.Hour)})
+	p.clock.Step(time.Second)
 	o := p.l.Settle(ctx, executed)
-	p.ids["{"+age+"execution}"] = must(o.Transfer.ID, o.Err)
+	p.ids["{"+age+"execution}"] = ledgertest.Must(o.Transfer.ID, o.Err)
 	returned := pay("returned", "8", nil)
-	_, _, _, err := p.l.Reverse(ctx, ledger.ReverseParams{TransferID: returned, ID: p.named("{" + age + "reversal}"), Amount: nullAmount("3")})
-	must(0, err)
+	_, _, _, err := p.l.Reverse(ctx, ledger.ReverseParams{TransferID: returned, ID: p.named("{" + age + "reversal}"), Amount: ledgertest.NullAmount("3")})
+	ledgertest.Must(0, err)
 
 	group := func(name string, params ...ledger.TransferParams) {
 		_, err := p.l.TransferBatch(ctx, params, ledger.BatchOptions{Atomic: true, GroupID: p.named("{" + age + name + "}")})
-		must(0, err)
+		ledgertest.Must(0, err)
 	}
 	group("group", ask("one", "1", nil), ask("two", "2", nil), ask("grouped hold", "1", hold))
-	must(first(p.l.Void(ctx, p.ids["{"+age+"grouped hold}"], false)))
+	ledgertest.Must(ledgertest.First(p.l.Void(ctx, p.ids["{"+age+"grouped hold}"], false)))
 	group("refused group", ask("refused one", "1", nil), ask("refused two", "100000", nil))
 
 	// Below its floor by force: {D} has spent what is taken back from it.
@@ -142,10 +142,10 @@ func (p *proven) add(t *testing.T, age string) {
 	gift.To = p.ids["{"+age+"D}"]
 	spend := ask("spend", "10", nil)
 	spend.From = gift.To
-	must(first(p.l.Transfer(ctx, gift)))
-	must(first(p.l.Transfer(ctx, spend)))
+	ledgertest.Must(ledgertest.First(p.l.Transfer(ctx, gift)))
+	ledgertest.Must(ledgertest.First(p.l.Transfer(ctx, spend)))
 	_, _, _, err = p.l.Reverse(ctx, ledger.ReverseParams{TransferID: gift.ID, Force: true})
-	must(0, err)
+	ledgertest.Must(0, err)
 }
 
 // named makes an id and gives it a name.
@@ -173,21 +173,3 @@ func (p *proven) check(t *testing.T, incremental bool) postgres.Report {
 	}
 	return report
 }
-
-// requireProof fails the test unless the report says so.
-func requireProof(t *testing.T, r postgres.Report, sound bool) {
-	t.Helper()
-	if r.OK() != sound {
-		t.Errorf("the ledger is found sound: %v, want %v", r.OK(), sound)
-		for i := range r.Invariants {
-			if r.Invariants[i].ViolationCount > 0 {
-				t.Error(&r.Invariants[i])
-			}
-		}
-	}
-}
-
-// first drops the other results of a call.
-func first[T, U any](v T, _ U, err error) (T, error) { return v, err }
-
-func nullAmount(text string) decimal.NullDecimal { return decimal.NewNullDecimal(amount(text)) }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -199,12 +200,12 @@ func TestCheckCounts(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	for range 12 {
-		openAccount(t, l, ledger.AccountParams{InitialBalance: amount("1")})
+		ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("1")})
 	}
-	conn := connect(t, url)
-	execute(t, conn, "UPDATE account SET held = 1 WHERE NOT is_equity")
+	conn := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, conn, "UPDATE account SET held = 1 WHERE NOT is_equity")
 	report, err := l.Check(ctx, postgres.CheckOptions{})
 	if err != nil || report.OK() {
 		t.Fatalf("the ledger is found sound: %+v, %v", report, err)
@@ -215,5 +216,5 @@ func TestCheckCounts(t *testing.T) {
 			t.Errorf("%s", inv)
 		}
 	}
-	execute(t, conn, "UPDATE account SET held = 0 WHERE NOT is_equity")
+	ledgertest.Execute(t, conn, "UPDATE account SET held = 0 WHERE NOT is_equity")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -44,8 +45,8 @@ func TestIncrementalTakesTheOldForGranted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p.exec(t, c.sql)
 			defer p.exec(t, restore)
-			requireProof(t, p.check(t, true), !c.found)
-			requireProof(t, p.check(t, false), false)
+			ledgertest.RequireProof(t, p.check(t, true), !c.found)
+			ledgertest.RequireProof(t, p.check(t, false), false)
 		})
 	}
 }
@@ -63,15 +64,15 @@ func copied(at string) string {
 func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := openLedger(t, postgres.Config{})
-	a, b := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("50")}), openAccount(t, l, ledger.AccountParams{})
+	l := ledgertest.Open(t, postgres.Config{})
+	a, b := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("50")}), ledgertest.OpenAccount(t, l, ledger.AccountParams{})
 	one, two := uuid.New(), uuid.New()
 	_, err := l.TransferBatch(ctx, []ledger.TransferParams{
-		{ID: one, From: a.ID, To: b.ID, Amount: amount("5")}, {ID: two, From: a.ID, To: b.ID, Amount: amount("6")},
+		{ID: one, From: a.ID, To: b.ID, Amount: ledgertest.Amount("5")}, {ID: two, From: a.ID, To: b.ID, Amount: ledgertest.Amount("6")},
 	}, ledger.BatchOptions{Atomic: true})
 	if err == nil {
 		// The last transfer of an account before the checkpoint is always proved again.
-		_, _, err = l.Transfer(ctx, ledger.TransferParams{From: a.ID, To: b.ID, Amount: amount("1")})
+		_, _, err = l.Transfer(ctx, ledger.TransferParams{From: a.ID, To: b.ID, Amount: ledgertest.Amount("1")})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -80,14 +81,14 @@ func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requireProof(t, report, true)
+	ledgertest.RequireProof(t, report, true)
 	if _, _, _, err := l.Reverse(ctx, ledger.ReverseParams{TransferID: one}); err != nil {
 		t.Fatal(err)
 	}
 	if report, err = l.Check(ctx, postgres.CheckOptions{Incremental: true}); err != nil || report.CheckpointTime.IsZero() {
 		t.Fatalf("%v, from %v", err, report.CheckpointTime)
 	}
-	requireProof(t, report, true)
+	ledgertest.RequireProof(t, report, true)
 }
 
 // TestCheckpoint: a proof that succeeds is gone on from, and none that failed. A full proof that
@@ -96,15 +97,15 @@ func TestCheckpoint(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	conn := connect(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	conn := ledgertest.Connect(t, url)
 	check := func(incremental, sound bool) postgres.Report {
 		t.Helper()
 		report, err := l.Check(ctx, postgres.CheckOptions{Incremental: incremental})
 		if err != nil {
 			t.Fatal(err)
 		}
-		requireProof(t, report, sound)
+		ledgertest.RequireProof(t, report, sound)
 		return report
 	}
 	before := check(true, true)
@@ -112,31 +113,31 @@ func TestCheckpoint(t *testing.T) {
 		t.Errorf("the first proof went on from %v", before.CheckpointTime)
 	}
 	for range 2 {
-		a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("5")})
+		a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("5")})
 		after := check(true, true)
 		if !after.CheckpointTime.Equal(before.Time) || !after.Time.After(before.Time) {
 			t.Errorf("a proof at %v went on from %v, but the last was at %v", after.Time, after.CheckpointTime, before.Time)
 		}
 		before = after
-		execute(t, conn, "UPDATE account SET held = 1 WHERE account_id = $1", a.ID)
+		ledgertest.Execute(t, conn, "UPDATE account SET held = 1 WHERE account_id = $1", a.ID)
 		for range 2 {
 			if r := check(true, false); !r.CheckpointTime.Equal(before.Time) {
 				t.Errorf("a proof went on from %v, but the last that succeeded was at %v", r.CheckpointTime, before.Time)
 			}
 		}
-		execute(t, conn, "UPDATE account SET held = 0 WHERE account_id = $1", a.ID)
+		ledgertest.Execute(t, conn, "UPDATE account SET held = 0 WHERE account_id = $1", a.ID)
 	}
 	if full := check(false, true); !full.CheckpointTime.IsZero() {
 		t.Errorf("a full proof went on from %v", full.CheckpointTime)
 	}
-	execute(t, conn, "UPDATE account SET held = 1 WHERE NOT is_equity")
+	ledgertest.Execute(t, conn, "UPDATE account SET held = 1 WHERE NOT is_equity")
 	check(false, false)
 	if r := check(true, false); !r.CheckpointTime.IsZero() {
 		t.Errorf("after a full proof that failed, one went on from %v", r.CheckpointTime)
 	}
-	execute(t, conn, "UPDATE account SET held = 0 WHERE NOT is_equity")
+	ledgertest.Execute(t, conn, "UPDATE account SET held = 0 WHERE NOT is_equity")
 	check(true, true)
-	openAccount(t, l, ledger.AccountParams{InitialBalance: amount("5")})
+	ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("5")})
 	for _, examined := range []int64{2, 0} { // the two entries of the opening, once
 		r := check(true, true)
 		i := slices.IndexFunc(r.Invariants, func(i postgres.Invariant) bool { return i.Name == "running_balances_continuous" })
@@ -150,8 +151,8 @@ func TestCheckpoint(t *testing.T) {
 func TestCheckWithoutWriting(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openPrivate(t, url, postgres.Config{Logger: silent})
-	execute(t, connect(t, url), `ALTER TABLE checkpoint ADD CONSTRAINT nothing CHECK (snapshot_time IS NULL)`)
+	l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
+	ledgertest.Execute(t, ledgertest.Connect(t, url), `ALTER TABLE checkpoint ADD CONSTRAINT nothing CHECK (snapshot_time IS NULL)`)
 	for range 2 {
 		r, err := l.Check(context.Background(), postgres.CheckOptions{Incremental: true})
 		if err != nil || !r.OK() || !r.CheckpointTime.IsZero() {
@@ -163,7 +164,7 @@ func TestCheckWithoutWriting(t *testing.T) {
 // TestCheckProgress: Progress is called for each step before it begins.
 func TestCheckProgress(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	for _, c := range []struct {
 		incremental bool
 		other       []string // steps that are no invariant
@@ -204,19 +205,19 @@ func TestIncrementalSeesLateCommits(t *testing.T) {
 	ctx := context.Background()
 	for _, wrong := range []string{"0", "1"} { // what the late transfer's running balance is off by
 		url := pgtest.NewDatabase(t)
-		l := openPrivate(t, url, postgres.Config{Logger: silent})
-		ids := openAccounts(t, l, 4, 100)
-		late, err := connect(t, url).Begin(ctx)
+		l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
+		ids := ledgertest.OpenAccounts(t, l, 4, 100)
+		late, err := ledgertest.Connect(t, url).Begin(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		lateTransfer(t, late, ids[0], ids[1], wrong)
-		pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: decimal.NewFromInt(1)})
+		ledgertest.Pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: decimal.NewFromInt(1)})
 		report, err := l.Check(ctx, postgres.CheckOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		requireProof(t, report, true)
+		ledgertest.RequireProof(t, report, true)
 		if err := late.Commit(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +225,7 @@ func TestIncrementalSeesLateCommits(t *testing.T) {
 		if err != nil || report.CheckpointTime.IsZero() {
 			t.Fatalf("%+v, %v", report, err)
 		}
-		requireProof(t, report, wrong == "0")
+		ledgertest.RequireProof(t, report, wrong == "0")
 		for i := range report.Invariants {
 			inv := &report.Invariants[i]
 			if broken := inv.ViolationCount > 0; broken != (wrong != "0" && inv.Name == "running_balances_continuous") {
@@ -257,13 +258,13 @@ func TestCheckAmidTransfers(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	servers := [2]*postgres.Ledger{
-		openPrivate(t, url, postgres.Config{Logger: silent}), openPrivate(t, url, postgres.Config{Logger: silent}),
+		ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent}), ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent}),
 	}
-	ids := openAccounts(t, servers[0], 12, 100)
+	ids := ledgertest.OpenAccounts(t, servers[0], 12, 100)
 	deadline := time.Now().Add(*soakTime)
 	var proofs, gone atomic.Int64
 	var over atomic.Bool
-	inParallel(8+2, func(worker int) {
+	ledgertest.InParallel(8+2, func(worker int) {
 		r := rand.New(rand.NewPCG(uint64(worker), uint64(deadline.UnixNano())))
 		if worker >= 8 {
 			for time.Now().Before(deadline) || proofs.Load() < 8 {
@@ -272,7 +273,7 @@ func TestCheckAmidTransfers(t *testing.T) {
 					t.Errorf("check the ledger: %v", err)
 					break
 				}
-				requireProof(t, report, true)
+				ledgertest.RequireProof(t, report, true)
 				proofs.Add(1)
 				if !report.CheckpointTime.IsZero() {
 					gone.Add(1)
@@ -289,7 +290,7 @@ func TestCheckAmidTransfers(t *testing.T) {
 	if gone.Load() == 0 {
 		t.Error("no proof went on from another")
 	}
-	requireSound(t, servers[0])
+	ledgertest.RequireSound(t, servers[0])
 	t.Logf("%d proofs, %d of them incremental", proofs.Load(), gone.Load())
 }
 
@@ -298,15 +299,15 @@ func TestCheckAmidTransfers(t *testing.T) {
 func TestIncrementalIsFull(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, Logger: silent})
-	conn := connect(t, url)
-	execute(t, conn, "SET session_replication_role = replica")
-	h := activity{l: l, ids: openAccounts(t, l, 5, 50), r: rand.New(rand.NewPCG(7, 7)), clock: clock}
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})
+	conn := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, conn, "SET session_replication_role = replica")
+	h := activity{l: l, ids: ledgertest.OpenAccounts(t, l, 5, 50), r: rand.New(rand.NewPCG(7, 7)), clock: clock}
 	found := 0
 	for round := range 40 {
 		h.made = nil
-		requireProof(t, checkBoth(t, l, round%3 > 0)[0], true)
+		ledgertest.RequireProof(t, checkBoth(t, l, round%3 > 0)[0], true)
 		for range 1 + h.r.IntN(25) {
 			h.act(t)
 		}
@@ -332,8 +333,8 @@ func TestIncrementalIsFull(t *testing.T) {
 			t.Errorf("round %d, %s of %s: no check finds it", round, damage, victim)
 		}
 		found++
-		execute(t, conn, fmt.Sprintf(damage, "-"), victim)
-		requireProof(t, checkBoth(t, l, false)[0], true)
+		ledgertest.Execute(t, conn, fmt.Sprintf(damage, "-"), victim)
+		ledgertest.RequireProof(t, checkBoth(t, l, false)[0], true)
 	}
 	if found < 30 {
 		t.Errorf("only %d histories had something to damage", found)
@@ -384,8 +385,8 @@ type activity struct {
 	l     *postgres.Ledger
 	ids   []uuid.UUID
 	r     *rand.Rand
-	clock *testClock  // nil: time passes by itself
-	made  []uuid.UUID // since they were last forgotten
+	clock *ledgertest.TestClock // nil: time passes by itself
+	made  []uuid.UUID           // since they were last forgotten
 	all   []uuid.UUID
 }
 
@@ -419,7 +420,7 @@ func (h *activity) act(t *testing.T) {
 		}
 	default:
 		if h.clock != nil {
-			h.clock.step(time.Duration(h.r.IntN(3000)) * time.Millisecond)
+			h.clock.Step(time.Duration(h.r.IntN(3000)) * time.Millisecond)
 		}
 		o = h.l.Settle(ctx, known)
 		o.Transfer.ID = uuid.Nil // it may be the known one
@@ -458,7 +459,7 @@ func (h *activity) params() ledger.TransferParams {
 		p.Options = &ledger.TransferOptions{Hold: true}
 	case 3:
 		if h.clock != nil {
-			now = h.clock.now()
+			now = h.clock.Now()
 		}
 		p.Options = &ledger.TransferOptions{ExecuteTime: now.Add(life)}
 	case 4:

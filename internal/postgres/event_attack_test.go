@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -19,10 +20,10 @@ func TestEachCaptureIsAnEvent(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 1})
-	ids := openAccounts(t, l, 2, 100)
-	hold := newHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
-	conn := connect(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 1})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	hold := ledgertest.NewHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
+	conn := ledgertest.Connect(t, url)
 	execute := func(sql string, args ...any) {
 		t.Helper()
 		if _, err := conn.Exec(ctx, sql, args...); err != nil {
@@ -68,9 +69,9 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	server := pgtest.NewServer(t)
-	l := must(postgres.Open(ctx, postgres.Config{DatabaseURL: server.URL()}))
+	l := ledgertest.Must(postgres.Open(ctx, postgres.Config{DatabaseURL: server.URL()}))
 	t.Cleanup(func() { _ = l.Close(context.Background()) })
-	ids := openAccounts(t, l, 2, 100)
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	draw := func() (*pgx.Conn, int64) {
 		position, conn := beginRefusal(t, server.URL(), ids[0])
 		if _, err := conn.Exec(ctx, "SELECT nextval('transfer_position_seq') FROM generate_series(1, 100)"); err != nil {
@@ -82,7 +83,7 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	if _, err := undone.Exec(ctx, "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	cursor := must(l.LastEvent(ctx))
+	cursor := ledgertest.Must(l.LastEvent(ctx))
 	draw() // and still at work when the database goes down
 	if _, _, err := l.Horizon(ctx); err != nil {
 		t.Fatal(err)
@@ -119,20 +120,20 @@ func TestFreshServerDoesNotBeginAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 100)
-	end := must(l.LastEvent(ctx))
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	end := ledgertest.Must(l.LastEvent(ctx))
 	_, first := beginRefusal(t, url, ids[0])
-	fresh := openLedger(t, postgres.Config{DatabaseURL: url})
+	fresh := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	if reached, last, err := fresh.Horizon(ctx); reached != -1 || last != end || err != nil {
 		t.Errorf("beside a writer the horizon is %d of %d, %v; want it unknown", reached, last, err)
 	}
 	_, second := beginRefusal(t, url, ids[0]) // some transaction is always open
-	execute(t, first, "COMMIT")
+	ledgertest.Execute(t, first, "COMMIT")
 	if reached, _, err := fresh.Horizon(ctx); reached != end || err != nil {
 		t.Errorf("when the writers of before are over, the horizon is %d, %v; want %d", reached, err, end)
 	}
-	execute(t, second, "COMMIT")
+	ledgertest.Execute(t, second, "COMMIT")
 	if from, err := fresh.LastEvent(ctx); from <= end || err != nil {
 		t.Errorf("the last event is at %d, %v; want it after %d", from, err, end)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -42,33 +43,16 @@ func eventText(names map[uuid.UUID]string, e *postgres.Event) string {
 	return fmt.Sprintf("%s v%d", text, t.Version)
 }
 
-// allEvents reads all events, page by page.
-func allEvents(t *testing.T, l *postgres.Ledger, limit int) (events []*postgres.Event) {
-	t.Helper()
-	for after, more := int64(0), true; more; {
-		var page []*postgres.Event
-		var err error
-		if page, after, more, err = l.Events(context.Background(), after, limit); err != nil {
-			t.Fatalf("read events: %v", err)
-		}
-		if len(page) > limit {
-			t.Fatalf("a page of %d has %d events", limit, len(page))
-		}
-		events = append(events, page...)
-	}
-	return events
-}
-
 // The whole life of accounts and transfers as events, whatever the size of the pages.
 func TestEventsTellEverything(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock := stopClock(t, url)
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	names := map[uuid.UUID]string{ids[0]: "A", ids[1]: "B"}
-	start := must(l.LastEvent(ctx))
+	start := ledgertest.Must(l.LastEvent(ctx))
 	pay := func(p ledger.TransferParams) ledger.Transfer {
 		t.Helper()
 		p.From, p.To = ids[0], ids[1]
@@ -81,7 +65,7 @@ func TestEventsTellEverything(t *testing.T) {
 	amount := decimal.NewFromInt
 	paid := pay(ledger.TransferParams{Amount: amount(10)})
 	pay(ledger.TransferParams{Amount: amount(1000)})
-	hold := newHold(t, l, ids[0], ids[1], 20, ledger.TransferOptions{})
+	hold := ledgertest.NewHold(t, l, ids[0], ids[1], 20, ledger.TransferOptions{})
 	if _, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: hold.ID, Amount: decimal.NewNullDecimal(amount(5))}); err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +77,11 @@ func TestEventsTellEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	newHold(t, l, ids[0], ids[1], 7, ledger.TransferOptions{HoldTTL: time.Second})
-	clock.step(2 * time.Second)
+	ledgertest.NewHold(t, l, ids[0], ids[1], 7, ledger.TransferOptions{HoldTTL: time.Second})
+	clock.Step(2 * time.Second)
 	pay(ledger.TransferParams{Amount: amount(1)})
 	frozen := ledger.AccountFrozen
-	must(l.UpdateAccount(ctx, ledger.AccountChange{ID: ids[0], Status: &frozen}))
+	ledgertest.Must(l.UpdateAccount(ctx, ledger.AccountChange{ID: ids[0], Status: &frozen}))
 	want := strings.TrimSpace(`
 TRANSFER_CREATED A->B TRANSFER 10 SUCCESS v1
 TRANSFER_CREATED A->B TRANSFER 1000 FAILED INSUFFICIENT_FUNDS v1
@@ -115,7 +99,7 @@ TRANSFER_CHANGED A->B HOLD 7 FAILED HOLD_EXPIRED posted 0 v2
 ACCOUNT_CHANGED A 86 FROZEN v12`)
 	for _, limit := range []int{1, 2, 3, 5, 1000} {
 		var lines []string
-		for _, e := range allEvents(t, l, limit) {
+		for _, e := range ledgertest.AllEvents(t, l, limit) {
 			if e.Position > start {
 				lines = append(lines, eventText(names, e))
 			}
@@ -152,9 +136,9 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 100)
-	start := must(l.LastEvent(ctx))
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	start := ledgertest.Must(l.LastEvent(ctx))
 	var got []*postgres.Event
 	arrived := make(chan struct{}, 10)
 	following, stop := context.WithCancel(ctx)
@@ -205,8 +189,8 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	_, conn := beginRefusal(t, url, ids[0])
 	if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
 		t.Fatal(err)
@@ -220,7 +204,7 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := allEvents(t, l, 100)
+	events := ledgertest.AllEvents(t, l, 100)
 	if last := events[len(events)-1]; last.Transfer == nil || last.Transfer.ID != paid.ID {
 		t.Errorf("the last event is %+v", last)
 	}
@@ -231,8 +215,8 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 func beginRefusal(t *testing.T, url string, from uuid.UUID) (position int64, conn *pgx.Conn) {
 	t.Helper()
 	ctx := context.Background()
-	conn = connect(t, url)
-	execute(t, conn, "BEGIN")
+	conn = ledgertest.Connect(t, url)
+	ledgertest.Execute(t, conn, "BEGIN")
 	err := conn.QueryRow(ctx, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency,
 		status, error_reason, from_balance, create_time, update_time)
 		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 1, 'USD', '', 'FAILED', 'TO_ACCOUNT_NOT_FOUND', 100, ledger_now(), ledger_now())
@@ -248,16 +232,16 @@ func beginRefusal(t *testing.T, url string, from uuid.UUID) (position int64, con
 func TestSlowFollowerIsCutOff(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	l.KeepEvents(10)
-	ids := openAccounts(t, l, 2, 1000)
+	ids := ledgertest.OpenAccounts(t, l, 2, 1000)
 	pay := func() {
 		t.Helper()
 		if _, _, err := l.Transfer(ctx, ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	start := must(l.LastEvent(ctx))
+	start := ledgertest.Must(l.LastEvent(ctx))
 	first, entered, proceed := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var got []*postgres.Event
 	position := start
@@ -319,7 +303,7 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 func TestNobodyFollows(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := openLedger(t, postgres.Config{Heartbeat: time.Millisecond})
+	l := ledgertest.Open(t, postgres.Config{Heartbeat: time.Millisecond})
 	if n, reading := l.Followers(); n != 0 || reading {
 		t.Fatalf("%d followers, reading: %t", n, reading)
 	}
@@ -339,7 +323,7 @@ func TestNobodyFollows(t *testing.T) {
 func TestFollowEnds(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := must(postgres.Open(ctx, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), Heartbeat: time.Millisecond}))
+	l := ledgertest.Must(postgres.Open(ctx, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), Heartbeat: time.Millisecond}))
 	nothing := func([]*postgres.Event, int64) error { return nil }
 	var invalid *ledger.InvalidError
 	if err := l.Follow(ctx, 1_000_000, nil, nothing); !errors.As(err, &invalid) || invalid.Field != "after" {
@@ -374,7 +358,7 @@ func TestFollowEnds(t *testing.T) {
 func TestFollowersMax(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := openLedger(t, postgres.Config{FollowersMax: 1, Heartbeat: time.Millisecond})
+	l := ledgertest.Open(t, postgres.Config{FollowersMax: 1, Heartbeat: time.Millisecond})
 	heard := errors.New("a heartbeat")
 	follow := func(f func() error) error {
 		return l.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error { return f() })

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -38,7 +39,7 @@ func newListed(t *testing.T) *listed {
 	t.Helper()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	s := &listed{l: openLedger(t, postgres.Config{DatabaseURL: url}), unlisted: uuid.New()}
+	s := &listed{l: ledgertest.Open(t, postgres.Config{DatabaseURL: url}), unlisted: uuid.New()}
 	for _, code := range []string{"USD", "EUR"} {
 		c, _, err := s.l.CreateCurrency(ctx, code, 2, false)
 		if err != nil {
@@ -47,13 +48,13 @@ func newListed(t *testing.T) *listed {
 		s.accounts = append(s.accounts, c.EquityAccountID)
 	}
 	for _, currency := range []string{"USD", "USD", "USD", "EUR", "EUR"} {
-		s.accounts = append(s.accounts, openAccount(t, s.l, ledger.AccountParams{Currency: currency, InitialBalance: amount("20")}).ID)
+		s.accounts = append(s.accounts, ledgertest.OpenAccount(t, s.l, ledger.AccountParams{Currency: currency, InitialBalance: ledgertest.Amount("20")}).ID)
 	}
 	all := append(slices.Clone(s.accounts[2:]), s.unlisted)
 	var batch []ledger.TransferParams
 	for i := range 60 {
 		p := ledger.TransferParams{
-			From: all[i%len(all)], To: all[(i+1+i/7%3)%len(all)], Amount: amount(fmt.Sprint(1 + i%9)),
+			From: all[i%len(all)], To: all[(i+1+i/7%3)%len(all)], Amount: ledgertest.Amount(fmt.Sprint(1 + i%9)),
 			Reference: []string{"", "order-1", "order-2", ""}[i%4],
 		}
 		if i%8 == 7 {
@@ -74,7 +75,7 @@ func newListed(t *testing.T) *listed {
 			batch = nil
 		}
 	}
-	rows, err := connect(t, url).Query(ctx, `SELECT transfer_id, from_account_id, to_account_id, status, currency, reference,
+	rows, err := ledgertest.Connect(t, url).Query(ctx, `SELECT transfer_id, from_account_id, to_account_id, status, currency, reference,
 		create_time FROM transfer ORDER BY create_time DESC, position DESC`)
 	if err != nil {
 		t.Fatalf("read the rows: %v", err)
@@ -237,7 +238,7 @@ func TestListEntries(t *testing.T) {
 		if err != nil {
 			t.Fatalf("list entries: %v", err)
 		}
-		balance := amount("0")
+		balance := ledgertest.Amount("0")
 		for i, e := range all {
 			balance = balance.Add(e.Amount)
 			if e.AccountID != account || e.Sequence != int64(i+1) || !e.Balance.Equal(balance) || e.Counterparty == account || e.Scale != 2 {
@@ -255,7 +256,7 @@ func TestListAccounts(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
 	for i, status := range []ledger.AccountStatus{ledger.AccountFrozen, ledger.AccountFrozen, ledger.AccountClosed} {
-		id := openAccount(t, s.l, ledger.AccountParams{Currency: []string{"USD", "EUR", "JPY"}[i]}).ID
+		id := ledgertest.OpenAccount(t, s.l, ledger.AccountParams{Currency: []string{"USD", "EUR", "JPY"}[i]}).ID
 		if _, err := s.l.UpdateAccount(context.Background(), ledger.AccountChange{ID: id, Status: &status}); err != nil {
 			t.Fatalf("update: %v", err)
 		}
@@ -289,7 +290,7 @@ func TestListAccounts(t *testing.T) {
 
 func TestCurrencies(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	ctx := context.Background()
 	for _, c := range []struct {
 		code  string

@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -31,7 +32,7 @@ func init() {
 // ids and amounts are small, so that calls collide.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{BatchMax: 8})
+	l := ledgertest.Open(t, postgres.Config{BatchMax: 8})
 	runs := 0
 	seen := map[string]int{} // results of transfers, by their first word
 	rapid.Check(t, func(rt *rapid.T) {

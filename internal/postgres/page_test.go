@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -33,7 +34,7 @@ func TestPagesWhileRowsArrive(t *testing.T) {
 	for range 2 {
 		writers.Go(func() {
 			for {
-				if _, _, err := s.l.Transfer(ctx, ledger.TransferParams{From: payer, To: payee, Amount: amount("1")}); err != nil {
+				if _, _, err := s.l.Transfer(ctx, ledger.TransferParams{From: payer, To: payee, Amount: ledgertest.Amount("1")}); err != nil {
 					t.Errorf("transfer: %v", err)
 				}
 				select {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -39,8 +40,8 @@ import (
 func TestPosting(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	files, err := filepath.Glob("testdata/posting/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("find the scenarios: %d files, %v", len(files), err)
@@ -130,7 +131,7 @@ func (s *scenario) run(p *posting) {
 type posting struct {
 	t          *testing.T
 	l          *postgres.Ledger
-	clock      *testClock
+	clock      *ledgertest.TestClock
 	scope      uuid.UUID // makes ids from names
 	currencies map[string]uuid.UUID
 	first      map[uuid.UUID]ledger.Transfer // the first result

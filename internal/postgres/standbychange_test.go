@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -151,7 +152,7 @@ func TestDoneAlreadyWaitsForTheStandby(t *testing.T) {
 		return err
 	}}
 	p.standby.Freeze()
-	careless := openPrivate(t, p.primary.URL()+"&synchronous_commit=local", postgres.Config{Logger: silent})
+	careless := ledgertest.OpenPrivate(t, p.primary.URL()+"&synchronous_commit=local", postgres.Config{Logger: ledgertest.Silent})
 	for name, c := range kinds {
 		if err := c.do(t.Context(), careless); err != nil {
 			t.Errorf("%s, without a standby: %v", name, err)
@@ -174,7 +175,7 @@ func TestBrokenConnectionCancelsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	proxy := newProxy(t, p.primary.URL())
-	l := openPrivate(t, proxy.url, postgres.Config{Logger: silent, BatchTimeout: stall})
+	l := ledgertest.OpenPrivate(t, proxy.url, postgres.Config{Logger: ledgertest.Silent, BatchTimeout: stall})
 	params := p.transfer(0, 1)
 	proxy.expect(fault{at: "COMMIT", do: cutClient})
 	p.standby.Freeze()
@@ -192,8 +193,8 @@ func TestBrokenConnectionCancelsNothing(t *testing.T) {
 func TestLostCommitGivesItsConnectionBack(t *testing.T) {
 	t.Parallel()
 	proxy := newProxy(t, pgtest.NewDatabase(t))
-	l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent, BatchesInFlight: 1, BatchTimeout: stall})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent, BatchesInFlight: 1, BatchTimeout: stall})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	params := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 	proxy.expect(fault{at: "COMMIT", do: keepSilent})
 	_, _, err := l.Transfer(t.Context(), params)
@@ -216,7 +217,7 @@ func TestCrashOfASessionIsNoticed(t *testing.T) {
 	p.standby.Freeze()
 	_, _, err := l.Transfer(t.Context(), params)
 	requireUnsure(t, "the caller", err)
-	victim := connect(t, p.primary.URL())
+	victim := ledgertest.Connect(t, p.primary.URL())
 	if err := syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -240,9 +241,9 @@ func TestCrashOfASessionIsNoticed(t *testing.T) {
 func TestStatementTimeoutIsIgnored(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	name := must(pgx.ParseConfig(database)).Database
-	execute(t, connect(t, database), "ALTER DATABASE "+name+" SET statement_timeout = '1min'")
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
+	name := ledgertest.Must(pgx.ParseConfig(database)).Database
+	ledgertest.Execute(t, ledgertest.Connect(t, database), "ALTER DATABASE "+name+" SET statement_timeout = '1min'")
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
 	for _, pool := range []*pgxpool.Pool{l.Writers(), l.Readers()} {
 		var got string
 		if err := pool.QueryRow(t.Context(), "SHOW statement_timeout").Scan(&got); err != nil || got != "0" {
@@ -255,18 +256,18 @@ func TestStatementTimeoutIsIgnored(t *testing.T) {
 func TestStandbyIsNotServed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	first, second := must(pgx.ParseConfig(p.standby.URL())), must(pgx.ParseConfig(p.primary.URL()))
+	first, second := ledgertest.Must(pgx.ParseConfig(p.standby.URL())), ledgertest.Must(pgx.ParseConfig(p.primary.URL()))
 	rest := fmt.Sprintf("user=%s password=%s dbname=%s sslmode=disable target_session_attrs=",
 		first.User, first.Password, first.Database)
 	alone := fmt.Sprintf("host=%s port=%d %s", first.Host, first.Port, rest)
 	both := fmt.Sprintf("host=%s,%s port=%d,%d %s", first.Host, second.Host, first.Port, second.Port, rest)
 	told := errors.New("told")
 	for _, demand := range []string{"any", "read-only", "standby", "prefer-standby"} {
-		if l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: alone + demand, Logger: silent}); err == nil {
+		if l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: alone + demand, Logger: ledgertest.Silent}); err == nil {
 			t.Errorf("with %s a standby is served", demand)
 			_ = l.Close(t.Context())
 		}
-		l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: both + demand, Logger: silent})
+		l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: both + demand, Logger: ledgertest.Silent})
 		if err != nil {
 			continue // refusing is as good
 		}

@@ -1,4 +1,4 @@
-package postgres_test
+package ledgertest
 
 import (
 	"context"
@@ -8,17 +8,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A testClock is the clock of a database, which stands still until it is stepped.
-type testClock struct {
+// A TestClock is the clock of a database, which stands still until it is stepped.
+type TestClock struct {
 	t    testing.TB
 	conn *pgx.Conn
 }
 
-// stopClock gives the database a clock of the test's own, in place of the one that decides in
+// StopClock gives the database a clock of the test's own, in place of the one that decides in
 // production. It begins at the next whole second, when all that is there already is older.
-func stopClock(t testing.TB, url string) *testClock {
+func StopClock(t testing.TB, url string) *TestClock {
 	t.Helper()
-	c := &testClock{t, connect(t, url)}
+	c := &TestClock{t, Connect(t, url)}
 	c.exec("CREATE TABLE test_clock (now timestamptz NOT NULL)")
 	c.exec("GRANT SELECT ON test_clock TO PUBLIC")
 	c.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()) + interval '1 second')")
@@ -27,27 +27,27 @@ func stopClock(t testing.TB, url string) *testClock {
 	return c
 }
 
-func (c *testClock) exec(sql string, args ...any) {
+func (c *TestClock) exec(sql string, args ...any) {
 	c.t.Helper()
 	if _, err := c.conn.Exec(context.Background(), sql, args...); err != nil {
 		c.t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-// step lets time pass, or with a negative duration sets the clock back.
-func (c *testClock) step(d time.Duration) {
+// Step lets time pass, or with a negative duration sets the clock back.
+func (c *TestClock) Step(d time.Duration) {
 	c.t.Helper()
 	c.exec("UPDATE test_clock SET now = now + $1::bigint * interval '1 microsecond'", d.Microseconds())
 }
 
-// set sets the clock.
-func (c *testClock) set(now time.Time) {
+// Set sets the clock.
+func (c *TestClock) Set(now time.Time) {
 	c.t.Helper()
 	c.exec("UPDATE test_clock SET now = $1", now)
 }
 
-// now is the time of the clock.
-func (c *testClock) now() time.Time {
+// Now is the time of the clock.
+func (c *TestClock) Now() time.Time {
 	c.t.Helper()
 	var now time.Time
 	if err := c.conn.QueryRow(context.Background(), "SELECT now FROM test_clock").Scan(&now); err != nil {

@@ -1,4 +1,4 @@
-package postgres_test
+package ledgertest
 
 import (
 	"context"
@@ -125,9 +125,9 @@ func open(t *ledger.Transfer) decimal.Decimal {
 	return t.Detail.Open.Decimal
 }
 
-// requireRetold fails the test when the ledger cannot be rebuilt from its events, which are all
+// RequireRetold fails the test when the ledger cannot be rebuilt from its events, which are all
 // there.
-func requireRetold(t testing.TB, l *postgres.Ledger) {
+func RequireRetold(t testing.TB, l *postgres.Ledger) {
 	t.Helper()
 	ctx := context.Background()
 	m := newMirror()
@@ -151,7 +151,7 @@ func requireRetold(t testing.TB, l *postgres.Ledger) {
 			delete(m.transfers, transfers[i].ID)
 			if heard == nil {
 				m.complain("no event tells of transfer %s", transfers[i].ID)
-			} else if is, was := spell(&transfers[i]), spell(heard); is != was {
+			} else if is, was := Spell(&transfers[i]), Spell(heard); is != was {
 				m.complain("transfer %s is %s; heard of %s", transfers[i].ID, is, was)
 			}
 		}
@@ -194,8 +194,8 @@ func expiredBy(heard, shown *ledger.Transfer) *ledger.Transfer {
 	return &expired
 }
 
-// spell writes down what changes of a transfer.
-func spell(t *ledger.Transfer) string {
+// Spell writes down what changes of a transfer.
+func Spell(t *ledger.Transfer) string {
 	text := fmt.Sprintf("%s %s v%d at %s/%s %s", t.Status, t.Reason, t.Version, t.FromBalance.Decimal, t.ToBalance.Decimal,
 		t.UpdateTime.Format("15:04:05.000000"))
 	if d := t.Detail; d != nil {
