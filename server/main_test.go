@@ -63,11 +63,11 @@ func openLedger(t *testing.T, config postgres.Config) *postgres.Ledger {
 
 func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
-	report, err := l.Check(context.Background(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{})
 	// After connections were cut off each of them fails once, and each failure takes one out of the
 	// pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
-		report, err = l.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), postgres.CheckOptions{})
 	}
 	if err != nil {
 		t.Errorf("check the ledger: %v", err)

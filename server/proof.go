@@ -95,5 +95,5 @@ func (p *prover) check(ctx context.Context, incremental bool) (report postgres.R
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return p.ledger.Check(ctx, postgres.CheckOptions{Incremental: incremental})
+	return p.ledger.Proofs.Check(ctx, postgres.CheckOptions{Incremental: incremental})
 }

@@ -138,7 +138,7 @@ func requireSound(t testing.TB, url string, incremental bool) {
 	t.Helper()
 	l, closeIt := openLedger(t, url, 0)
 	defer closeIt()
-	report, err := l.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
+	report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
 	var report postgres.Report
 	err := repeat(func() (err error) {
-		report, err = l.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), postgres.CheckOptions{})
 		return err
 	})
 	if err != nil {

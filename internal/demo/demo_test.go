@@ -28,7 +28,7 @@ func openLedger(t *testing.T, url string) *postgres.Ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		report, err := l.Check(context.Background(), postgres.CheckOptions{})
+		report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{})
 		if err != nil || !report.OK() {
 			t.Errorf("the ledger is not sound: %v %+v", err, report)
 		}

@@ -8,17 +8,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A TestClock is the clock of a database, which stands still until it is stepped.
-type TestClock struct {
+// A Clock is the clock of a database, which stands still until it is stepped.
+type Clock struct {
 	t    testing.TB
 	conn *pgx.Conn
 }
 
 // StopClock gives the database a clock of the test's own, in place of the one that decides in
 // production. It begins at the next whole second, when all that is there already is older.
-func StopClock(t testing.TB, url string) *TestClock {
+func StopClock(t testing.TB, url string) *Clock {
 	t.Helper()
-	c := &TestClock{t, Connect(t, url)}
+	c := &Clock{t, Connect(t, url)}
 	c.exec("CREATE TABLE test_clock (now timestamptz NOT NULL)")
 	c.exec("GRANT SELECT ON test_clock TO PUBLIC")
 	c.exec("INSERT INTO test_clock VALUES (date_trunc('second', clock_timestamp()) + interval '1 second')")
@@ -27,7 +27,7 @@ func StopClock(t testing.TB, url string) *TestClock {
 	return c
 }
 
-func (c *TestClock) exec(sql string, args ...any) {
+func (c *Clock) exec(sql string, args ...any) {
 	c.t.Helper()
 	if _, err := c.conn.Exec(context.Background(), sql, args...); err != nil {
 		c.t.Fatalf("%s: %v", sql, err)
@@ -35,19 +35,19 @@ func (c *TestClock) exec(sql string, args ...any) {
 }
 
 // Step lets time pass, or with a negative duration sets the clock back.
-func (c *TestClock) Step(d time.Duration) {
+func (c *Clock) Step(d time.Duration) {
 	c.t.Helper()
 	c.exec("UPDATE test_clock SET now = now + $1::bigint * interval '1 microsecond'", d.Microseconds())
 }
 
 // Set sets the clock.
-func (c *TestClock) Set(now time.Time) {
+func (c *Clock) Set(now time.Time) {
 	c.t.Helper()
 	c.exec("UPDATE test_clock SET now = $1", now)
 }
 
 // Now is the time of the clock.
-func (c *TestClock) Now() time.Time {
+func (c *Clock) Now() time.Time {
 	c.t.Helper()
 	var now time.Time
 	if err := c.conn.QueryRow(context.Background(), "SELECT now FROM test_clock").Scan(&now); err != nil {

@@ -47,11 +47,11 @@ func OpenPrivate(t testing.TB, database string, config postgres.Config) *postgre
 // RequireSound fails the test when an invariant is broken.
 func RequireSound(t testing.TB, l *postgres.Ledger) {
 	t.Helper()
-	report, err := l.Check(context.Background(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{})
 	// After a crash of the database each idle connection fails once, and each failure takes one out
 	// of the pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
-		report, err = l.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), postgres.CheckOptions{})
 	}
 	if err != nil {
 		t.Fatalf("check the ledger: %v", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
@@ -39,34 +40,41 @@ type Progress struct {
 	Elapsed     time.Duration // since the proof began
 }
 
+// A prover proves the ledger of a server.
+type prover struct {
+	pool    *durable.Pool
+	log     *slog.Logger
+	seconds prometheus.Gauge // how long the last proof took
+}
+
 // Check proves the invariants from the rows, in one snapshot, while transfers go on. The time of a
 // full proof grows with the number of transfers, some 4 s a million on 2 cores. A broken invariant
 // is in the report, not in the error.
 //
 // What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the
 // checkpoint back, so that no incremental proof takes for granted what is known to be broken.
-func (l *Ledger) Check(ctx context.Context, o CheckOptions) (Report, error) {
-	p := proof{queries: l.queries, options: o, keeps: true, start: time.Now()}
+func (p *prover) Check(ctx context.Context, o CheckOptions) (Report, error) {
+	r := run{queries: db.New(), options: o, keeps: true, start: time.Now()}
 	proved := false
-	err := l.pool.Change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		if err := p.prove(ctx, tx); err != nil {
+	err := p.pool.Change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := r.prove(ctx, tx); err != nil {
 			return err
 		}
 		proved = true
-		return p.keep(ctx, tx)
+		return r.keep(ctx, tx)
 	})
 	switch {
 	case err == nil:
 	case proved && !errors.Is(err, pgdb.ErrOtherLedger):
 		// Another server was faster, or the database takes no writes. The proof stands all the
 		// same.
-		l.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
+		p.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
 	default:
 		return Report{}, durable.ReadError(ctx, "check the ledger", err)
 	}
-	l.metrics.proofSeconds.Set(time.Since(p.start).Seconds())
-	l.recordProof(ctx, &p.report)
-	return p.report, nil
+	p.seconds.Set(time.Since(r.start).Seconds())
+	p.record(ctx, &r.report)
+	return r.report, nil
 }
 
 // Check proves a ledger, running or not, and only reads: it keeps no checkpoint, and works on a
@@ -79,25 +87,25 @@ func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report
 		return Report{}, err
 	}
 	defer pgdb.HangUp(conn)
-	p := proof{queries: db.New(), options: o, start: time.Now()}
+	r := run{queries: db.New(), options: o, start: time.Now()}
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err = database.Transaction(ctx, conn, snapshot, func(tx pgx.Tx) error { return p.prove(ctx, tx) })
+	err = database.Transaction(ctx, conn, snapshot, func(tx pgx.Tx) error { return r.prove(ctx, tx) })
 	if err != nil {
 		return Report{}, fmt.Errorf("check the ledger: %w", database.Explain(err))
 	}
-	return p.report, nil
+	return r.report, nil
 }
 
 // Prove proves everything in a transaction that may have changed anything and is not committed yet.
 // It neither reads nor keeps a checkpoint. progress may be nil.
 func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
-	p := proof{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
-	err := p.prove(ctx, tx)
-	return p.report, err
+	r := run{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
+	err := r.prove(ctx, tx)
+	return r.report, err
 }
 
-// A proof is one run of Check or Prove.
-type proof struct {
+// A run is one call of Check or Prove.
+type run struct {
 	queries *db.Queries
 	options CheckOptions
 	keeps   bool // the checkpoint, when it succeeds
@@ -123,8 +131,8 @@ type finding struct {
 }
 
 // prove fills the report.
-func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
-	q := p.queries
+func (r *run) prove(ctx context.Context, tx pgx.Tx) error {
+	q := r.queries
 	if err := q.CheckSettings(ctx, tx); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
@@ -132,21 +140,21 @@ func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	p.report.Time, p.position = begin.Now, begin.Position
-	if err := p.choose(ctx, tx); err != nil {
+	r.report.Time, r.position = begin.Now, begin.Position
+	if err := r.choose(ctx, tx); err != nil {
 		return err
 	}
 	for i := range invariants {
 		c := &invariants[i]
-		if c.incremental && p.scope.Everything {
+		if c.incremental && r.scope.Everything {
 			continue
 		}
-		p.progress(c.name)
-		found, err := c.check(ctx, q, tx, p.scope)
+		r.progress(c.name)
+		found, err := c.check(ctx, q, tx, r.scope)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		p.report.Invariants = append(p.report.Invariants, Invariant{
+		r.report.Invariants = append(r.report.Invariants, Invariant{
 			Name: c.name, Description: c.description, Examined: found.Examined, ViolationCount: found.ViolationCount,
 			Violations: found.Violations,
 		})
@@ -155,15 +163,15 @@ func (p *proof) prove(ctx context.Context, tx pgx.Tx) error {
 }
 
 // choose sets the scope: everything, or what changed since the checkpoint.
-func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
+func (r *run) choose(ctx context.Context, tx pgx.Tx) error {
 	everything := scope{Everything: true, TransferIDs: []uuid.UUID{}}
-	if !p.options.Incremental {
-		p.scope = everything
+	if !r.options.Incremental {
+		r.scope = everything
 		return nil
 	}
-	p.progress("find what changed")
-	p.scope = everything
-	q := p.queries
+	r.progress("find what changed")
+	r.scope = everything
+	q := r.queries
 	since, err := q.CheckpointGet(ctx, tx)
 	if err != nil || since == nil {
 		return err
@@ -190,24 +198,24 @@ func (p *proof) choose(ctx context.Context, tx pgx.Tx) error {
 	if len(ids) > changedMax {
 		return nil
 	}
-	p.scope = scope{TransferIDs: ids}
-	p.report.CheckpointTime = *since
+	r.scope = scope{TransferIDs: ids}
+	r.report.CheckpointTime = *since
 	return nil
 }
 
 // keep makes the proof the checkpoint when it succeeded, or takes the checkpoint back.
-func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
-	q := p.queries
+func (r *run) keep(ctx context.Context, tx pgx.Tx) error {
+	q := r.queries
 	switch {
-	case p.report.OK():
-		p.progress("keep the checkpoint")
+	case r.report.OK():
+		r.progress("keep the checkpoint")
 		// The one row comes first: another proof that keeps a checkpoint at this time is refused
 		// here.
-		if err := q.CheckpointPut(ctx, tx, db.CheckpointPutParams{SnapshotTime: &p.report.Time, Position: p.position}); err != nil {
+		if err := q.CheckpointPut(ctx, tx, db.CheckpointPutParams{SnapshotTime: &r.report.Time, Position: r.position}); err != nil {
 			return err
 		}
 		return q.CheckpointAccountsPut(ctx, tx)
-	case p.scope.Everything:
+	case r.scope.Everything:
 		return q.CheckpointForget(ctx, tx)
 	default:
 		return nil
@@ -215,22 +223,22 @@ func (p *proof) keep(ctx context.Context, tx pgx.Tx) error {
 }
 
 // progress reports that the next step begins, if the caller wants to know.
-func (p *proof) progress(name string) {
-	p.step++
-	if p.options.Progress == nil {
+func (r *run) progress(name string) {
+	r.step++
+	if r.options.Progress == nil {
 		return
 	}
 	steps := 0
-	if p.keeps {
+	if r.keeps {
 		steps++ // to keep the checkpoint
 	}
-	if p.options.Incremental {
+	if r.options.Incremental {
 		steps++ // to find what changed
 	}
 	for i := range invariants {
-		if !invariants[i].incremental || (p.options.Incremental && !p.scope.Everything) {
+		if !invariants[i].incremental || (r.options.Incremental && !r.scope.Everything) {
 			steps++
 		}
 	}
-	p.options.Progress(Progress{Step: p.step, Steps: steps, Name: name, Elapsed: time.Since(p.start)})
+	r.options.Progress(Progress{Step: r.step, Steps: steps, Name: name, Elapsed: time.Since(r.start)})
 }

@@ -2,11 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
@@ -18,16 +20,19 @@ import (
 // hand-typed SQL that nothing stops. What is named {old …} was there at its checkpoint, the rest
 // came after. The accounts {A} and {B} have entries of both times, {C} only old ones.
 type proven struct {
-	corruptible
+	conn  *pgx.Conn
+	names *strings.Replacer // of {A} and so on, in SQL
+	plain *strings.Replacer // the same without quotes, in what is expected
 	l     *postgres.Ledger
-	clock *ledgertest.TestClock
+	clock *ledgertest.Clock
+	url   string // of the database
 	ids   map[string]uuid.UUID
 }
 
 func newProven(t *testing.T) *proven {
 	t.Helper()
 	url := pgtest.NewDatabase(t)
-	p := &proven{clock: ledgertest.StopClock(t, url), l: ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})}
+	p := &proven{url: url, clock: ledgertest.StopClock(t, url), l: ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})}
 	p.ids = map[string]uuid.UUID{
 		"{new}": uuid.New(), "{other}": uuid.New(), "{equity}": uuid.MustParse("fcc612ef-05c7-51eb-9f2a-022abd238d80"),
 	}
@@ -122,8 +127,7 @@ func (p *proven) add(t *testing.T, age string) {
 	executed := pay("executed", "3", &ledger.TransferOptions{ExecuteTime: p.clock.Now().Add(time.Second)})
 	pay("later", "4", &ledger.TransferOptions{ExecuteTime: p.clock.Now().Add(time.Hour)})
 	p.clock.Step(time.Second)
-	o := p.l.Settle(ctx, executed)
-	p.ids["{"+age+"execution}"] = ledgertest.Must(o.Transfer.ID, o.Err)
+	p.ids["{"+age+"execution}"] = p.execution(t, executed)
 	returned := pay("returned", "8", nil)
 	_, _, _, err := p.l.Reverse(ctx, ledger.ReverseParams{TransferID: returned, ID: p.named("{" + age + "reversal}"), Amount: ledgertest.NullAmount("3")})
 	ledgertest.Must(0, err)
@@ -148,6 +152,27 @@ func (p *proven) add(t *testing.T, age string) {
 	ledgertest.Must(0, err)
 }
 
+// execution has a worker execute a scheduled transfer that is due, and returns the id of what that
+// made.
+func (p *proven) execution(t *testing.T, scheduled uuid.UUID) uuid.UUID {
+	t.Helper()
+	worker := ledgertest.Must(postgres.Open(t.Context(), postgres.Config{DatabaseURL: p.url, Workers: 1, Logger: ledgertest.Silent}))
+	done := errors.New("it was executed")
+	var id uuid.UUID
+	err := worker.Follow(t.Context(), 0, &postgres.EventFilter{ParentID: scheduled}, func(events []*postgres.Event, _ int64) error {
+		if len(events) == 0 {
+			return nil
+		}
+		id = events[0].Transfer.ID
+		return done
+	})
+	if !errors.Is(err, done) {
+		t.Fatalf("wait for the execution of a transfer: %v", err)
+	}
+	ledgertest.Must(0, worker.Close(context.Background()))
+	return id
+}
+
 // named makes an id and gives it a name.
 func (p *proven) named(name string) uuid.UUID {
 	p.ids[name] = uuid.New()
@@ -164,7 +189,7 @@ func (p *proven) exec(t *testing.T, sql string) {
 
 func (p *proven) check(t *testing.T, incremental bool) postgres.Report {
 	t.Helper()
-	report, err := p.l.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
+	report, err := p.l.Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
 	if err != nil || report.Time.IsZero() {
 		t.Fatalf("check the ledger: %+v, %v", report, err)
 	}

@@ -206,7 +206,7 @@ func TestCheckCounts(t *testing.T) {
 	}
 	conn := ledgertest.Connect(t, url)
 	ledgertest.Execute(t, conn, "UPDATE account SET held = 1 WHERE NOT is_equity")
-	report, err := l.Check(ctx, postgres.CheckOptions{})
+	report, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
 	if err != nil || report.OK() {
 		t.Fatalf("the ledger is found sound: %+v, %v", report, err)
 	}

@@ -320,10 +320,10 @@ func TestProofAfterClockSetBack(t *testing.T) {
 	clock := ledgertest.StopClock(t, url)
 	l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
 	id := ledgertest.OpenAccounts(t, l, 1, 100)[0]
-	ledgertest.Must(l.Check(t.Context(), postgres.CheckOptions{}))
+	ledgertest.Must(l.Proofs.Check(t.Context(), postgres.CheckOptions{}))
 	clock.Step(-time.Hour)
 	ledgertest.Execute(t, ledgertest.Connect(t, url), "UPDATE account SET held = 1 WHERE account_id = $1", id)
-	ledgertest.Must(l.Check(t.Context(), postgres.CheckOptions{}))
+	ledgertest.Must(l.Proofs.Check(t.Context(), postgres.CheckOptions{}))
 	l.Rested()
 	if s := ledgertest.Must(l.GetStatus(t.Context())); s.Proof == nil || !s.Proof.Time.Equal(clock.Now()) || len(s.Proof.Broken) == 0 {
 		t.Errorf("the last proof is %+v, and not that of %s", s.Proof, clock.Now())

@@ -155,11 +155,8 @@ func (g *gauges) observe() *observed {
 // observe reads the values of the gauges.
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), lag: -1}
-	proof, err := l.queries.ProofGet(ctx, l.pool)
-	switch {
-	case err == nil:
-		o.proof = &ProofResult{Time: proof.CheckTime, Incremental: proof.Incremental, Broken: proof.Broken}
-	case !errors.Is(err, pgx.ErrNoRows):
+	var err error
+	if o.proof, err = lastProof(ctx, l.pool); err != nil {
 		return nil, err
 	}
 	end, reached, err := l.horizonLag(ctx, o)

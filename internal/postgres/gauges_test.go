@@ -123,7 +123,7 @@ func TestProofGauges(t *testing.T) {
 	if got := requireGathered(t, registry, gathering{"ledger_database_up": 1, "ledger_last_proof_duration_seconds": 0}); got["ledger_last_proof_timestamp_seconds"] != 0 {
 		t.Errorf("before the first proof: %v", got)
 	}
-	report, err := l.Check(t.Context(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(t.Context(), postgres.CheckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestProofGauges(t *testing.T) {
 	if got["ledger_last_proof_duration_seconds"] <= 0 {
 		t.Errorf("the proof took %v s", got["ledger_last_proof_duration_seconds"])
 	}
-	if _, err := l.Check(t.Context(), postgres.CheckOptions{Incremental: true}); err != nil {
+	if _, err := l.Proofs.Check(t.Context(), postgres.CheckOptions{Incremental: true}); err != nil {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"ledger_last_proof_ok": 1, "ledger_last_proof_incremental": 1})
@@ -145,7 +145,7 @@ func TestProofGauges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Check(t.Context(), postgres.CheckOptions{}); err != nil {
+	if _, err := other.Proofs.Check(t.Context(), postgres.CheckOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Close(t.Context()); err != nil {

@@ -77,6 +77,7 @@ type Ledger struct {
 	batcher    *batcher
 	workers    workers
 	feed       *feed
+	Proofs     *prover
 	searches   chan struct{} // has an item for each search at work
 
 	accountReads  coalescer[ledger.Account]
@@ -111,6 +112,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &stored.Currencies{}
+	l.Proofs = &prover{pool: l.pool, log: l.log, seconds: l.metrics.proofSeconds}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}

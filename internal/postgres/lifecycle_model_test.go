@@ -103,7 +103,7 @@ type lifeTransfer struct {
 // A lifeRun is one run of the ledger beside the model.
 type lifeRun struct {
 	l         *postgres.Ledger
-	time      *ledgertest.TestClock
+	time      *ledgertest.Clock
 	start     time.Time
 	now       int64 // seconds since start
 	ids       []uuid.UUID
@@ -112,7 +112,7 @@ type lifeRun struct {
 	seen      map[string]int
 }
 
-func newLifeRun(rt *rapid.T, l *postgres.Ledger, clock *ledgertest.TestClock, run int, seen map[string]int) *lifeRun {
+func newLifeRun(rt *rapid.T, l *postgres.Ledger, clock *ledgertest.Clock, run int, seen map[string]int) *lifeRun {
 	m := &lifeRun{l: l, time: clock, start: clock.Now(), seen: seen}
 	c, _, err := l.CreateCurrency(context.Background(), fmt.Sprintf("L%dX", run), 0, false)
 	if err != nil {

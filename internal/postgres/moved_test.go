@@ -139,7 +139,7 @@ func (s *service) requireUnavailable(t *testing.T) {
 			_, _, err := l.CreateAccount(ctx, ledger.AccountParams{InitialBalance: ledgertest.Amount("5")})
 			return err
 		},
-		"check":          func() error { _, err := l.Check(ctx, postgres.CheckOptions{}); return err },
+		"check":          func() error { _, err := l.Proofs.Check(ctx, postgres.CheckOptions{}); return err },
 		"ready to read":  func() error { return l.ReadyToRead(ctx) },
 		"ready to write": func() error { return l.ReadyToWrite(ctx) },
 	}

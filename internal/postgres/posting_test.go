@@ -131,7 +131,7 @@ func (s *scenario) run(p *posting) {
 type posting struct {
 	t          *testing.T
 	l          *postgres.Ledger
-	clock      *ledgertest.TestClock
+	clock      *ledgertest.Clock
 	scope      uuid.UUID // makes ids from names
 	currencies map[string]uuid.UUID
 	first      map[uuid.UUID]ledger.Transfer // the first result

@@ -115,7 +115,7 @@ func TestCheckByReader(t *testing.T) {
 			t.Errorf("no proof kept a checkpoint, and it went on from %v", r.CheckpointTime)
 		}
 	}
-	kept, err := l.Check(ctx, postgres.CheckOptions{})
+	kept, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

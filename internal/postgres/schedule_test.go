@@ -26,7 +26,7 @@ type yard struct {
 	url   string
 	l     *postgres.Ledger
 	conn  *pgx.Conn
-	clock *ledgertest.TestClock
+	clock *ledgertest.Clock
 	begin time.Time // of the clock
 	a, b  uuid.UUID
 }

@@ -87,13 +87,13 @@ func paged(l *postgres.Ledger, f postgres.StatementFilter, size int32) (s postgr
 // A history is two accounts that pay each other while a clock is stepped.
 type history struct {
 	l     *postgres.Ledger
-	clock *ledgertest.TestClock
+	clock *ledgertest.Clock
 	a, b  uuid.UUID
 	start time.Time
 }
 
 // newHistory opens two accounts with 100 each at a known time.
-func newHistory(t testing.TB, l *postgres.Ledger, clock *ledgertest.TestClock) *history {
+func newHistory(t testing.TB, l *postgres.Ledger, clock *ledgertest.Clock) *history {
 	clock.Step(time.Minute) // the equity account may be younger than the clock's time
 	h := &history{l: l, clock: clock, start: clock.Now()}
 	h.a = ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")}).ID

@@ -85,7 +85,7 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")})
 	prove := func(incremental bool) postgres.Report {
 		t.Helper()
-		report, err := l.Check(ctx, postgres.CheckOptions{Incremental: incremental})
+		report, err := l.Proofs.Check(ctx, postgres.CheckOptions{Incremental: incremental})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	ledgertest.Execute(t, conn, "LOCK TABLE last_proof IN EXCLUSIVE MODE")
 	proved := make(chan error, 1)
 	go func() {
-		_, err := l.Check(ctx, postgres.CheckOptions{})
+		_, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
 		proved <- err
 	}()
 	awaitLockWait(ctx, t, ledgertest.Connect(t, url))
