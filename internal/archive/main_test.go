@@ -17,6 +17,7 @@ import (
 	"internaltransfers/internal/archive"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -138,7 +139,7 @@ func requireSound(t testing.TB, url string, incremental bool) {
 	t.Helper()
 	l, closeIt := openLedger(t, url, 0)
 	defer closeIt()
-	report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
+	report, err := l.Proofs.Check(context.Background(), proof.Options{Incremental: incremental})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -54,9 +55,9 @@ func open(t *testing.T, config postgres.Config) *postgres.Ledger {
 // requireSound fails the test when an invariant is broken.
 func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
-	var report postgres.Report
+	var report proof.Report
 	err := repeat(func() (err error) {
-		report, err = l.Proofs.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), proof.Options{})
 		return err
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -28,7 +29,7 @@ func openLedger(t *testing.T, url string) *postgres.Ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{})
+		report, err := l.Proofs.Check(context.Background(), proof.Options{})
 		if err != nil || !report.OK() {
 			t.Errorf("the ledger is not sound: %v %+v", err, report)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -47,11 +48,11 @@ func OpenPrivate(t testing.TB, database string, config postgres.Config) *postgre
 // RequireSound fails the test when an invariant is broken.
 func RequireSound(t testing.TB, l *postgres.Ledger) {
 	t.Helper()
-	report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(context.Background(), proof.Options{})
 	// After a crash of the database each idle connection fails once, and each failure takes one out
 	// of the pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
-		report, err = l.Proofs.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), proof.Options{})
 	}
 	if err != nil {
 		t.Fatalf("check the ledger: %v", err)
@@ -64,7 +65,7 @@ func RequireSound(t testing.TB, l *postgres.Ledger) {
 }
 
 // RequireProof fails the test unless the report says so.
-func RequireProof(t *testing.T, r postgres.Report, sound bool) {
+func RequireProof(t *testing.T, r proof.Report, sound bool) {
 	t.Helper()
 	if r.OK() != sound {
 		t.Errorf("the ledger is found sound: %v, want %v", r.OK(), sound)

@@ -15,6 +15,7 @@ import (
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -320,10 +321,10 @@ func TestProofAfterClockSetBack(t *testing.T) {
 	clock := ledgertest.StopClock(t, url)
 	l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
 	id := ledgertest.OpenAccounts(t, l, 1, 100)[0]
-	ledgertest.Must(l.Proofs.Check(t.Context(), postgres.CheckOptions{}))
+	ledgertest.Must(l.Proofs.Check(t.Context(), proof.Options{}))
 	clock.Step(-time.Hour)
 	ledgertest.Execute(t, ledgertest.Connect(t, url), "UPDATE account SET held = 1 WHERE account_id = $1", id)
-	ledgertest.Must(l.Proofs.Check(t.Context(), postgres.CheckOptions{}))
+	ledgertest.Must(l.Proofs.Check(t.Context(), proof.Options{}))
 	l.Rested()
 	if s := ledgertest.Must(l.GetStatus(t.Context())); s.Proof == nil || !s.Proof.Time.Equal(clock.Now()) || len(s.Proof.Broken) == 0 {
 		t.Errorf("the last proof is %+v, and not that of %s", s.Proof, clock.Now())

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"internaltransfers/internal/proof"
 )
 
 const (
@@ -29,7 +31,7 @@ type gauges struct {
 
 // observed is what the database returned at a time.
 type observed struct {
-	proof    *ProofResult // nil: there was none
+	proof    *proof.Result // nil: there was none
 	backlogs map[WebhookStatus]backlog
 	lag      int64 // positions committed, but not yet shown to readers; -1: unknown
 	waiting  time.Duration
@@ -156,7 +158,7 @@ func (g *gauges) observe() *observed {
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), lag: -1}
 	var err error
-	if o.proof, err = lastProof(ctx, l.pool); err != nil {
+	if o.proof, err = proof.Last(ctx, l.pool); err != nil {
 		return nil, err
 	}
 	end, reached, err := l.horizonLag(ctx, o)

@@ -14,6 +14,7 @@ import (
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -123,7 +124,7 @@ func TestProofGauges(t *testing.T) {
 	if got := requireGathered(t, registry, gathering{"ledger_database_up": 1, "ledger_last_proof_duration_seconds": 0}); got["ledger_last_proof_timestamp_seconds"] != 0 {
 		t.Errorf("before the first proof: %v", got)
 	}
-	report, err := l.Proofs.Check(t.Context(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(t.Context(), proof.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestProofGauges(t *testing.T) {
 	if got["ledger_last_proof_duration_seconds"] <= 0 {
 		t.Errorf("the proof took %v s", got["ledger_last_proof_duration_seconds"])
 	}
-	if _, err := l.Proofs.Check(t.Context(), postgres.CheckOptions{Incremental: true}); err != nil {
+	if _, err := l.Proofs.Check(t.Context(), proof.Options{Incremental: true}); err != nil {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"ledger_last_proof_ok": 1, "ledger_last_proof_incremental": 1})
@@ -145,7 +146,7 @@ func TestProofGauges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Proofs.Check(t.Context(), postgres.CheckOptions{}); err != nil {
+	if _, err := other.Proofs.Check(t.Context(), proof.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Close(t.Context()); err != nil {

@@ -14,6 +14,7 @@ import (
 	"internaltransfers/internal/durable"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/proof"
 	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
@@ -77,7 +78,7 @@ type Ledger struct {
 	batcher    *batcher
 	workers    workers
 	feed       *feed
-	Proofs     *prover
+	Proofs     *proof.Prover
 	searches   chan struct{} // has an item for each search at work
 
 	accountReads  coalescer[ledger.Account]
@@ -112,7 +113,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &stored.Currencies{}
-	l.Proofs = &prover{pool: l.pool, log: l.log, seconds: l.metrics.proofSeconds}
+	l.Proofs = &proof.Prover{Pool: l.pool, Log: l.log, Seconds: l.metrics.proofSeconds}
 	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}

@@ -15,6 +15,7 @@ import (
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -139,7 +140,7 @@ func (s *service) requireUnavailable(t *testing.T) {
 			_, _, err := l.CreateAccount(ctx, ledger.AccountParams{InitialBalance: ledgertest.Amount("5")})
 			return err
 		},
-		"check":          func() error { _, err := l.Proofs.Check(ctx, postgres.CheckOptions{}); return err },
+		"check":          func() error { _, err := l.Proofs.Check(ctx, proof.Options{}); return err },
 		"ready to read":  func() error { return l.ReadyToRead(ctx) },
 		"ready to write": func() error { return l.ReadyToWrite(ctx) },
 	}

@@ -16,6 +16,7 @@ import (
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -35,7 +36,7 @@ func TestCheckAmidTransfers(t *testing.T) {
 		r := rand.New(rand.NewPCG(uint64(worker), uint64(deadline.UnixNano())))
 		if worker >= 8 {
 			for time.Now().Before(deadline) || proofs.Load() < 8 {
-				report, err := servers[worker%2].Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: r.IntN(4) > 0})
+				report, err := servers[worker%2].Proofs.Check(context.Background(), proof.Options{Incremental: r.IntN(4) > 0})
 				if err != nil {
 					t.Errorf("check the ledger: %v", err)
 					break
@@ -122,11 +123,11 @@ var damages = []string{
 }
 
 // checkBoth returns a proof each: incremental or not.
-func checkBoth(t *testing.T, l *postgres.Ledger, incremental ...bool) []postgres.Report {
+func checkBoth(t *testing.T, l *postgres.Ledger, incremental ...bool) []proof.Report {
 	t.Helper()
-	var reports []postgres.Report
+	var reports []proof.Report
 	for _, i := range incremental {
-		report, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: i})
+		report, err := l.Proofs.Check(context.Background(), proof.Options{Incremental: i})
 		if err != nil {
 			t.Fatalf("check the ledger: %v", err)
 		}
@@ -137,7 +138,7 @@ func checkBoth(t *testing.T, l *postgres.Ledger, incremental ...bool) []postgres
 
 // brokenNames are the invariants that are broken, but for the one that only an incremental proof
 // has.
-func brokenNames(r postgres.Report) []string {
+func brokenNames(r proof.Report) []string {
 	var names []string
 	for i := range r.Invariants {
 		if r.Invariants[i].ViolationCount > 0 && r.Invariants[i].Name != "checkpoint_continued" {
@@ -153,7 +154,7 @@ type activity struct {
 	ids   []uuid.UUID
 	r     *rand.Rand
 	clock *ledgertest.Clock // nil: time passes by itself
-	made  []uuid.UUID           // since they were last forgotten
+	made  []uuid.UUID       // since they were last forgotten
 	all   []uuid.UUID
 }
 

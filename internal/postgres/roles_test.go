@@ -12,6 +12,7 @@ import (
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -84,19 +85,19 @@ func TestCheckByReader(t *testing.T) {
 	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	ledgertest.NewHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
 	conn := ledgertest.Connect(t, url)
-	check := func(incremental, sound bool) postgres.Report {
+	check := func(incremental, sound bool) proof.Report {
 		t.Helper()
 		database, err := pgdb.Open(ctx, pgdb.Target{URL: pgtest.Reader(url)}, pgdb.Proving)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var last postgres.Progress
+		var last proof.Progress
 		var before, after string
 		if err := conn.QueryRow(ctx, rowVersions).Scan(&before); err != nil {
 			t.Fatal(err)
 		}
-		report, err := postgres.Check(ctx, database, postgres.CheckOptions{
-			Incremental: incremental, Progress: func(p postgres.Progress) { last = p },
+		report, err := proof.Check(ctx, database, proof.Options{
+			Incremental: incremental, Progress: func(p proof.Progress) { last = p },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -115,7 +116,7 @@ func TestCheckByReader(t *testing.T) {
 			t.Errorf("no proof kept a checkpoint, and it went on from %v", r.CheckpointTime)
 		}
 	}
-	kept, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
+	kept, err := l.Proofs.Check(ctx, proof.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func TestCheckByReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := postgres.Check(ctx, database, postgres.CheckOptions{}); !isRefused(err) {
+	if _, err := proof.Check(ctx, database, proof.Options{}); !isRefused(err) {
 		t.Errorf("without a right: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/proof"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // A Status is the state of the ledger.
 type Status struct {
 	Totals []CurrencyTotal // of each currency that has accounts, by code, at most 1,000
-	Proof  *ProofResult    // how the last proof ended, of any server; nil: there was none
+	Proof  *proof.Result   // how the last proof ended, of any server; nil: there was none
 	Time   time.Time       // when it was read, by the database's clock
 }
 
@@ -66,7 +67,7 @@ func (l *Ledger) readStatus(ctx context.Context) (s Status, err error) {
 		if s.Time, err = l.queries.Clock(ctx, tx); err != nil {
 			return err
 		}
-		if s.Proof, err = lastProof(ctx, tx); err != nil {
+		if s.Proof, err = proof.Last(ctx, tx); err != nil {
 			return err
 		}
 		s.Totals, err = l.readTotals(ctx, tx)

@@ -10,6 +10,7 @@ import (
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -83,15 +84,15 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l, other := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent}), ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")})
-	prove := func(incremental bool) postgres.Report {
+	prove := func(incremental bool) proof.Report {
 		t.Helper()
-		report, err := l.Proofs.Check(ctx, postgres.CheckOptions{Incremental: incremental})
+		report, err := l.Proofs.Check(ctx, proof.Options{Incremental: incremental})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return report
 	}
-	require := func(report postgres.Report, incremental bool, broken ...string) {
+	require := func(report proof.Report, incremental bool, broken ...string) {
 		t.Helper()
 		got := status(t, other).Proof
 		if got == nil || !got.Time.Equal(report.Time) || got.Incremental != incremental || !slices.Equal(got.Broken, broken) {
@@ -129,7 +130,7 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	ledgertest.Execute(t, conn, "LOCK TABLE last_proof IN EXCLUSIVE MODE")
 	proved := make(chan error, 1)
 	go func() {
-		_, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
+		_, err := l.Proofs.Check(ctx, proof.Options{})
 		proved <- err
 	}()
 	awaitLockWait(ctx, t, ledgertest.Connect(t, url))

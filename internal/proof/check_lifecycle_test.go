@@ -1,4 +1,4 @@
-package postgres_test
+package proof_test
 
 // lifecycleCorruptions break what transfers have beyond their accounts and amounts. They are found
 // as corruptions are.

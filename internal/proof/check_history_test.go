@@ -1,4 +1,4 @@
-package postgres_test
+package proof_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -187,9 +188,9 @@ func (p *proven) exec(t *testing.T, sql string) {
 	}
 }
 
-func (p *proven) check(t *testing.T, incremental bool) postgres.Report {
+func (p *proven) check(t *testing.T, incremental bool) proof.Report {
 	t.Helper()
-	report, err := p.l.Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
+	report, err := p.l.Proofs.Check(context.Background(), proof.Options{Incremental: incremental})
 	if err != nil || report.Time.IsZero() {
 		t.Fatalf("check the ledger: %+v, %v", report, err)
 	}

@@ -1,4 +1,4 @@
-package postgres_test
+package proof_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -72,7 +73,7 @@ func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
+	report, err := l.Proofs.Check(ctx, proof.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func TestIncrementalProofOfPartOfAGroup(t *testing.T) {
 	if _, _, _, err := l.Reverse(ctx, ledger.ReverseParams{TransferID: one}); err != nil {
 		t.Fatal(err)
 	}
-	if report, err = l.Proofs.Check(ctx, postgres.CheckOptions{Incremental: true}); err != nil || report.CheckpointTime.IsZero() {
+	if report, err = l.Proofs.Check(ctx, proof.Options{Incremental: true}); err != nil || report.CheckpointTime.IsZero() {
 		t.Fatalf("%v, from %v", err, report.CheckpointTime)
 	}
 	ledgertest.RequireProof(t, report, true)
@@ -94,9 +95,9 @@ func TestCheckpoint(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	conn := ledgertest.Connect(t, url)
-	check := func(incremental, sound bool) postgres.Report {
+	check := func(incremental, sound bool) proof.Report {
 		t.Helper()
-		report, err := l.Proofs.Check(ctx, postgres.CheckOptions{Incremental: incremental})
+		report, err := l.Proofs.Check(ctx, proof.Options{Incremental: incremental})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +136,7 @@ func TestCheckpoint(t *testing.T) {
 	ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("5")})
 	for _, examined := range []int64{2, 0} { // the two entries of the opening, once
 		r := check(true, true)
-		i := slices.IndexFunc(r.Invariants, func(i postgres.Invariant) bool { return i.Name == "running_balances_continuous" })
+		i := slices.IndexFunc(r.Invariants, func(i proof.Invariant) bool { return i.Name == "running_balances_continuous" })
 		if r.CheckpointTime.IsZero() || r.Invariants[i].Examined != examined {
 			t.Errorf("a proof went on from %v and examined %d entries, not %d", r.CheckpointTime, r.Invariants[i].Examined, examined)
 		}
@@ -149,7 +150,7 @@ func TestCheckWithoutWriting(t *testing.T) {
 	l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
 	ledgertest.Execute(t, ledgertest.Connect(t, url), `ALTER TABLE checkpoint ADD CONSTRAINT nothing CHECK (snapshot_time IS NULL)`)
 	for range 2 {
-		r, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{Incremental: true})
+		r, err := l.Proofs.Check(context.Background(), proof.Options{Incremental: true})
 		if err != nil || !r.OK() || !r.CheckpointTime.IsZero() {
 			t.Errorf("got %+v, %v", r, err)
 		}
@@ -167,9 +168,9 @@ func TestCheckProgress(t *testing.T) {
 		{false, []string{"keep the checkpoint"}},
 		{true, []string{"find what changed", "keep the checkpoint"}},
 	} {
-		var steps []postgres.Progress
-		r, err := l.Proofs.Check(context.Background(), postgres.CheckOptions{
-			Incremental: c.incremental, Progress: func(p postgres.Progress) { steps = append(steps, p) },
+		var steps []proof.Progress
+		r, err := l.Proofs.Check(context.Background(), proof.Options{
+			Incremental: c.incremental, Progress: func(p proof.Progress) { steps = append(steps, p) },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -208,7 +209,7 @@ func TestIncrementalSeesLateCommits(t *testing.T) {
 		}
 		lateTransfer(t, late, ids[0], ids[1], wrong)
 		ledgertest.Pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: decimal.NewFromInt(1)})
-		report, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
+		report, err := l.Proofs.Check(ctx, proof.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +217,7 @@ func TestIncrementalSeesLateCommits(t *testing.T) {
 		if err := late.Commit(ctx); err != nil {
 			t.Fatal(err)
 		}
-		report, err = l.Proofs.Check(ctx, postgres.CheckOptions{Incremental: true})
+		report, err = l.Proofs.Check(ctx, proof.Options{Incremental: true})
 		if err != nil || report.CheckpointTime.IsZero() {
 			t.Fatalf("%+v, %v", report, err)
 		}

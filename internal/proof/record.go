@@ -1,4 +1,4 @@
-package postgres
+package proof
 
 import (
 	"context"
@@ -14,15 +14,15 @@ import (
 // recordTimeout bounds how long a proof waits until its end is recorded.
 const recordTimeout = 5 * time.Second
 
-// A ProofResult is how a proof of the ledger ended.
-type ProofResult struct {
+// A Result is how a proof of the ledger ended.
+type Result struct {
 	Time        time.Time // of its snapshot
 	Incremental bool      // it went on from a checkpoint
 	Broken      []string  // the names of the invariants that do not hold
 }
 
-// lastProof reads how the last proof ended, of any server; nil: there was none.
-func lastProof(ctx context.Context, conn db.DBTX) (*ProofResult, error) {
+// Last reads how the last proof ended, of any server; nil: there was none.
+func Last(ctx context.Context, conn db.DBTX) (*Result, error) {
 	last, err := db.New().ProofGet(ctx, conn)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -30,12 +30,12 @@ func lastProof(ctx context.Context, conn db.DBTX) (*ProofResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ProofResult{Time: last.CheckTime, Incremental: last.Incremental, Broken: last.Broken}, nil
+	return &Result{Time: last.CheckTime, Incremental: last.Incremental, Broken: last.Broken}, nil
 }
 
 // record keeps how a proof ended, for all servers. The proof is over, so its
 // context does not count; and it stands whether or not that could be recorded.
-func (p *prover) record(ctx context.Context, report *Report) {
+func (p *Prover) record(ctx context.Context, report *Report) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	broken := []string{}
@@ -44,10 +44,10 @@ func (p *prover) record(ctx context.Context, report *Report) {
 			broken = append(broken, report.Invariants[i].Name)
 		}
 	}
-	err := db.New().ProofPut(ctx, p.pool, db.ProofPutParams{
+	err := db.New().ProofPut(ctx, p.Pool, db.ProofPutParams{
 		CheckTime: report.Time, Incremental: !report.CheckpointTime.IsZero(), Broken: broken,
 	})
 	if err != nil {
-		p.log.WarnContext(ctx, "how a proof ended was not recorded", slog.Any("error", err))
+		p.Log.WarnContext(ctx, "how a proof ended was not recorded", slog.Any("error", err))
 	}
 }

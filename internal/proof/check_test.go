@@ -1,4 +1,4 @@
-package postgres_test
+package proof_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -174,7 +175,7 @@ func TestCheckFindsCorruption(t *testing.T) {
 }
 
 // requireFound fails the test unless the report has just these violations.
-func requireFound(t *testing.T, p *proven, report postgres.Report, want map[string][]string) {
+func requireFound(t *testing.T, p *proven, report proof.Report, want map[string][]string) {
 	t.Helper()
 	proof := "full"
 	if !report.CheckpointTime.IsZero() {
@@ -206,7 +207,7 @@ func TestCheckCounts(t *testing.T) {
 	}
 	conn := ledgertest.Connect(t, url)
 	ledgertest.Execute(t, conn, "UPDATE account SET held = 1 WHERE NOT is_equity")
-	report, err := l.Proofs.Check(ctx, postgres.CheckOptions{})
+	report, err := l.Proofs.Check(ctx, proof.Options{})
 	if err != nil || report.OK() {
 		t.Fatalf("the ledger is found sound: %+v, %v", report, err)
 	}

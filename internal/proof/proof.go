@@ -1,4 +1,5 @@
-package postgres
+// Package proof proves a ledger from its rows: what is true of every ledger is true of this one.
+package proof
 
 import (
 	"context"
@@ -20,9 +21,9 @@ import (
 // each. When more changed, it proves everything.
 const changedMax = 1_000_000
 
-// CheckOptions say how a ledger is proved. The zero value proves everything and reports no
+// Options say how a ledger is proved. The zero value proves everything and reports no
 // progress.
-type CheckOptions struct {
+type Options struct {
 	// Incremental goes on from the checkpoint, the last proof that succeeded: it proves all
 	// balances, the entries after each account's checkpointed one, and each transfer that was made
 	// or could change since. That the others are as they were is taken for granted. Without a
@@ -40,11 +41,11 @@ type Progress struct {
 	Elapsed     time.Duration // since the proof began
 }
 
-// A prover proves the ledger of a server.
-type prover struct {
-	pool    *durable.Pool
-	log     *slog.Logger
-	seconds prometheus.Gauge // how long the last proof took
+// A Prover proves the ledger of a server.
+type Prover struct {
+	Pool    *durable.Pool
+	Log     *slog.Logger
+	Seconds prometheus.Gauge // how long the last proof took
 }
 
 // Check proves the invariants from the rows, in one snapshot, while transfers go on. The time of a
@@ -53,10 +54,10 @@ type prover struct {
 //
 // What a proof that succeeds found is kept as the checkpoint. A full one that fails takes the
 // checkpoint back, so that no incremental proof takes for granted what is known to be broken.
-func (p *prover) Check(ctx context.Context, o CheckOptions) (Report, error) {
+func (p *Prover) Check(ctx context.Context, o Options) (Report, error) {
 	r := run{queries: db.New(), options: o, keeps: true, start: time.Now()}
 	proved := false
-	err := p.pool.Change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err := p.Pool.Change(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := r.prove(ctx, tx); err != nil {
 			return err
 		}
@@ -68,11 +69,11 @@ func (p *prover) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	case proved && !errors.Is(err, pgdb.ErrOtherLedger):
 		// Another server was faster, or the database takes no writes. The proof stands all the
 		// same.
-		p.log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
+		p.Log.WarnContext(ctx, "the checkpoint of a proof was not kept", slog.Any("error", err))
 	default:
 		return Report{}, durable.ReadError(ctx, "check the ledger", err)
 	}
-	p.seconds.Set(time.Since(r.start).Seconds())
+	p.Seconds.Set(time.Since(r.start).Seconds())
 	p.record(ctx, &r.report)
 	return r.report, nil
 }
@@ -81,7 +82,7 @@ func (p *prover) Check(ctx context.Context, o CheckOptions) (Report, error) {
 // standby and with the rights to read alone. An incremental proof goes on from the checkpoint of a
 // server's last one. The database was opened for pgdb.Proving. A RefusedError of that package says
 // why the ledger could not be checked, where the operator can change that.
-func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report, error) {
+func Check(ctx context.Context, database *pgdb.Database, o Options) (Report, error) {
 	conn, err := database.Connect(ctx, pgdb.Proving)
 	if err != nil {
 		return Report{}, err
@@ -99,7 +100,7 @@ func Check(ctx context.Context, database *pgdb.Database, o CheckOptions) (Report
 // Prove proves everything in a transaction that may have changed anything and is not committed yet.
 // It neither reads nor keeps a checkpoint. progress may be nil.
 func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, error) {
-	r := run{queries: db.New(), options: CheckOptions{Progress: progress}, start: time.Now()}
+	r := run{queries: db.New(), options: Options{Progress: progress}, start: time.Now()}
 	err := r.prove(ctx, tx)
 	return r.report, err
 }
@@ -107,7 +108,7 @@ func Prove(ctx context.Context, tx pgx.Tx, progress func(Progress)) (Report, err
 // A run is one call of Check or Prove.
 type run struct {
 	queries *db.Queries
-	options CheckOptions
+	options Options
 	keeps   bool // the checkpoint, when it succeeds
 	start   time.Time
 	step    int
