@@ -109,7 +109,7 @@ func watchFrom(ctx context.Context, l *postgres.Ledger, after string) (int64, er
 	}
 	ctx, cancel := withinStep(ctx)
 	defer cancel()
-	return l.LastEvent(ctx)
+	return l.Events.Last(ctx)
 }
 
 // watch sends events until the client goes or the server drains. It never ends without an error.
@@ -133,7 +133,7 @@ func watch(
 			<-told // the connection is the handler's only until it returns
 		}
 	}()
-	err := l.Follow(ctx, after, filter, func(events []*postgres.Event, position int64) error {
+	err := l.Events.Follow(ctx, after, filter, func(events []*postgres.Event, position int64) error {
 		if len(events) == 0 {
 			return send(nil, cursorText(position))
 		}
@@ -193,7 +193,7 @@ func (s *ledgerService) ListEvents(
 		if account != uuid.Nil || req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED || req.GetCurrency() != "" {
 			return nil, invalidField("transfer_id", "must be the only filter")
 		}
-		page.events, page.next, page.more, err = s.ledger.TransferEvents(ctx, transfer, after, size)
+		page.events, page.next, page.more, err = s.ledger.Events.ReadTransfer(ctx, transfer, after, size)
 	} else {
 		filter := &postgres.EventFilter{AccountIDs: listOf(account), Currencies: listOf(req.GetCurrency())}
 		if req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED {
@@ -230,7 +230,7 @@ func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, f
 		limit = size
 	}
 	for looks := 0; page.more && len(page.events) < size && looks < looksMax; looks++ {
-		events, next, more, err := s.ledger.Events(ctx, page.next, limit)
+		events, next, more, err := s.ledger.Events.Read(ctx, page.next, limit)
 		if err != nil {
 			return eventPage{}, err
 		}

@@ -120,7 +120,7 @@ func rotateSecret(t *testing.T, c client, id, secret string) {
 func redeliver(t *testing.T, c client, f *fixture, a *transfersv1.Account, id string) {
 	t.Helper()
 	var cursor string
-	events, _, _, err := f.ledger.Events(t.Context(), 0, 1000)
+	events, _, _, err := f.ledger.Events.Read(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

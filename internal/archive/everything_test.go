@@ -212,7 +212,7 @@ func webhooks(t testing.TB, l *postgres.Ledger) {
 	if err != nil || len(held) != 2 {
 		t.Fatalf("%v %v", held, err)
 	}
-	events, _, _, err := l.Events(ctx, 0, 40)
+	events, _, _, err := l.Events.Read(ctx, 0, 40)
 	if err != nil {
 		t.Fatal(err)
 	}

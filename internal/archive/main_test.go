@@ -219,7 +219,7 @@ func eventually(t testing.TB, l *postgres.Ledger, what string, done func() bool)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	over := errors.New("over")
-	err := l.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
+	err := l.Events.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
 		if done() {
 			return over
 		}

@@ -306,7 +306,7 @@ func follow(t *testing.T, l *postgres.Ledger) *reader {
 	following.Go(func() {
 		position := int64(0)
 		err := repeat(func() error {
-			return l.Follow(ctx, position, nil, func(events []*postgres.Event, after int64) error {
+			return l.Events.Follow(ctx, position, nil, func(events []*postgres.Event, after int64) error {
 				position = after
 				r.take(events)
 				return nil

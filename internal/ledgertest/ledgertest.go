@@ -124,7 +124,7 @@ func AllEvents(t *testing.T, l *postgres.Ledger, limit int) (events []*postgres.
 	for after, more := int64(0), true; more; {
 		var page []*postgres.Event
 		var err error
-		if page, after, more, err = l.Events(context.Background(), after, limit); err != nil {
+		if page, after, more, err = l.Events.Read(context.Background(), after, limit); err != nil {
 			t.Fatalf("read events: %v", err)
 		}
 		if len(page) > limit {

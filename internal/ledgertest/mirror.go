@@ -134,7 +134,7 @@ func RequireRetold(t testing.TB, l *postgres.Ledger) {
 	for after, more := int64(0), true; more; {
 		var events []*postgres.Event
 		var err error
-		if events, after, more, err = l.Events(ctx, after, 1000); err != nil {
+		if events, after, more, err = l.Events.Read(ctx, after, 1000); err != nil {
 			t.Fatalf("read events: %v", err)
 		}
 		for _, e := range events {

@@ -97,33 +97,33 @@ func (f *EventFilter) passesTransfer(t *ledger.Transfer) bool {
 // eventPageMax bounds the events that are read at a time.
 const eventPageMax = 1000
 
-// LastEvent returns a position near the end: a caller that follows from there, and then reads the
+// Last returns a position near the end: a caller that follows from there, and then reads the
 // ledger, misses nothing. It is the end, unless a transaction that may have written events does not
 // end.
-func (l *Ledger) LastEvent(ctx context.Context) (int64, error) {
-	return l.feed.horizon.wait(ctx)
+func (s *stream) Last(ctx context.Context) (int64, error) {
+	return s.horizon.wait(ctx)
 }
 
-// Events reads a page of events after a position, 0 for the first ones, oldest first: at most limit
+// Read reads a page of events after a position, 0 for the first ones, oldest first: at most limit
 // of them, 1 to 1,000. next is where the following page begins. more reports whether it has any
 // already.
-func (l *Ledger) Events(ctx context.Context, after int64, limit int) (events []*Event, next int64, more bool, err error) {
-	s, err := l.feed.horizon.observe(ctx)
+func (s *stream) Read(ctx context.Context, after int64, limit int) (events []*Event, next int64, more bool, err error) {
+	seen, err := s.horizon.observe(ctx)
 	if err != nil {
 		return nil, after, false, err
 	}
-	if err := checkPosition(after, s.last); err != nil {
+	if err := checkPosition(after, seen.last); err != nil {
 		return nil, after, false, err
 	}
 	// A full page need not wait for what comes behind it.
-	if events, next, err = l.eventsBetween(ctx, after, s.reached, limit); err != nil || len(events) == limit {
+	if events, next, err = s.eventsBetween(ctx, after, seen.reached, limit); err != nil || len(events) == limit {
 		return events, next, true, err
 	}
-	end, err := l.feed.horizon.wait(ctx)
+	end, err := s.horizon.wait(ctx)
 	if err != nil {
 		return nil, after, false, err
 	}
-	some, next, err := l.eventsBetween(ctx, next, end, limit-len(events))
+	some, next, err := s.eventsBetween(ctx, next, end, limit-len(events))
 	return append(events, some...), next, next < end, err
 }
 
@@ -137,7 +137,7 @@ func checkPosition(after, last int64) error {
 
 // eventsBetween reads events after one position up to another, which is not beyond the horizon.
 // next is up to where it has read everything.
-func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
+func (s *stream) eventsBetween(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if limit < 1 || limit > eventPageMax {
@@ -148,7 +148,7 @@ func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int
 	}
 	page := db.EventsOfTransfersParams{AfterPosition: after, LastPosition: last, RowLimit: int32(limit)}
 	for _, read := range []func(context.Context, db.EventsOfTransfersParams) ([]*Event, error){
-		l.transferEvents, l.transferChangeEvents, l.accountEvents,
+		s.transferEvents, s.transferChangeEvents, s.accountEvents,
 	} {
 		some, err := read(ctx, page)
 		if err != nil {
@@ -174,16 +174,16 @@ func (l *Ledger) eventsBetween(ctx context.Context, after, last int64, limit int
 	return events, page.LastPosition, nil
 }
 
-// TransferEvents reads the history of one transfer as Events does. A transfer that does not exist
+// ReadTransfer reads the history of one transfer as Read does. A transfer that does not exist
 // is a NotFoundError.
-func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, limit int) (
+func (s *stream) ReadTransfer(ctx context.Context, id uuid.UUID, after int64, limit int) (
 	events []*Event, next int64, more bool, err error,
 ) {
-	end, err := l.feed.horizon.wait(ctx)
+	end, err := s.horizon.wait(ctx)
 	if err != nil {
 		return nil, after, false, err
 	}
-	rows, err := l.queries.TransfersGet(ctx, l.pool, []uuid.UUID{id})
+	rows, err := db.New().TransfersGet(ctx, s.pool, []uuid.UUID{id})
 	if err != nil {
 		return nil, after, false, durable.ReadError(ctx, "read a transfer", err)
 	}
@@ -191,18 +191,18 @@ func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, 
 		return nil, after, false, &ledger.NotFoundError{Kind: "transfer", ID: id}
 	}
 	if made := rows[0].TransferFull.Position; after < made {
-		if events, _, err = l.eventsBetween(ctx, made-1, min(made, end), 1); err != nil {
+		if events, _, err = s.eventsBetween(ctx, made-1, min(made, end), 1); err != nil {
 			return nil, after, false, err
 		}
 	}
-	changes, err := l.queries.EventsOfOneTransfer(ctx, l.pool, db.EventsOfOneTransferParams{
+	changes, err := db.New().EventsOfOneTransfer(ctx, s.pool, db.EventsOfOneTransferParams{
 		TransferID: id, AfterPosition: after, LastPosition: end, RowLimit: int32(limit),
 	})
 	if err != nil {
 		return nil, after, false, durable.ReadError(ctx, "read the history of a transfer", err)
 	}
 	for i := range changes {
-		e, err := l.changeEvent(ctx, &changes[i].TransferFull, &changes[i].TransferChange)
+		e, err := s.changeEvent(ctx, &changes[i].TransferFull, &changes[i].TransferChange)
 		if err != nil {
 			return nil, after, false, err
 		}
@@ -216,8 +216,8 @@ func (l *Ledger) TransferEvents(ctx context.Context, id uuid.UUID, after int64, 
 }
 
 // transferEvents reads transfers that were made.
-func (l *Ledger) transferEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
-	rows, err := l.queries.EventsOfTransfers(ctx, l.pool, page)
+func (s *stream) transferEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+	rows, err := db.New().EventsOfTransfers(ctx, s.pool, page)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (l *Ledger) transferEvents(ctx context.Context, page db.EventsOfTransfersPa
 				ReversedAmount: r.ReversedAmount, Refusal: r.Refusal,
 			})
 		}
-		t, err := l.currencies.Transfer(ctx, l.pool, &r.TransferFull)
+		t, err := s.currencies.Transfer(ctx, s.pool, &r.TransferFull)
 		if err != nil {
 			return nil, err
 		}
@@ -243,14 +243,14 @@ func (l *Ledger) transferEvents(ctx context.Context, page db.EventsOfTransfersPa
 }
 
 // transferChangeEvents reads changes of transfers.
-func (l *Ledger) transferChangeEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
-	rows, err := l.queries.EventsOfTransferChanges(ctx, l.pool, db.EventsOfTransferChangesParams(page))
+func (s *stream) transferChangeEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+	rows, err := db.New().EventsOfTransferChanges(ctx, s.pool, db.EventsOfTransferChangesParams(page))
 	if err != nil {
 		return nil, err
 	}
 	events := make([]*Event, 0, len(rows))
 	for i := range rows {
-		e, err := l.changeEvent(ctx, &rows[i].TransferFull, &rows[i].TransferChange)
+		e, err := s.changeEvent(ctx, &rows[i].TransferFull, &rows[i].TransferChange)
 		if err != nil {
 			return nil, err
 		}
@@ -259,9 +259,9 @@ func (l *Ledger) transferChangeEvents(ctx context.Context, page db.EventsOfTrans
 	return events, nil
 }
 
-func (l *Ledger) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
+func (s *stream) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
 	asItWas(f, c)
-	t, err := l.currencies.Transfer(ctx, l.pool, f)
+	t, err := s.currencies.Transfer(ctx, s.pool, f)
 	if err != nil {
 		return nil, err
 	}
@@ -276,15 +276,15 @@ func asItWas(f *db.TransferFull, c *db.TransferChange) {
 }
 
 // accountEvents reads the changes of accounts.
-func (l *Ledger) accountEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
-	rows, err := l.queries.EventsOfAccounts(ctx, l.pool, db.EventsOfAccountsParams(page))
+func (s *stream) accountEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+	rows, err := db.New().EventsOfAccounts(ctx, s.pool, db.EventsOfAccountsParams(page))
 	if err != nil {
 		return nil, err
 	}
 	events := make([]*Event, 0, len(rows))
 	for i := range rows {
 		c := &rows[i].AccountChange
-		currency, err := l.currencies.Get(ctx, l.pool, rows[i].Currency)
+		currency, err := s.currencies.Get(ctx, s.pool, rows[i].Currency)
 		if err != nil {
 			return nil, err
 		}
@@ -304,4 +304,24 @@ func (l *Ledger) accountEvents(ctx context.Context, page db.EventsOfTransfersPar
 		events = append(events, e)
 	}
 	return events, nil
+}
+
+// At reads the event at a position; nil: there is none.
+func (s *stream) At(ctx context.Context, position int64) (*Event, error) {
+	if position < 1 {
+		return nil, nil
+	}
+	events, _, err := s.eventsBetween(ctx, position-1, position, 1)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[0], nil
+}
+
+// Accounts are those that the event is about: one, or the two of a transfer.
+func (e *Event) Accounts() []uuid.UUID {
+	if e.Transfer != nil {
+		return []uuid.UUID{e.Transfer.From, e.Transfer.To}
+	}
+	return []uuid.UUID{e.Account.ID}
 }

@@ -52,7 +52,7 @@ func TestEachCaptureIsAnEvent(t *testing.T) {
 	}
 	execute("COMMIT")
 	wg.Wait()
-	events, _, _, err := l.TransferEvents(ctx, hold.ID, 0, 100)
+	events, _, _, err := l.Events.ReadTransfer(ctx, hold.ID, 0, 100)
 	if err != nil || len(events) != 1+captures {
 		t.Fatalf("%d captures are in %d events, %v", captures, len(events), err)
 	}
@@ -83,9 +83,9 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	if _, err := undone.Exec(ctx, "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	cursor := ledgertest.Must(l.LastEvent(ctx))
+	cursor := ledgertest.Must(l.Events.Last(ctx))
 	draw() // and still at work when the database goes down
-	if _, _, err := l.Horizon(ctx); err != nil {
+	if _, _, err := l.Events.Horizon(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Kill(); err != nil {
@@ -99,7 +99,7 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	var next int64
 	err := ledger.ErrUnavailable
 	for try := 0; err != nil && try < 20; try++ { // connections of before fail once each
-		next, err = l.LastEvent(ctx)
+		next, err = l.Events.Last(ctx)
 	}
 	if err != nil || position <= next {
 		t.Errorf("an event that is not committed yet is at %d, behind the cursor %d, %v", position, next, err)
@@ -107,7 +107,7 @@ func TestCursorsOutliveACrash(t *testing.T) {
 	if _, err := late.Exec(ctx, "COMMIT"); err != nil {
 		t.Fatal(err)
 	}
-	events, _, _, err := l.Events(ctx, cursor, 100)
+	events, _, _, err := l.Events.Read(ctx, cursor, 100)
 	if err != nil || len(events) != 1 || events[0].Position != position {
 		t.Errorf("behind the cursor are %d events, %v", len(events), err)
 	}
@@ -122,19 +122,19 @@ func TestFreshServerDoesNotBeginAtTheBeginning(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	ids := ledgertest.OpenAccounts(t, l, 2, 100)
-	end := ledgertest.Must(l.LastEvent(ctx))
+	end := ledgertest.Must(l.Events.Last(ctx))
 	_, first := beginRefusal(t, url, ids[0])
 	fresh := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
-	if reached, last, err := fresh.Horizon(ctx); reached != -1 || last != end || err != nil {
+	if reached, last, err := fresh.Events.Horizon(ctx); reached != -1 || last != end || err != nil {
 		t.Errorf("beside a writer the horizon is %d of %d, %v; want it unknown", reached, last, err)
 	}
 	_, second := beginRefusal(t, url, ids[0]) // some transaction is always open
 	ledgertest.Execute(t, first, "COMMIT")
-	if reached, _, err := fresh.Horizon(ctx); reached != end || err != nil {
+	if reached, _, err := fresh.Events.Horizon(ctx); reached != end || err != nil {
 		t.Errorf("when the writers of before are over, the horizon is %d, %v; want %d", reached, err, end)
 	}
 	ledgertest.Execute(t, second, "COMMIT")
-	if from, err := fresh.LastEvent(ctx); from <= end || err != nil {
+	if from, err := fresh.Events.Last(ctx); from <= end || err != nil {
 		t.Errorf("the last event is at %d, %v; want it after %d", from, err, end)
 	}
 }

@@ -52,7 +52,7 @@ func TestEventsTellEverything(t *testing.T) {
 	clock := ledgertest.StopClock(t, url)
 	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	names := map[uuid.UUID]string{ids[0]: "A", ids[1]: "B"}
-	start := ledgertest.Must(l.LastEvent(ctx))
+	start := ledgertest.Must(l.Events.Last(ctx))
 	pay := func(p ledger.TransferParams) ledger.Transfer {
 		t.Helper()
 		p.From, p.To = ids[0], ids[1]
@@ -119,7 +119,7 @@ func historyText(t *testing.T, l *postgres.Ledger, names map[uuid.UUID]string, i
 	t.Helper()
 	var lines []string
 	for after, more := int64(0), true; more; {
-		page, next, goesOn, err := l.TransferEvents(context.Background(), id, after, 1)
+		page, next, goesOn, err := l.Events.ReadTransfer(context.Background(), id, after, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,13 +138,13 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	ids := ledgertest.OpenAccounts(t, l, 2, 100)
-	start := ledgertest.Must(l.LastEvent(ctx))
+	start := ledgertest.Must(l.Events.Last(ctx))
 	var got []*postgres.Event
 	arrived := make(chan struct{}, 10)
 	following, stop := context.WithCancel(ctx)
 	ended := make(chan error)
 	go func() {
-		ended <- l.Follow(following, start, nil, func(events []*postgres.Event, _ int64) error {
+		ended <- l.Events.Follow(following, start, nil, func(events []*postgres.Event, _ int64) error {
 			got = append(got, events...)
 			for range events {
 				arrived <- struct{}{}
@@ -158,7 +158,7 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 {
-		reached, last, err := l.Horizon(ctx)
+		reached, last, err := l.Events.Horizon(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 			t.Fatalf("the horizon is %d of %d, while %d has not committed", reached, last, late)
 		}
 	}
-	if events, _, more, err := l.Events(ctx, start, 100); len(events) != 0 || more || err != nil {
+	if events, _, more, err := l.Events.Read(ctx, start, 100); len(events) != 0 || more || err != nil {
 		t.Errorf("a page has %d events, more: %t, %v", len(events), more, err)
 	}
 	if _, err := conn.Exec(ctx, "COMMIT"); err != nil {
@@ -233,7 +233,7 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	l := ledgertest.Open(t, postgres.Config{})
-	l.KeepEvents(10)
+	l.Events.KeepEvents(10)
 	ids := ledgertest.OpenAccounts(t, l, 2, 1000)
 	pay := func() {
 		t.Helper()
@@ -241,13 +241,13 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	start := ledgertest.Must(l.LastEvent(ctx))
+	start := ledgertest.Must(l.Events.Last(ctx))
 	first, entered, proceed := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var got []*postgres.Event
 	position := start
 	ended := make(chan error)
 	go func() {
-		ended <- l.Follow(ctx, start, nil, func(events []*postgres.Event, p int64) error {
+		ended <- l.Events.Follow(ctx, start, nil, func(events []*postgres.Event, p int64) error {
 			got, position = append(got, events...), p
 			switch len(got) {
 			case 1:
@@ -264,7 +264,7 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 	following, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_ = l.Follow(following, start, nil, func(events []*postgres.Event, _ int64) error {
+		_ = l.Events.Follow(following, start, nil, func(events []*postgres.Event, _ int64) error {
 			for range events {
 				fast <- struct{}{}
 			}
@@ -288,7 +288,7 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 		t.Fatalf("the slow one ended with %v", err)
 	}
 	done := errors.New("enough")
-	err := l.Follow(ctx, position, nil, func(events []*postgres.Event, _ int64) error {
+	err := l.Events.Follow(ctx, position, nil, func(events []*postgres.Event, _ int64) error {
 		if got = append(got, events...); len(got) == 32 {
 			return done
 		}
@@ -304,17 +304,17 @@ func TestNobodyFollows(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	l := ledgertest.Open(t, postgres.Config{Heartbeat: time.Millisecond})
-	if n, reading := l.Followers(); n != 0 || reading {
+	if n, reading := l.Events.FollowersNow(); n != 0 || reading {
 		t.Fatalf("%d followers, reading: %t", n, reading)
 	}
 	heard := errors.New("a heartbeat")
-	err := l.Follow(ctx, 0, &postgres.EventFilter{Reference: "nobody's"}, func(events []*postgres.Event, position int64) error {
-		if n, reading := l.Followers(); n != 1 || !reading || len(events) != 0 || position < 0 {
+	err := l.Events.Follow(ctx, 0, &postgres.EventFilter{Reference: "nobody's"}, func(events []*postgres.Event, position int64) error {
+		if n, reading := l.Events.FollowersNow(); n != 1 || !reading || len(events) != 0 || position < 0 {
 			t.Errorf("%d followers, reading: %t, %d events at %d", n, reading, len(events), position)
 		}
 		return heard
 	})
-	if n, reading := l.Followers(); n != 0 || reading || !errors.Is(err, heard) {
+	if n, reading := l.Events.FollowersNow(); n != 0 || reading || !errors.Is(err, heard) {
 		t.Errorf("%d followers, reading: %t, %v", n, reading, err)
 	}
 }
@@ -326,15 +326,15 @@ func TestFollowEnds(t *testing.T) {
 	l := ledgertest.Must(postgres.Open(ctx, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), Heartbeat: time.Millisecond}))
 	nothing := func([]*postgres.Event, int64) error { return nil }
 	var invalid *ledger.InvalidError
-	if err := l.Follow(ctx, 1_000_000, nil, nothing); !errors.As(err, &invalid) || invalid.Field != "after" {
+	if err := l.Events.Follow(ctx, 1_000_000, nil, nothing); !errors.As(err, &invalid) || invalid.Field != "after" {
 		t.Errorf("a position of the future got %v", err)
 	}
-	if _, _, _, err := l.Events(ctx, 1_000_000, 1); !errors.As(err, &invalid) || invalid.Field != "after" {
+	if _, _, _, err := l.Events.Read(ctx, 1_000_000, 1); !errors.As(err, &invalid) || invalid.Field != "after" {
 		t.Errorf("a page behind it with %v", err)
 	}
 	ended, heard := make(chan error), make(chan struct{}, 1)
 	go func() {
-		ended <- l.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
+		ended <- l.Events.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
 			select {
 			case heard <- struct{}{}:
 			default:
@@ -349,7 +349,7 @@ func TestFollowEnds(t *testing.T) {
 	if err := <-ended; !errors.Is(err, ledger.ErrClosed) {
 		t.Errorf("it ended with %v", err)
 	}
-	if err := l.Follow(ctx, 0, nil, nothing); err == nil {
+	if err := l.Events.Follow(ctx, 0, nil, nothing); err == nil {
 		t.Error("a closed ledger is followed")
 	}
 }
@@ -361,7 +361,7 @@ func TestFollowersMax(t *testing.T) {
 	l := ledgertest.Open(t, postgres.Config{FollowersMax: 1, Heartbeat: time.Millisecond})
 	heard := errors.New("a heartbeat")
 	follow := func(f func() error) error {
-		return l.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error { return f() })
+		return l.Events.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error { return f() })
 	}
 	err := follow(func() error {
 		var overloaded *ledger.OverloadedError

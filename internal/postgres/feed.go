@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -29,22 +31,32 @@ const (
 // memory any more. It can follow again from its position.
 var ErrSlow = errors.New("events are taken more slowly than they happen")
 
-// A feed gives events to all followers. While there are followers, one goroutine reads new events,
-// once for all of them, and keeps the newest in memory; without followers it does nothing. A
-// follower that is behind those reads the older ones itself until it has caught up. It takes events
-// when it is ready for them: the feed neither waits for it nor keeps anything for it. When its next
-// events have been dropped from memory, it is cut off.
+// A streamConfig says how events are followed.
+type streamConfig struct {
+	followersMax int           // at a time
+	heartbeat    time.Duration // the longest silence of Follow
+	log          *slog.Logger
+}
+
+// A stream is the events of a ledger, in their one order. It gives them to all followers. While
+// there are followers, one goroutine reads new events, once for all of them, and keeps the newest
+// in memory; without followers it does nothing. A follower that is behind those reads the older
+// ones itself until it has caught up. It takes events when it is ready for them: the stream neither
+// waits for it nor keeps anything for it. When its next events have been dropped from memory, it is
+// cut off.
 //
 // The batches of this server wake the reader when they have committed; what other servers commit it
 // finds by polling. There is no NOTIFY: every commit that has one waits for a lock that all commits
 // of the cluster share.
-type feed struct {
-	ledger    *Ledger
-	horizon   *horizon
-	eventsMax int           // kept for followers
-	woken     chan struct{} // has an item when this server has committed something
-	catchUps  chan struct{} // an item for each follower that reads old events
-	followers atomic.Int64
+type stream struct {
+	pool       *durable.Pool
+	currencies *stored.Currencies
+	config     streamConfig
+	horizon    *horizon
+	eventsMax  int           // kept for followers
+	woken      chan struct{} // has an item when this server has committed something
+	catchUps   chan struct{} // an item for each follower that reads old events
+	followers  atomic.Int64
 
 	mu      sync.Mutex
 	reading *reading       // guarded by mu; nil: no followers
@@ -66,80 +78,83 @@ type reading struct {
 	changed chan struct{} // guarded by mu; closed and replaced when one of these changes
 }
 
-func newFeed(l *Ledger) *feed {
-	return &feed{
-		ledger: l, horizon: newHorizon(l.queries, l.pool, l.log), eventsMax: feedEventsMax,
-		woken: make(chan struct{}, 1), catchUps: make(chan struct{}, catchUpsMax),
+func newStream(pool *durable.Pool, currencies *stored.Currencies, config streamConfig) *stream {
+	return &stream{
+		pool: pool, currencies: currencies, config: config, horizon: newHorizon(db.New(), pool, config.log),
+		eventsMax: feedEventsMax, woken: make(chan struct{}, 1), catchUps: make(chan struct{}, catchUpsMax),
 	}
 }
 
 // committed wakes the reader after a commit of this server.
-func (f *feed) committed() {
-	if f.followers.Load() == 0 {
+func (s *stream) committed() {
+	if s.followers.Load() == 0 {
 		return
 	}
 	select {
-	case f.woken <- struct{}{}:
+	case s.woken <- struct{}{}:
 	default: // it is awake
 	}
 }
 
+// Followers returns how many there are.
+func (s *stream) Followers() int64 { return s.followers.Load() }
+
 // close ends all followers with ErrClosed, and refuses new ones.
-func (f *feed) close() {
-	f.mu.Lock()
-	f.closed = true
-	if f.reading != nil {
-		f.reading.end(ledger.ErrClosed)
-		f.reading.stop()
+func (s *stream) close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.reading != nil {
+		s.reading.end(ledger.ErrClosed)
+		s.reading.stop()
 	}
-	f.mu.Unlock()
-	f.readers.Wait()
+	s.mu.Unlock()
+	s.readers.Wait()
 }
 
 // join returns the shared reader, starting it for the first follower. must bypasses FollowersMax.
-func (f *feed) join(must bool) (*reading, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
+func (s *stream) join(must bool) (*reading, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return nil, ledger.ErrClosed
 	}
-	if !must && f.followers.Load() >= int64(f.ledger.config.FollowersMax) {
+	if !must && s.followers.Load() >= int64(s.config.followersMax) {
 		return nil, &ledger.OverloadedError{RetryAfter: followersWait, What: "readers of events"}
 	}
-	f.followers.Add(1)
-	if f.reading == nil || f.reading.over() != nil {
+	s.followers.Add(1)
+	if s.reading == nil || s.reading.over() != nil {
 		ctx, stop := context.WithCancel(context.Background())
-		f.reading = &reading{stop: stop, eventsMax: f.eventsMax, head: -1, changed: make(chan struct{})}
-		r := f.reading
-		f.readers.Go(func() { f.read(ctx, r) })
+		s.reading = &reading{stop: stop, eventsMax: s.eventsMax, head: -1, changed: make(chan struct{})}
+		r := s.reading
+		s.readers.Go(func() { s.read(ctx, r) })
 	}
-	return f.reading, nil
+	return s.reading, nil
 }
 
-func (f *feed) leave() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.followers.Add(-1) == 0 && f.reading != nil {
-		f.reading.stop()
-		f.reading = nil
+func (s *stream) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.followers.Add(-1) == 0 && s.reading != nil {
+		s.reading.stop()
+		s.reading = nil
 	}
 }
 
 // read reads new events until ctx ends or it fails.
-func (f *feed) read(ctx context.Context, r *reading) {
+func (s *stream) read(ctx context.Context, r *reading) {
 	defer r.stop()
 	defer func() {
 		if p := recover(); p != nil {
 			// A bug, which must not take down the process.
-			f.ledger.log.ErrorContext(ctx, "reading events failed", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			s.config.log.ErrorContext(ctx, "reading events failed", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			r.end(fmt.Errorf("%w: panic: %v", durable.ErrInvariant, p))
 		}
 	}()
 	for {
-		pause, err := f.poll(ctx, r)
+		pause, err := s.poll(ctx, r)
 		if err != nil {
 			if ctx.Err() == nil {
-				f.ledger.log.WarnContext(ctx, "events cannot be read", slog.Any("error", err))
+				s.config.log.WarnContext(ctx, "events cannot be read", slog.Any("error", err))
 			}
 			r.end(err)
 			return
@@ -148,7 +163,7 @@ func (f *feed) read(ctx context.Context, r *reading) {
 		if pause == feedPoll {
 			select {
 			case <-timer.C:
-			case <-f.woken:
+			case <-s.woken:
 			case <-ctx.Done():
 			}
 		} else {
@@ -166,19 +181,19 @@ func (f *feed) read(ctx context.Context, r *reading) {
 }
 
 // poll reads new events, and returns how long to wait until the next look.
-func (f *feed) poll(ctx context.Context, r *reading) (pause time.Duration, err error) {
-	s, err := f.horizon.observe(ctx)
+func (s *stream) poll(ctx context.Context, r *reading) (pause time.Duration, err error) {
+	seen, err := s.horizon.observe(ctx)
 	if err != nil {
 		return 0, err
 	}
 	pause = feedPause
-	head := r.reachedBy(s.reached)
-	if head == s.reached && (s.reached == s.last || s.waiting > feedPatience) {
+	head := r.reachedBy(seen.reached)
+	if head == seen.reached && (seen.reached == seen.last || seen.waiting > feedPatience) {
 		pause = feedPoll
 	}
-	for head >= 0 && head < s.reached {
+	for head >= 0 && head < seen.reached {
 		var events []*Event
-		if events, head, err = f.ledger.eventsBetween(ctx, head, s.reached, eventPageMax); err != nil {
+		if events, head, err = s.eventsBetween(ctx, head, seen.reached, eventPageMax); err != nil {
 			return 0, err
 		}
 		r.add(events, head)

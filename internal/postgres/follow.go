@@ -19,33 +19,33 @@ import (
 // ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is closed;
 // with ErrSlow when f, having caught up, falls behind by more events than are kept. The follower
 // may go on from the last position, with nothing missed, now or much later.
-func (l *Ledger) Follow(ctx context.Context, after int64, filter *EventFilter, f func(events []*Event, position int64) error) error {
-	return l.follow(ctx, after, filter, f, false)
+func (s *stream) Follow(ctx context.Context, after int64, filter *EventFilter, f func(events []*Event, position int64) error) error {
+	return s.follow(ctx, after, filter, f, false)
 }
 
-// FollowWebhook is Follow for the owner of an endpoint. It bypasses FollowersMax: endpoints are
+// FollowBeyondMax is Follow for the owner of an endpoint. It bypasses FollowersMax: endpoints are
 // few.
-func (l *Ledger) FollowWebhook(ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error) error {
-	return l.follow(ctx, after, filter, f, true)
+func (s *stream) FollowBeyondMax(ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error) error {
+	return s.follow(ctx, after, filter, f, true)
 }
 
-func (l *Ledger) follow(
+func (s *stream) follow(
 	ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error, must bool,
 ) error {
-	s, err := l.feed.horizon.observe(ctx)
+	seen, err := s.horizon.observe(ctx)
 	if err != nil {
 		return err
 	}
-	if err := checkPosition(after, s.last); err != nil {
+	if err := checkPosition(after, seen.last); err != nil {
 		return err
 	}
-	r, err := l.feed.join(must)
+	r, err := s.join(must)
 	if err != nil {
 		return err
 	}
-	defer l.feed.leave()
-	follower := follower{ledger: l, reading: r, position: after, filter: filter, f: f, given: time.Now()}
-	heartbeat := time.NewTimer(l.config.Heartbeat)
+	defer s.leave()
+	follower := follower{stream: s, reading: r, position: after, filter: filter, f: f, given: time.Now()}
+	heartbeat := time.NewTimer(s.config.heartbeat)
 	defer heartbeat.Stop()
 	for {
 		changed, err := follower.take(ctx)
@@ -58,7 +58,7 @@ func (l *Ledger) follow(
 		if changed == nil {
 			continue
 		}
-		heartbeat.Reset(time.Until(follower.given.Add(l.config.Heartbeat)))
+		heartbeat.Reset(time.Until(follower.given.Add(s.config.heartbeat)))
 		select {
 		case <-changed:
 		case <-heartbeat.C:
@@ -73,7 +73,7 @@ func (l *Ledger) follow(
 
 // A follower is one call of Follow.
 type follower struct {
-	ledger   *Ledger
+	stream   *stream
 	reading  *reading
 	position int64 // it was given everything up to here
 	caughtUp bool  // it is given events from memory
@@ -89,7 +89,7 @@ func (f *follower) give(events []*Event, position int64) error {
 	if f.filter != nil {
 		events = slices.DeleteFunc(events, func(e *Event) bool { return !f.filter.Passes(e) })
 	}
-	if len(events) == 0 && time.Since(f.given) < f.ledger.config.Heartbeat {
+	if len(events) == 0 && time.Since(f.given) < f.stream.config.heartbeat {
 		return nil
 	}
 	err := f.f(events, position)
@@ -138,10 +138,10 @@ func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error
 // catchUp gives the follower some events that are not in memory any more. Few followers do so at a
 // time, lest they take all connections.
 func (f *follower) catchUp(ctx context.Context) error {
-	heartbeat := time.NewTimer(time.Until(f.given.Add(f.ledger.config.Heartbeat)))
+	heartbeat := time.NewTimer(time.Until(f.given.Add(f.stream.config.heartbeat)))
 	defer heartbeat.Stop()
 	select {
-	case f.ledger.feed.catchUps <- struct{}{}:
+	case f.stream.catchUps <- struct{}{}:
 	case <-heartbeat.C:
 		return f.give(nil, f.position)
 	case <-ctx.Done():
@@ -156,9 +156,9 @@ func (f *follower) catchUp(ctx context.Context) error {
 
 // read reads a page of these events. It is small, because no other follower shares it.
 func (f *follower) read(ctx context.Context) ([]*Event, int64, error) {
-	defer func() { <-f.ledger.feed.catchUps }()
+	defer func() { <-f.stream.catchUps }()
 	f.reading.mu.Lock()
 	floor := f.reading.floor
 	f.reading.mu.Unlock()
-	return f.ledger.eventsBetween(ctx, f.position, floor, catchUpPage)
+	return f.stream.eventsBetween(ctx, f.position, floor, catchUpPage)
 }

@@ -15,8 +15,6 @@ import (
 const (
 	gaugesTimeout  = time.Second            // for the database to respond to a scrape
 	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
-	gaugesPoll     = 25 * time.Millisecond  // between looks whether these have ended
-	gaugesPatience = 250 * time.Millisecond // for open transactions, before a lag counts
 )
 
 // gauges are the metrics that are read at collection. What needs the database is read
@@ -33,8 +31,7 @@ type gauges struct {
 type observed struct {
 	proof    *proof.Result // nil: there was none
 	backlogs map[WebhookStatus]backlog
-	lag      int64 // positions committed, but not yet shown to readers; -1: unknown
-	waiting  time.Duration
+	lag      *Lag
 }
 
 // A backlog is the pending deliveries of the endpoints of a status.
@@ -98,16 +95,16 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 		count(counterWaited, s.EmptyAcquireWaitTime().Seconds(), name)
 		count(counterGivenUp, float64(s.CanceledAcquireCount()), name)
 	}
-	tell(gaugeFollowers, float64(g.ledger.feed.followers.Load()))
+	tell(gaugeFollowers, float64(g.ledger.Events.Followers()))
 
 	o := g.observe()
 	tell(gaugeDatabase, number(o != nil))
 	if o == nil {
 		return
 	}
-	if o.lag >= 0 {
-		tell(gaugeLag, float64(o.lag))
-		tell(gaugeLagWait, o.waiting.Seconds())
+	if o.lag.Positions >= 0 {
+		tell(gaugeLag, float64(o.lag.Positions))
+		tell(gaugeLagWait, o.lag.Waiting.Seconds())
 	}
 	for _, status := range []WebhookStatus{WebhookEnabled, WebhookDisabled} {
 		b := o.backlogs[status]
@@ -156,13 +153,12 @@ func (g *gauges) observe() *observed {
 
 // observe reads the values of the gauges.
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
-	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), lag: -1}
+	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), }
 	var err error
 	if o.proof, err = proof.Last(ctx, l.pool); err != nil {
 		return nil, err
 	}
-	end, reached, err := l.horizonLag(ctx, o)
-	if err != nil {
+	if o.lag, err = l.Events.Lag(ctx); err != nil {
 		return nil, err
 	}
 	rows, err := l.queries.WebhookBacklogs(ctx, l.pool, webhooksMax)
@@ -171,8 +167,8 @@ func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 	}
 	for i := range rows {
 		r := &rows[i]
-		b := backlog{endpoints: r.EndpointCount, pending: r.PendingCount, behind: max(0, reached-r.CursorPosition)}
-		if r.OldestPosition <= end {
+		b := backlog{endpoints: r.EndpointCount, pending: r.PendingCount, behind: max(0, o.lag.Reached-r.CursorPosition)}
+		if r.OldestPosition <= o.lag.End {
 			age, err := l.queries.EventAge(ctx, l.pool, r.OldestPosition)
 			switch {
 			case err == nil:
@@ -184,32 +180,4 @@ func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 		o.backlogs[WebhookStatus(r.Status)] = b
 	}
 	return o, nil
-}
-
-// horizonLag sets how far readers are held back. It returns the newest position that is committed,
-// and the newest that readers are shown.
-func (l *Ledger) horizonLag(ctx context.Context, o *observed) (end, reached int64, err error) {
-	began := time.Now()
-	first, err := l.feed.horizon.observe(ctx)
-	for s := first; err == nil; s, err = l.feed.horizon.observe(ctx) {
-		// Transactions that end soon are the normal case.
-		if s.reached < first.last && time.Since(began) < gaugesPatience {
-			timer := time.NewTimer(gaugesPoll)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return 0, 0, ctx.Err()
-			}
-			continue
-		}
-		if s.reached >= 0 {
-			o.lag = max(0, first.last-s.reached)
-		}
-		if o.lag > 0 {
-			o.waiting = s.waiting
-		}
-		return first.last, s.reached, nil
-	}
-	return 0, 0, err
 }

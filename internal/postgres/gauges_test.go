@@ -81,7 +81,7 @@ func TestBacklogGauges(t *testing.T) {
 		t.Fatal(err)
 	}
 	ledgertest.OpenAccounts(t, l, 3, 0)
-	events, end, _, err := l.Events(ctx, first.Cursor, 10)
+	events, end, _, err := l.Events.Read(ctx, first.Cursor, 10)
 	if err != nil || len(events) != 3 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}

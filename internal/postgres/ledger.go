@@ -77,7 +77,7 @@ type Ledger struct {
 	metrics    *metrics
 	batcher    *batcher
 	workers    workers
-	feed       *feed
+	Events     *stream
 	Proofs     *proof.Prover
 	searches   chan struct{} // has an item for each search at work
 
@@ -114,7 +114,10 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &stored.Currencies{}
 	l.Proofs = &proof.Prover{Pool: l.pool, Log: l.log, Seconds: l.metrics.proofSeconds}
-	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
+	l.Events = newStream(l.pool, l.currencies, streamConfig{
+		followersMax: config.FollowersMax, heartbeat: config.Heartbeat, log: l.log,
+	})
+	l.searches = make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
@@ -157,7 +160,7 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 func (l *Ledger) Close(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
-		l.feed.close()
+		l.Events.close()
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()

@@ -126,7 +126,7 @@ func requireUnseen(t testing.TB, l *postgres.Ledger, p ledger.TransferParams) {
 	if list, _, err := l.ListTransfers(ctx, postgres.TransferFilter{AccountID: p.To}, paging.Page{}); err == nil && len(list) != 1 {
 		t.Errorf("what no standby has is listed: %+v", list)
 	}
-	err := l.Follow(ctx, 0, nil, func(events []*postgres.Event, _ int64) error {
+	err := l.Events.Follow(ctx, 0, nil, func(events []*postgres.Event, _ int64) error {
 		for _, e := range events {
 			if e.Transfer != nil && e.Transfer.ID == p.ID {
 				t.Errorf("what no standby has is an event: %+v", e)

@@ -279,7 +279,7 @@ func TestStandbyIsNotServed(t *testing.T) {
 		if err != nil || standby {
 			t.Errorf("with %s, among a standby and its primary, a standby is read: %t, %v", demand, standby, err)
 		}
-		err = l.Follow(t.Context(), 0, nil, func([]*postgres.Event, int64) error { return told })
+		err = l.Events.Follow(t.Context(), 0, nil, func([]*postgres.Event, int64) error { return told })
 		if !errors.Is(err, told) {
 			t.Errorf("with %s, among a standby and its primary, following ends with %v", demand, err)
 		}

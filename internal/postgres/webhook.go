@@ -158,7 +158,7 @@ func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookE
 	if e, known, err := l.knownWebhook(ctx, p.ID, fingerprint); known || err != nil {
 		return e, nil, err
 	}
-	from, err := l.LastEvent(ctx)
+	from, err := l.Events.Last(ctx)
 	if err != nil {
 		return WebhookEndpoint{}, nil, err
 	}

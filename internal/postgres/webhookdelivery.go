@@ -105,7 +105,7 @@ func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64
 	}
 	var again webhookRows
 	if last == nil {
-		event, err := l.EventAt(ctx, first)
+		event, err := l.Events.At(ctx, first)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -153,7 +153,7 @@ func (l *Ledger) collectAgain(ctx context.Context, again *webhookRows, e *Webhoo
 		if after >= last {
 			return 0, nil
 		}
-		events, end, _, err := l.Events(ctx, after, eventPageMax)
+		events, end, _, err := l.Events.Read(ctx, after, eventPageMax)
 		if err != nil {
 			return 0, err
 		}
@@ -177,26 +177,6 @@ func (l *Ledger) collectAgain(ctx context.Context, again *webhookRows, e *Webhoo
 		return 0, nil
 	}
 	return after + 1, nil
-}
-
-// EventAt reads the event at a position; nil: there is none.
-func (l *Ledger) EventAt(ctx context.Context, position int64) (*Event, error) {
-	if position < 1 {
-		return nil, nil
-	}
-	events, _, err := l.eventsBetween(ctx, position-1, position, 1)
-	if err != nil || len(events) == 0 {
-		return nil, err
-	}
-	return events[0], nil
-}
-
-// Accounts are those that the event is about: one, or the two of a transfer.
-func (e *Event) Accounts() []uuid.UUID {
-	if e.Transfer != nil {
-		return []uuid.UUID{e.Transfer.From, e.Transfer.To}
-	}
-	return []uuid.UUID{e.Account.ID}
 }
 
 // webhookRows are the columns of deliveries that are written.

@@ -235,7 +235,7 @@ func (o *order) verify(t *testing.T, r *rig) {
 		t.Errorf("%d came out of order: %s", len(o.early), strings.Join(o.early[:min(len(o.early), 5)], ", "))
 	}
 	want := make(map[string][]int64)
-	events, _, _, err := r.ledger.Events(t.Context(), 0, 1000)
+	events, _, _, err := r.ledger.Events.Read(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

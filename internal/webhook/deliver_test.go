@@ -66,7 +66,7 @@ func TestFilter(t *testing.T) {
 	if m := to.next(t); m.transfer() != wanted.ID.String() {
 		t.Errorf("got %+v", m)
 	}
-	end, err := r.ledger.LastEvent(t.Context())
+	end, err := r.ledger.Events.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 	}()
 	position := p.endpoint.Cursor
 	for {
-		err := p.deliverer.ledger.FollowWebhook(ctx, position, &p.endpoint.Filter, func(events []*postgres.Event, at int64) error {
+		err := p.deliverer.ledger.Events.FollowBeyondMax(ctx, position, &p.endpoint.Filter, func(events []*postgres.Event, at int64) error {
 			select {
 			case p.batches <- batch{events, at}:
 				position = at
@@ -310,7 +310,7 @@ func (p *pump) attempt(ctx context.Context, r result) {
 		var event *postgres.Event
 		if r.fresh != nil {
 			event = r.fresh.event
-		} else if event, r.err = p.deliverer.ledger.EventAt(ctx, r.tried.Position); r.err != nil || event == nil {
+		} else if event, r.err = p.deliverer.ledger.Events.At(ctx, r.tried.Position); r.err != nil || event == nil {
 			r.failure = "the event cannot be read"
 			return
 		}

@@ -217,7 +217,7 @@ func TestRedeliver(t *testing.T) {
 	for range ids {
 		to.next(t)
 	}
-	end, err := r.ledger.LastEvent(t.Context())
+	end, err := r.ledger.Events.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestRedeliverMuch(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	begin, err := r.ledger.LastEvent(t.Context())
+	begin, err := r.ledger.Events.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
