@@ -43,6 +43,7 @@ var rooms = []room{
 	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},
 	{"internal/bench", []string{module + "gen/db"}, false},
 	{"internal/databases", []string{module + "server", module + "gen"}, true},
+	{"internal/events", []string{module + "internal/proof", module + "internal/webhook", module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, false},
 	{"internal/proof", []string{module + "internal/events", module + "internal/webhook", module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, false},
 	{"internal/durable", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"internal/stored", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, true},

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
@@ -23,7 +24,7 @@ type webhookService struct {
 }
 
 // EventJSON returns an event as webhooks carry it: transfers.v1.Event in JSON.
-func EventJSON(e *postgres.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
+func EventJSON(e *events.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
 
 // CreateWebhookEndpoint makes an endpoint.
 func (s *webhookService) CreateWebhookEndpoint(
@@ -207,13 +208,13 @@ func (s *webhookService) RedeliverWebhookEvents(
 }
 
 // readEndpoint checks an endpoint's URL and reads its filter.
-func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilter) (postgres.EventFilter, error) {
+func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilter) (events.Filter, error) {
 	if err := webhook.CheckURL(url, s.allowPrivate); err != nil {
-		return postgres.EventFilter{}, invalidField("url", err.Error())
+		return events.Filter{}, invalidField("url", err.Error())
 	}
-	f := postgres.EventFilter{Currencies: filter.GetCurrencies()}
+	f := events.Filter{Currencies: filter.GetCurrencies()}
 	for _, t := range filter.GetTypes() {
-		f.Types = append(f.Types, postgres.EventType(t.String()))
+		f.Types = append(f.Types, events.Type(t.String()))
 	}
 	for _, status := range filter.GetStatuses() {
 		f.Statuses = append(f.Statuses, ledger.TransferStatus(status.String()))
@@ -221,7 +222,7 @@ func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilte
 	for _, text := range filter.GetAccountIds() {
 		id, err := parseID("filter.account_ids", text)
 		if err != nil {
-			return postgres.EventFilter{}, err
+			return events.Filter{}, err
 		}
 		f.AccountIDs = append(f.AccountIDs, id)
 	}
@@ -247,7 +248,7 @@ func endpointToProto(e *postgres.WebhookEndpoint) *transfersv1.WebhookEndpoint {
 	}
 }
 
-func filterToProto(f *postgres.EventFilter) *transfersv1.EventFilter {
+func filterToProto(f *events.Filter) *transfersv1.EventFilter {
 	message := &transfersv1.EventFilter{Currencies: f.Currencies}
 	for _, t := range f.Types {
 		message.Types = append(message.Types, transfersv1.Event_Type(transfersv1.Event_Type_value[string(t)]))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -194,7 +195,7 @@ func webhooks(t testing.TB, l *postgres.Ledger) {
 	for i, text := range []string{"one", "two", `"\N`} {
 		e, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{
 			ID: uuid.MustParse(id(fmt.Sprint("hook", i))), URL: "https://example.com/" + text, Description: text,
-			Filter: postgres.EventFilter{Types: []postgres.EventType{postgres.TransferCreated}},
+			Filter: events.Filter{Types: []events.Type{events.TransferCreated}},
 		})
 		if err != nil {
 			t.Fatal(err)

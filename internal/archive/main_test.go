@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/archive"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/proof"
@@ -219,7 +220,7 @@ func eventually(t testing.TB, l *postgres.Ledger, what string, done func() bool)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	over := errors.New("over")
-	err := l.Events.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
+	err := l.Events.Follow(ctx, 0, nil, func([]*events.Event, int64) error {
 		if done() {
 			return over
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -306,7 +307,7 @@ func follow(t *testing.T, l *postgres.Ledger) *reader {
 	following.Go(func() {
 		position := int64(0)
 		err := repeat(func() error {
-			return l.Events.Follow(ctx, position, nil, func(events []*postgres.Event, after int64) error {
+			return l.Events.Follow(ctx, position, nil, func(events []*events.Event, after int64) error {
 				position = after
 				r.take(events)
 				return nil
@@ -324,7 +325,7 @@ func follow(t *testing.T, l *postgres.Ledger) *reader {
 	return r
 }
 
-func (r *reader) take(events []*postgres.Event) {
+func (r *reader) take(events []*events.Event) {
 	r.mu.Lock()
 	for _, e := range events {
 		if e.Transfer != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -119,10 +120,10 @@ func NewHold(t *testing.T, l *postgres.Ledger, from, to uuid.UUID, n int64, o le
 }
 
 // AllEvents reads all events, page by page.
-func AllEvents(t *testing.T, l *postgres.Ledger, limit int) (events []*postgres.Event) {
+func AllEvents(t *testing.T, l *postgres.Ledger, limit int) (all []*events.Event) {
 	t.Helper()
 	for after, more := int64(0), true; more; {
-		var page []*postgres.Event
+		var page []*events.Event
 		var err error
 		if page, after, more, err = l.Events.Read(context.Background(), after, limit); err != nil {
 			t.Fatalf("read events: %v", err)
@@ -130,7 +131,7 @@ func AllEvents(t *testing.T, l *postgres.Ledger, limit int) (events []*postgres.
 		if len(page) > limit {
 			t.Fatalf("a page of %d has %d events", limit, len(page))
 		}
-		events = append(events, page...)
+		all = append(all, page...)
 	}
-	return events
+	return all
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -45,32 +46,32 @@ func (m *mirror) account(id uuid.UUID) *mirrored {
 }
 
 // hear takes the next event, which must go on from those before.
-func (m *mirror) hear(e *postgres.Event) {
+func (m *mirror) hear(e *events.Event) {
 	if e.Position <= m.position {
 		m.complain("position %d after %d", e.Position, m.position)
 	}
 	m.position = e.Position
 	switch e.Type {
-	case postgres.AccountCreated:
+	case events.AccountCreated:
 		a := m.account(e.Account.ID)
 		if a.known || !a.balance.IsZero() || !e.Account.Balance.IsZero() {
 			m.complain("%d: account %s is opened with %s, having %s", e.Position, e.Account.ID, e.Account.Balance, a.balance)
 		}
 		a.Account, a.known = *e.Account, true
-	case postgres.AccountChanged:
+	case events.AccountChanged:
 		a := m.account(e.Account.ID)
 		if !e.Account.Balance.Equal(a.balance) || !e.Account.Held.Equal(a.held) || !e.Account.Incoming.Equal(a.incoming) {
 			m.complain("%d: account %s changes at %s, %s held, %s incoming; heard of %s, %s, %s", e.Position, e.Account.ID,
 				e.Account.Balance, e.Account.Held, e.Account.Incoming, a.balance, a.held, a.incoming)
 		}
 		a.Account, a.known = *e.Account, true
-	case postgres.TransferCreated:
+	case events.TransferCreated:
 		if m.transfers[e.Transfer.ID] != nil {
 			m.complain("%d: transfer %s is made again", e.Position, e.Transfer.ID)
 		}
 		m.transfers[e.Transfer.ID] = e.Transfer
 		m.made(e)
-	case postgres.TransferChanged:
+	case events.TransferChanged:
 		before := m.transfers[e.Transfer.ID]
 		if before == nil {
 			m.complain("%d: transfer %s changes before it is made", e.Position, e.Transfer.ID)
@@ -90,7 +91,7 @@ func (m *mirror) hear(e *postgres.Event) {
 }
 
 // made takes a new transfer.
-func (m *mirror) made(e *postgres.Event) {
+func (m *mirror) made(e *events.Event) {
 	t := e.Transfer
 	from, to := m.account(t.From), m.account(t.To)
 	switch t.Status {
@@ -132,7 +133,7 @@ func RequireRetold(t testing.TB, l *postgres.Ledger) {
 	ctx := context.Background()
 	m := newMirror()
 	for after, more := int64(0), true; more; {
-		var events []*postgres.Event
+		var events []*events.Event
 		var err error
 		if events, after, more, err = l.Events.Read(ctx, after, 1000); err != nil {
 			t.Fatalf("read events: %v", err)

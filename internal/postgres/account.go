@@ -185,7 +185,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 	if !change.DryRun {
 		// After an error too: the change may have been committed.
 		l.profiles.changed(change.ID)
-		l.Events.committed()
+		l.Events.Committed()
 	}
 	if err != nil {
 		return ledger.Account{}, durable.ChangeError(ctx, "update an account", err)

@@ -49,7 +49,7 @@ func (l *Ledger) runBatch(calls []*call) {
 	if len(commands) > 0 {
 		l.applyCommands(ctx, commands, outcomes)
 	}
-	l.Events.committed()
+	l.Events.Committed()
 	l.metrics.batchDone(start, len(openings), outcomes)
 	for _, c := range calls {
 		if c.opening != nil {

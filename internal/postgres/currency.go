@@ -73,7 +73,7 @@ func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c l
 	if err != nil {
 		return ledger.Currency{}, durable.ReadError(ctx, "add a currency", err)
 	}
-	l.Events.committed()
+	l.Events.Committed()
 	return c, nil
 }
 

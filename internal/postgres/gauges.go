@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/proof"
 )
 
 const (
-	gaugesTimeout  = time.Second            // for the database to respond to a scrape
-	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
+	gaugesTimeout = time.Second     // for the database to respond to a scrape
+	gaugesKept    = 2 * time.Second // how long a result is used for others, at least
 )
 
 // gauges are the metrics that are read at collection. What needs the database is read
@@ -31,7 +32,7 @@ type gauges struct {
 type observed struct {
 	proof    *proof.Result // nil: there was none
 	backlogs map[WebhookStatus]backlog
-	lag      *Lag
+	lag      *events.Lag
 }
 
 // A backlog is the pending deliveries of the endpoints of a status.
@@ -153,7 +154,7 @@ func (g *gauges) observe() *observed {
 
 // observe reads the values of the gauges.
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
-	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), }
+	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2)}
 	var err error
 	if o.proof, err = proof.Last(ctx, l.pool); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/proof"
@@ -77,7 +78,7 @@ type Ledger struct {
 	metrics    *metrics
 	batcher    *batcher
 	workers    workers
-	Events     *stream
+	Events     *events.Stream
 	Proofs     *proof.Prover
 	searches   chan struct{} // has an item for each search at work
 
@@ -114,8 +115,8 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
 	l.currencies = &stored.Currencies{}
 	l.Proofs = &proof.Prover{Pool: l.pool, Log: l.log, Seconds: l.metrics.proofSeconds}
-	l.Events = newStream(l.pool, l.currencies, streamConfig{
-		followersMax: config.FollowersMax, heartbeat: config.Heartbeat, log: l.log,
+	l.Events = events.New(l.pool, l.currencies, events.Config{
+		FollowersMax: config.FollowersMax, Heartbeat: config.Heartbeat, Log: l.log,
 	})
 	l.searches = make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
@@ -160,7 +161,7 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 func (l *Ledger) Close(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
-		l.Events.close()
+		l.Events.Close()
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/paging"
@@ -126,7 +127,7 @@ func requireUnseen(t testing.TB, l *postgres.Ledger, p ledger.TransferParams) {
 	if list, _, err := l.ListTransfers(ctx, postgres.TransferFilter{AccountID: p.To}, paging.Page{}); err == nil && len(list) != 1 {
 		t.Errorf("what no standby has is listed: %+v", list)
 	}
-	err := l.Events.Follow(ctx, 0, nil, func(events []*postgres.Event, _ int64) error {
+	err := l.Events.Follow(ctx, 0, nil, func(events []*events.Event, _ int64) error {
 		for _, e := range events {
 			if e.Transfer != nil && e.Transfer.ID == p.ID {
 				t.Errorf("what no standby has is an event: %+v", e)

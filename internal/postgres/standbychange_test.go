@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
@@ -279,7 +280,7 @@ func TestStandbyIsNotServed(t *testing.T) {
 		if err != nil || standby {
 			t.Errorf("with %s, among a standby and its primary, a standby is read: %t, %v", demand, standby, err)
 		}
-		err = l.Events.Follow(t.Context(), 0, nil, func([]*postgres.Event, int64) error { return told })
+		err = l.Events.Follow(t.Context(), 0, nil, func([]*events.Event, int64) error { return told })
 		if !errors.Is(err, told) {
 			t.Errorf("with %s, among a standby and its primary, following ends with %v", demand, err)
 		}

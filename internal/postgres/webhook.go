@@ -18,6 +18,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
@@ -51,7 +52,7 @@ type WebhookEndpoint struct {
 	ID              uuid.UUID
 	URL             string
 	Description     string
-	Filter          EventFilter // of Types, AccountIDs, Currencies and Statuses only
+	Filter          events.Filter // of Types, AccountIDs, Currencies and Statuses only
 	Status          WebhookStatus
 	Cursor          int64      // every event up to here was delivered, or is among the deliveries
 	Pending         int64      // deliveries that are to be tried, or wait behind such ones
@@ -69,7 +70,7 @@ type WebhookParams struct {
 	ID          uuid.UUID // the idempotency key; uuid.Nil: a version 7 id is made
 	URL         string    // at most 2,048 bytes; its form is the caller's to check
 	Description string    // at most 200 characters
-	Filter      EventFilter
+	Filter      events.Filter
 }
 
 // WebhookChange is what an endpoint becomes.
@@ -77,20 +78,20 @@ type WebhookChange struct {
 	ID          uuid.UUID
 	URL         string
 	Description string
-	Filter      EventFilter
+	Filter      events.Filter
 	Disabled    bool
 }
 
 // A webhookFilter is an EventFilter as it is stored.
 type webhookFilter struct {
-	Types      []EventType             `json:"types,omitempty"`
+	Types      []events.Type           `json:"types,omitempty"`
 	AccountIDs []uuid.UUID             `json:"account_ids,omitempty"`
 	Currencies []string                `json:"currencies,omitempty"`
 	Statuses   []ledger.TransferStatus `json:"statuses,omitempty"`
 }
 
 // encodeFilter encodes a filter in one spelling, or returns an InvalidError.
-func encodeFilter(f *EventFilter) (json.RawMessage, error) {
+func encodeFilter(f *events.Filter) (json.RawMessage, error) {
 	if len(f.AccountIDs) > webhookFilterMax || len(f.Currencies) > webhookFilterMax {
 		return nil, &ledger.InvalidError{Field: "filter", Reason: fmt.Sprintf("must have at most %d accounts and currencies", webhookFilterMax)}
 	}
@@ -111,12 +112,12 @@ func sorted[T cmp.Ordered](values []T) []T {
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }
 
-func decodeFilter(text json.RawMessage) (EventFilter, error) {
+func decodeFilter(text json.RawMessage) (events.Filter, error) {
 	var f webhookFilter
 	if err := json.Unmarshal(text, &f); err != nil {
-		return EventFilter{}, fmt.Errorf("decode a filter: %w", err)
+		return events.Filter{}, fmt.Errorf("decode a filter: %w", err)
 	}
-	return EventFilter{Types: f.Types, AccountIDs: f.AccountIDs, Currencies: f.Currencies, Statuses: f.Statuses}, nil
+	return events.Filter{Types: f.Types, AccountIDs: f.AccountIDs, Currencies: f.Currencies, Statuses: f.Statuses}, nil
 }
 
 // checkWebhook returns an InvalidError for what no endpoint can have.

@@ -11,6 +11,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
@@ -149,11 +150,11 @@ func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64
 // stopped short of its end.
 func (l *Ledger) collectAgain(ctx context.Context, again *webhookRows, e *WebhookEndpoint, first, last int64) (int64, error) {
 	after := max(first, 1) - 1
-	for range redeliverScanMax / eventPageMax {
+	for range redeliverScanMax / events.PageMax {
 		if after >= last {
 			return 0, nil
 		}
-		events, end, _, err := l.Events.Read(ctx, after, eventPageMax)
+		events, end, _, err := l.Events.Read(ctx, after, events.PageMax)
 		if err != nil {
 			return 0, err
 		}
@@ -185,7 +186,7 @@ type webhookRows struct {
 	accounts, others []uuid.UUID
 }
 
-func (r *webhookRows) add(e *Event) {
+func (r *webhookRows) add(e *events.Event) {
 	accounts := append(e.Accounts(), uuid.Nil)
 	r.positions = append(r.positions, e.Position)
 	r.accounts = append(r.accounts, accounts[0])

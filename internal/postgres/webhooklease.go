@@ -11,6 +11,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/events"
 	"internaltransfers/ledger"
 )
 
@@ -34,7 +35,7 @@ type LeasedEndpoint struct {
 	ID      uuid.UUID
 	Version int64 // grows with each change
 	URL     string
-	Filter  EventFilter
+	Filter  events.Filter
 	Cursor  int64
 	Secrets [][]byte // that messages are signed with now
 }
@@ -170,7 +171,7 @@ type WebhookRecord struct {
 
 // A StoredDelivery is an event that becomes a pending delivery.
 type StoredDelivery struct {
-	Event   *Event
+	Event   *events.Event
 	Failure string        // of the first attempt; empty: not tried, waits for earlier events
 	Delay   time.Duration // until the next attempt, if it was tried
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -160,7 +161,7 @@ func (p *proven) execution(t *testing.T, scheduled uuid.UUID) uuid.UUID {
 	worker := ledgertest.Must(postgres.Open(t.Context(), postgres.Config{DatabaseURL: p.url, Workers: 1, Logger: ledgertest.Silent}))
 	done := errors.New("it was executed")
 	var id uuid.UUID
-	err := worker.Events.Follow(t.Context(), 0, &postgres.EventFilter{ParentID: scheduled}, func(events []*postgres.Event, _ int64) error {
+	err := worker.Events.Follow(t.Context(), 0, &events.Filter{ParentID: scheduled}, func(events []*events.Event, _ int64) error {
 		if len(events) == 0 {
 			return nil
 		}

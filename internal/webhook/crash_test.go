@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
-	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 )
 
@@ -32,7 +32,7 @@ func TestKilled(t *testing.T) {
 			}
 		})
 		open := to.opener(dead)
-		e := r.endpoint(to, postgres.EventFilter{})
+		e := r.endpoint(to, events.Filter{})
 		config := r.config()
 		if answered {
 			config.Interval = time.Hour // the cursor is not written
@@ -47,7 +47,7 @@ func TestKilled(t *testing.T) {
 		r.deliver(other)
 		// Another endpoint shows that the second one is at work.
 		witness := receive(t, nil)
-		r.endpoint(witness, postgres.EventFilter{})
+		r.endpoint(witness, events.Filter{})
 		last := r.pay(b, a)
 		witness.next(t)
 		to.none(t) // the lease of the dead one is not over
@@ -95,7 +95,7 @@ func TestLeaseLost(t *testing.T) {
 		}
 	})
 	open := to.opener(release)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	stuck := r.config()
 	stuck.Interval = time.Hour // it does not check whether it holds the endpoint
 	r.deliver(stuck)
@@ -131,7 +131,7 @@ func TestChaos(t *testing.T) {
 	}
 	o := newOrder()
 	to := receive(t, o.answer)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	to.got = make(chan message, 100*transfers)
 	random := rand.New(rand.NewPCG(1, 2))
 	r.deliver(r.config())
@@ -235,12 +235,12 @@ func (o *order) verify(t *testing.T, r *rig) {
 		t.Errorf("%d came out of order: %s", len(o.early), strings.Join(o.early[:min(len(o.early), 5)], ", "))
 	}
 	want := make(map[string][]int64)
-	events, _, _, err := r.ledger.Events.Read(t.Context(), 0, 1000)
+	all, _, _, err := r.ledger.Events.Read(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range events {
-		if _, came := o.attempts[webhook.MessageID(e.Position)]; e.Type == postgres.TransferCreated && (came || e.Transfer.Amount.Equal(decimalOne)) {
+	for _, e := range all {
+		if _, came := o.attempts[webhook.MessageID(e.Position)]; e.Type == events.TransferCreated && (came || e.Transfer.Amount.Equal(decimalOne)) {
 			for _, id := range e.Accounts() {
 				want[id.String()] = append(want[id.String()], e.Position)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
@@ -23,7 +24,7 @@ func TestDeliver(t *testing.T) {
 	a, b := r.account(), r.account()
 	r.pay(a, b) // before
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{Types: []postgres.EventType{postgres.TransferCreated, postgres.AccountChanged}})
+	e := r.endpoint(to, events.Filter{Types: []events.Type{events.TransferCreated, events.AccountChanged}})
 	r.deliver(r.config())
 	var want []string
 	for range 20 {
@@ -58,7 +59,7 @@ func TestFilter(t *testing.T) {
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{AccountIDs: []uuid.UUID{c}, Statuses: []ledger.TransferStatus{ledger.TransferSuccess}})
+	e := r.endpoint(to, events.Filter{AccountIDs: []uuid.UUID{c}, Statuses: []ledger.TransferStatus{ledger.TransferSuccess}})
 	r.deliver(r.config())
 	r.pay(a, b)
 	wanted := r.pay(b, c)
@@ -81,7 +82,7 @@ func TestRotation(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	signatures := func() int {
 		r.pay(a, b)
@@ -124,8 +125,8 @@ func TestSlowReceiver(t *testing.T) {
 	slow := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := slow.opener(release)
 	quick := receive(t, nil)
-	r.endpoint(slow, postgres.EventFilter{})
-	r.endpoint(quick, postgres.EventFilter{})
+	r.endpoint(slow, events.Filter{})
+	r.endpoint(quick, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	slow.next(t)
@@ -150,7 +151,7 @@ func TestAbreast(t *testing.T) {
 	release := make(chan struct{})
 	to := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := to.opener(release)
-	r.endpoint(to, postgres.EventFilter{})
+	r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	r.pay(b, a)
@@ -173,9 +174,9 @@ func TestDisabled(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	other := receive(t, nil)
-	r.endpoint(other, postgres.EventFilter{})
+	r.endpoint(other, events.Filter{})
 	r.deliver(r.config())
 	change := postgres.WebhookChange{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
 	changed, err := r.ledger.UpdateWebhook(t.Context(), change)
@@ -217,7 +218,7 @@ func TestGone(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, status(http.StatusGone))
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
@@ -249,7 +250,7 @@ func TestAnswers(t *testing.T) {
 			written.Add(int64(n))
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
@@ -271,7 +272,7 @@ func TestClose(t *testing.T) {
 	release := make(chan struct{})
 	to := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := to.opener(release)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	config := r.config()
 	config.Interval = time.Hour // the cursor is not written before the end
 	d, err := webhook.Start(config)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 )
 
@@ -62,7 +63,7 @@ type Through struct {
 
 // SendThrough posts an event to a URL, and returns why that failed; empty: it did not.
 func SendThrough(ctx context.Context, how Through, to string) string {
-	s := newSender(how.Proxy, how.AllowPrivate, func(*postgres.Event) ([]byte, error) { return []byte("{}"), nil })
+	s := newSender(how.Proxy, how.AllowPrivate, func(*events.Event) ([]byte, error) { return []byte("{}"), nil })
 	defer s.close()
 	transport := s.client.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{RootCAs: how.Roots}
@@ -73,6 +74,6 @@ func SendThrough(ctx context.Context, how Through, to string) string {
 	} else {
 		transport.DialContext = how.Dial
 	}
-	failure, _ := s.send(ctx, to, nil, &postgres.Event{Position: 1, Type: postgres.TransferCreated})
+	failure, _ := s.send(ctx, to, nil, &events.Event{Position: 1, Type: events.TransferCreated})
 	return failure
 }

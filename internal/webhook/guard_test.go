@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 )
@@ -92,7 +93,7 @@ func TestPrivateRefused(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	byName, _, err := r.ledger.CreateWebhook(t.Context(), postgres.WebhookParams{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
 	if err != nil {
 		t.Fatal(err)

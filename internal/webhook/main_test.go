@@ -17,6 +17,7 @@ import (
 	"github.com/shopspring/decimal"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -132,10 +133,10 @@ func (r *rig) pay(from, to uuid.UUID) ledger.Transfer {
 }
 
 // endpoint makes an endpoint for transfers, and has the receiver verify with its secret.
-func (r *rig) endpoint(to *receiver, filter postgres.EventFilter) postgres.WebhookEndpoint {
+func (r *rig) endpoint(to *receiver, filter events.Filter) postgres.WebhookEndpoint {
 	r.t.Helper()
 	if filter.Types == nil {
-		filter.Types = []postgres.EventType{postgres.TransferCreated}
+		filter.Types = []events.Type{events.TransferCreated}
 	}
 	e, secret, err := r.ledger.CreateWebhook(r.t.Context(), postgres.WebhookParams{URL: to.URL, Filter: filter})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 )
 
@@ -52,7 +53,7 @@ func delaysMax() []time.Duration {
 
 // A delivery is a new event on its way.
 type delivery struct {
-	event   *postgres.Event
+	event   *events.Event
 	waits   int         // number of earlier events of its accounts in the window
 	next    []*delivery // that wait for it
 	through bool        // it is delivered, or stored
@@ -90,7 +91,7 @@ type pump struct {
 
 // A batch is what follows the position before.
 type batch struct {
-	events   []*postgres.Event
+	events   []*events.Event
 	position int64
 }
 
@@ -205,7 +206,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 	}()
 	position := p.endpoint.Cursor
 	for {
-		err := p.deliverer.ledger.Events.FollowBeyondMax(ctx, position, &p.endpoint.Filter, func(events []*postgres.Event, at int64) error {
+		err := p.deliverer.ledger.Events.FollowBeyondMax(ctx, position, &p.endpoint.Filter, func(events []*events.Event, at int64) error {
 			select {
 			case p.batches <- batch{events, at}:
 				position = at
@@ -214,7 +215,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 				return ctx.Err()
 			}
 		})
-		if !errors.Is(err, postgres.ErrSlow) {
+		if !errors.Is(err, events.ErrSlow) {
 			return err
 		}
 	}
@@ -307,7 +308,7 @@ func (p *pump) attempt(ctx context.Context, r result) {
 			}
 			p.results <- r // there is room for all
 		}()
-		var event *postgres.Event
+		var event *events.Event
 		if r.fresh != nil {
 			event = r.fresh.event
 		} else if event, r.err = p.deliverer.ledger.Events.At(ctx, r.tried.Position); r.err != nil || event == nil {

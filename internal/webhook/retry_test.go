@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
@@ -61,7 +62,7 @@ func TestRetries(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	looked := r.looking()
 	r.pay(a, b)
 	first := to.next(t)
@@ -150,7 +151,7 @@ func TestHeldUp(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	looked := r.looking()
 	first := r.pay(a, b)
 	if m := to.next(t); m.transfer() != first.ID.String() {
@@ -206,7 +207,7 @@ func TestRedeliver(t *testing.T) {
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{AccountIDs: []uuid.UUID{b}})
+	e := r.endpoint(to, events.Filter{AccountIDs: []uuid.UUID{b}})
 	r.deliver(r.config())
 	var ids []string
 	for range 10 {
@@ -283,7 +284,7 @@ func TestRedeliverMuch(t *testing.T) {
 	if _, err := r.ledger.TransferBatch(t.Context(), params, ledger.BatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	e := r.endpoint(to, postgres.EventFilter{}) // behind them all
+	e := r.endpoint(to, events.Filter{}) // behind them all
 	end := e.Cursor
 	count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, begin+1, &end)
 	if count != 1000 || next == 0 || err != nil {
@@ -313,7 +314,7 @@ func TestTooMuchPending(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.exec(`INSERT INTO webhook_delivery (endpoint_id, position, account_id, next_attempt_time)
 		SELECT $1, 1000000 + n, gen_random_uuid(), ledger_now() + interval '1 hour' FROM generate_series(1, $2) AS n`,
 		e.ID, postgres.WebhookPendingMax)

@@ -25,6 +25,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 )
 
@@ -38,12 +39,12 @@ const (
 // named.
 type Config struct {
 	Ledger       *postgres.Ledger
-	Encode       func(*postgres.Event) ([]byte, error) // an event as JSON
-	AllowPrivate bool                                  // post to hosts in private networks too
-	Proxy        *url.URL                              // see ParseProxy; nil: none, not even the environment's
-	Interval     time.Duration                         // between looks for work; default 1 s
-	Logger       *slog.Logger                          // default: slog.Default()
-	Metrics      prometheus.Registerer                 // default: none are kept
+	Encode       func(*events.Event) ([]byte, error) // an event as JSON
+	AllowPrivate bool                                // post to hosts in private networks too
+	Proxy        *url.URL                            // see ParseProxy; nil: none, not even the environment's
+	Interval     time.Duration                       // between looks for work; default 1 s
+	Logger       *slog.Logger                        // default: slog.Default()
+	Metrics      prometheus.Registerer               // default: none are kept
 }
 
 // A Deliverer posts events until it is closed.

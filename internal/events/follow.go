@@ -1,4 +1,4 @@
-package postgres
+package events
 
 import (
 	"cmp"
@@ -19,18 +19,18 @@ import (
 // ctx; with ErrUnavailable when the database is away; with ErrClosed when the ledger is closed;
 // with ErrSlow when f, having caught up, falls behind by more events than are kept. The follower
 // may go on from the last position, with nothing missed, now or much later.
-func (s *stream) Follow(ctx context.Context, after int64, filter *EventFilter, f func(events []*Event, position int64) error) error {
+func (s *Stream) Follow(ctx context.Context, after int64, filter *Filter, f func(events []*Event, position int64) error) error {
 	return s.follow(ctx, after, filter, f, false)
 }
 
 // FollowBeyondMax is Follow for the owner of an endpoint. It bypasses FollowersMax: endpoints are
 // few.
-func (s *stream) FollowBeyondMax(ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error) error {
+func (s *Stream) FollowBeyondMax(ctx context.Context, after int64, filter *Filter, f func([]*Event, int64) error) error {
 	return s.follow(ctx, after, filter, f, true)
 }
 
-func (s *stream) follow(
-	ctx context.Context, after int64, filter *EventFilter, f func([]*Event, int64) error, must bool,
+func (s *Stream) follow(
+	ctx context.Context, after int64, filter *Filter, f func([]*Event, int64) error, must bool,
 ) error {
 	seen, err := s.horizon.observe(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *stream) follow(
 	}
 	defer s.leave()
 	follower := follower{stream: s, reading: r, position: after, filter: filter, f: f, given: time.Now()}
-	heartbeat := time.NewTimer(s.config.heartbeat)
+	heartbeat := time.NewTimer(s.config.Heartbeat)
 	defer heartbeat.Stop()
 	for {
 		changed, err := follower.take(ctx)
@@ -58,7 +58,7 @@ func (s *stream) follow(
 		if changed == nil {
 			continue
 		}
-		heartbeat.Reset(time.Until(follower.given.Add(s.config.heartbeat)))
+		heartbeat.Reset(time.Until(follower.given.Add(s.config.Heartbeat)))
 		select {
 		case <-changed:
 		case <-heartbeat.C:
@@ -73,11 +73,11 @@ func (s *stream) follow(
 
 // A follower is one call of Follow.
 type follower struct {
-	stream   *stream
+	stream   *Stream
 	reading  *reading
 	position int64 // it was given everything up to here
 	caughtUp bool  // it is given events from memory
-	filter   *EventFilter
+	filter   *Filter
 	f        func(events []*Event, position int64) error
 	given    time.Time // when f was last called
 }
@@ -89,7 +89,7 @@ func (f *follower) give(events []*Event, position int64) error {
 	if f.filter != nil {
 		events = slices.DeleteFunc(events, func(e *Event) bool { return !f.filter.Passes(e) })
 	}
-	if len(events) == 0 && time.Since(f.given) < f.stream.config.heartbeat {
+	if len(events) == 0 && time.Since(f.given) < f.stream.config.Heartbeat {
 		return nil
 	}
 	err := f.f(events, position)
@@ -113,9 +113,9 @@ func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error
 			return cmp.Compare(e.Position, p)
 		})
 		events = r.events[first:]
-		if len(events) > eventPageMax {
-			events = events[:eventPageMax]
-			head = events[eventPageMax-1].Position
+		if len(events) > PageMax {
+			events = events[:PageMax]
+			head = events[PageMax-1].Position
 		}
 		// The reader clears events in the array below when it drops them.
 		events = slices.Clone(events)
@@ -138,7 +138,7 @@ func (f *follower) take(ctx context.Context) (changed <-chan struct{}, err error
 // catchUp gives the follower some events that are not in memory any more. Few followers do so at a
 // time, lest they take all connections.
 func (f *follower) catchUp(ctx context.Context) error {
-	heartbeat := time.NewTimer(time.Until(f.given.Add(f.stream.config.heartbeat)))
+	heartbeat := time.NewTimer(time.Until(f.given.Add(f.stream.config.Heartbeat)))
 	defer heartbeat.Stop()
 	select {
 	case f.stream.catchUps <- struct{}{}:
@@ -160,5 +160,5 @@ func (f *follower) read(ctx context.Context) ([]*Event, int64, error) {
 	f.reading.mu.Lock()
 	floor := f.reading.floor
 	f.reading.mu.Unlock()
-	return f.stream.eventsBetween(ctx, f.position, floor, catchUpPage)
+	return f.stream.between(ctx, f.position, floor, catchUpPage)
 }

@@ -1,4 +1,4 @@
-package postgres
+package events
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type Lag struct {
 }
 
 // Lag reads how far readers are held back now.
-func (s *stream) Lag(ctx context.Context) (*Lag, error) {
+func (s *Stream) Lag(ctx context.Context) (*Lag, error) {
 	began := time.Now()
 	first, err := s.horizon.observe(ctx)
 	for seen := first; err == nil; seen, err = s.horizon.observe(ctx) {

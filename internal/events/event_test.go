@@ -1,4 +1,4 @@
-package postgres_test
+package events_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -21,7 +22,7 @@ import (
 )
 
 // eventText is an event on a line, with accounts and transfers by name.
-func eventText(names map[uuid.UUID]string, e *postgres.Event) string {
+func eventText(names map[uuid.UUID]string, e *events.Event) string {
 	if a := e.Account; a != nil {
 		return fmt.Sprintf("%s %s %s %s v%d", e.Type, names[a.ID], a.Balance, a.Status, a.Version)
 	}
@@ -139,12 +140,12 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	start := ledgertest.Must(l.Events.Last(ctx))
-	var got []*postgres.Event
+	var got []*events.Event
 	arrived := make(chan struct{}, 10)
 	following, stop := context.WithCancel(ctx)
 	ended := make(chan error)
 	go func() {
-		ended <- l.Events.Follow(following, start, nil, func(events []*postgres.Event, _ int64) error {
+		ended <- l.Events.Follow(following, start, nil, func(events []*events.Event, _ int64) error {
 			got = append(got, events...)
 			for range events {
 				arrived <- struct{}{}
@@ -243,11 +244,11 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 	}
 	start := ledgertest.Must(l.Events.Last(ctx))
 	first, entered, proceed := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	var got []*postgres.Event
+	var got []*events.Event
 	position := start
 	ended := make(chan error)
 	go func() {
-		ended <- l.Events.Follow(ctx, start, nil, func(events []*postgres.Event, p int64) error {
+		ended <- l.Events.Follow(ctx, start, nil, func(events []*events.Event, p int64) error {
 			got, position = append(got, events...), p
 			switch len(got) {
 			case 1:
@@ -264,7 +265,7 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 	following, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_ = l.Events.Follow(following, start, nil, func(events []*postgres.Event, _ int64) error {
+		_ = l.Events.Follow(following, start, nil, func(events []*events.Event, _ int64) error {
 			for range events {
 				fast <- struct{}{}
 			}
@@ -284,17 +285,17 @@ func TestSlowFollowerIsCutOff(t *testing.T) {
 	stop()
 	wg.Wait()
 	close(proceed)
-	if err := <-ended; !errors.Is(err, postgres.ErrSlow) {
+	if err := <-ended; !errors.Is(err, events.ErrSlow) {
 		t.Fatalf("the slow one ended with %v", err)
 	}
 	done := errors.New("enough")
-	err := l.Events.Follow(ctx, position, nil, func(events []*postgres.Event, _ int64) error {
+	err := l.Events.Follow(ctx, position, nil, func(events []*events.Event, _ int64) error {
 		if got = append(got, events...); len(got) == 32 {
 			return done
 		}
 		return nil
 	})
-	if !errors.Is(err, done) || !slices.IsSortedFunc(got, func(a, b *postgres.Event) int { return int(a.Position - b.Position) }) {
+	if !errors.Is(err, done) || !slices.IsSortedFunc(got, func(a, b *events.Event) int { return int(a.Position - b.Position) }) {
 		t.Errorf("after it came back it has %d events, %v", len(got), err)
 	}
 }
@@ -308,7 +309,7 @@ func TestNobodyFollows(t *testing.T) {
 		t.Fatalf("%d followers, reading: %t", n, reading)
 	}
 	heard := errors.New("a heartbeat")
-	err := l.Events.Follow(ctx, 0, &postgres.EventFilter{Reference: "nobody's"}, func(events []*postgres.Event, position int64) error {
+	err := l.Events.Follow(ctx, 0, &events.Filter{Reference: "nobody's"}, func(events []*events.Event, position int64) error {
 		if n, reading := l.Events.FollowersNow(); n != 1 || !reading || len(events) != 0 || position < 0 {
 			t.Errorf("%d followers, reading: %t, %d events at %d", n, reading, len(events), position)
 		}
@@ -324,7 +325,7 @@ func TestFollowEnds(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	l := ledgertest.Must(postgres.Open(ctx, postgres.Config{DatabaseURL: pgtest.NewDatabase(t), Heartbeat: time.Millisecond}))
-	nothing := func([]*postgres.Event, int64) error { return nil }
+	nothing := func([]*events.Event, int64) error { return nil }
 	var invalid *ledger.InvalidError
 	if err := l.Events.Follow(ctx, 1_000_000, nil, nothing); !errors.As(err, &invalid) || invalid.Field != "after" {
 		t.Errorf("a position of the future got %v", err)
@@ -334,7 +335,7 @@ func TestFollowEnds(t *testing.T) {
 	}
 	ended, heard := make(chan error), make(chan struct{}, 1)
 	go func() {
-		ended <- l.Events.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
+		ended <- l.Events.Follow(ctx, 0, nil, func([]*events.Event, int64) error {
 			select {
 			case heard <- struct{}{}:
 			default:
@@ -361,7 +362,7 @@ func TestFollowersMax(t *testing.T) {
 	l := ledgertest.Open(t, postgres.Config{FollowersMax: 1, Heartbeat: time.Millisecond})
 	heard := errors.New("a heartbeat")
 	follow := func(f func() error) error {
-		return l.Events.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error { return f() })
+		return l.Events.Follow(ctx, 0, nil, func([]*events.Event, int64) error { return f() })
 	}
 	err := follow(func() error {
 		var overloaded *ledger.OverloadedError

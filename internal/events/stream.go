@@ -1,4 +1,6 @@
-package postgres
+// Package events is the change stream of a ledger: every change of a transfer or an account is an
+// event, and all readers see them in one order, without gaps.
+package events
 
 import (
 	"context"
@@ -31,14 +33,14 @@ const (
 // memory any more. It can follow again from its position.
 var ErrSlow = errors.New("events are taken more slowly than they happen")
 
-// A streamConfig says how events are followed.
-type streamConfig struct {
-	followersMax int           // at a time
-	heartbeat    time.Duration // the longest silence of Follow
-	log          *slog.Logger
+// A Config says how events are followed.
+type Config struct {
+	FollowersMax int           // at a time
+	Heartbeat    time.Duration // the longest silence of Follow
+	Log          *slog.Logger
 }
 
-// A stream is the events of a ledger, in their one order. It gives them to all followers. While
+// A Stream is the events of a ledger, in their one order. It gives them to all followers. While
 // there are followers, one goroutine reads new events, once for all of them, and keeps the newest
 // in memory; without followers it does nothing. A follower that is behind those reads the older
 // ones itself until it has caught up. It takes events when it is ready for them: the stream neither
@@ -48,10 +50,10 @@ type streamConfig struct {
 // The batches of this server wake the reader when they have committed; what other servers commit it
 // finds by polling. There is no NOTIFY: every commit that has one waits for a lock that all commits
 // of the cluster share.
-type stream struct {
+type Stream struct {
 	pool       *durable.Pool
 	currencies *stored.Currencies
-	config     streamConfig
+	config     Config
 	horizon    *horizon
 	eventsMax  int           // kept for followers
 	woken      chan struct{} // has an item when this server has committed something
@@ -78,15 +80,15 @@ type reading struct {
 	changed chan struct{} // guarded by mu; closed and replaced when one of these changes
 }
 
-func newStream(pool *durable.Pool, currencies *stored.Currencies, config streamConfig) *stream {
-	return &stream{
-		pool: pool, currencies: currencies, config: config, horizon: newHorizon(db.New(), pool, config.log),
+func New(pool *durable.Pool, currencies *stored.Currencies, config Config) *Stream {
+	return &Stream{
+		pool: pool, currencies: currencies, config: config, horizon: newHorizon(db.New(), pool, config.Log),
 		eventsMax: feedEventsMax, woken: make(chan struct{}, 1), catchUps: make(chan struct{}, catchUpsMax),
 	}
 }
 
-// committed wakes the reader after a commit of this server.
-func (s *stream) committed() {
+// Committed wakes the reader after a commit of this server.
+func (s *Stream) Committed() {
 	if s.followers.Load() == 0 {
 		return
 	}
@@ -97,10 +99,10 @@ func (s *stream) committed() {
 }
 
 // Followers returns how many there are.
-func (s *stream) Followers() int64 { return s.followers.Load() }
+func (s *Stream) Followers() int64 { return s.followers.Load() }
 
-// close ends all followers with ErrClosed, and refuses new ones.
-func (s *stream) close() {
+// Close ends all followers with ErrClosed, and refuses new ones.
+func (s *Stream) Close() {
 	s.mu.Lock()
 	s.closed = true
 	if s.reading != nil {
@@ -112,13 +114,13 @@ func (s *stream) close() {
 }
 
 // join returns the shared reader, starting it for the first follower. must bypasses FollowersMax.
-func (s *stream) join(must bool) (*reading, error) {
+func (s *Stream) join(must bool) (*reading, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, ledger.ErrClosed
 	}
-	if !must && s.followers.Load() >= int64(s.config.followersMax) {
+	if !must && s.followers.Load() >= int64(s.config.FollowersMax) {
 		return nil, &ledger.OverloadedError{RetryAfter: followersWait, What: "readers of events"}
 	}
 	s.followers.Add(1)
@@ -131,7 +133,7 @@ func (s *stream) join(must bool) (*reading, error) {
 	return s.reading, nil
 }
 
-func (s *stream) leave() {
+func (s *Stream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.followers.Add(-1) == 0 && s.reading != nil {
@@ -141,12 +143,12 @@ func (s *stream) leave() {
 }
 
 // read reads new events until ctx ends or it fails.
-func (s *stream) read(ctx context.Context, r *reading) {
+func (s *Stream) read(ctx context.Context, r *reading) {
 	defer r.stop()
 	defer func() {
 		if p := recover(); p != nil {
 			// A bug, which must not take down the process.
-			s.config.log.ErrorContext(ctx, "reading events failed", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			s.config.Log.ErrorContext(ctx, "reading events failed", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			r.end(fmt.Errorf("%w: panic: %v", durable.ErrInvariant, p))
 		}
 	}()
@@ -154,7 +156,7 @@ func (s *stream) read(ctx context.Context, r *reading) {
 		pause, err := s.poll(ctx, r)
 		if err != nil {
 			if ctx.Err() == nil {
-				s.config.log.WarnContext(ctx, "events cannot be read", slog.Any("error", err))
+				s.config.Log.WarnContext(ctx, "events cannot be read", slog.Any("error", err))
 			}
 			r.end(err)
 			return
@@ -181,7 +183,7 @@ func (s *stream) read(ctx context.Context, r *reading) {
 }
 
 // poll reads new events, and returns how long to wait until the next look.
-func (s *stream) poll(ctx context.Context, r *reading) (pause time.Duration, err error) {
+func (s *Stream) poll(ctx context.Context, r *reading) (pause time.Duration, err error) {
 	seen, err := s.horizon.observe(ctx)
 	if err != nil {
 		return 0, err
@@ -193,7 +195,7 @@ func (s *stream) poll(ctx context.Context, r *reading) (pause time.Duration, err
 	}
 	for head >= 0 && head < seen.reached {
 		var events []*Event
-		if events, head, err = s.eventsBetween(ctx, head, seen.reached, eventPageMax); err != nil {
+		if events, head, err = s.between(ctx, head, seen.reached, PageMax); err != nil {
 			return 0, err
 		}
 		r.add(events, head)

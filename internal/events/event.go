@@ -1,4 +1,4 @@
-package postgres
+package events
 
 import (
 	"cmp"
@@ -16,21 +16,21 @@ import (
 	"internaltransfers/ledger"
 )
 
-// An EventType says what changed.
-type EventType string
+// An Type says what changed.
+type Type string
 
 // The types of events.
 const (
-	TransferCreated EventType = "TRANSFER_CREATED" // recorded, perhaps refused
-	TransferChanged EventType = "TRANSFER_CHANGED" // captured, ended, executed or reversed
-	AccountCreated  EventType = "ACCOUNT_CREATED"  // opened
-	AccountChanged  EventType = "ACCOUNT_CHANGED"  // its profile, policy or status; not its balance
+	TransferCreated Type = "TRANSFER_CREATED" // recorded, perhaps refused
+	TransferChanged Type = "TRANSFER_CHANGED" // captured, ended, executed or reversed
+	AccountCreated  Type = "ACCOUNT_CREATED"  // opened
+	AccountChanged  Type = "ACCOUNT_CHANGED"  // its profile, policy or status; not its balance
 )
 
 // An Event is one committed change. All its readers share it: none may change it.
 type Event struct {
 	Position int64 // in the one order of all events; they grow, not by one
-	Type     EventType
+	Type     Type
 	Time     time.Time        // by the database's clock
 	Transfer *ledger.Transfer // as it was right after the change; nil: see Account
 	Account  *ledger.Account  // likewise
@@ -53,10 +53,10 @@ func (e *Event) size() int {
 	return size
 }
 
-// An EventFilter chooses events. An event passes when it passes every field; zero fields pass
+// An Filter chooses events. An event passes when it passes every field; zero fields pass
 // everything.
-type EventFilter struct {
-	Types      []EventType
+type Filter struct {
+	Types      []Type
 	AccountIDs []uuid.UUID             // that a transfer is from or to, or that changed
 	Currencies []string                // of the transfer or account
 	Statuses   []ledger.TransferStatus // of the transfer, right after the change; no account passes
@@ -66,13 +66,13 @@ type EventFilter struct {
 }
 
 // All reports whether the filter lets everything through.
-func (f *EventFilter) All() bool {
+func (f *Filter) All() bool {
 	return len(f.Types)+len(f.AccountIDs)+len(f.Currencies)+len(f.Statuses) == 0 && f.Reference == "" &&
 		f.GroupID == uuid.Nil && f.ParentID == uuid.Nil
 }
 
 // Passes reports whether the filter lets the event through.
-func (f *EventFilter) Passes(e *Event) bool {
+func (f *Filter) Passes(e *Event) bool {
 	if len(f.Types) > 0 && !slices.Contains(f.Types, e.Type) {
 		return false
 	}
@@ -85,7 +85,7 @@ func (f *EventFilter) Passes(e *Event) bool {
 		(len(f.Currencies) == 0 || slices.Contains(f.Currencies, a.Currency))
 }
 
-func (f *EventFilter) passesTransfer(t *ledger.Transfer) bool {
+func (f *Filter) passesTransfer(t *ledger.Transfer) bool {
 	return (len(f.AccountIDs) == 0 || slices.Contains(f.AccountIDs, t.From) || slices.Contains(f.AccountIDs, t.To)) &&
 		(len(f.Currencies) == 0 || slices.Contains(f.Currencies, t.Currency)) &&
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, t.Status)) &&
@@ -94,20 +94,20 @@ func (f *EventFilter) passesTransfer(t *ledger.Transfer) bool {
 		(f.ParentID == uuid.Nil || t.Detail != nil && f.ParentID == t.Detail.ParentID)
 }
 
-// eventPageMax bounds the events that are read at a time.
-const eventPageMax = 1000
+// PageMax bounds the events that are read at a time.
+const PageMax = 1000
 
 // Last returns a position near the end: a caller that follows from there, and then reads the
 // ledger, misses nothing. It is the end, unless a transaction that may have written events does not
 // end.
-func (s *stream) Last(ctx context.Context) (int64, error) {
+func (s *Stream) Last(ctx context.Context) (int64, error) {
 	return s.horizon.wait(ctx)
 }
 
 // Read reads a page of events after a position, 0 for the first ones, oldest first: at most limit
 // of them, 1 to 1,000. next is where the following page begins. more reports whether it has any
 // already.
-func (s *stream) Read(ctx context.Context, after int64, limit int) (events []*Event, next int64, more bool, err error) {
+func (s *Stream) Read(ctx context.Context, after int64, limit int) (events []*Event, next int64, more bool, err error) {
 	seen, err := s.horizon.observe(ctx)
 	if err != nil {
 		return nil, after, false, err
@@ -116,14 +116,14 @@ func (s *stream) Read(ctx context.Context, after int64, limit int) (events []*Ev
 		return nil, after, false, err
 	}
 	// A full page need not wait for what comes behind it.
-	if events, next, err = s.eventsBetween(ctx, after, seen.reached, limit); err != nil || len(events) == limit {
+	if events, next, err = s.between(ctx, after, seen.reached, limit); err != nil || len(events) == limit {
 		return events, next, true, err
 	}
 	end, err := s.horizon.wait(ctx)
 	if err != nil {
 		return nil, after, false, err
 	}
-	some, next, err := s.eventsBetween(ctx, next, end, limit-len(events))
+	some, next, err := s.between(ctx, next, end, limit-len(events))
 	return append(events, some...), next, next < end, err
 }
 
@@ -135,13 +135,13 @@ func checkPosition(after, last int64) error {
 	return nil
 }
 
-// eventsBetween reads events after one position up to another, which is not beyond the horizon.
+// between reads events after one position up to another, which is not beyond the horizon.
 // next is up to where it has read everything.
-func (s *stream) eventsBetween(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
+func (s *Stream) between(ctx context.Context, after, last int64, limit int) (events []*Event, next int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
-	if limit < 1 || limit > eventPageMax {
-		return nil, after, &ledger.InvalidError{Field: "page_size", Reason: fmt.Sprintf("must be 1 to %d", eventPageMax)}
+	if limit < 1 || limit > PageMax {
+		return nil, after, &ledger.InvalidError{Field: "page_size", Reason: fmt.Sprintf("must be 1 to %d", PageMax)}
 	}
 	if after >= last {
 		return nil, after, nil
@@ -176,7 +176,7 @@ func (s *stream) eventsBetween(ctx context.Context, after, last int64, limit int
 
 // ReadTransfer reads the history of one transfer as Read does. A transfer that does not exist
 // is a NotFoundError.
-func (s *stream) ReadTransfer(ctx context.Context, id uuid.UUID, after int64, limit int) (
+func (s *Stream) ReadTransfer(ctx context.Context, id uuid.UUID, after int64, limit int) (
 	events []*Event, next int64, more bool, err error,
 ) {
 	end, err := s.horizon.wait(ctx)
@@ -191,7 +191,7 @@ func (s *stream) ReadTransfer(ctx context.Context, id uuid.UUID, after int64, li
 		return nil, after, false, &ledger.NotFoundError{Kind: "transfer", ID: id}
 	}
 	if made := rows[0].TransferFull.Position; after < made {
-		if events, _, err = s.eventsBetween(ctx, made-1, min(made, end), 1); err != nil {
+		if events, _, err = s.between(ctx, made-1, min(made, end), 1); err != nil {
 			return nil, after, false, err
 		}
 	}
@@ -216,7 +216,7 @@ func (s *stream) ReadTransfer(ctx context.Context, id uuid.UUID, after int64, li
 }
 
 // transferEvents reads transfers that were made.
-func (s *stream) transferEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+func (s *Stream) transferEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
 	rows, err := db.New().EventsOfTransfers(ctx, s.pool, page)
 	if err != nil {
 		return nil, err
@@ -243,7 +243,7 @@ func (s *stream) transferEvents(ctx context.Context, page db.EventsOfTransfersPa
 }
 
 // transferChangeEvents reads changes of transfers.
-func (s *stream) transferChangeEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+func (s *Stream) transferChangeEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
 	rows, err := db.New().EventsOfTransferChanges(ctx, s.pool, db.EventsOfTransferChangesParams(page))
 	if err != nil {
 		return nil, err
@@ -259,7 +259,7 @@ func (s *stream) transferChangeEvents(ctx context.Context, page db.EventsOfTrans
 	return events, nil
 }
 
-func (s *stream) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
+func (s *Stream) changeEvent(ctx context.Context, f *db.TransferFull, c *db.TransferChange) (*Event, error) {
 	asItWas(f, c)
 	t, err := s.currencies.Transfer(ctx, s.pool, f)
 	if err != nil {
@@ -276,7 +276,7 @@ func asItWas(f *db.TransferFull, c *db.TransferChange) {
 }
 
 // accountEvents reads the changes of accounts.
-func (s *stream) accountEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
+func (s *Stream) accountEvents(ctx context.Context, page db.EventsOfTransfersParams) ([]*Event, error) {
 	rows, err := db.New().EventsOfAccounts(ctx, s.pool, db.EventsOfAccountsParams(page))
 	if err != nil {
 		return nil, err
@@ -307,11 +307,11 @@ func (s *stream) accountEvents(ctx context.Context, page db.EventsOfTransfersPar
 }
 
 // At reads the event at a position; nil: there is none.
-func (s *stream) At(ctx context.Context, position int64) (*Event, error) {
+func (s *Stream) At(ctx context.Context, position int64) (*Event, error) {
 	if position < 1 {
 		return nil, nil
 	}
-	events, _, err := s.eventsBetween(ctx, position-1, position, 1)
+	events, _, err := s.between(ctx, position-1, position, 1)
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
