@@ -69,7 +69,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 				slog.String("role", role), slog.String("excess", excess))
 		}
 		hooks, err := webhook.Start(webhook.Config{
-			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
+			Store: l.Webhooks, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 		})
 		stopDemo := func() {}
 		if err == nil && c.Demo {

@@ -38,7 +38,7 @@ func (s *webhookService) CreateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, secret, err := s.ledger.CreateWebhook(ctx, postgres.WebhookParams{
+	endpoint, secret, err := s.ledger.Webhooks.Create(ctx, postgres.WebhookParams{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter,
 	})
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *webhookService) GetWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.GetWebhook(ctx, id)
+	endpoint, err := s.ledger.Webhooks.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (s *webhookService) GetWebhookEndpoint(
 func (s *webhookService) ListWebhookEndpoints(
 	ctx context.Context, req *transfersv1.ListWebhookEndpointsRequest,
 ) (*transfersv1.ListWebhookEndpointsResponse, error) {
-	endpoints, token, err := s.ledger.ListWebhooks(ctx, pageOf(req))
+	endpoints, token, err := s.ledger.Webhooks.List(ctx, pageOf(req))
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (s *webhookService) UpdateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.UpdateWebhook(ctx, postgres.WebhookChange{
+	endpoint, err := s.ledger.Webhooks.Update(ctx, postgres.WebhookChange{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter, Disabled: req.GetDisabled(),
 	})
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *webhookService) DeleteWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.DeleteWebhook(ctx, id)
+	endpoint, err := s.ledger.Webhooks.Delete(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *webhookService) RotateWebhookSecret(
 			return nil, err
 		}
 	}
-	endpoint, secret, err := s.ledger.RotateWebhookSecret(ctx, id, overlap)
+	endpoint, secret, err := s.ledger.Webhooks.RotateSecret(ctx, id, overlap)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (s *webhookService) ListWebhookDeliveries(
 	if req.GetStatus() != transfersv1.WebhookDelivery_STATUS_UNSPECIFIED {
 		filter.Status = postgres.DeliveryStatus(req.GetStatus().String())
 	}
-	deliveries, token, err := s.ledger.ListWebhookDeliveries(ctx, filter,
+	deliveries, token, err := s.ledger.Webhooks.ListDeliveries(ctx, filter,
 		pageOf(req))
 	if err != nil {
 		return nil, err
@@ -196,7 +196,7 @@ func (s *webhookService) RedeliverWebhookEvents(
 		}
 		last = &position
 	}
-	count, next, err := s.ledger.RedeliverWebhook(ctx, id, first, last)
+	count, next, err := s.ledger.Webhooks.Redeliver(ctx, id, first, last)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,14 +29,8 @@ type gauges struct {
 // observed is what the database returned at a time.
 type observed struct {
 	proof    *proof.Result // nil: there was none
-	backlogs map[WebhookStatus]backlog
+	backlogs map[WebhookStatus]Backlog
 	lag      *events.Lag
-}
-
-// A backlog is the pending deliveries of the endpoints of a status.
-type backlog struct {
-	endpoints, pending, behind int64
-	oldest                     time.Duration
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -109,10 +101,10 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for _, status := range []WebhookStatus{WebhookEnabled, WebhookDisabled} {
 		b := o.backlogs[status]
-		tell(gaugeEndpoints, float64(b.endpoints), string(status))
-		tell(gaugePending, float64(b.pending), string(status))
-		tell(gaugeBehind, float64(b.behind), string(status))
-		tell(gaugeOldest, b.oldest.Seconds(), string(status))
+		tell(gaugeEndpoints, float64(b.Endpoints), string(status))
+		tell(gaugePending, float64(b.Pending), string(status))
+		tell(gaugeBehind, float64(b.Behind), string(status))
+		tell(gaugeOldest, b.Oldest.Seconds(), string(status))
 	}
 	if o.proof != nil {
 		tell(gaugeProofTime, float64(o.proof.Time.UnixMilli())/1000)
@@ -154,7 +146,7 @@ func (g *gauges) observe() *observed {
 
 // observe reads the values of the gauges.
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
-	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2)}
+	o := &observed{}
 	var err error
 	if o.proof, err = proof.Last(ctx, l.pool); err != nil {
 		return nil, err
@@ -162,23 +154,8 @@ func (l *Ledger) observe(ctx context.Context) (*observed, error) {
 	if o.lag, err = l.Events.Lag(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := l.queries.WebhookBacklogs(ctx, l.pool, webhooksMax)
-	if err != nil {
+	if o.backlogs, err = l.Webhooks.Backlogs(ctx, o.lag); err != nil {
 		return nil, err
-	}
-	for i := range rows {
-		r := &rows[i]
-		b := backlog{endpoints: r.EndpointCount, pending: r.PendingCount, behind: max(0, o.lag.Reached-r.CursorPosition)}
-		if r.OldestPosition <= o.lag.End {
-			age, err := l.queries.EventAge(ctx, l.pool, r.OldestPosition)
-			switch {
-			case err == nil:
-				b.oldest = max(0, age.Now.Sub(age.EventTime))
-			case !errors.Is(err, pgx.ErrNoRows):
-				return nil, err
-			}
-		}
-		o.backlogs[WebhookStatus(r.Status)] = b
 	}
 	return o, nil
 }

@@ -69,15 +69,15 @@ func TestBacklogGauges(t *testing.T) {
 		"webhook_endpoints ENABLED": 0, "webhook_endpoints DISABLED": 0, "webhook_deliveries_pending ENABLED": 0,
 		"webhook_oldest_undelivered_seconds ENABLED": 0, "webhook_positions_behind DISABLED": 0,
 	})
-	first, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{URL: "https://a.test/"})
+	first, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{URL: "https://a.test/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{URL: "https://b.test/"})
+	second, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{URL: "https://b.test/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.UpdateWebhook(ctx, postgres.WebhookChange{ID: second.ID, URL: second.URL, Disabled: true}); err != nil {
+	if _, err := l.Webhooks.Update(ctx, postgres.WebhookChange{ID: second.ID, URL: second.URL, Disabled: true}); err != nil {
 		t.Fatal(err)
 	}
 	ledgertest.OpenAccounts(t, l, 3, 0)
@@ -86,19 +86,13 @@ func TestBacklogGauges(t *testing.T) {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
 	// Two of the three failed; the owner has come to the second.
-	holder := uuid.New()
-	held, _, err := l.LeaseWebhooks(ctx, holder, time.Hour)
-	if err != nil || len(held) != 1 {
-		t.Fatalf("held: %v, %v", held, err)
-	}
-	record := postgres.WebhookRecord{Holder: holder, ID: first.ID, Version: held[0].Version, Lease: time.Hour, Cursor: events[1].Position}
+	conn := ledgertest.Connect(t, database)
 	for _, e := range events[:2] {
-		record.Stored = append(record.Stored, postgres.StoredDelivery{Event: e, Failure: "no", Delay: time.Hour})
+		ledgertest.Execute(t, conn, `INSERT INTO webhook_delivery (endpoint_id, position, account_id, attempts, next_attempt_time, last_attempt_time,
+			last_failure) VALUES ($1, $2, $3, 1, ledger_now() + interval '1 hour', ledger_now(), 'no')`, first.ID, e.Position, e.Account.ID)
 	}
-	if _, _, err := l.RecordWebhook(ctx, &record); err != nil {
-		t.Fatal(err)
-	}
-	ledgertest.Execute(t, ledgertest.Connect(t, database), `SELECT pg_sleep(0.01)`) // so that the events have an age
+	ledgertest.Execute(t, conn, `UPDATE webhook_endpoint SET cursor_position = $2 WHERE endpoint_id = $1`, first.ID, events[1].Position)
+	ledgertest.Execute(t, conn, `SELECT pg_sleep(0.01)`) // so that the events have an age
 	got := requireGathered(t, registry, gathering{
 		"webhook_endpoints ENABLED": 1, "webhook_endpoints DISABLED": 1,
 		"webhook_deliveries_pending ENABLED": 2, "webhook_deliveries_pending DISABLED": 0,
@@ -109,7 +103,7 @@ func TestBacklogGauges(t *testing.T) {
 			t.Errorf("the oldest event of %s endpoints is %v s old", status, age)
 		}
 	}
-	if _, err := l.DeleteWebhook(ctx, second.ID); err != nil {
+	if _, err := l.Webhooks.Delete(ctx, second.ID); err != nil {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"webhook_endpoints DISABLED": 0, "webhook_oldest_undelivered_seconds DISABLED": 0})

@@ -79,6 +79,7 @@ type Ledger struct {
 	batcher    *batcher
 	workers    workers
 	Events     *events.Stream
+	Webhooks   *Store
 	Proofs     *proof.Prover
 	searches   chan struct{} // has an item for each search at work
 
@@ -129,6 +130,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.database.LogTo(config.Logger)
 	l.tokens = paging.Signer{Secret: key}
+	l.Webhooks = &Store{Pool: l.pool, Events: l.Events, Tokens: l.tokens}
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {

@@ -46,8 +46,6 @@ const (
 	limitBytes    = 64
 	entryBytes    = 256
 	scheduleBytes = 512
-	webhookBytes  = 512
-	deliveryBytes = 128
 	currencyBytes = 128
 )
 
@@ -65,11 +63,6 @@ func accountSize(a *ledger.Account) int {
 		}
 	}
 	return size + len(a.Policy.Limits)*limitBytes
-}
-
-// webhookSize is about how many bytes an endpoint takes when it is sent.
-func webhookSize(r *db.WebhookEndpoint) int {
-	return webhookBytes + len(r.URL) + len(r.Description) + len(r.Filter) + len(r.LastFailure)
 }
 
 // metadataSize is about how many bytes metadata takes when it is sent.

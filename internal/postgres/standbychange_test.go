@@ -63,10 +63,10 @@ func changes(p *pair) map[string]change {
 			return found(err)
 		}},
 		"webhook": {func(ctx context.Context, l *postgres.Ledger) error {
-			_, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{ID: webhook, URL: "https://example.com/hook"})
+			_, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{ID: webhook, URL: "https://example.com/hook"})
 			return err
 		}, func(ctx context.Context, l *postgres.Ledger) (bool, error) {
-			_, err := l.GetWebhook(ctx, webhook)
+			_, err := l.Webhooks.Get(ctx, webhook)
 			return found(err)
 		}},
 		"currency": {func(ctx context.Context, l *postgres.Ledger) error {

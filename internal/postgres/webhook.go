@@ -34,6 +34,12 @@ const (
 	WebhookDeleted  WebhookStatus = "DELETED"  // final
 )
 
+// About how many bytes an endpoint and a delivery take that are not texts of the caller's.
+const (
+	webhookBytes  = 512
+	deliveryBytes = 128
+)
+
 const (
 	webhooksMax            = 100 // endpoints that are not deleted
 	webhookURLMax          = 2048
@@ -63,6 +69,13 @@ type WebhookEndpoint struct {
 	OldSecretExpire *time.Time // until when the secret before signs too; nil: it does not
 	CreateTime      time.Time
 	UpdateTime      time.Time
+}
+
+// A Store keeps the endpoints of a ledger, and their deliveries.
+type Store struct {
+	Pool   *durable.Pool
+	Events *events.Stream
+	Tokens paging.Signer // of pages
 }
 
 // WebhookParams is what an endpoint is made with.
@@ -140,11 +153,11 @@ func newWebhookSecret() []byte {
 	return secret
 }
 
-// CreateWebhook makes an endpoint, to which events from now on are delivered, and returns its
+// Create makes an endpoint, to which events from now on are delivered, and returns its
 // secret. When one was made before under the id with the same fields, it returns that one as it is
 // now, without a secret; with other fields the error is a ConflictError. Too many endpoints are a
 // StateError.
-func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookEndpoint, secret []byte, err error) {
+func (s *Store) Create(ctx context.Context, p WebhookParams) (e WebhookEndpoint, secret []byte, err error) {
 	if err := checkWebhook(p.URL, p.Description); err != nil {
 		return WebhookEndpoint{}, nil, err
 	}
@@ -156,15 +169,15 @@ func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookE
 		return WebhookEndpoint{}, nil, err
 	}
 	fingerprint := ledger.FingerprintOf([]any{p.URL, p.Description, filter})
-	if e, known, err := l.knownWebhook(ctx, p.ID, fingerprint); known || err != nil {
+	if e, known, err := s.known(ctx, p.ID, fingerprint); known || err != nil {
 		return e, nil, err
 	}
-	from, err := l.Events.Last(ctx)
+	from, err := s.Events.Last(ctx)
 	if err != nil {
 		return WebhookEndpoint{}, nil, err
 	}
 	secret = newWebhookSecret()
-	inserted, err := l.queries.WebhookInsert(ctx, l.pool, db.WebhookInsertParams{
+	inserted, err := db.New().WebhookInsert(ctx, s.Pool, db.WebhookInsertParams{
 		EndpointID: p.ID, URL: p.URL, Description: p.Description, Filter: filter, Secret: secret, CursorPosition: from,
 		Fingerprint: fingerprint, EndpointsMax: webhooksMax,
 	})
@@ -172,11 +185,11 @@ func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookE
 		return WebhookEndpoint{}, nil, durable.ReadError(ctx, "make an endpoint", err)
 	}
 	if inserted > 0 {
-		e, err = l.GetWebhook(ctx, p.ID)
+		e, err = s.Get(ctx, p.ID)
 		return e, secret, err
 	}
 	// Another call was faster, or there are too many.
-	e, known, err := l.knownWebhook(ctx, p.ID, fingerprint)
+	e, known, err := s.known(ctx, p.ID, fingerprint)
 	if !known && err == nil {
 		err = &ledger.StateError{Kind: webhookKind, ID: p.ID, Reason: webhookTooMany, Detail: fmt.Sprintf(
 			"there are %d endpoints, and no more can be made until one is deleted", webhooksMax)}
@@ -184,10 +197,10 @@ func (l *Ledger) CreateWebhook(ctx context.Context, p WebhookParams) (e WebhookE
 	return e, nil, err
 }
 
-// knownWebhook returns the endpoint that has the id already, or a ConflictError, and reports
+// known returns the endpoint that has the id already, or a ConflictError, and reports
 // whether there is one.
-func (l *Ledger) knownWebhook(ctx context.Context, id uuid.UUID, fingerprint []byte) (WebhookEndpoint, bool, error) {
-	row, err := l.queries.WebhookGet(ctx, l.pool, id)
+func (s *Store) known(ctx context.Context, id uuid.UUID, fingerprint []byte) (WebhookEndpoint, bool, error) {
+	row, err := db.New().WebhookGet(ctx, s.Pool, id)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return WebhookEndpoint{}, false, nil
@@ -196,16 +209,16 @@ func (l *Ledger) knownWebhook(ctx context.Context, id uuid.UUID, fingerprint []b
 	case !bytes.Equal(row.WebhookEndpoint.CreateFingerprint, fingerprint):
 		return WebhookEndpoint{}, true, &ledger.ConflictError{Kind: webhookKind, ID: id.String()}
 	}
-	if err := l.pool.Confirm(ctx); err != nil {
+	if err := s.Pool.Confirm(ctx); err != nil {
 		return WebhookEndpoint{}, false, durable.ReadError(ctx, "confirm that there is the endpoint", err)
 	}
 	e, err := webhookOf(&row)
 	return e, true, err
 }
 
-// GetWebhook reads an endpoint, a deleted one too; the error is a NotFoundError when there is none.
-func (l *Ledger) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
-	row, err := l.queries.WebhookGet(ctx, l.pool, id)
+// Get reads an endpoint, a deleted one too; the error is a NotFoundError when there is none.
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
+	row, err := db.New().WebhookGet(ctx, s.Pool, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return WebhookEndpoint{}, &ledger.NotFoundError{Kind: webhookKind, ID: id}
 	}
@@ -215,21 +228,21 @@ func (l *Ledger) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint,
 	return webhookOf(&row)
 }
 
-// ListWebhooks lists the endpoints that are not deleted, newest first, and returns the token of the
+// List lists the endpoints that are not deleted, newest first, and returns the token of the
 // next page; empty: this is the last.
-func (l *Ledger) ListWebhooks(ctx context.Context, page paging.Page) ([]WebhookEndpoint, string, error) {
+func (s *Store) List(ctx context.Context, page paging.Page) ([]WebhookEndpoint, string, error) {
 	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.Key("webhooks", nil, page.Token)
+	before, err := s.Tokens.Key("webhooks", nil, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
 		before = &paging.Key{Time: ledger.TimeMax}
 	}
-	rows, err := l.queries.WebhookList(ctx, l.pool, db.WebhookListParams{
+	rows, err := db.New().WebhookList(ctx, s.Pool, db.WebhookListParams{
 		BeforeTime: before.Time, BeforeID: before.ID, RowLimit: limit + 1,
 	})
 	if err != nil {
@@ -237,7 +250,7 @@ func (l *Ledger) ListWebhooks(ctx context.Context, page paging.Page) ([]WebhookE
 	}
 	size := func(r *db.WebhookListRow) int { return webhookSize(&r.WebhookEndpoint) }
 	rows, next := paging.Trim(rows, limit, page, size, func(last *db.WebhookListRow) string {
-		return l.tokens.Token("webhooks", nil, paging.Key{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
+		return s.Tokens.Token("webhooks", nil, paging.Key{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
 	})
 	endpoints := make([]WebhookEndpoint, 0, len(rows))
 	for i := range rows {
@@ -251,8 +264,8 @@ func (l *Ledger) ListWebhooks(ctx context.Context, page paging.Page) ([]WebhookE
 	return endpoints, next, nil
 }
 
-// UpdateWebhook changes an endpoint as a whole. A deleted one is a StateError.
-func (l *Ledger) UpdateWebhook(ctx context.Context, c WebhookChange) (WebhookEndpoint, error) {
+// Update changes an endpoint as a whole. A deleted one is a StateError.
+func (s *Store) Update(ctx context.Context, c WebhookChange) (WebhookEndpoint, error) {
 	if err := checkWebhook(c.URL, c.Description); err != nil {
 		return WebhookEndpoint{}, err
 	}
@@ -264,31 +277,31 @@ func (l *Ledger) UpdateWebhook(ctx context.Context, c WebhookChange) (WebhookEnd
 	if c.Disabled {
 		status = WebhookDisabled
 	}
-	return l.changeWebhook(ctx, c.ID, func(tx pgx.Tx) error {
-		return l.queries.WebhookUpdate(ctx, tx, db.WebhookUpdateParams{
+	return s.change(ctx, c.ID, func(tx pgx.Tx) error {
+		return db.New().WebhookUpdate(ctx, tx, db.WebhookUpdateParams{
 			EndpointID: c.ID, URL: c.URL, Description: c.Description, Filter: filter, Status: string(status),
 		})
 	})
 }
 
-// DeleteWebhook ends an endpoint permanently. One that is deleted stays as it is.
-func (l *Ledger) DeleteWebhook(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
-	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error { return l.queries.WebhookDelete(ctx, tx, id) })
+// Delete ends an endpoint permanently. One that is deleted stays as it is.
+func (s *Store) Delete(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
+	err := s.Pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error { return db.New().WebhookDelete(ctx, tx, id) })
 	if err != nil {
 		return WebhookEndpoint{}, durable.ReadError(ctx, "delete an endpoint", err)
 	}
-	return l.GetWebhook(ctx, id)
+	return s.Get(ctx, id)
 }
 
-// RotateWebhookSecret gives an endpoint a new secret and returns it. Messages are signed with the
+// RotateSecret gives an endpoint a new secret and returns it. Messages are signed with the
 // old one too for the time of overlap, 0 to 30 days. A deleted endpoint is a StateError.
-func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap time.Duration) (WebhookEndpoint, []byte, error) {
+func (s *Store) RotateSecret(ctx context.Context, id uuid.UUID, overlap time.Duration) (WebhookEndpoint, []byte, error) {
 	if overlap < 0 || overlap > webhookOverlapMax {
 		return WebhookEndpoint{}, nil, &ledger.InvalidError{Field: "overlap", Reason: "must be 0 to 30 days"}
 	}
 	secret := newWebhookSecret()
-	e, err := l.changeWebhook(ctx, id, func(tx pgx.Tx) error {
-		return l.queries.WebhookRotate(ctx, tx, db.WebhookRotateParams{
+	e, err := s.change(ctx, id, func(tx pgx.Tx) error {
+		return db.New().WebhookRotate(ctx, tx, db.WebhookRotateParams{
 			EndpointID: id, Secret: secret, KeepOld: overlap >= time.Microsecond, OverlapTime: interval(overlap),
 		})
 	})
@@ -298,11 +311,11 @@ func (l *Ledger) RotateWebhookSecret(ctx context.Context, id uuid.UUID, overlap 
 	return e, secret, nil
 }
 
-// changeWebhook changes an endpoint under its row's lock: nothing is recorded of its deliveries
+// change changes an endpoint under its row's lock: nothing is recorded of its deliveries
 // meanwhile.
-func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
-	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
-		status, err := l.queries.WebhookLock(ctx, tx, id)
+func (s *Store) change(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
+	err := s.Pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
+		status, err := db.New().WebhookLock(ctx, tx, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return &ledger.NotFoundError{Kind: webhookKind, ID: id}
@@ -316,7 +329,7 @@ func (l *Ledger) changeWebhook(ctx context.Context, id uuid.UUID, change func(tx
 	if err != nil {
 		return WebhookEndpoint{}, durable.ChangeError(ctx, "change an endpoint", err)
 	}
-	return l.GetWebhook(ctx, id)
+	return s.Get(ctx, id)
 }
 
 func webhookOf(r *db.WebhookGetRow) (WebhookEndpoint, error) {
@@ -339,4 +352,9 @@ func webhookOf(r *db.WebhookGetRow) (WebhookEndpoint, error) {
 // interval is a duration as the database takes it.
 func interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
+}
+
+// webhookSize is about how many bytes an endpoint takes when it is sent.
+func webhookSize(r *db.WebhookEndpoint) int {
+	return webhookBytes + len(r.URL) + len(r.Description) + len(r.Filter) + len(r.LastFailure)
 }

@@ -53,25 +53,25 @@ type DeliveryFilter struct {
 	Status     DeliveryStatus // empty: any
 }
 
-// ListWebhookDeliveries lists the deliveries of an endpoint, newest first, and returns the token of
+// ListDeliveries lists the deliveries of an endpoint, newest first, and returns the token of
 // the next page; empty: this is the last. The error is a NotFoundError when there is no such
 // endpoint.
-func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, page paging.Page) ([]WebhookDelivery, string, error) {
+func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, page paging.Page) ([]WebhookDelivery, string, error) {
 	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.Key("deliveries", f, page.Token)
+	before, err := s.Tokens.Key("deliveries", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
 		before = &paging.Key{Position: math.MaxInt64}
-		if _, err := l.GetWebhook(ctx, f.EndpointID); err != nil {
+		if _, err := s.Get(ctx, f.EndpointID); err != nil {
 			return nil, "", err
 		}
 	}
-	rows, err := l.queries.WebhookDeliveryList(ctx, l.pool, db.WebhookDeliveryListParams{
+	rows, err := db.New().WebhookDeliveryList(ctx, s.Pool, db.WebhookDeliveryListParams{
 		EndpointID: f.EndpointID, BeforePosition: before.Position, Status: string(f.Status), RowLimit: limit + 1,
 	})
 	if err != nil {
@@ -79,7 +79,7 @@ func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, pa
 	}
 	size := func(r *db.WebhookDeliveryListRow) int { return deliveryBytes + len(r.WebhookDelivery.LastFailure) }
 	rows, next := paging.Trim(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {
-		return l.tokens.Token("deliveries", f, paging.Key{Position: last.WebhookDelivery.Position})
+		return s.Tokens.Token("deliveries", f, paging.Key{Position: last.WebhookDelivery.Position})
 	})
 	deliveries := make([]WebhookDelivery, 0, len(rows))
 	for i := range rows {
@@ -92,21 +92,21 @@ func (l *Ledger) ListWebhookDeliveries(ctx context.Context, f DeliveryFilter, pa
 	return deliveries, next, nil
 }
 
-// RedeliverWebhook has events delivered to an endpoint again: the one at first when last is nil,
+// Redeliver has events delivered to an endpoint again: the one at first when last is nil,
 // else all from first to last that pass the endpoint's filter, at most 1,000. It returns how many,
 // and where to go on when the range has more (0: it has not). Events behind the endpoint's cursor
 // are still to be delivered and are left out.
-func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64, last *int64) (count int, next int64, err error) {
+func (s *Store) Redeliver(ctx context.Context, id uuid.UUID, first int64, last *int64) (count int, next int64, err error) {
 	if last != nil && *last < first {
 		return 0, 0, &ledger.InvalidError{Field: "last_cursor", Reason: "must not be before first_cursor"}
 	}
-	e, err := l.GetWebhook(ctx, id)
+	e, err := s.Get(ctx, id)
 	if err != nil {
 		return 0, 0, err
 	}
 	var again webhookRows
 	if last == nil {
-		event, err := l.Events.At(ctx, first)
+		event, err := s.Events.At(ctx, first)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -116,29 +116,29 @@ func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64
 		if first <= e.Cursor {
 			again.add(event)
 		}
-	} else if next, err = l.collectAgain(ctx, &again, &e, first, min(*last, e.Cursor)); err != nil {
+	} else if next, err = s.collectAgain(ctx, &again, &e, first, min(*last, e.Cursor)); err != nil {
 		return 0, 0, err
 	}
-	_, err = l.changeWebhook(ctx, id, func(tx pgx.Tx) error {
+	_, err = s.change(ctx, id, func(tx pgx.Tx) error {
 		if len(again.positions) == 0 {
 			return nil
 		}
-		err := l.queries.WebhookDeliveriesAgain(ctx, tx, db.WebhookDeliveriesAgainParams{
+		err := db.New().WebhookDeliveriesAgain(ctx, tx, db.WebhookDeliveriesAgainParams{
 			EndpointID: id, Positions: again.positions, AccountIDs: again.accounts, Others: again.others,
 		})
 		if err != nil {
 			return err
 		}
-		if pending, err := l.queries.WebhookPendingCount(ctx, tx, id); err != nil {
+		if pending, err := db.New().WebhookPendingCount(ctx, tx, id); err != nil {
 			return err
 		} else if pending > max(WebhookPendingMax, e.Pending) {
 			return &ledger.StateError{Kind: webhookKind, ID: id, Reason: webhookTooManyPendings, Detail: fmt.Sprintf(
 				"more than %d deliveries would be pending", WebhookPendingMax)}
 		}
-		if err := l.queries.WebhookDeliveriesFreeAll(ctx, tx, id); err != nil {
+		if err := db.New().WebhookDeliveriesFreeAll(ctx, tx, id); err != nil {
 			return err
 		}
-		return l.queries.WebhookTouch(ctx, tx, id)
+		return db.New().WebhookTouch(ctx, tx, id)
 	})
 	if err != nil {
 		return 0, 0, err
@@ -148,13 +148,13 @@ func (l *Ledger) RedeliverWebhook(ctx context.Context, id uuid.UUID, first int64
 
 // collectAgain adds the events of a range that pass the endpoint's filter, and returns where it
 // stopped short of its end.
-func (l *Ledger) collectAgain(ctx context.Context, again *webhookRows, e *WebhookEndpoint, first, last int64) (int64, error) {
+func (s *Store) collectAgain(ctx context.Context, again *webhookRows, e *WebhookEndpoint, first, last int64) (int64, error) {
 	after := max(first, 1) - 1
 	for range redeliverScanMax / events.PageMax {
 		if after >= last {
 			return 0, nil
 		}
-		events, end, _, err := l.Events.Read(ctx, after, events.PageMax)
+		events, end, _, err := s.Events.Read(ctx, after, events.PageMax)
 		if err != nil {
 			return 0, err
 		}

@@ -40,27 +40,27 @@ type LeasedEndpoint struct {
 	Secrets [][]byte // that messages are signed with now
 }
 
-// LeaseWebhooks renews the leases of an owner, leases enabled endpoints that are free, some at a
+// Lease renews the leases of an owner, leases enabled endpoints that are free, some at a
 // time, and returns all that it has, and the time by the database's clock.
-func (l *Ledger) LeaseWebhooks(ctx context.Context, holder uuid.UUID, lease time.Duration) (
+func (s *Store) Lease(ctx context.Context, holder uuid.UUID, lease time.Duration) (
 	held []LeasedEndpoint, now time.Time, err error,
 ) {
-	if now, err = l.queries.Clock(ctx, l.pool); err != nil {
+	if now, err = db.New().Clock(ctx, s.Pool); err != nil {
 		return nil, now, durable.ReadError(ctx, "read the clock", err)
 	}
-	err = l.queries.WebhooksRenew(ctx, l.pool, db.WebhooksRenewParams{
+	err = db.New().WebhooksRenew(ctx, s.Pool, db.WebhooksRenewParams{
 		Holder: holder, Lease: interval(lease), RenewBefore: interval(lease * 2 / 3),
 	})
 	if err != nil {
 		return nil, now, durable.ReadError(ctx, "renew the leases of endpoints", err)
 	}
-	err = l.queries.WebhooksClaim(ctx, l.pool, db.WebhooksClaimParams{
+	err = db.New().WebhooksClaim(ctx, s.Pool, db.WebhooksClaimParams{
 		Holder: holder, Lease: interval(lease), RowLimit: webhooksClaimMax,
 	})
 	if err != nil {
 		return nil, now, durable.ReadError(ctx, "lease endpoints", err)
 	}
-	rows, err := l.queries.WebhooksHeld(ctx, l.pool, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * webhooksMax})
+	rows, err := db.New().WebhooksHeld(ctx, s.Pool, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * webhooksMax})
 	if err != nil {
 		return nil, now, durable.ReadError(ctx, "read the endpoints that are held", err)
 	}
@@ -83,37 +83,37 @@ func (l *Ledger) LeaseWebhooks(ctx context.Context, holder uuid.UUID, lease time
 	return held, now, nil
 }
 
-// HastenDeliveries brings forward pending deliveries that wait longer for their next attempt than
+// Hasten brings forward pending deliveries that wait longer for their next attempt than
 // delaysMax allows, by the number of attempts made: those were put off before the clock was set
 // back.
-func (l *Ledger) HastenDeliveries(ctx context.Context, delaysMax []time.Duration) error {
+func (s *Store) Hasten(ctx context.Context, delaysMax []time.Duration) error {
 	micros := make([]int64, 0, len(delaysMax))
 	for _, d := range delaysMax {
 		micros = append(micros, d.Microseconds())
 	}
-	if err := l.queries.WebhookDeliveriesHasten(ctx, l.pool, micros); err != nil {
+	if err := db.New().WebhookDeliveriesHasten(ctx, s.Pool, micros); err != nil {
 		return durable.ReadError(ctx, "hasten deliveries", err)
 	}
 	return nil
 }
 
-// ReleaseWebhooks frees an owner's endpoints for others at once.
-func (l *Ledger) ReleaseWebhooks(ctx context.Context, holder uuid.UUID) error {
-	if err := l.queries.WebhooksRelease(ctx, l.pool, holder); err != nil {
+// Release frees an owner's endpoints for others at once.
+func (s *Store) Release(ctx context.Context, holder uuid.UUID) error {
+	if err := db.New().WebhooksRelease(ctx, s.Pool, holder); err != nil {
 		return durable.ReadError(ctx, "release endpoints", err)
 	}
 	return nil
 }
 
-// WebhookBacklog returns how many deliveries of an endpoint are pending, and the accounts that they
+// Backlog returns how many deliveries of an endpoint are pending, and the accounts that they
 // are about.
-func (l *Ledger) WebhookBacklog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
+func (s *Store) Backlog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
-	if pending, err = l.queries.WebhookPendingCount(ctx, l.pool, id); err != nil {
+	if pending, err = db.New().WebhookPendingCount(ctx, s.Pool, id); err != nil {
 		return 0, nil, durable.ReadError(ctx, "count pending deliveries", err)
 	}
-	ids, err := l.queries.WebhookAccountsAllPending(ctx, l.pool, db.WebhookAccountsAllPendingParams{
+	ids, err := db.New().WebhookAccountsAllPending(ctx, s.Pool, db.WebhookAccountsAllPendingParams{
 		EndpointID: id, RowLimit: int32(2*pending) + 2*redeliverMax,
 	})
 	if err != nil {
@@ -133,12 +133,12 @@ type DueDelivery struct {
 	Accounts []uuid.UUID
 }
 
-// DueDeliveries returns deliveries of an endpoint that are to be tried now, the longest due first,
+// Due returns deliveries of an endpoint that are to be tried now, the longest due first,
 // at most limit, and none of those under way.
-func (l *Ledger) DueDeliveries(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
+func (s *Store) Due(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
-	rows, err := l.queries.WebhookDeliveriesDue(ctx, l.pool, db.WebhookDeliveriesDueParams{
+	rows, err := db.New().WebhookDeliveriesDue(ctx, s.Pool, db.WebhookDeliveriesDueParams{
 		EndpointID: id, UnderWay: append([]int64{}, underWay...), RowLimit: int32(limit),
 	})
 	if err != nil {
@@ -184,28 +184,28 @@ type TriedDelivery struct {
 	Delay   time.Duration
 }
 
-// RecordWebhook writes a record whole, and renews the lease. It returns which of the accounts of
+// Record writes a record whole, and renews the lease. It returns which of the accounts of
 // Stored and Tried still have pending deliveries, and by how many the pending ones grew. The error
 // is ErrWebhookLost when the owner no longer has the endpoint in this version.
-func (l *Ledger) RecordWebhook(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
+func (s *Store) Record(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if len(r.Stored) == 0 && len(r.Tried) == 0 {
-		return nil, 0, l.advanceWebhook(ctx, l.pool, r)
+		return nil, 0, s.advance(ctx, s.Pool, r)
 	}
-	err = l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
-		if err := l.advanceWebhook(ctx, tx, r); err != nil {
+	err = s.Pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
+		if err := s.advance(ctx, tx, r); err != nil {
 			return err
 		}
 		accounts := r.accounts()
-		if more, err = l.writeDeliveries(ctx, tx, r); err != nil {
+		if more, err = s.writeDeliveries(ctx, tx, r); err != nil {
 			return err
 		}
-		err := l.queries.WebhookDeliveriesFree(ctx, tx, db.WebhookDeliveriesFreeParams{EndpointID: r.ID, AccountIDs: accounts})
+		err := db.New().WebhookDeliveriesFree(ctx, tx, db.WebhookDeliveriesFreeParams{EndpointID: r.ID, AccountIDs: accounts})
 		if err != nil {
 			return err
 		}
-		still, err := l.queries.WebhookAccountsPending(ctx, tx, db.WebhookAccountsPendingParams{EndpointID: r.ID, AccountIDs: accounts})
+		still, err := db.New().WebhookAccountsPending(ctx, tx, db.WebhookAccountsPendingParams{EndpointID: r.ID, AccountIDs: accounts})
 		if err != nil {
 			return err
 		}
@@ -245,8 +245,8 @@ func (r *WebhookRecord) accounts() []uuid.UUID {
 	return ids
 }
 
-func (l *Ledger) advanceWebhook(ctx context.Context, conn db.DBTX, r *WebhookRecord) error {
-	n, err := l.queries.WebhookAdvance(ctx, conn, db.WebhookAdvanceParams{
+func (s *Store) advance(ctx context.Context, conn db.DBTX, r *WebhookRecord) error {
+	n, err := db.New().WebhookAdvance(ctx, conn, db.WebhookAdvanceParams{
 		EndpointID: r.ID, Holder: r.Holder, Version: r.Version, CursorPosition: r.Cursor, Succeeded: r.Succeeded,
 		Failure: r.Failure, Gone: r.Gone, Lease: interval(r.Lease),
 	})
@@ -260,21 +260,21 @@ func (l *Ledger) advanceWebhook(ctx context.Context, conn db.DBTX, r *WebhookRec
 }
 
 // writeDeliveries returns by how many the pending deliveries grew.
-func (l *Ledger) writeDeliveries(ctx context.Context, tx pgx.Tx, r *WebhookRecord) (more int64, err error) {
+func (s *Store) writeDeliveries(ctx context.Context, tx pgx.Tx, r *WebhookRecord) (more int64, err error) {
 	if len(r.Stored) > 0 {
 		var rows webhookRows
 		p := db.WebhookDeliveriesInsertParams{EndpointID: r.ID}
 		for i := range r.Stored {
-			s := &r.Stored[i]
-			rows.add(s.Event)
+			stored := &r.Stored[i]
+			rows.add(stored.Event)
 			delay := int64(-1)
-			if s.Failure != "" {
-				delay = s.Delay.Microseconds()
+			if stored.Failure != "" {
+				delay = stored.Delay.Microseconds()
 			}
-			p.Delays, p.Failures = append(p.Delays, delay), append(p.Failures, s.Failure)
+			p.Delays, p.Failures = append(p.Delays, delay), append(p.Failures, stored.Failure)
 		}
 		p.Positions, p.AccountIDs, p.Others = rows.positions, rows.accounts, rows.others
-		if more, err = l.queries.WebhookDeliveriesInsert(ctx, tx, p); err != nil {
+		if more, err = db.New().WebhookDeliveriesInsert(ctx, tx, p); err != nil {
 			return 0, err
 		}
 	}
@@ -288,7 +288,7 @@ func (l *Ledger) writeDeliveries(ctx context.Context, tx pgx.Tx, r *WebhookRecor
 			p.Positions, p.Statuses = append(p.Positions, t.Position), append(p.Statuses, string(t.Status))
 			p.Delays, p.Failures = append(p.Delays, t.Delay.Microseconds()), append(p.Failures, t.Failure)
 		}
-		if err = l.queries.WebhookDeliveriesTried(ctx, tx, p); err != nil {
+		if err = db.New().WebhookDeliveriesTried(ctx, tx, p); err != nil {
 			return 0, err
 		}
 	}

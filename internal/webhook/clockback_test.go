@@ -60,7 +60,7 @@ func TestLeaseAfterClockSetBack(t *testing.T) {
 	deliverer.Kill()
 	r.step(-time.Hour)
 	other := r.config()
-	other.Ledger = r.openLedger()
+	other.Store = r.openLedger().Webhooks
 	r.deliver(other)
 	r.until("the lease is shortened", func() bool {
 		var ahead time.Duration

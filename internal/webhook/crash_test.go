@@ -43,7 +43,7 @@ func TestKilled(t *testing.T) {
 		}
 		open()
 		other := r.config()
-		other.Ledger = r.openLedger()
+		other.Store = r.openLedger().Webhooks
 		r.deliver(other)
 		// Another endpoint shows that the second one is at work.
 		witness := receive(t, nil)
@@ -75,7 +75,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 	to.next(r.t)
 	if config.Interval == interval {
 		r.until("the other one is recorded", func() bool {
-			list, _, err := r.ledger.ListWebhooks(r.t.Context(), paging.Page{})
+			list, _, err := r.ledger.Webhooks.List(r.t.Context(), paging.Page{})
 			return err == nil && list[0].LastSuccess != nil
 		})
 	}
@@ -103,7 +103,7 @@ func TestLeaseLost(t *testing.T) {
 	first := to.next(t)
 	r.exec("UPDATE webhook_endpoint SET holder = gen_random_uuid(), lease_expire_time = ledger_now() - interval '1 second'")
 	other := r.config()
-	other.Ledger = r.openLedger()
+	other.Store = r.openLedger().Webhooks
 	r.deliver(other)
 	if m := to.next(t); m.ID != first.ID {
 		t.Errorf("got %+v, want the first one again", m)
@@ -136,7 +136,7 @@ func TestChaos(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	r.deliver(r.config())
 	other := r.config()
-	other.Ledger = r.openLedger()
+	other.Store = r.openLedger().Webhooks
 	killed, err := webhook.Start(other)
 	if err != nil {
 		t.Fatal(err)

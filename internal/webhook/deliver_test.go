@@ -91,7 +91,7 @@ func TestRotation(t *testing.T) {
 	if n := signatures(); n != 1 {
 		t.Errorf("%d signatures at first", n)
 	}
-	changed, secret, err := r.ledger.RotateWebhookSecret(t.Context(), e.ID, time.Hour)
+	changed, secret, err := r.ledger.Webhooks.RotateSecret(t.Context(), e.ID, time.Hour)
 	if err != nil || changed.OldSecretExpire == nil || !changed.OldSecretExpire.Equal(changed.UpdateTime.Add(time.Hour)) {
 		t.Fatalf("rotated: %+v, %v", changed, err)
 	}
@@ -108,7 +108,7 @@ func TestRotation(t *testing.T) {
 	if e = r.get(e.ID); e.OldSecretExpire != nil {
 		t.Errorf("the old secret's time is still shown: %+v", e)
 	}
-	if _, _, err := r.ledger.RotateWebhookSecret(t.Context(), e.ID, 0); err != nil {
+	if _, _, err := r.ledger.Webhooks.RotateSecret(t.Context(), e.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	if e = r.get(e.ID); e.OldSecretExpire != nil {
@@ -179,23 +179,23 @@ func TestDisabled(t *testing.T) {
 	r.endpoint(other, events.Filter{})
 	r.deliver(r.config())
 	change := postgres.WebhookChange{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
-	changed, err := r.ledger.UpdateWebhook(t.Context(), change)
+	changed, err := r.ledger.Webhooks.Update(t.Context(), change)
 	if err != nil || changed.Status != postgres.WebhookDisabled || changed.Description != "paused" {
 		t.Fatalf("disabled: %+v, %v", changed, err)
 	}
 	// A pump that was under way may still post what it had taken: nothing.
 	waiting := r.pay(a, b)
 	other.next(t)
-	if _, err := r.ledger.UpdateWebhook(t.Context(), change); err != nil {
+	if _, err := r.ledger.Webhooks.Update(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
 	change.Disabled = false
-	if _, err := r.ledger.UpdateWebhook(t.Context(), change); err != nil {
+	if _, err := r.ledger.Webhooks.Update(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
 	r.until("the event that waited comes", func() bool { m := to.next(t); return m.transfer() == waiting.ID.String() })
 	for range 2 {
-		deleted, err := r.ledger.DeleteWebhook(t.Context(), e.ID)
+		deleted, err := r.ledger.Webhooks.Delete(t.Context(), e.ID)
 		if err != nil || deleted.Status != postgres.WebhookDeleted {
 			t.Fatalf("deleted: %+v, %v", deleted, err)
 		}

@@ -94,7 +94,7 @@ func TestPrivateRefused(t *testing.T) {
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
 	e := r.endpoint(to, events.Filter{})
-	byName, _, err := r.ledger.CreateWebhook(t.Context(), postgres.WebhookParams{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
+	byName, _, err := r.ledger.Webhooks.Create(t.Context(), postgres.WebhookParams{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
 	if err != nil {
 		t.Fatal(err)
 	}

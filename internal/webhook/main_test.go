@@ -92,7 +92,7 @@ func (r *rig) step(d time.Duration) {
 
 func (r *rig) config() webhook.Config {
 	return webhook.Config{
-		Ledger: r.ledger, Encode: server.EventJSON, AllowPrivate: true, Interval: interval,
+		Store: r.ledger.Webhooks, Encode: server.EventJSON, AllowPrivate: true, Interval: interval,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -138,7 +138,7 @@ func (r *rig) endpoint(to *receiver, filter events.Filter) postgres.WebhookEndpo
 	if filter.Types == nil {
 		filter.Types = []events.Type{events.TransferCreated}
 	}
-	e, secret, err := r.ledger.CreateWebhook(r.t.Context(), postgres.WebhookParams{URL: to.URL, Filter: filter})
+	e, secret, err := r.ledger.Webhooks.Create(r.t.Context(), postgres.WebhookParams{URL: to.URL, Filter: filter})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func (r *rig) endpoint(to *receiver, filter events.Filter) postgres.WebhookEndpo
 
 func (r *rig) get(id uuid.UUID) postgres.WebhookEndpoint {
 	r.t.Helper()
-	e, err := r.ledger.GetWebhook(r.t.Context(), id)
+	e, err := r.ledger.Webhooks.Get(r.t.Context(), id)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func (r *rig) deliveries(id uuid.UUID) []postgres.WebhookDelivery {
 	r.t.Helper()
 	var all []postgres.WebhookDelivery
 	for token := ""; ; {
-		page, next, err := r.ledger.ListWebhookDeliveries(r.t.Context(), postgres.DeliveryFilter{EndpointID: id}, paging.Page{Size: 1000, Token: token})
+		page, next, err := r.ledger.Webhooks.ListDeliveries(r.t.Context(), postgres.DeliveryFilter{EndpointID: id}, paging.Page{Size: 1000, Token: token})
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -157,7 +157,7 @@ func (p *pump) run(ctx context.Context) {
 }
 
 func (p *pump) deliver(ctx context.Context) (err error) {
-	if p.pending, p.held, err = p.deliverer.ledger.WebhookBacklog(ctx, p.endpoint.ID); err != nil {
+	if p.pending, p.held, err = p.deliverer.store.Backlog(ctx, p.endpoint.ID); err != nil {
 		return err
 	}
 	p.others.Go(func() { p.failed <- p.follow(ctx) })
@@ -206,7 +206,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 	}()
 	position := p.endpoint.Cursor
 	for {
-		err := p.deliverer.ledger.Events.FollowBeyondMax(ctx, position, &p.endpoint.Filter, func(events []*events.Event, at int64) error {
+		err := p.deliverer.store.Events.FollowBeyondMax(ctx, position, &p.endpoint.Filter, func(events []*events.Event, at int64) error {
 			select {
 			case p.batches <- batch{events, at}:
 				position = at
@@ -311,7 +311,7 @@ func (p *pump) attempt(ctx context.Context, r result) {
 		var event *events.Event
 		if r.fresh != nil {
 			event = r.fresh.event
-		} else if event, r.err = p.deliverer.ledger.Events.At(ctx, r.tried.Position); r.err != nil || event == nil {
+		} else if event, r.err = p.deliverer.store.Events.At(ctx, r.tried.Position); r.err != nil || event == nil {
 			r.failure = "the event cannot be read"
 			return
 		}
@@ -386,7 +386,7 @@ func (p *pump) write(ctx context.Context) error {
 		return nil
 	}
 	p.ticked = false
-	accounts, more, err := p.deliverer.ledger.RecordWebhook(ctx, r)
+	accounts, more, err := p.deliverer.store.Record(ctx, r)
 	if err != nil {
 		return err
 	}

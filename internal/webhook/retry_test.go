@@ -115,7 +115,7 @@ func TestRetries(t *testing.T) {
 // again redelivers a dead delivery, which fails, and then succeeds.
 func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message string) {
 	r.t.Helper()
-	if n, _, err := r.ledger.RedeliverWebhook(r.t.Context(), endpoint, r.deliveries(endpoint)[0].Position, nil); n != 1 || err != nil {
+	if n, _, err := r.ledger.Webhooks.Redeliver(r.t.Context(), endpoint, r.deliveries(endpoint)[0].Position, nil); n != 1 || err != nil {
 		r.t.Fatalf("redeliver: %d, %v", n, err)
 	}
 	if m := to.next(r.t); m.ID != message {
@@ -223,7 +223,7 @@ func TestRedeliver(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.until("the cursor is at the end", func() bool { return r.get(e.ID).Cursor >= end })
-	count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, e.Cursor+1, &end)
+	count, next, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, e.Cursor+1, &end)
 	if count != 10 || next != 0 || err != nil {
 		t.Fatalf("redeliver: %d, %d, %v", count, next, err)
 	}
@@ -248,7 +248,7 @@ func TestRedeliver(t *testing.T) {
 		{end + 1, ptr(end + 1000), "", 0}, {1, ptr(int64(0)), "last_cursor", 0}, {0, ptr(int64(0)), "", 0},
 		{all[3].Position, &all[3].Position, "", 1}, {before, nil, "", 1}, // whatever the filter is
 	} {
-		count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, c.first, c.last)
+		count, next, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, c.first, c.last)
 		var field string
 		if invalid, ok := errors.AsType[*ledger.InvalidError](err); ok {
 			field = invalid.Field
@@ -286,11 +286,11 @@ func TestRedeliverMuch(t *testing.T) {
 	}
 	e := r.endpoint(to, events.Filter{}) // behind them all
 	end := e.Cursor
-	count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, begin+1, &end)
+	count, next, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, begin+1, &end)
 	if count != 1000 || next == 0 || err != nil {
 		t.Fatalf("redeliver: %d, %d, %v", count, next, err)
 	}
-	if count, next, err = r.ledger.RedeliverWebhook(t.Context(), e.ID, next, &end); count != 100 || next != 0 || err != nil {
+	if count, next, err = r.ledger.Webhooks.Redeliver(t.Context(), e.ID, next, &end); count != 100 || next != 0 || err != nil {
 		t.Fatalf("redeliver the rest: %d, %d, %v", count, next, err)
 	}
 	if e = r.get(e.ID); e.Pending != 1100 {
@@ -318,7 +318,7 @@ func TestTooMuchPending(t *testing.T) {
 	r.exec(`INSERT INTO webhook_delivery (endpoint_id, position, account_id, next_attempt_time)
 		SELECT $1, 1000000 + n, gen_random_uuid(), ledger_now() + interval '1 hour' FROM generate_series(1, $2) AS n`,
 		e.ID, postgres.WebhookPendingMax)
-	if _, _, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, e.Cursor, nil); err == nil {
+	if _, _, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, e.Cursor, nil); err == nil {
 		t.Error("one more was made pending")
 	}
 	looked := r.looking()

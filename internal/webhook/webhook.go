@@ -35,10 +35,10 @@ const (
 	endTimeout   = 5 * time.Second // for open attempts to end when the Deliverer closes
 )
 
-// Config is what a Deliverer is made with. Zero fields but Ledger and Encode have the defaults
+// Config is what a Deliverer is made with. Zero fields but Store and Encode have the defaults
 // named.
 type Config struct {
-	Ledger       *postgres.Ledger
+	Store        *postgres.Store
 	Encode       func(*events.Event) ([]byte, error) // an event as JSON
 	AllowPrivate bool                                // post to hosts in private networks too
 	Proxy        *url.URL                            // see ParseProxy; nil: none, not even the environment's
@@ -50,7 +50,7 @@ type Config struct {
 // A Deliverer posts events until it is closed.
 type Deliverer struct {
 	config  Config
-	ledger  *postgres.Ledger
+	store   *postgres.Store
 	log     *slog.Logger
 	holder  uuid.UUID
 	sender  *sender
@@ -86,8 +86,8 @@ func newDeliverer(config Config) (*Deliverer, error) {
 		config.Logger = slog.Default()
 	}
 	d := &Deliverer{
-		config: config, ledger: config.Ledger, log: config.Logger, holder: uuid.New(), metrics: newMetrics(),
-		due:     config.Ledger.DueDeliveries,
+		config: config, store: config.Store, log: config.Logger, holder: uuid.New(), metrics: newMetrics(),
+		due:     config.Store.Due,
 		sender:  newSender(config.Proxy, config.AllowPrivate, config.Encode),
 		closing: make(chan struct{}), ended: make(chan struct{}), pumps: make(map[uuid.UUID]*pump),
 	}
@@ -123,7 +123,7 @@ func (d *Deliverer) Close(ctx context.Context) error {
 	d.sender.close()
 	releaseCtx, cancelRelease := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancelRelease()
-	return d.ledger.ReleaseWebhooks(releaseCtx, d.holder)
+	return d.store.Release(releaseCtx, d.holder)
 }
 
 // run goes from round to round.
@@ -165,9 +165,9 @@ func (d *Deliverer) round(ctx context.Context) error {
 	begin := time.Now()
 	asking, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	held, now, err := d.ledger.LeaseWebhooks(asking, d.holder, lease)
+	held, now, err := d.store.Lease(asking, d.holder, lease)
 	if err == nil && (d.clock.IsZero() || now.Before(d.clock)) {
-		err = d.ledger.HastenDeliveries(asking, delaysMax())
+		err = d.store.Hasten(asking, delaysMax())
 	}
 	if err != nil {
 		if time.Since(d.renewed) > lease {
