@@ -38,7 +38,7 @@ var rooms = []room{
 	{"ledger", outside, true},
 	{"internal/postgres", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"server", []string{module + "gen/db", module + "migrations", "github.com/jackc/pgx", "database/sql"}, false},
-	{"internal/webhook", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
+	{"internal/webhook", []string{module + "internal/proof", module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "google.golang.org/"}, false},
 	{"internal/demo", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},
 	{"internal/bench", []string{module + "gen/db"}, false},

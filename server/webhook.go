@@ -38,7 +38,7 @@ func (s *webhookService) CreateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, secret, err := s.ledger.Webhooks.Create(ctx, postgres.WebhookParams{
+	endpoint, secret, err := s.ledger.Webhooks.Create(ctx, webhook.Params{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter,
 	})
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *webhookService) UpdateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.Webhooks.Update(ctx, postgres.WebhookChange{
+	endpoint, err := s.ledger.Webhooks.Update(ctx, webhook.Change{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter, Disabled: req.GetDisabled(),
 	})
 	if err != nil {
@@ -152,9 +152,9 @@ func (s *webhookService) ListWebhookDeliveries(
 	if err != nil {
 		return nil, err
 	}
-	filter := postgres.DeliveryFilter{EndpointID: id}
+	filter := webhook.DeliveryFilter{EndpointID: id}
 	if req.GetStatus() != transfersv1.WebhookDelivery_STATUS_UNSPECIFIED {
-		filter.Status = postgres.DeliveryStatus(req.GetStatus().String())
+		filter.Status = webhook.DeliveryStatus(req.GetStatus().String())
 	}
 	deliveries, token, err := s.ledger.Webhooks.ListDeliveries(ctx, filter,
 		pageOf(req))
@@ -229,7 +229,7 @@ func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilte
 	return f, nil
 }
 
-func endpointToProto(e *postgres.WebhookEndpoint) *transfersv1.WebhookEndpoint {
+func endpointToProto(e *webhook.Endpoint) *transfersv1.WebhookEndpoint {
 	return &transfersv1.WebhookEndpoint{
 		EndpointId:          e.ID.String(),
 		Url:                 e.URL,

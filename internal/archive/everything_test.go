@@ -15,6 +15,7 @@ import (
 
 	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -193,7 +194,7 @@ func webhooks(t testing.TB, url string, l *postgres.Ledger) {
 	ctx := context.Background()
 	var ids []uuid.UUID
 	for i, text := range []string{"one", "two", `"\N`} {
-		e, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{
+		e, _, err := l.Webhooks.Create(ctx, webhook.Params{
 			ID: uuid.MustParse(id(fmt.Sprint("hook", i))), URL: "https://example.com/" + text, Description: text,
 			Filter: events.Filter{Types: []events.Type{events.TransferCreated}},
 		})
@@ -340,7 +341,7 @@ POST /api/v1/transfers/$t1:reverse {"reversal_id":"$v1","amount":"50"}
 POST /api/v1/schedules {"schedule_id":"$o1","from_account_id":"$a","to_account_id":"$b","amount":"1","interval":"3600s"}
 POST /api/v1/transfers:batch {"atomic":true,"transfers":[{"from_account_id":"$a","to_account_id":"$b","amount":"1"}]}
 `)
-	if _, _, err := l.Webhooks.Create(context.Background(), postgres.WebhookParams{URL: "https://example.com/"}); err != nil {
+	if _, _, err := l.Webhooks.Create(context.Background(), webhook.Params{URL: "https://example.com/"}); err != nil {
 		t.Fatal(err)
 	}
 	return url

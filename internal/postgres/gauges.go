@@ -9,6 +9,7 @@ import (
 
 	"internaltransfers/internal/events"
 	"internaltransfers/internal/proof"
+	"internaltransfers/internal/webhook"
 )
 
 const (
@@ -29,7 +30,7 @@ type gauges struct {
 // observed is what the database returned at a time.
 type observed struct {
 	proof    *proof.Result // nil: there was none
-	backlogs map[WebhookStatus]Backlog
+	backlogs map[webhook.Status]webhook.Backlog
 	lag      *events.Lag
 }
 
@@ -99,7 +100,7 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 		tell(gaugeLag, float64(o.lag.Positions))
 		tell(gaugeLagWait, o.lag.Waiting.Seconds())
 	}
-	for _, status := range []WebhookStatus{WebhookEnabled, WebhookDisabled} {
+	for _, status := range []webhook.Status{webhook.Enabled, webhook.Disabled} {
 		b := o.backlogs[status]
 		tell(gaugeEndpoints, float64(b.Endpoints), string(status))
 		tell(gaugePending, float64(b.Pending), string(status))

@@ -15,6 +15,7 @@ import (
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/proof"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -69,15 +70,15 @@ func TestBacklogGauges(t *testing.T) {
 		"webhook_endpoints ENABLED": 0, "webhook_endpoints DISABLED": 0, "webhook_deliveries_pending ENABLED": 0,
 		"webhook_oldest_undelivered_seconds ENABLED": 0, "webhook_positions_behind DISABLED": 0,
 	})
-	first, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{URL: "https://a.test/"})
+	first, _, err := l.Webhooks.Create(ctx, webhook.Params{URL: "https://a.test/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{URL: "https://b.test/"})
+	second, _, err := l.Webhooks.Create(ctx, webhook.Params{URL: "https://b.test/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Webhooks.Update(ctx, postgres.WebhookChange{ID: second.ID, URL: second.URL, Disabled: true}); err != nil {
+	if _, err := l.Webhooks.Update(ctx, webhook.Change{ID: second.ID, URL: second.URL, Disabled: true}); err != nil {
 		t.Fatal(err)
 	}
 	ledgertest.OpenAccounts(t, l, 3, 0)

@@ -17,6 +17,7 @@ import (
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/proof"
 	"internaltransfers/internal/stored"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -79,7 +80,7 @@ type Ledger struct {
 	batcher    *batcher
 	workers    workers
 	Events     *events.Stream
-	Webhooks   *Store
+	Webhooks   *webhook.Store
 	Proofs     *proof.Prover
 	searches   chan struct{} // has an item for each search at work
 
@@ -130,7 +131,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 	}
 	l.database.LogTo(config.Logger)
 	l.tokens = paging.Signer{Secret: key}
-	l.Webhooks = &Store{Pool: l.pool, Events: l.Events, Tokens: l.tokens}
+	l.Webhooks = &webhook.Store{Pool: l.pool, Events: l.Events, Tokens: l.tokens}
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {

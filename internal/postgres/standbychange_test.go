@@ -19,6 +19,7 @@ import (
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -30,7 +31,7 @@ type change struct {
 
 // changes are one of each kind, which can be repeated.
 func changes(p *pair) map[string]change {
-	account, schedule, webhook := uuid.New(), uuid.New(), uuid.New()
+	account, schedule, endpoint := uuid.New(), uuid.New(), uuid.New()
 	found := func(err error) (bool, error) {
 		if isNotFound(err) {
 			return false, nil
@@ -63,10 +64,10 @@ func changes(p *pair) map[string]change {
 			return found(err)
 		}},
 		"webhook": {func(ctx context.Context, l *postgres.Ledger) error {
-			_, _, err := l.Webhooks.Create(ctx, postgres.WebhookParams{ID: webhook, URL: "https://example.com/hook"})
+			_, _, err := l.Webhooks.Create(ctx, webhook.Params{ID: endpoint, URL: "https://example.com/hook"})
 			return err
 		}, func(ctx context.Context, l *postgres.Ledger) (bool, error) {
-			_, err := l.Webhooks.Get(ctx, webhook)
+			_, err := l.Webhooks.Get(ctx, endpoint)
 			return found(err)
 		}},
 		"currency": {func(ctx context.Context, l *postgres.Ledger) error {

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/events"
-	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -178,9 +177,9 @@ func TestDisabled(t *testing.T) {
 	other := receive(t, nil)
 	r.endpoint(other, events.Filter{})
 	r.deliver(r.config())
-	change := postgres.WebhookChange{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
+	change := webhook.Change{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
 	changed, err := r.ledger.Webhooks.Update(t.Context(), change)
-	if err != nil || changed.Status != postgres.WebhookDisabled || changed.Description != "paused" {
+	if err != nil || changed.Status != webhook.Disabled || changed.Description != "paused" {
 		t.Fatalf("disabled: %+v, %v", changed, err)
 	}
 	// A pump that was under way may still post what it had taken: nothing.
@@ -196,7 +195,7 @@ func TestDisabled(t *testing.T) {
 	r.until("the event that waited comes", func() bool { m := to.next(t); return m.transfer() == waiting.ID.String() })
 	for range 2 {
 		deleted, err := r.ledger.Webhooks.Delete(t.Context(), e.ID)
-		if err != nil || deleted.Status != postgres.WebhookDeleted {
+		if err != nil || deleted.Status != webhook.Deleted {
 			t.Fatalf("deleted: %+v, %v", deleted, err)
 		}
 	}
@@ -222,7 +221,7 @@ func TestGone(t *testing.T) {
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
-	r.until("it is disabled", func() bool { return r.get(e.ID).Status == postgres.WebhookDisabled })
+	r.until("it is disabled", func() bool { return r.get(e.ID).Status == webhook.Disabled })
 	if e = r.get(e.ID); e.Pending != 1 || e.Failure != "the answer had status 410" {
 		t.Errorf("%+v", e)
 	}

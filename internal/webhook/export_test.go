@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/events"
-	"internaltransfers/internal/postgres"
 )
 
 // StartLooking is Start, and calls looked each time after a pump has read the due deliveries.
@@ -23,7 +22,7 @@ func StartLooking(config Config, looked func(id uuid.UUID)) (*Deliverer, error) 
 		return nil, err
 	}
 	due := d.due
-	d.due = func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]postgres.DueDelivery, error) {
+	d.due = func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]dueDelivery, error) {
 		deliveries, err := due(ctx, id, underWay, limit)
 		looked(id)
 		return deliveries, err
@@ -48,6 +47,9 @@ func Dial(network, address string) error {
 
 // FailureText is failureText.
 var FailureText = failureText
+
+// PendingMax is pendingMax.
+const PendingMax = pendingMax
 
 // Backoff is backoff.
 var Backoff = backoff[:]

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/events"
-	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -66,9 +65,9 @@ func TestRetries(t *testing.T) {
 	looked := r.looking()
 	r.pay(a, b)
 	first := to.next(t)
-	attempted := func(n int32) postgres.WebhookDelivery {
+	attempted := func(n int32) webhook.Delivery {
 		t.Helper()
-		var d postgres.WebhookDelivery
+		var d webhook.Delivery
 		r.until("the attempt is recorded", func() bool {
 			all := r.deliveries(e.ID)
 			if len(all) == 1 {
@@ -84,7 +83,7 @@ func TestRetries(t *testing.T) {
 	want := []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
 	for i, delay := range want {
 		d := attempted(int32(i + 1))
-		if wait := d.NextAttempt.Sub(*d.LastAttempt); d.Status != postgres.DeliveryPending || wait < delay*9/10 || wait > delay*11/10 {
+		if wait := d.NextAttempt.Sub(*d.LastAttempt); d.Status != webhook.DeliveryPending || wait < delay*9/10 || wait > delay*11/10 {
 			t.Errorf("attempt %d: next in %s, want about %s", i+1, wait, delay)
 		}
 		r.step(d.NextAttempt.Sub(*d.LastAttempt) - time.Microsecond)
@@ -96,7 +95,7 @@ func TestRetries(t *testing.T) {
 		}
 	}
 	r.until("it is dead", func() bool { return r.get(e.ID).Dead == 1 })
-	if d := attempted(10); d.Status != postgres.DeliveryDead || d.NextAttempt != nil {
+	if d := attempted(10); d.Status != webhook.DeliveryDead || d.NextAttempt != nil {
 		t.Errorf("at last: %+v", d)
 	}
 	if e = r.get(e.ID); e.Pending != 0 || e.LastFailure == nil || e.LastSuccess != nil || e.Cursor < r.deliveries(e.ID)[0].Position {
@@ -122,13 +121,13 @@ func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message s
 		r.t.Errorf("redelivered as %s, first %s", m.ID, message)
 	}
 	r.until("it is recorded", func() bool { return r.deliveries(endpoint)[0].Attempts == 1 })
-	if d := r.deliveries(endpoint)[0]; d.Status != postgres.DeliveryPending || d.NextAttempt == nil {
+	if d := r.deliveries(endpoint)[0]; d.Status != webhook.DeliveryPending || d.NextAttempt == nil {
 		r.t.Errorf("redelivered: %+v", d)
 	}
 	up.Store(true)
 	r.step(6 * time.Second)
 	to.next(r.t)
-	r.until("it is through", func() bool { return r.deliveries(endpoint)[0].Status == postgres.DeliveryDelivered })
+	r.until("it is through", func() bool { return r.deliveries(endpoint)[0].Status == webhook.DeliveryDelivered })
 	if d := r.deliveries(endpoint)[0]; d.Attempts != 2 || d.Failure != "" || d.NextAttempt != nil {
 		r.t.Errorf("through: %+v", d)
 	}
@@ -167,7 +166,7 @@ func TestHeldUp(t *testing.T) {
 	r.until("the others wait", func() bool { return r.get(e.ID).Pending == 4 })
 	all := r.deliveries(e.ID)
 	for i, want := range []int32{1, 0, 0, 0} {
-		if all[i].Attempts != want || (all[i].NextAttempt != nil) != (i == 0) || all[i].Status != postgres.DeliveryPending {
+		if all[i].Attempts != want || (all[i].NextAttempt != nil) != (i == 0) || all[i].Status != webhook.DeliveryPending {
 			t.Errorf("delivery %d: %+v", i, all[i])
 		}
 	}
@@ -234,7 +233,7 @@ func TestRedeliver(t *testing.T) {
 	}
 	r.until("all are through", func() bool { return r.get(e.ID).Pending == 0 })
 	all := r.deliveries(e.ID)
-	if len(all) != 10 || all[0].Status != postgres.DeliveryDelivered || all[0].Attempts != 1 {
+	if len(all) != 10 || all[0].Status != webhook.DeliveryDelivered || all[0].Attempts != 1 {
 		t.Errorf("%d deliveries, the first %+v", len(all), all[0])
 	}
 	before := all[0].Position - 1
@@ -317,7 +316,7 @@ func TestTooMuchPending(t *testing.T) {
 	e := r.endpoint(to, events.Filter{})
 	r.exec(`INSERT INTO webhook_delivery (endpoint_id, position, account_id, next_attempt_time)
 		SELECT $1, 1000000 + n, gen_random_uuid(), ledger_now() + interval '1 hour' FROM generate_series(1, $2) AS n`,
-		e.ID, postgres.WebhookPendingMax)
+		e.ID, webhook.PendingMax)
 	if _, _, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, e.Cursor, nil); err == nil {
 		t.Error("one more was made pending")
 	}

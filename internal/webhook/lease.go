@@ -1,4 +1,4 @@
-package postgres
+package webhook
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 	"internaltransfers/ledger"
 )
 
-// ErrWebhookLost: the endpoint has another owner, or was changed since it was read. Nothing was
+// errLost: the endpoint has another owner, or was changed since it was read. Nothing was
 // recorded.
-var ErrWebhookLost = errors.New("the webhook endpoint is held no longer")
+var errLost = errors.New("the webhook endpoint is held no longer")
 
-// webhooksClaimMax is how many free endpoints an owner takes at a time, so that several owners
+// claimMax is how many free endpoints an owner takes at a time, so that several owners
 // share them.
-const webhooksClaimMax = 16
+const claimMax = 16
 
-// A LeasedEndpoint is an endpoint as its owner delivers to it.
+// A leasedEndpoint is an endpoint as its owner delivers to it.
 //
 // The owner has the endpoint by a lease: the owner's id, and the time at which it ends unless it is
 // renewed, by the database's clock. The lease only keeps two owners from doing the same work. That
@@ -31,7 +31,7 @@ const webhooksClaimMax = 16
 // while its owner still has the endpoint in the same version, in one transaction, and an event is
 // posted only after all earlier ones of its accounts were delivered, by this owner or by those that
 // recorded it. An owner that lost its lease and has not noticed yet can only repeat.
-type LeasedEndpoint struct {
+type leasedEndpoint struct {
 	ID      uuid.UUID
 	Version int64 // grows with each change
 	URL     string
@@ -40,10 +40,10 @@ type LeasedEndpoint struct {
 	Secrets [][]byte // that messages are signed with now
 }
 
-// Lease renews the leases of an owner, leases enabled endpoints that are free, some at a
+// lease renews the leases of an owner, leases enabled endpoints that are free, some at a
 // time, and returns all that it has, and the time by the database's clock.
-func (s *Store) Lease(ctx context.Context, holder uuid.UUID, lease time.Duration) (
-	held []LeasedEndpoint, now time.Time, err error,
+func (s *Store) lease(ctx context.Context, holder uuid.UUID, lease time.Duration) (
+	held []leasedEndpoint, now time.Time, err error,
 ) {
 	if now, err = db.New().Clock(ctx, s.Pool); err != nil {
 		return nil, now, durable.ReadError(ctx, "read the clock", err)
@@ -55,23 +55,23 @@ func (s *Store) Lease(ctx context.Context, holder uuid.UUID, lease time.Duration
 		return nil, now, durable.ReadError(ctx, "renew the leases of endpoints", err)
 	}
 	err = db.New().WebhooksClaim(ctx, s.Pool, db.WebhooksClaimParams{
-		Holder: holder, Lease: interval(lease), RowLimit: webhooksClaimMax,
+		Holder: holder, Lease: interval(lease), RowLimit: claimMax,
 	})
 	if err != nil {
 		return nil, now, durable.ReadError(ctx, "lease endpoints", err)
 	}
-	rows, err := db.New().WebhooksHeld(ctx, s.Pool, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * webhooksMax})
+	rows, err := db.New().WebhooksHeld(ctx, s.Pool, db.WebhooksHeldParams{Holder: holder, RowLimit: 2 * endpointsMax})
 	if err != nil {
 		return nil, now, durable.ReadError(ctx, "read the endpoints that are held", err)
 	}
-	held = make([]LeasedEndpoint, 0, len(rows))
+	held = make([]leasedEndpoint, 0, len(rows))
 	for i := range rows {
 		r := &rows[i]
 		filter, err := decodeFilter(r.Filter)
 		if err != nil {
 			return nil, now, fmt.Errorf("endpoint %s: %w", r.EndpointID, err)
 		}
-		h := LeasedEndpoint{
+		h := leasedEndpoint{
 			ID: r.EndpointID, Version: r.Version, URL: r.URL, Filter: filter, Cursor: r.CursorPosition,
 			Secrets: [][]byte{r.Secret},
 		}
@@ -83,10 +83,10 @@ func (s *Store) Lease(ctx context.Context, holder uuid.UUID, lease time.Duration
 	return held, now, nil
 }
 
-// Hasten brings forward pending deliveries that wait longer for their next attempt than
+// hasten brings forward pending deliveries that wait longer for their next attempt than
 // delaysMax allows, by the number of attempts made: those were put off before the clock was set
 // back.
-func (s *Store) Hasten(ctx context.Context, delaysMax []time.Duration) error {
+func (s *Store) hasten(ctx context.Context, delaysMax []time.Duration) error {
 	micros := make([]int64, 0, len(delaysMax))
 	for _, d := range delaysMax {
 		micros = append(micros, d.Microseconds())
@@ -97,17 +97,17 @@ func (s *Store) Hasten(ctx context.Context, delaysMax []time.Duration) error {
 	return nil
 }
 
-// Release frees an owner's endpoints for others at once.
-func (s *Store) Release(ctx context.Context, holder uuid.UUID) error {
+// release frees an owner's endpoints for others at once.
+func (s *Store) release(ctx context.Context, holder uuid.UUID) error {
 	if err := db.New().WebhooksRelease(ctx, s.Pool, holder); err != nil {
 		return durable.ReadError(ctx, "release endpoints", err)
 	}
 	return nil
 }
 
-// Backlog returns how many deliveries of an endpoint are pending, and the accounts that they
+// backlog returns how many deliveries of an endpoint are pending, and the accounts that they
 // are about.
-func (s *Store) Backlog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
+func (s *Store) backlog(ctx context.Context, id uuid.UUID) (pending int64, accounts map[uuid.UUID]bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if pending, err = db.New().WebhookPendingCount(ctx, s.Pool, id); err != nil {
@@ -126,16 +126,16 @@ func (s *Store) Backlog(ctx context.Context, id uuid.UUID) (pending int64, accou
 	return pending, accounts, nil
 }
 
-// A DueDelivery is a pending delivery to try now.
-type DueDelivery struct {
+// A dueDelivery is a pending delivery to try now.
+type dueDelivery struct {
 	Position int64
 	Attempts int // before this one
 	Accounts []uuid.UUID
 }
 
-// Due returns deliveries of an endpoint that are to be tried now, the longest due first,
+// due returns deliveries of an endpoint that are to be tried now, the longest due first,
 // at most limit, and none of those under way.
-func (s *Store) Due(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]DueDelivery, error) {
+func (s *Store) due(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]dueDelivery, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	rows, err := db.New().WebhookDeliveriesDue(ctx, s.Pool, db.WebhookDeliveriesDueParams{
@@ -144,9 +144,9 @@ func (s *Store) Due(ctx context.Context, id uuid.UUID, underWay []int64, limit i
 	if err != nil {
 		return nil, durable.ReadError(ctx, "read due deliveries", err)
 	}
-	due := make([]DueDelivery, 0, len(rows))
+	due := make([]dueDelivery, 0, len(rows))
 	for i := range rows {
-		d := DueDelivery{Position: rows[i].Position, Attempts: int(rows[i].Attempts), Accounts: []uuid.UUID{rows[i].AccountID}}
+		d := dueDelivery{Position: rows[i].Position, Attempts: int(rows[i].Attempts), Accounts: []uuid.UUID{rows[i].AccountID}}
 		if rows[i].OtherAccountID.Valid {
 			d.Accounts = append(d.Accounts, rows[i].OtherAccountID.UUID)
 		}
@@ -155,8 +155,8 @@ func (s *Store) Due(ctx context.Context, id uuid.UUID, underWay []int64, limit i
 	return due, nil
 }
 
-// A WebhookRecord is what an owner writes at a time.
-type WebhookRecord struct {
+// A record is what an owner writes at a time.
+type record struct {
 	Holder    uuid.UUID
 	ID        uuid.UUID // of the endpoint
 	Version   int64     // in which the owner has it
@@ -165,29 +165,29 @@ type WebhookRecord struct {
 	Succeeded bool             // an attempt did since the last record
 	Failure   string           // of an attempt since; empty: none failed
 	Gone      bool             // the endpoint wants no more: it is disabled
-	Stored    []StoredDelivery // events that become pending deliveries
-	Tried     []TriedDelivery  // pending deliveries that were tried
+	Stored    []storedDelivery // events that become pending deliveries
+	Tried     []triedDelivery  // pending deliveries that were tried
 }
 
-// A StoredDelivery is an event that becomes a pending delivery.
-type StoredDelivery struct {
+// A storedDelivery is an event that becomes a pending delivery.
+type storedDelivery struct {
 	Event   *events.Event
 	Failure string        // of the first attempt; empty: not tried, waits for earlier events
 	Delay   time.Duration // until the next attempt, if it was tried
 }
 
-// A TriedDelivery is what became of an attempt at a pending delivery.
-type TriedDelivery struct {
-	DueDelivery
+// A triedDelivery is what became of an attempt at a pending delivery.
+type triedDelivery struct {
+	dueDelivery
 	Status  DeliveryStatus // PENDING: it is tried again after Delay
 	Failure string
 	Delay   time.Duration
 }
 
-// Record writes a record whole, and renews the lease. It returns which of the accounts of
+// record writes a record whole, and renews the lease. It returns which of the accounts of
 // Stored and Tried still have pending deliveries, and by how many the pending ones grew. The error
-// is ErrWebhookLost when the owner no longer has the endpoint in this version.
-func (s *Store) Record(ctx context.Context, r *WebhookRecord) (pending map[uuid.UUID]bool, more int64, err error) {
+// is errLost when the owner no longer has the endpoint in this version.
+func (s *Store) record(ctx context.Context, r *record) (pending map[uuid.UUID]bool, more int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, durable.ReadTimeout, ledger.ErrUnavailable)
 	defer cancel()
 	if len(r.Stored) == 0 && len(r.Tried) == 0 {
@@ -218,14 +218,14 @@ func (s *Store) Record(ctx context.Context, r *WebhookRecord) (pending map[uuid.
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, ErrWebhookLost) {
+	if err != nil && !errors.Is(err, errLost) {
 		err = durable.ReadError(ctx, "record deliveries", err)
 	}
 	return pending, more, err
 }
 
 // accounts are those of everything in the record, each once.
-func (r *WebhookRecord) accounts() []uuid.UUID {
+func (r *record) accounts() []uuid.UUID {
 	var ids []uuid.UUID
 	seen := make(map[uuid.UUID]bool)
 	add := func(some []uuid.UUID) {
@@ -245,7 +245,7 @@ func (r *WebhookRecord) accounts() []uuid.UUID {
 	return ids
 }
 
-func (s *Store) advance(ctx context.Context, conn db.DBTX, r *WebhookRecord) error {
+func (s *Store) advance(ctx context.Context, conn db.DBTX, r *record) error {
 	n, err := db.New().WebhookAdvance(ctx, conn, db.WebhookAdvanceParams{
 		EndpointID: r.ID, Holder: r.Holder, Version: r.Version, CursorPosition: r.Cursor, Succeeded: r.Succeeded,
 		Failure: r.Failure, Gone: r.Gone, Lease: interval(r.Lease),
@@ -254,15 +254,15 @@ func (s *Store) advance(ctx context.Context, conn db.DBTX, r *WebhookRecord) err
 	case err != nil:
 		return durable.ReadError(ctx, "advance an endpoint", err)
 	case n == 0:
-		return ErrWebhookLost
+		return errLost
 	}
 	return nil
 }
 
 // writeDeliveries returns by how many the pending deliveries grew.
-func (s *Store) writeDeliveries(ctx context.Context, tx pgx.Tx, r *WebhookRecord) (more int64, err error) {
+func (s *Store) writeDeliveries(ctx context.Context, tx pgx.Tx, r *record) (more int64, err error) {
 	if len(r.Stored) > 0 {
-		var rows webhookRows
+		var rows deliveryRows
 		p := db.WebhookDeliveriesInsertParams{EndpointID: r.ID}
 		for i := range r.Stored {
 			stored := &r.Stored[i]

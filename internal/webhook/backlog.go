@@ -1,4 +1,4 @@
-package postgres
+package webhook
 
 import (
 	"context"
@@ -21,12 +21,12 @@ type Backlog struct {
 
 // Backlogs reads the backlogs of the endpoints that are not deleted, by their status. lag is that
 // of the events now.
-func (s *Store) Backlogs(ctx context.Context, lag *events.Lag) (map[WebhookStatus]Backlog, error) {
-	rows, err := db.New().WebhookBacklogs(ctx, s.Pool, webhooksMax)
+func (s *Store) Backlogs(ctx context.Context, lag *events.Lag) (map[Status]Backlog, error) {
+	rows, err := db.New().WebhookBacklogs(ctx, s.Pool, endpointsMax)
 	if err != nil {
 		return nil, err
 	}
-	backlogs := make(map[WebhookStatus]Backlog, len(rows))
+	backlogs := make(map[Status]Backlog, len(rows))
 	for i := range rows {
 		r := &rows[i]
 		b := Backlog{Endpoints: r.EndpointCount, Pending: r.PendingCount, Behind: max(0, lag.Reached-r.CursorPosition)}
@@ -39,7 +39,7 @@ func (s *Store) Backlogs(ctx context.Context, lag *events.Lag) (map[WebhookStatu
 				return nil, err
 			}
 		}
-		backlogs[WebhookStatus(r.Status)] = b
+		backlogs[Status(r.Status)] = b
 	}
 	return backlogs, nil
 }

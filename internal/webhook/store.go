@@ -1,4 +1,4 @@
-package postgres
+package webhook
 
 import (
 	"bytes"
@@ -23,43 +23,43 @@ import (
 	"internaltransfers/ledger"
 )
 
-// WebhookStatus says whether events are delivered to an endpoint. The names are those of
+// Status says whether events are delivered to an endpoint. The names are those of
 // transfers.v1.WebhookEndpoint.Status.
-type WebhookStatus string
+type Status string
 
 // The statuses of a webhook endpoint.
 const (
-	WebhookEnabled  WebhookStatus = "ENABLED"
-	WebhookDisabled WebhookStatus = "DISABLED" // events wait
-	WebhookDeleted  WebhookStatus = "DELETED"  // final
+	Enabled  Status = "ENABLED"
+	Disabled Status = "DISABLED" // events wait
+	Deleted  Status = "DELETED"  // final
 )
 
 // About how many bytes an endpoint and a delivery take that are not texts of the caller's.
 const (
-	webhookBytes  = 512
+	endpointBytes = 512
 	deliveryBytes = 128
 )
 
 const (
-	webhooksMax            = 100 // endpoints that are not deleted
-	webhookURLMax          = 2048
-	webhookDescriptionMax  = 200
-	webhookSecretBytes     = 32
-	webhookOverlapMax      = 30 * 24 * time.Hour
-	webhookFilterMax       = 100 // accounts or currencies in a filter
-	webhookKind            = "endpoint"
-	webhookTooMany         = "TOO_MANY_ENDPOINTS"
-	webhookDeletedReason   = "ENDPOINT_DELETED"
-	webhookTooManyPendings = "TOO_MANY_PENDING_DELIVERIES"
+	endpointsMax     = 100 // endpoints that are not deleted
+	urlMax           = 2048
+	descriptionMax   = 200
+	secretBytes      = 32
+	overlapMax       = 30 * 24 * time.Hour
+	filterMax        = 100 // accounts or currencies in a filter
+	endpointKind     = "endpoint"
+	tooManyEndpoints = "TOO_MANY_ENDPOINTS"
+	endpointDeleted  = "ENDPOINT_DELETED"
+	tooManyPending   = "TOO_MANY_PENDING_DELIVERIES"
 )
 
-// A WebhookEndpoint is a URL to which events are posted.
-type WebhookEndpoint struct {
+// An Endpoint is a URL to which events are posted.
+type Endpoint struct {
 	ID              uuid.UUID
 	URL             string
 	Description     string
 	Filter          events.Filter // of Types, AccountIDs, Currencies and Statuses only
-	Status          WebhookStatus
+	Status          Status
 	Cursor          int64      // every event up to here was delivered, or is among the deliveries
 	Pending         int64      // deliveries that are to be tried, or wait behind such ones
 	Dead            int64      // deliveries that failed for good
@@ -78,16 +78,16 @@ type Store struct {
 	Tokens paging.Signer // of pages
 }
 
-// WebhookParams is what an endpoint is made with.
-type WebhookParams struct {
+// Params is what an endpoint is made with.
+type Params struct {
 	ID          uuid.UUID // the idempotency key; uuid.Nil: a version 7 id is made
 	URL         string    // at most 2,048 bytes; its form is the caller's to check
 	Description string    // at most 200 characters
 	Filter      events.Filter
 }
 
-// WebhookChange is what an endpoint becomes.
-type WebhookChange struct {
+// Change is what an endpoint becomes.
+type Change struct {
 	ID          uuid.UUID
 	URL         string
 	Description string
@@ -95,8 +95,8 @@ type WebhookChange struct {
 	Disabled    bool
 }
 
-// A webhookFilter is an EventFilter as it is stored.
-type webhookFilter struct {
+// A storedFilter is an events.Filter as it is stored.
+type storedFilter struct {
 	Types      []events.Type           `json:"types,omitempty"`
 	AccountIDs []uuid.UUID             `json:"account_ids,omitempty"`
 	Currencies []string                `json:"currencies,omitempty"`
@@ -105,15 +105,15 @@ type webhookFilter struct {
 
 // encodeFilter encodes a filter in one spelling, or returns an InvalidError.
 func encodeFilter(f *events.Filter) (json.RawMessage, error) {
-	if len(f.AccountIDs) > webhookFilterMax || len(f.Currencies) > webhookFilterMax {
-		return nil, &ledger.InvalidError{Field: "filter", Reason: fmt.Sprintf("must have at most %d accounts and currencies", webhookFilterMax)}
+	if len(f.AccountIDs) > filterMax || len(f.Currencies) > filterMax {
+		return nil, &ledger.InvalidError{Field: "filter", Reason: fmt.Sprintf("must have at most %d accounts and currencies", filterMax)}
 	}
 	for _, c := range f.Currencies {
 		if err := ledger.CheckText("filter.currencies", c); err != nil {
 			return nil, err
 		}
 	}
-	return json.Marshal(webhookFilter{
+	return json.Marshal(storedFilter{
 		Types: sorted(f.Types), Currencies: sorted(f.Currencies), Statuses: sorted(f.Statuses),
 		AccountIDs: slices.CompactFunc(slices.SortedFunc(slices.Values(f.AccountIDs), ledger.CompareIDs),
 			func(a, b uuid.UUID) bool { return a == b }),
@@ -126,29 +126,29 @@ func sorted[T cmp.Ordered](values []T) []T {
 }
 
 func decodeFilter(text json.RawMessage) (events.Filter, error) {
-	var f webhookFilter
+	var f storedFilter
 	if err := json.Unmarshal(text, &f); err != nil {
 		return events.Filter{}, fmt.Errorf("decode a filter: %w", err)
 	}
 	return events.Filter{Types: f.Types, AccountIDs: f.AccountIDs, Currencies: f.Currencies, Statuses: f.Statuses}, nil
 }
 
-// checkWebhook returns an InvalidError for what no endpoint can have.
-func checkWebhook(url, description string) error {
+// checkEndpoint returns an InvalidError for what no endpoint can have.
+func checkEndpoint(url, description string) error {
 	if err := errors.Join(ledger.CheckText("url", url), ledger.CheckText("description", description)); err != nil {
 		return err
 	}
 	switch {
-	case url == "" || len(url) > webhookURLMax:
-		return &ledger.InvalidError{Field: "url", Reason: fmt.Sprintf("must be 1 to %d bytes", webhookURLMax)}
-	case utf8.RuneCountInString(description) > webhookDescriptionMax:
-		return &ledger.InvalidError{Field: "description", Reason: fmt.Sprintf("must be at most %d characters", webhookDescriptionMax)}
+	case url == "" || len(url) > urlMax:
+		return &ledger.InvalidError{Field: "url", Reason: fmt.Sprintf("must be 1 to %d bytes", urlMax)}
+	case utf8.RuneCountInString(description) > descriptionMax:
+		return &ledger.InvalidError{Field: "description", Reason: fmt.Sprintf("must be at most %d characters", descriptionMax)}
 	}
 	return nil
 }
 
-func newWebhookSecret() []byte {
-	secret := make([]byte, webhookSecretBytes)
+func newSecret() []byte {
+	secret := make([]byte, secretBytes)
 	_, _ = rand.Read(secret) // never fails
 	return secret
 }
@@ -157,16 +157,16 @@ func newWebhookSecret() []byte {
 // secret. When one was made before under the id with the same fields, it returns that one as it is
 // now, without a secret; with other fields the error is a ConflictError. Too many endpoints are a
 // StateError.
-func (s *Store) Create(ctx context.Context, p WebhookParams) (e WebhookEndpoint, secret []byte, err error) {
-	if err := checkWebhook(p.URL, p.Description); err != nil {
-		return WebhookEndpoint{}, nil, err
+func (s *Store) Create(ctx context.Context, p Params) (e Endpoint, secret []byte, err error) {
+	if err := checkEndpoint(p.URL, p.Description); err != nil {
+		return Endpoint{}, nil, err
 	}
 	if p.ID == uuid.Nil {
 		p.ID = uuid.Must(uuid.NewV7())
 	}
 	filter, err := encodeFilter(&p.Filter)
 	if err != nil {
-		return WebhookEndpoint{}, nil, err
+		return Endpoint{}, nil, err
 	}
 	fingerprint := ledger.FingerprintOf([]any{p.URL, p.Description, filter})
 	if e, known, err := s.known(ctx, p.ID, fingerprint); known || err != nil {
@@ -174,15 +174,15 @@ func (s *Store) Create(ctx context.Context, p WebhookParams) (e WebhookEndpoint,
 	}
 	from, err := s.Events.Last(ctx)
 	if err != nil {
-		return WebhookEndpoint{}, nil, err
+		return Endpoint{}, nil, err
 	}
-	secret = newWebhookSecret()
+	secret = newSecret()
 	inserted, err := db.New().WebhookInsert(ctx, s.Pool, db.WebhookInsertParams{
 		EndpointID: p.ID, URL: p.URL, Description: p.Description, Filter: filter, Secret: secret, CursorPosition: from,
-		Fingerprint: fingerprint, EndpointsMax: webhooksMax,
+		Fingerprint: fingerprint, EndpointsMax: endpointsMax,
 	})
 	if err != nil {
-		return WebhookEndpoint{}, nil, durable.ReadError(ctx, "make an endpoint", err)
+		return Endpoint{}, nil, durable.ReadError(ctx, "make an endpoint", err)
 	}
 	if inserted > 0 {
 		e, err = s.Get(ctx, p.ID)
@@ -191,46 +191,46 @@ func (s *Store) Create(ctx context.Context, p WebhookParams) (e WebhookEndpoint,
 	// Another call was faster, or there are too many.
 	e, known, err := s.known(ctx, p.ID, fingerprint)
 	if !known && err == nil {
-		err = &ledger.StateError{Kind: webhookKind, ID: p.ID, Reason: webhookTooMany, Detail: fmt.Sprintf(
-			"there are %d endpoints, and no more can be made until one is deleted", webhooksMax)}
+		err = &ledger.StateError{Kind: endpointKind, ID: p.ID, Reason: tooManyEndpoints, Detail: fmt.Sprintf(
+			"there are %d endpoints, and no more can be made until one is deleted", endpointsMax)}
 	}
 	return e, nil, err
 }
 
 // known returns the endpoint that has the id already, or a ConflictError, and reports
 // whether there is one.
-func (s *Store) known(ctx context.Context, id uuid.UUID, fingerprint []byte) (WebhookEndpoint, bool, error) {
+func (s *Store) known(ctx context.Context, id uuid.UUID, fingerprint []byte) (Endpoint, bool, error) {
 	row, err := db.New().WebhookGet(ctx, s.Pool, id)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return WebhookEndpoint{}, false, nil
+		return Endpoint{}, false, nil
 	case err != nil:
-		return WebhookEndpoint{}, false, durable.ReadError(ctx, "look for the endpoint", err)
+		return Endpoint{}, false, durable.ReadError(ctx, "look for the endpoint", err)
 	case !bytes.Equal(row.WebhookEndpoint.CreateFingerprint, fingerprint):
-		return WebhookEndpoint{}, true, &ledger.ConflictError{Kind: webhookKind, ID: id.String()}
+		return Endpoint{}, true, &ledger.ConflictError{Kind: endpointKind, ID: id.String()}
 	}
 	if err := s.Pool.Confirm(ctx); err != nil {
-		return WebhookEndpoint{}, false, durable.ReadError(ctx, "confirm that there is the endpoint", err)
+		return Endpoint{}, false, durable.ReadError(ctx, "confirm that there is the endpoint", err)
 	}
-	e, err := webhookOf(&row)
+	e, err := endpointOf(&row)
 	return e, true, err
 }
 
 // Get reads an endpoint, a deleted one too; the error is a NotFoundError when there is none.
-func (s *Store) Get(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (Endpoint, error) {
 	row, err := db.New().WebhookGet(ctx, s.Pool, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return WebhookEndpoint{}, &ledger.NotFoundError{Kind: webhookKind, ID: id}
+		return Endpoint{}, &ledger.NotFoundError{Kind: endpointKind, ID: id}
 	}
 	if err != nil {
-		return WebhookEndpoint{}, durable.ReadError(ctx, "read an endpoint", err)
+		return Endpoint{}, durable.ReadError(ctx, "read an endpoint", err)
 	}
-	return webhookOf(&row)
+	return endpointOf(&row)
 }
 
 // List lists the endpoints that are not deleted, newest first, and returns the token of the
 // next page; empty: this is the last.
-func (s *Store) List(ctx context.Context, page paging.Page) ([]WebhookEndpoint, string, error) {
+func (s *Store) List(ctx context.Context, page paging.Page) ([]Endpoint, string, error) {
 	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
@@ -248,14 +248,14 @@ func (s *Store) List(ctx context.Context, page paging.Page) ([]WebhookEndpoint, 
 	if err != nil {
 		return nil, "", durable.ReadError(ctx, "list endpoints", err)
 	}
-	size := func(r *db.WebhookListRow) int { return webhookSize(&r.WebhookEndpoint) }
+	size := func(r *db.WebhookListRow) int { return endpointSize(&r.WebhookEndpoint) }
 	rows, next := paging.Trim(rows, limit, page, size, func(last *db.WebhookListRow) string {
 		return s.Tokens.Token("webhooks", nil, paging.Key{Time: last.WebhookEndpoint.CreateTime, ID: last.WebhookEndpoint.EndpointID})
 	})
-	endpoints := make([]WebhookEndpoint, 0, len(rows))
+	endpoints := make([]Endpoint, 0, len(rows))
 	for i := range rows {
 		row := db.WebhookGetRow(rows[i])
-		e, err := webhookOf(&row)
+		e, err := endpointOf(&row)
 		if err != nil {
 			return nil, "", err
 		}
@@ -265,17 +265,17 @@ func (s *Store) List(ctx context.Context, page paging.Page) ([]WebhookEndpoint, 
 }
 
 // Update changes an endpoint as a whole. A deleted one is a StateError.
-func (s *Store) Update(ctx context.Context, c WebhookChange) (WebhookEndpoint, error) {
-	if err := checkWebhook(c.URL, c.Description); err != nil {
-		return WebhookEndpoint{}, err
+func (s *Store) Update(ctx context.Context, c Change) (Endpoint, error) {
+	if err := checkEndpoint(c.URL, c.Description); err != nil {
+		return Endpoint{}, err
 	}
 	filter, err := encodeFilter(&c.Filter)
 	if err != nil {
-		return WebhookEndpoint{}, err
+		return Endpoint{}, err
 	}
-	status := WebhookEnabled
+	status := Enabled
 	if c.Disabled {
-		status = WebhookDisabled
+		status = Disabled
 	}
 	return s.change(ctx, c.ID, func(tx pgx.Tx) error {
 		return db.New().WebhookUpdate(ctx, tx, db.WebhookUpdateParams{
@@ -285,61 +285,61 @@ func (s *Store) Update(ctx context.Context, c WebhookChange) (WebhookEndpoint, e
 }
 
 // Delete ends an endpoint permanently. One that is deleted stays as it is.
-func (s *Store) Delete(ctx context.Context, id uuid.UUID) (WebhookEndpoint, error) {
+func (s *Store) Delete(ctx context.Context, id uuid.UUID) (Endpoint, error) {
 	err := s.Pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error { return db.New().WebhookDelete(ctx, tx, id) })
 	if err != nil {
-		return WebhookEndpoint{}, durable.ReadError(ctx, "delete an endpoint", err)
+		return Endpoint{}, durable.ReadError(ctx, "delete an endpoint", err)
 	}
 	return s.Get(ctx, id)
 }
 
 // RotateSecret gives an endpoint a new secret and returns it. Messages are signed with the
 // old one too for the time of overlap, 0 to 30 days. A deleted endpoint is a StateError.
-func (s *Store) RotateSecret(ctx context.Context, id uuid.UUID, overlap time.Duration) (WebhookEndpoint, []byte, error) {
-	if overlap < 0 || overlap > webhookOverlapMax {
-		return WebhookEndpoint{}, nil, &ledger.InvalidError{Field: "overlap", Reason: "must be 0 to 30 days"}
+func (s *Store) RotateSecret(ctx context.Context, id uuid.UUID, overlap time.Duration) (Endpoint, []byte, error) {
+	if overlap < 0 || overlap > overlapMax {
+		return Endpoint{}, nil, &ledger.InvalidError{Field: "overlap", Reason: "must be 0 to 30 days"}
 	}
-	secret := newWebhookSecret()
+	secret := newSecret()
 	e, err := s.change(ctx, id, func(tx pgx.Tx) error {
 		return db.New().WebhookRotate(ctx, tx, db.WebhookRotateParams{
 			EndpointID: id, Secret: secret, KeepOld: overlap >= time.Microsecond, OverlapTime: interval(overlap),
 		})
 	})
 	if err != nil {
-		return WebhookEndpoint{}, nil, err
+		return Endpoint{}, nil, err
 	}
 	return e, secret, nil
 }
 
 // change changes an endpoint under its row's lock: nothing is recorded of its deliveries
 // meanwhile.
-func (s *Store) change(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (WebhookEndpoint, error) {
+func (s *Store) change(ctx context.Context, id uuid.UUID, change func(tx pgx.Tx) error) (Endpoint, error) {
 	err := s.Pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		status, err := db.New().WebhookLock(ctx, tx, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			return &ledger.NotFoundError{Kind: webhookKind, ID: id}
+			return &ledger.NotFoundError{Kind: endpointKind, ID: id}
 		case err != nil:
 			return err
-		case status == string(WebhookDeleted):
-			return &ledger.StateError{Kind: webhookKind, ID: id, Reason: webhookDeletedReason, Detail: "it is deleted, for ever"}
+		case status == string(Deleted):
+			return &ledger.StateError{Kind: endpointKind, ID: id, Reason: endpointDeleted, Detail: "it is deleted, for ever"}
 		}
 		return change(tx)
 	})
 	if err != nil {
-		return WebhookEndpoint{}, durable.ChangeError(ctx, "change an endpoint", err)
+		return Endpoint{}, durable.ChangeError(ctx, "change an endpoint", err)
 	}
 	return s.Get(ctx, id)
 }
 
-func webhookOf(r *db.WebhookGetRow) (WebhookEndpoint, error) {
+func endpointOf(r *db.WebhookGetRow) (Endpoint, error) {
 	w := &r.WebhookEndpoint
 	filter, err := decodeFilter(w.Filter)
 	if err != nil {
-		return WebhookEndpoint{}, fmt.Errorf("endpoint %s: %w", w.EndpointID, err)
+		return Endpoint{}, fmt.Errorf("endpoint %s: %w", w.EndpointID, err)
 	}
-	e := WebhookEndpoint{
-		ID: w.EndpointID, URL: w.URL, Description: w.Description, Filter: filter, Status: WebhookStatus(w.Status),
+	e := Endpoint{
+		ID: w.EndpointID, URL: w.URL, Description: w.Description, Filter: filter, Status: Status(w.Status),
 		Cursor: w.CursorPosition, Pending: r.PendingCount, Dead: r.DeadCount, LastSuccess: w.LastSuccessTime,
 		LastFailure: w.LastFailureTime, Failure: w.LastFailure, CreateTime: w.CreateTime, UpdateTime: w.UpdateTime,
 	}
@@ -354,7 +354,7 @@ func interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
 }
 
-// webhookSize is about how many bytes an endpoint takes when it is sent.
-func webhookSize(r *db.WebhookEndpoint) int {
-	return webhookBytes + len(r.URL) + len(r.Description) + len(r.Filter) + len(r.LastFailure)
+// endpointSize is about how many bytes an endpoint takes when it is sent.
+func endpointSize(r *db.WebhookEndpoint) int {
+	return endpointBytes + len(r.URL) + len(r.Description) + len(r.Filter) + len(r.LastFailure)
 }

@@ -1,4 +1,4 @@
-package postgres
+package webhook
 
 import (
 	"context"
@@ -28,17 +28,17 @@ const (
 )
 
 const (
-	// WebhookPendingMax is the number of pending deliveries at which an endpoint takes no more
+	// pendingMax is the number of pending deliveries at which an endpoint takes no more
 	// events.
-	WebhookPendingMax = 10_000
+	pendingMax = 10_000
 
 	redeliverMax     = 1000   // events in one call
 	redeliverScanMax = 10_000 // events that one call looks at
 )
 
-// A WebhookDelivery is an event that did not reach an endpoint at the first attempt, or that a
+// A Delivery is an event that did not reach an endpoint at the first attempt, or that a
 // caller has redelivered.
-type WebhookDelivery struct {
+type Delivery struct {
 	Position    int64 // of the event
 	Status      DeliveryStatus
 	Attempts    int32
@@ -56,7 +56,7 @@ type DeliveryFilter struct {
 // ListDeliveries lists the deliveries of an endpoint, newest first, and returns the token of
 // the next page; empty: this is the last. The error is a NotFoundError when there is no such
 // endpoint.
-func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, page paging.Page) ([]WebhookDelivery, string, error) {
+func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, page paging.Page) ([]Delivery, string, error) {
 	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
@@ -81,10 +81,10 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, page pagin
 	rows, next := paging.Trim(rows, limit, page, size, func(last *db.WebhookDeliveryListRow) string {
 		return s.Tokens.Token("deliveries", f, paging.Key{Position: last.WebhookDelivery.Position})
 	})
-	deliveries := make([]WebhookDelivery, 0, len(rows))
+	deliveries := make([]Delivery, 0, len(rows))
 	for i := range rows {
 		d := &rows[i].WebhookDelivery
-		deliveries = append(deliveries, WebhookDelivery{
+		deliveries = append(deliveries, Delivery{
 			Position: d.Position, Status: DeliveryStatus(d.Status), Attempts: d.Attempts, NextAttempt: d.NextAttemptTime,
 			LastAttempt: d.LastAttemptTime, Failure: d.LastFailure,
 		})
@@ -104,7 +104,7 @@ func (s *Store) Redeliver(ctx context.Context, id uuid.UUID, first int64, last *
 	if err != nil {
 		return 0, 0, err
 	}
-	var again webhookRows
+	var again deliveryRows
 	if last == nil {
 		event, err := s.Events.At(ctx, first)
 		if err != nil {
@@ -131,9 +131,9 @@ func (s *Store) Redeliver(ctx context.Context, id uuid.UUID, first int64, last *
 		}
 		if pending, err := db.New().WebhookPendingCount(ctx, tx, id); err != nil {
 			return err
-		} else if pending > max(WebhookPendingMax, e.Pending) {
-			return &ledger.StateError{Kind: webhookKind, ID: id, Reason: webhookTooManyPendings, Detail: fmt.Sprintf(
-				"more than %d deliveries would be pending", WebhookPendingMax)}
+		} else if pending > max(pendingMax, e.Pending) {
+			return &ledger.StateError{Kind: endpointKind, ID: id, Reason: tooManyPending, Detail: fmt.Sprintf(
+				"more than %d deliveries would be pending", pendingMax)}
 		}
 		if err := db.New().WebhookDeliveriesFreeAll(ctx, tx, id); err != nil {
 			return err
@@ -148,7 +148,7 @@ func (s *Store) Redeliver(ctx context.Context, id uuid.UUID, first int64, last *
 
 // collectAgain adds the events of a range that pass the endpoint's filter, and returns where it
 // stopped short of its end.
-func (s *Store) collectAgain(ctx context.Context, again *webhookRows, e *WebhookEndpoint, first, last int64) (int64, error) {
+func (s *Store) collectAgain(ctx context.Context, again *deliveryRows, e *Endpoint, first, last int64) (int64, error) {
 	after := max(first, 1) - 1
 	for range redeliverScanMax / events.PageMax {
 		if after >= last {
@@ -180,13 +180,13 @@ func (s *Store) collectAgain(ctx context.Context, again *webhookRows, e *Webhook
 	return after + 1, nil
 }
 
-// webhookRows are the columns of deliveries that are written.
-type webhookRows struct {
+// deliveryRows are the columns of deliveries that are written.
+type deliveryRows struct {
 	positions        []int64
 	accounts, others []uuid.UUID
 }
 
-func (r *webhookRows) add(e *events.Event) {
+func (r *deliveryRows) add(e *events.Event) {
 	accounts := append(e.Accounts(), uuid.Nil)
 	r.positions = append(r.positions, e.Position)
 	r.accounts = append(r.accounts, accounts[0])
