@@ -69,6 +69,11 @@ func (c Config) sessions() int {
 // A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called
 // concurrently. Several ledgers, in one process or many, may share a database.
 type Ledger struct {
+	// What others do with the same sessions. They are closed with the ledger.
+	Events   *events.Stream
+	Webhooks *webhook.Store
+	Proofs   *proof.Prover
+
 	config     Config
 	log        *slog.Logger
 	queries    *db.Queries
@@ -79,9 +84,6 @@ type Ledger struct {
 	metrics    *metrics
 	batcher    *batcher
 	workers    workers
-	Events     *events.Stream
-	Webhooks   *webhook.Store
-	Proofs     *proof.Prover
 	searches   chan struct{} // has an item for each search at work
 
 	accountReads  coalescer[ledger.Account]
