@@ -9,7 +9,7 @@ import (
 
 	"internaltransfers/internal/localpg"
 	"internaltransfers/internal/pgdb"
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 )
 
 type checkCommand struct {
@@ -50,7 +50,7 @@ func (c *checkCommand) check(ctx context.Context, target pgdb.Target) error {
 	if err := database.RequireCurrent(ctx); err != nil {
 		return err
 	}
-	report, err := postgres.Check(ctx, database, postgres.CheckOptions{Incremental: c.Incremental, Progress: func(p postgres.Progress) {
+	report, err := proof.Check(ctx, database, proof.Options{Incremental: c.Incremental, Progress: func(p proof.Progress) {
 		fmt.Fprintf(os.Stderr, "%6.1fs  %2d/%d  %s\n", p.Elapsed.Seconds(), p.Step, p.Steps, p.Name)
 	}})
 	if err != nil {

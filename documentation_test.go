@@ -176,14 +176,14 @@ func TestPackagesAreDocumented(t *testing.T) {
 		slices.SortFunc(imports[name], func(a, b string) int {
 			return cmp.Or(-cmp.Compare(depth(a), depth(b)), cmp.Compare(a, b))
 		})
-		line := fmt.Sprintf("%-18s ->", name)
+		line := fmt.Sprintf("%-19s ->", name)
 		if len(imports[name]) == 0 {
 			line += " (none of ours)"
 		}
 		for _, to := range imports[name] {
 			if utf8.RuneCountInString(line+" "+to) > proseColumnsMax {
 				fmt.Fprintln(&graph, line)
-				line = strings.Repeat(" ", 21)
+				line = strings.Repeat(" ", 22)
 			}
 			line += " " + to
 		}

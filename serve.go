@@ -81,7 +81,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		}
 		defer keys.Close()
 		hooks, err := webhook.Start(webhook.Config{
-			Ledger: l, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
+			Store: l.Webhooks, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 		})
 		stopDemo := func() {}
 		if err == nil && c.Demo {

@@ -39,14 +39,20 @@ var rooms = []room{
 	{"internal/postgres", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
 	{"server", []string{module + "gen/db", module + "migrations", "github.com/jackc/pgx", "database/sql"}, false},
 	{"internal/access", []string{module + "gen/transfers", module + "internal/postgres", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
-	{"internal/webhook", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
+	{"internal/webhook", []string{module + "internal/proof", module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "google.golang.org/"}, false},
 	{"internal/demo", []string{module + "gen", module + "server", "connectrpc.com/", "github.com/jackc/pgx"}, false},
 	{"internal/archive", []string{module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, false},
 	{"internal/bench", []string{module + "gen/db"}, false},
 	{"internal/databases", []string{module + "server", module + "gen"}, true},
+	{"internal/events", []string{module + "internal/proof", module + "internal/webhook", module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, false},
+	{"internal/proof", []string{module + "internal/events", module + "internal/webhook", module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, false},
+	{"internal/durable", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net/http", "google.golang.org/"}, true},
+	{"internal/stored", []string{module + "internal/postgres", module + "gen/transfers", module + "server", "connectrpc.com/", "net", "google.golang.org/"}, true},
+	{"internal/paging", []string{module + "internal", module + "gen", module + "server", "github.com/jackc/pgx", "database/sql", "net"}, true},
 	{"internal/localpg", []string{module}, false},
 	{"internal/pgdb", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen/transfers"}, true},
 	{"internal/pgtest", []string{module + "ledger", module + "internal/postgres", module + "server", module + "gen"}, true},
+	{"internal/ledgertest", []string{module + "gen", module + "server", "connectrpc.com/", "net"}, true},
 	{"web/e2e", []string{module + "gen/db", "github.com/jackc/pgx"}, true},
 	{"docs", []string{module}, true},
 	{"migrations", []string{module}, true},
@@ -96,7 +102,7 @@ const builtSQL = "internal/archive/statements.go"
 
 // madeOfSQL are the directories about other databases than the service's, or about how to set one
 // up.
-var madeOfSQL = []string{"internal/bench", "internal/localpg", "internal/pgtest", "migrations"}
+var madeOfSQL = []string{"internal/bench", "internal/ledgertest", "internal/localpg", "internal/pgtest", "migrations"}
 
 // TestSQLLivesInQueries: the SQL of the service is in queries/, where sqlc checks it against the
 // schema.

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/paging"
 )
 
 const (
@@ -26,8 +26,8 @@ const (
 func pageOf(req interface {
 	GetPageSize() int32
 	GetPageToken() string
-}) postgres.Page {
-	return postgres.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
+}) paging.Page {
+	return paging.Page{Size: req.GetPageSize(), Token: req.GetPageToken(), Bytes: pageBytesMax}
 }
 
 // limitAnswers refuses reads whose response exceeds the limit of many clients, with an error that

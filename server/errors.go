@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"internaltransfers/internal/access"
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/ledger"
 )
 
@@ -173,8 +173,8 @@ func transientError(err error) *connect.Error {
 	case errors.Is(err, ledger.ErrUnavailable):
 		return newError(connect.CodeUnavailable, errors.New(unavailableText(err)+"; "+advice),
 			info("DATABASE_UNAVAILABLE", metadata), retry(unavailableRetry))
-	case errors.Is(err, postgres.ErrSlow):
-		return newError(connect.CodeResourceExhausted, errors.New(postgres.ErrSlow.Error()+"; go on after the last cursor"),
+	case errors.Is(err, events.ErrSlow):
+		return newError(connect.CodeResourceExhausted, errors.New(events.ErrSlow.Error()+"; go on after the last cursor"),
 			info("READER_TOO_SLOW", nil), retry(unavailableRetry))
 	case errors.Is(err, ledger.ErrClosed):
 		return newError(connect.CodeUnavailable, errors.New(ledger.ErrClosed.Error()+"; "+advice),

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -28,8 +29,8 @@ const (
 func (s *ledgerService) WatchTransfers(
 	ctx context.Context, req *transfersv1.WatchTransfersRequest, stream *connect.ServerStream[transfersv1.WatchTransfersResponse],
 ) error {
-	filter := &postgres.EventFilter{
-		Types:     []postgres.EventType{postgres.TransferCreated, postgres.TransferChanged},
+	filter := &events.Filter{
+		Types:     []events.Type{events.TransferCreated, events.TransferChanged},
 		Reference: req.GetReference(), Currencies: listOf(req.GetCurrency()),
 	}
 	if req.GetStatus() != transfersv1.Transfer_STATUS_UNSPECIFIED {
@@ -92,7 +93,7 @@ func (s *accountService) WatchAccount(
 	if err := send(nil, cursorText(after)); err != nil {
 		return err
 	}
-	return watch(ctx, s.watches, s.ledger, after, &postgres.EventFilter{AccountIDs: []uuid.UUID{id}},
+	return watch(ctx, s.watches, s.ledger, after, &events.Filter{AccountIDs: []uuid.UUID{id}},
 		func(events []*transfersv1.Event, cursor string) error {
 			if len(events) == 0 {
 				return stream.Send(&transfersv1.WatchAccountResponse{Cursor: cursor})
@@ -109,12 +110,12 @@ func watchFrom(ctx context.Context, l *postgres.Ledger, after string) (int64, er
 	}
 	ctx, cancel := withinStep(ctx)
 	defer cancel()
-	return l.LastEvent(ctx)
+	return l.Events.Last(ctx)
 }
 
 // watch sends events until the client goes or the server drains. It never ends without an error.
 func watch(
-	ctx, watches context.Context, l *postgres.Ledger, after int64, filter *postgres.EventFilter,
+	ctx, watches context.Context, l *postgres.Ledger, after int64, filter *events.Filter,
 	send func(events []*transfersv1.Event, cursor string) error,
 ) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -133,7 +134,7 @@ func watch(
 			<-told // the connection is the handler's only until it returns
 		}
 	}()
-	err := l.Follow(ctx, after, filter, func(events []*postgres.Event, position int64) error {
+	err := l.Events.Follow(ctx, after, filter, func(events []*events.Event, position int64) error {
 		if len(events) == 0 {
 			return send(nil, cursorText(position))
 		}
@@ -158,7 +159,7 @@ func watch(
 
 // fill converts the first of the events, up to a number and to the one with which they reach a
 // size. It returns them and the other events.
-func fill(events []*postgres.Event, most, bytes int) (message []*transfersv1.Event, rest []*postgres.Event) {
+func fill(events []*events.Event, most, bytes int) (message []*transfersv1.Event, rest []*events.Event) {
 	message = make([]*transfersv1.Event, 0, min(len(events), most))
 	for size := 0; len(events) > 0 && len(message) < most && size < bytes; events = events[1:] {
 		event := eventToProto(events[0])
@@ -193,11 +194,11 @@ func (s *ledgerService) ListEvents(
 		if account != uuid.Nil || req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED || req.GetCurrency() != "" {
 			return nil, invalidField("transfer_id", "must be the only filter")
 		}
-		page.events, page.next, page.more, err = s.ledger.TransferEvents(ctx, transfer, after, size)
+		page.events, page.next, page.more, err = s.ledger.Events.ReadTransfer(ctx, transfer, after, size)
 	} else {
-		filter := &postgres.EventFilter{AccountIDs: listOf(account), Currencies: listOf(req.GetCurrency())}
+		filter := &events.Filter{AccountIDs: listOf(account), Currencies: listOf(req.GetCurrency())}
 		if req.GetType() != transfersv1.Event_TYPE_UNSPECIFIED {
-			filter.Types = []postgres.EventType{postgres.EventType(req.GetType().String())}
+			filter.Types = []events.Type{events.Type(req.GetType().String())}
 		}
 		page, err = s.listEvents(ctx, after, size, filter)
 	}
@@ -213,7 +214,7 @@ func (s *ledgerService) ListEvents(
 
 // An eventPage is a page of events, where it ended, and whether there are more behind it.
 type eventPage struct {
-	events []*postgres.Event
+	events []*events.Event
 	next   int64
 	more   bool
 }
@@ -223,14 +224,14 @@ type eventPage struct {
 const looksMax = 20
 
 // listEvents reads events until a page is full, or enough were looked at.
-func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, filter *postgres.EventFilter) (eventPage, error) {
+func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, filter *events.Filter) (eventPage, error) {
 	page := eventPage{next: after, more: true}
 	limit := eventsLooked
 	if filter.All() {
 		limit = size
 	}
 	for looks := 0; page.more && len(page.events) < size && looks < looksMax; looks++ {
-		events, next, more, err := s.ledger.Events(ctx, page.next, limit)
+		events, next, more, err := s.ledger.Events.Read(ctx, page.next, limit)
 		if err != nil {
 			return eventPage{}, err
 		}
@@ -252,7 +253,7 @@ func (s *ledgerService) listEvents(ctx context.Context, after int64, size int, f
 }
 
 // eventToProto converts an event.
-func eventToProto(e *postgres.Event) *transfersv1.Event {
+func eventToProto(e *events.Event) *transfersv1.Event {
 	message := &transfersv1.Event{
 		Cursor:    cursorText(e.Position),
 		Type:      transfersv1.Event_Type(transfersv1.Event_Type_value[string(e.Type)]),

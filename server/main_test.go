@@ -16,6 +16,7 @@ import (
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 	"internaltransfers/server"
 )
@@ -63,11 +64,11 @@ func openLedger(t *testing.T, config postgres.Config) *postgres.Ledger {
 
 func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
-	report, err := l.Check(context.Background(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(context.Background(), proof.Options{})
 	// After connections were cut off each of them fails once, and each failure takes one out of the
 	// pool.
 	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
-		report, err = l.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), proof.Options{})
 	}
 	if err != nil {
 		t.Errorf("check the ledger: %v", err)

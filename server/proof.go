@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 )
 
 // A prover runs one proof of the ledger at a time: a proof is expensive, and repeated calls must
@@ -18,23 +19,23 @@ type prover struct {
 	timeout time.Duration // of one proof
 
 	mu      sync.Mutex
-	running *proof // guarded by mu; nil: none
+	running *sharedProof // guarded by mu; nil: none
 }
 
-// A proof is a running one, with the callers that wait for it.
-type proof struct {
+// A sharedProof is a running one, with the callers that wait for it.
+type sharedProof struct {
 	incremental bool
 	cancel      context.CancelFunc
 	waiting     int  // callers; guarded by prover.mu
 	abandoned   bool // by all callers, and so cancelled; guarded by prover.mu
 
 	done   chan struct{} // closed when the results below are set
-	report postgres.Report
+	report proof.Report
 	err    error
 }
 
 // prove returns a proof that ended after the call began.
-func (p *prover) prove(ctx context.Context, incremental bool) (postgres.Report, error) {
+func (p *prover) prove(ctx context.Context, incremental bool) (proof.Report, error) {
 	for {
 		running := p.join(ctx, incremental)
 		select {
@@ -44,7 +45,7 @@ func (p *prover) prove(ctx context.Context, incremental bool) (postgres.Report, 
 		abandoned := p.leave(running)
 		switch {
 		case ctx.Err() != nil:
-			return postgres.Report{}, ctx.Err()
+			return proof.Report{}, ctx.Err()
 		case !abandoned && (incremental || !running.incremental):
 			return running.report, running.err
 		}
@@ -52,11 +53,11 @@ func (p *prover) prove(ctx context.Context, incremental bool) (postgres.Report, 
 }
 
 // join returns the proof that runs, or begins one.
-func (p *prover) join(ctx context.Context, incremental bool) *proof {
+func (p *prover) join(ctx context.Context, incremental bool) *sharedProof {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running == nil {
-		p.running = &proof{incremental: incremental, done: make(chan struct{})}
+		p.running = &sharedProof{incremental: incremental, done: make(chan struct{})}
 		// The proof is shared, so no caller's context ends it.
 		ctx, p.running.cancel = context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
 		go p.run(ctx, p.running)
@@ -67,7 +68,7 @@ func (p *prover) join(ctx context.Context, incremental bool) *proof {
 
 // leave is called by a caller that waits no more. It reports whether all callers left before the
 // proof ended.
-func (p *prover) leave(running *proof) (abandoned bool) {
+func (p *prover) leave(running *sharedProof) (abandoned bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	running.waiting--
@@ -78,7 +79,7 @@ func (p *prover) leave(running *proof) (abandoned bool) {
 	return running.abandoned
 }
 
-func (p *prover) run(ctx context.Context, running *proof) {
+func (p *prover) run(ctx context.Context, running *sharedProof) {
 	defer running.cancel()
 	running.report, running.err = p.check(ctx, running.incremental)
 	p.mu.Lock()
@@ -89,11 +90,11 @@ func (p *prover) run(ctx context.Context, running *proof) {
 
 // check proves the ledger, and makes a panic an error: it is a bug, but nothing above this
 // goroutine could catch it.
-func (p *prover) check(ctx context.Context, incremental bool) (report postgres.Report, err error) {
+func (p *prover) check(ctx context.Context, incremental bool) (report proof.Report, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return p.ledger.Check(ctx, postgres.CheckOptions{Incremental: incremental})
+	return p.ledger.Proofs.Check(ctx, proof.Options{Incremental: incremental})
 }

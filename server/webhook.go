@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
@@ -23,7 +24,7 @@ type webhookService struct {
 }
 
 // EventJSON returns an event as webhooks carry it: transfers.v1.Event in JSON.
-func EventJSON(e *postgres.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
+func EventJSON(e *events.Event) ([]byte, error) { return marshalJSON(nil, eventToProto(e)) }
 
 // CreateWebhookEndpoint makes an endpoint.
 func (s *webhookService) CreateWebhookEndpoint(
@@ -37,7 +38,7 @@ func (s *webhookService) CreateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, secret, err := s.ledger.CreateWebhook(ctx, postgres.WebhookParams{
+	endpoint, secret, err := s.ledger.Webhooks.Create(ctx, webhook.Params{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter,
 	})
 	if err != nil {
@@ -60,7 +61,7 @@ func (s *webhookService) GetWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.GetWebhook(ctx, id)
+	endpoint, err := s.ledger.Webhooks.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func (s *webhookService) GetWebhookEndpoint(
 func (s *webhookService) ListWebhookEndpoints(
 	ctx context.Context, req *transfersv1.ListWebhookEndpointsRequest,
 ) (*transfersv1.ListWebhookEndpointsResponse, error) {
-	endpoints, token, err := s.ledger.ListWebhooks(ctx, pageOf(req))
+	endpoints, token, err := s.ledger.Webhooks.List(ctx, pageOf(req))
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func (s *webhookService) UpdateWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.UpdateWebhook(ctx, postgres.WebhookChange{
+	endpoint, err := s.ledger.Webhooks.Update(ctx, webhook.Change{
 		ID: id, URL: req.GetUrl(), Description: req.GetDescription(), Filter: filter, Disabled: req.GetDisabled(),
 	})
 	if err != nil {
@@ -113,7 +114,7 @@ func (s *webhookService) DeleteWebhookEndpoint(
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := s.ledger.DeleteWebhook(ctx, id)
+	endpoint, err := s.ledger.Webhooks.Delete(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func (s *webhookService) RotateWebhookSecret(
 			return nil, err
 		}
 	}
-	endpoint, secret, err := s.ledger.RotateWebhookSecret(ctx, id, overlap)
+	endpoint, secret, err := s.ledger.Webhooks.RotateSecret(ctx, id, overlap)
 	if err != nil {
 		return nil, err
 	}
@@ -151,11 +152,11 @@ func (s *webhookService) ListWebhookDeliveries(
 	if err != nil {
 		return nil, err
 	}
-	filter := postgres.DeliveryFilter{EndpointID: id}
+	filter := webhook.DeliveryFilter{EndpointID: id}
 	if req.GetStatus() != transfersv1.WebhookDelivery_STATUS_UNSPECIFIED {
-		filter.Status = postgres.DeliveryStatus(req.GetStatus().String())
+		filter.Status = webhook.DeliveryStatus(req.GetStatus().String())
 	}
-	deliveries, token, err := s.ledger.ListWebhookDeliveries(ctx, filter,
+	deliveries, token, err := s.ledger.Webhooks.ListDeliveries(ctx, filter,
 		pageOf(req))
 	if err != nil {
 		return nil, err
@@ -195,7 +196,7 @@ func (s *webhookService) RedeliverWebhookEvents(
 		}
 		last = &position
 	}
-	count, next, err := s.ledger.RedeliverWebhook(ctx, id, first, last)
+	count, next, err := s.ledger.Webhooks.Redeliver(ctx, id, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -207,13 +208,13 @@ func (s *webhookService) RedeliverWebhookEvents(
 }
 
 // readEndpoint checks an endpoint's URL and reads its filter.
-func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilter) (postgres.EventFilter, error) {
+func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilter) (events.Filter, error) {
 	if err := webhook.CheckURL(url, s.allowPrivate); err != nil {
-		return postgres.EventFilter{}, invalidField("url", err.Error())
+		return events.Filter{}, invalidField("url", err.Error())
 	}
-	f := postgres.EventFilter{Currencies: filter.GetCurrencies()}
+	f := events.Filter{Currencies: filter.GetCurrencies()}
 	for _, t := range filter.GetTypes() {
-		f.Types = append(f.Types, postgres.EventType(t.String()))
+		f.Types = append(f.Types, events.Type(t.String()))
 	}
 	for _, status := range filter.GetStatuses() {
 		f.Statuses = append(f.Statuses, ledger.TransferStatus(status.String()))
@@ -221,14 +222,14 @@ func (s *webhookService) readEndpoint(url string, filter *transfersv1.EventFilte
 	for _, text := range filter.GetAccountIds() {
 		id, err := parseID("filter.account_ids", text)
 		if err != nil {
-			return postgres.EventFilter{}, err
+			return events.Filter{}, err
 		}
 		f.AccountIDs = append(f.AccountIDs, id)
 	}
 	return f, nil
 }
 
-func endpointToProto(e *postgres.WebhookEndpoint) *transfersv1.WebhookEndpoint {
+func endpointToProto(e *webhook.Endpoint) *transfersv1.WebhookEndpoint {
 	return &transfersv1.WebhookEndpoint{
 		EndpointId:          e.ID.String(),
 		Url:                 e.URL,
@@ -247,7 +248,7 @@ func endpointToProto(e *postgres.WebhookEndpoint) *transfersv1.WebhookEndpoint {
 	}
 }
 
-func filterToProto(f *postgres.EventFilter) *transfersv1.EventFilter {
+func filterToProto(f *events.Filter) *transfersv1.EventFilter {
 	message := &transfersv1.EventFilter{Currencies: f.Currencies}
 	for _, t := range f.Types {
 		message.Types = append(message.Types, transfersv1.Event_Type(transfersv1.Event_Type_value[string(t)]))

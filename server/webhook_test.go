@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/server"
 )
 
@@ -120,12 +120,12 @@ func rotateSecret(t *testing.T, c client, id, secret string) {
 func redeliver(t *testing.T, c client, f *fixture, a *transfersv1.Account, id string) {
 	t.Helper()
 	var cursor string
-	events, _, _, err := f.ledger.Events(t.Context(), 0, 1000)
+	all, _, _, err := f.ledger.Events.Read(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range events {
-		if e.Type == postgres.AccountCreated && e.Account.ID.String() == a.GetAccountId() {
+	for _, e := range all {
+		if e.Type == events.AccountCreated && e.Account.ID.String() == a.GetAccountId() {
 			cursor = strconv.FormatInt(e.Position, 10)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -81,7 +82,10 @@ func (k *Keyring) insert(ctx context.Context, by *Caller, p Params, secret strin
 // Get reads a key. The error is a NotFoundError when there is none.
 func (k *Keyring) Get(ctx context.Context, id uuid.UUID) (Key, error) {
 	key, err := k.get(ctx, k.pool, id)
-	return key, visible(err)
+	if err != nil {
+		return Key{}, durable.ChangeError(ctx, "read a key", err)
+	}
+	return key, nil
 }
 
 func (k *Keyring) get(ctx context.Context, conn db.DBTX, id uuid.UUID) (Key, error) {
@@ -110,7 +114,7 @@ func (k *Keyring) List(ctx context.Context, pageSize int32, token string) ([]Key
 	}
 	rows, err := k.queries.ApiKeyList(ctx, k.pool, db.ApiKeyListParams{BeforeID: before, RowLimit: pageSize + 1})
 	if err != nil {
-		return nil, "", visible(fmt.Errorf("list the keys: %w", err))
+		return nil, "", durable.ReadError(ctx, "list the keys", err)
 	}
 	next := ""
 	if len(rows) > int(pageSize) {
@@ -221,7 +225,7 @@ func (k *Keyring) change(ctx context.Context, f func(tx pgx.Tx) error) error {
 		return f(tx)
 	})
 	if err != nil {
-		return visible(err)
+		return durable.ChangeError(ctx, "change a key", err)
 	}
 	if err := k.refresh(context.WithoutCancel(ctx)); err != nil {
 		k.logger.WarnContext(ctx, "a change of keys takes effect later", "error", err)
@@ -275,22 +279,4 @@ func listOf[T any](list []T) []T {
 		return []T{}
 	}
 	return list
-}
-
-// visible makes an error of the database an UnavailableError. The others are for the caller.
-func visible(err error) error {
-	var (
-		invalid  *ledger.InvalidError
-		notFound *ledger.NotFoundError
-		version  *ledger.VersionError
-		state    *ledger.StateError
-		denied   *PermissionError
-	)
-	switch {
-	case err == nil, errors.As(err, &invalid), errors.As(err, &notFound), errors.As(err, &version), errors.As(err, &state),
-		errors.As(err, &denied), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	default:
-		return &ledger.UnavailableError{Cause: err}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/internal/archive"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 )
 
@@ -134,7 +135,7 @@ var lists = []string{
 func each(t testing.TB, l *postgres.Ledger) (lines []string) {
 	t.Helper()
 	ctx := context.Background()
-	accounts, next, err := l.ListAccounts(ctx, postgres.AccountFilter{}, postgres.Page{Size: 1000})
+	accounts, next, err := l.ListAccounts(ctx, postgres.AccountFilter{}, paging.Page{Size: 1000})
 	if err != nil || next != "" {
 		t.Fatalf("accounts: %v, and more at %q", err, next)
 	}
@@ -145,7 +146,7 @@ func each(t testing.TB, l *postgres.Ledger) (lines []string) {
 			`POST /api/v1/account/get {"account_id":"`+a.ID.String()+`","as_of":"@+1s"}`, "GET /api/v1/profiles?account_ids="+a.ID.String(),
 			"GET "+path+"/statement.csv?start_time=@-9999h")
 	}
-	transfers, next, err := l.ListTransfers(ctx, postgres.TransferFilter{}, postgres.Page{Size: 1000})
+	transfers, next, err := l.ListTransfers(ctx, postgres.TransferFilter{}, paging.Page{Size: 1000})
 	if err != nil || next != "" {
 		t.Fatalf("transfers: %v, and more at %q", err, next)
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -133,7 +135,7 @@ func everything(t testing.TB) (url string, start, now time.Time) {
 	a.run(opened)
 	a.run(oddScript(t))
 	a.run(moved)
-	webhooks(t, l)
+	webhooks(t, url, l)
 	now = start.Add(7*time.Second + 123456*time.Microsecond)
 	clock.set(now)
 	eventually(t, l, "what is due", func() bool {
@@ -187,48 +189,49 @@ func asJSON(t testing.TB, v any) string {
 }
 
 // webhooks makes endpoints, one with deliveries that failed, one deleted.
-func webhooks(t testing.TB, l *postgres.Ledger) {
+func webhooks(t testing.TB, url string, l *postgres.Ledger) {
 	t.Helper()
 	ctx := context.Background()
 	var ids []uuid.UUID
 	for i, text := range []string{"one", "two", `"\N`} {
-		e, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{
+		e, _, err := l.Webhooks.Create(ctx, webhook.Params{
 			ID: uuid.MustParse(id(fmt.Sprint("hook", i))), URL: "https://example.com/" + text, Description: text,
-			Filter: postgres.EventFilter{Types: []postgres.EventType{postgres.TransferCreated}},
+			Filter: events.Filter{Types: []events.Type{events.TransferCreated}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, e.ID)
 	}
-	if _, _, err := l.RotateWebhookSecret(ctx, ids[0], time.Hour); err != nil {
+	if _, _, err := l.Webhooks.RotateSecret(ctx, ids[0], time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.DeleteWebhook(ctx, ids[1]); err != nil {
+	if _, err := l.Webhooks.Delete(ctx, ids[1]); err != nil {
 		t.Fatal(err)
 	}
-	holder := uuid.New()
-	held, _, err := l.LeaseWebhooks(ctx, holder, time.Minute)
-	if err != nil || len(held) != 2 {
-		t.Fatalf("%v %v", held, err)
-	}
-	events, _, _, err := l.Events(ctx, 0, 40)
+	happened, _, _, err := l.Events.Read(ctx, 0, 40)
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := postgres.WebhookRecord{
-		Holder: holder, ID: held[0].ID, Version: held[0].Version, Lease: time.Minute, Cursor: held[0].Cursor, Failure: "500\tno\n",
+	conn := connect(t, url)
+	change := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(ctx, sql, args...); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
 	}
-	for _, e := range events {
-		record.Stored = append(record.Stored, postgres.StoredDelivery{Event: e, Failure: "500", Delay: time.Hour})
+	// As a server leaves them that has tried, and is dead.
+	change(`UPDATE webhook_endpoint SET holder = gen_random_uuid(), version = version + 1, lease_expire_time = ledger_now() + interval '1 minute'
+		WHERE status = 'ENABLED'`)
+	change(`UPDATE webhook_endpoint SET last_failure = $2, last_failure_time = ledger_now() WHERE endpoint_id = $1`, ids[0], "500\tno\n")
+	for _, e := range happened {
+		accounts := append(e.Accounts(), uuid.Nil)
+		change(`INSERT INTO webhook_delivery (endpoint_id, position, account_id, other_account_id, attempts, next_attempt_time,
+			last_attempt_time, last_failure) VALUES ($1, $2, $3, nullif($4, $5::uuid), 1, ledger_now() + interval '1 hour', ledger_now(), '500')`,
+			ids[0], e.Position, accounts[0], accounts[1], uuid.Nil)
 	}
-	record.Tried = []postgres.TriedDelivery{{
-		DueDelivery: postgres.DueDelivery{Position: events[0].Position, Accounts: events[0].Accounts()}, Status: postgres.DeliveryDead,
-		Failure: "gone",
-	}}
-	if _, _, err := l.RecordWebhook(ctx, &record); err != nil {
-		t.Fatal(err)
-	}
+	change(`UPDATE webhook_delivery SET status = 'DEAD', attempts = 2, next_attempt_time = NULL, last_failure = 'gone' WHERE position = $1`,
+		happened[0].Position)
 }
 
 // settled reports whether transfers are final.
@@ -338,7 +341,7 @@ POST /api/v1/transfers/$t1:reverse {"reversal_id":"$v1","amount":"50"}
 POST /api/v1/schedules {"schedule_id":"$o1","from_account_id":"$a","to_account_id":"$b","amount":"1","interval":"3600s"}
 POST /api/v1/transfers:batch {"atomic":true,"transfers":[{"from_account_id":"$a","to_account_id":"$b","amount":"1"}]}
 `)
-	if _, _, err := l.CreateWebhook(context.Background(), postgres.WebhookParams{URL: "https://example.com/"}); err != nil {
+	if _, _, err := l.Webhooks.Create(context.Background(), webhook.Params{URL: "https://example.com/"}); err != nil {
 		t.Fatal(err)
 	}
 	return url

@@ -13,7 +13,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/pgdb"
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/migrations"
 )
 
@@ -27,9 +27,9 @@ var (
 // Imported is what an import did.
 type Imported struct {
 	Manifest  Manifest
-	Checksums Checksums       // of what the file had
-	Report    postgres.Report // of the proof of the copy
-	Webhooks  bool            // the file had endpoints; left out without Options.Webhooks
+	Checksums Checksums    // of what the file had
+	Report    proof.Report // of the proof of the copy
+	Webhooks  bool         // the file had endpoints; left out without Options.Webhooks
 }
 
 // Import loads the ledger of a file into the database, which has none or an empty one. It migrates
@@ -288,7 +288,7 @@ func (i *importer) finish(ctx context.Context, tx pgx.Tx, there []string, column
 
 // prove proves the loaded rows, before the commit.
 func (i *importer) prove(ctx context.Context, tx pgx.Tx) (err error) {
-	i.result.Report, err = postgres.Prove(ctx, tx, func(p postgres.Progress) { i.tell("prove " + p.Name) })
+	i.result.Report, err = proof.Prove(ctx, tx, func(p proof.Progress) { i.tell("prove " + p.Name) })
 	if err != nil {
 		return fmt.Errorf("prove the ledger: %w", err)
 	}

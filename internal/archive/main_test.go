@@ -15,8 +15,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/internal/archive"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -138,7 +140,7 @@ func requireSound(t testing.TB, url string, incremental bool) {
 	t.Helper()
 	l, closeIt := openLedger(t, url, 0)
 	defer closeIt()
-	report, err := l.Check(context.Background(), postgres.CheckOptions{Incremental: incremental})
+	report, err := l.Proofs.Check(context.Background(), proof.Options{Incremental: incremental})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +220,7 @@ func eventually(t testing.TB, l *postgres.Ledger, what string, done func() bool)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	over := errors.New("over")
-	err := l.Follow(ctx, 0, nil, func([]*postgres.Event, int64) error {
+	err := l.Events.Follow(ctx, 0, nil, func([]*events.Event, int64) error {
 		if done() {
 			return over
 		}

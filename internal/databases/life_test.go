@@ -14,8 +14,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -53,9 +56,9 @@ func open(t *testing.T, config postgres.Config) *postgres.Ledger {
 // requireSound fails the test when an invariant is broken.
 func requireSound(t *testing.T, l *postgres.Ledger) {
 	t.Helper()
-	var report postgres.Report
+	var report proof.Report
 	err := repeat(func() (err error) {
-		report, err = l.Check(context.Background(), postgres.CheckOptions{})
+		report, err = l.Proofs.Check(context.Background(), proof.Options{})
 		return err
 	})
 	if err != nil {
@@ -225,15 +228,15 @@ func (n *life) read() {
 		return err
 	})
 	n.do("list transfers", func() error {
-		all, _, err := n.l.ListTransfers(n.ctx, postgres.TransferFilter{AccountID: n.ids[0]}, postgres.Page{Size: 100})
-		named, _, err2 := n.l.ListTransfers(n.ctx, postgres.TransferFilter{Reference: n.reference}, postgres.Page{})
+		all, _, err := n.l.ListTransfers(n.ctx, postgres.TransferFilter{AccountID: n.ids[0]}, paging.Page{Size: 100})
+		named, _, err2 := n.l.ListTransfers(n.ctx, postgres.TransferFilter{Reference: n.reference}, paging.Page{})
 		if err = errors.Join(err, err2); err == nil {
 			n.require("transfers", len(all) == 26 && len(named) == 5, len(all), len(named))
 		}
 		return err
 	})
 	n.do("search", func() error {
-		found, _, err := n.l.ListAccounts(n.ctx, postgres.AccountFilter{Search: "søren zürich " + n.reference[strings.LastIndex(n.reference, " ")+1:]}, postgres.Page{})
+		found, _, err := n.l.ListAccounts(n.ctx, postgres.AccountFilter{Search: "søren zürich " + n.reference[strings.LastIndex(n.reference, " ")+1:]}, paging.Page{})
 		if err == nil {
 			n.require("found", slices.ContainsFunc(found, func(a ledger.Account) bool { return a.ID == n.ids[0] }), found)
 		}
@@ -304,7 +307,7 @@ func follow(t *testing.T, l *postgres.Ledger) *reader {
 	following.Go(func() {
 		position := int64(0)
 		err := repeat(func() error {
-			return l.Follow(ctx, position, nil, func(events []*postgres.Event, after int64) error {
+			return l.Events.Follow(ctx, position, nil, func(events []*events.Event, after int64) error {
 				position = after
 				r.take(events)
 				return nil
@@ -322,7 +325,7 @@ func follow(t *testing.T, l *postgres.Ledger) *reader {
 	return r
 }
 
-func (r *reader) take(events []*postgres.Event) {
+func (r *reader) take(events []*events.Event) {
 	r.mu.Lock()
 	for _, e := range events {
 		if e.Transfer != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -95,7 +96,7 @@ func (s *sharing) begin(l *postgres.Ledger, schema string) {
 			return err
 		},
 		func() error {
-			found, _, err := l.ListAccounts(n.ctx, postgres.AccountFilter{Search: n.ids[0].String()[:8]}, postgres.Page{})
+			found, _, err := l.ListAccounts(n.ctx, postgres.AccountFilter{Search: n.ids[0].String()[:8]}, paging.Page{})
 			if err == nil && (len(found) != 1 || found[0].DisplayName != schema) {
 				s.t.Errorf("the ledger %s reads %+v", schema, found)
 			}

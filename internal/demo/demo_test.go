@@ -13,8 +13,10 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/internal/demo"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -27,7 +29,7 @@ func openLedger(t *testing.T, url string) *postgres.Ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		report, err := l.Check(context.Background(), postgres.CheckOptions{})
+		report, err := l.Proofs.Check(context.Background(), proof.Options{})
 		if err != nil || !report.OK() {
 			t.Errorf("the ledger is not sound: %v %+v", err, report)
 		}
@@ -82,7 +84,7 @@ func TestDemo(t *testing.T) {
 	e := openDemo(t, l, 1)
 	step(t, e, 800)
 	seen := map[string]int{}
-	page := postgres.Page{Size: 1000}
+	page := paging.Page{Size: 1000}
 	for first := true; first || page.Token != ""; first = false {
 		transfers, next, err := l.ListTransfers(t.Context(), postgres.TransferFilter{}, page)
 		if err != nil {
@@ -113,7 +115,7 @@ func TestDemo(t *testing.T) {
 	if failed, all := seen["FAILED"], seen["FAILED"]+seen["SUCCESS"]; failed*4 > all {
 		t.Errorf("%d of %d transfers were refused: too many", failed, all)
 	}
-	schedules, _, err := l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, postgres.Page{Size: 1000})
+	schedules, _, err := l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, paging.Page{Size: 1000})
 	if err != nil || len(schedules) < 20 {
 		t.Errorf("%d schedules, %v", len(schedules), err)
 	}
@@ -126,7 +128,7 @@ func TestDemoFollowsFromItsSeed(t *testing.T) {
 	for i := range balances {
 		l := openLedger(t, pgtest.NewDatabase(t))
 		step(t, openDemo(t, l, 42), 300)
-		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{}, postgres.Page{Size: 1000})
+		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{}, paging.Page{Size: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,9 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -50,7 +53,7 @@ func (l *Ledger) newOpening(ctx context.Context, p ledger.AccountParams) (*openi
 	if err := ledger.CheckMetadata(p.Metadata); err != nil {
 		return nil, err
 	}
-	currency, err := l.currencies.get(ctx, l.pool, p.Currency)
+	currency, err := l.currencies.Get(ctx, l.pool, p.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -90,24 +93,10 @@ func (l *Ledger) GetAccount(ctx context.Context, id uuid.UUID) (ledger.Account, 
 	return a, err
 }
 
-// accountOf converts a row. expiredHeld and expiredIncoming are the parts of held and incoming that
-// are of expired holds.
-func (l *Ledger) accountOf(ctx context.Context, conn db.DBTX, r *db.Account, expiredHeld, expiredIncoming decimal.Decimal) (
-	ledger.Account, error,
-) {
-	scale, err := l.currencies.scale(ctx, conn, r.Currency)
-	if err != nil {
-		return ledger.Account{}, err
-	}
-	a, err := accountOf(r, scale)
-	a.Held, a.Incoming = a.Held.Sub(expiredHeld), a.Incoming.Sub(expiredIncoming)
-	return a, err
-}
-
 // ListAccounts lists accounts, newest first, and returns the token of the next page; empty: this is
 // the last.
-func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) ([]ledger.Account, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page paging.Page) ([]ledger.Account, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
@@ -117,28 +106,28 @@ func (l *Ledger) ListAccounts(ctx context.Context, f AccountFilter, page Page) (
 	if err := ledger.CheckText("search", f.Search); err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("accounts", f, page.Token)
+	before, err := l.tokens.Key("accounts", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Time: ledger.TimeMax}
+		before = &paging.Key{Time: ledger.TimeMax}
 	}
 	rows, err := l.accountRows(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list accounts", err)
+		return nil, "", durable.ReadError(ctx, "list accounts", err)
 	}
 	accounts := make([]ledger.Account, 0, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		a, err := l.accountOf(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
+		a, err := l.currencies.Account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, "", err
 		}
 		accounts = append(accounts, a)
 	}
-	accounts, next := trimPage(accounts, limit, page, accountSize, func(last *ledger.Account) string {
-		return l.tokens.token("accounts", f, pageKey{Time: last.CreateTime, ID: last.ID})
+	accounts, next := paging.Trim(accounts, limit, page, accountSize, func(last *ledger.Account) string {
+		return l.tokens.Token("accounts", f, paging.Key{Time: last.CreateTime, ID: last.ID})
 	})
 	return accounts, next, nil
 }
@@ -154,7 +143,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		return ledger.Account{}, err
 	}
 	var account ledger.Account
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.AccountGetForUpdate(ctx, tx, change.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &ledger.NotFoundError{Kind: "account", ID: change.ID}
@@ -166,11 +155,11 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 		if v := change.ExpectedVersion; v != nil && *v != r.Version {
 			return &ledger.VersionError{ID: change.ID, Expected: *v, Actual: r.Version}
 		}
-		currency, err := l.currencies.get(ctx, tx, r.Currency)
+		currency, err := l.currencies.Get(ctx, tx, r.Currency)
 		if err != nil {
 			return err
 		}
-		if account, err = accountOf(r, currency.Scale); err != nil {
+		if account, err = stored.Account(r, currency.Scale); err != nil {
 			return err
 		}
 		released := func() {
@@ -196,10 +185,10 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 	if !change.DryRun {
 		// After an error too: the change may have been committed.
 		l.profiles.changed(change.ID)
-		l.feed.committed()
+		l.Events.Committed()
 	}
 	if err != nil {
-		return ledger.Account{}, updateError(ctx, err)
+		return ledger.Account{}, durable.ChangeError(ctx, "update an account", err)
 	}
 	return account, nil
 }
@@ -207,7 +196,7 @@ func (l *Ledger) UpdateAccount(ctx context.Context, change ledger.AccountChange)
 // updateAccount writes the fields that are not money. The account's row lock is held.
 func (l *Ledger) updateAccount(ctx context.Context, tx pgx.Tx, a *ledger.Account) error {
 	updated, err := l.queries.AccountUpdate(ctx, tx, db.AccountUpdateParams{
-		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: encodeMetadata(a.Metadata),
+		AccountID: a.ID, DisplayName: a.DisplayName, ImageURL: a.ImageURL, Metadata: stored.EncodeMetadata(a.Metadata),
 		MinBalance: a.MinBalance, MaxBalance: a.MaxBalance, Policy: a.Policy.Encode(), Status: string(a.Status),
 	})
 	a.Version, a.UpdateTime = updated.Version, updated.UpdateTime
@@ -222,11 +211,11 @@ func (l *Ledger) endExpiredHolds(ctx context.Context, change *ledger.AccountChan
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return readError(ctx, "read the clock", err)
+		return durable.ReadError(ctx, "read the clock", err)
 	}
 	rows, err := l.queries.HoldsDue(ctx, l.pool, db.HoldsDueParams{AccountIDs: []uuid.UUID{change.ID}, Now: now, RowLimit: 1})
 	if err != nil {
-		return readError(ctx, "look for expired holds", err)
+		return durable.ReadError(ctx, "look for expired holds", err)
 	}
 	if len(rows) == 0 {
 		return nil
@@ -234,16 +223,4 @@ func (l *Ledger) endExpiredHolds(ctx context.Context, change *ledger.AccountChan
 	// Ending one ends all that are due on its accounts.
 	_, err = l.one(ctx, ledger.NewExecuteDue(rows[0].TransferID), false)
 	return err
-}
-
-// updateError keeps this package's own errors and translates the driver's.
-func updateError(ctx context.Context, err error) error {
-	var invalid *ledger.InvalidError
-	var notFound *ledger.NotFoundError
-	var version *ledger.VersionError
-	var state *ledger.StateError
-	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &version) || errors.As(err, &state) {
-		return err
-	}
-	return readError(ctx, "update an account", err)
 }

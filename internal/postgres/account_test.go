@@ -9,22 +9,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
-
-// openAccount opens an account with a balance.
-func openAccount(t testing.TB, l *postgres.Ledger, p ledger.AccountParams) ledger.Account {
-	t.Helper()
-	a, _, err := l.CreateAccount(context.Background(), p)
-	if err != nil {
-		t.Fatalf("create an account: %v", err)
-	}
-	return a
-}
-
-// amount reads a number of a test.
-func amount(text string) decimal.Decimal { return decimal.RequireFromString(text) }
 
 // sameAccount reports whether all fields are equal.
 func sameAccount(a, b *ledger.Account) bool {
@@ -37,8 +26,8 @@ func sameAccount(a, b *ledger.Account) bool {
 
 func TestCreateAccountDefaults(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	a := openAccount(t, l, ledger.AccountParams{})
+	l := ledgertest.Open(t, postgres.Config{})
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{})
 	if a.ID.Version() != 7 {
 		t.Errorf("the id made is %s, not of version 7", a.ID)
 	}
@@ -57,33 +46,33 @@ func TestCreateAccountDefaults(t *testing.T) {
 
 func TestCreateAccountRepeated(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	ctx := context.Background()
 	params := ledger.AccountParams{
-		ID: uuid.New(), Currency: "EUR", InitialBalance: amount("10.5"), MinBalance: amount("-5"), DisplayName: "Ann",
+		ID: uuid.New(), Currency: "EUR", InitialBalance: ledgertest.Amount("10.5"), MinBalance: ledgertest.Amount("-5"), DisplayName: "Ann",
 		ImageURL: "https://example.com/a.png", Metadata: map[string]string{"b": "2", "a": "<1>"},
 	}
-	first := openAccount(t, l, params)
+	first := ledgertest.OpenAccount(t, l, params)
 	if got, err := l.GetAccount(ctx, params.ID); err != nil || !sameAccount(&got, &first) {
 		t.Errorf("read back: %+v, %v; opened: %+v", got, err, first)
 	}
 	// A later change does not make the repeated call another one; it gets the account as it is
 	// now.
 	changed, err := l.UpdateAccount(ctx, ledger.AccountChange{
-		ID: params.ID, DisplayName: new("Bob"), MinBalance: new(amount("0")), Metadata: map[string]string{},
+		ID: params.ID, DisplayName: new("Bob"), MinBalance: new(ledgertest.Amount("0")), Metadata: map[string]string{},
 	})
 	if err != nil {
 		t.Fatalf("update: %v", err)
 	}
 	same := params
-	same.InitialBalance, same.MinBalance = amount("10.50"), amount("-5.00")
+	same.InitialBalance, same.MinBalance = ledgertest.Amount("10.50"), ledgertest.Amount("-5.00")
 	if got, replayed, err := l.CreateAccount(ctx, same); err != nil || !replayed || !sameAccount(&got, &changed) {
 		t.Errorf("repeated: %+v, replayed %t, %v; now: %+v", got, replayed, err, changed)
 	}
 	for field, change := range map[string]func(*ledger.AccountParams){
 		"currency":        func(p *ledger.AccountParams) { p.Currency = "USD" },
-		"initial_balance": func(p *ledger.AccountParams) { p.InitialBalance = amount("10.51") },
-		"min_balance":     func(p *ledger.AccountParams) { p.MinBalance = amount("0") },
+		"initial_balance": func(p *ledger.AccountParams) { p.InitialBalance = ledgertest.Amount("10.51") },
+		"min_balance":     func(p *ledger.AccountParams) { p.MinBalance = ledgertest.Amount("0") },
 		"display_name":    func(p *ledger.AccountParams) { p.DisplayName = "Bob" },
 		"image_url":       func(p *ledger.AccountParams) { p.ImageURL = "" },
 		"metadata":        func(p *ledger.AccountParams) { p.Metadata = map[string]string{"a": "<1>"} },
@@ -99,7 +88,7 @@ func TestCreateAccountRepeated(t *testing.T) {
 
 func TestCreateAccountInvalid(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	for field, params := range map[string]ledger.AccountParams{
 		"currency":        {Currency: "\x00"},
 		"display_name":    {DisplayName: "\xff"},
@@ -122,8 +111,8 @@ func TestCreateAccountInvalid(t *testing.T) {
 // TestCreateAccountConcurrently: of many callers that open an account under one id, one opens it.
 func TestCreateAccountConcurrently(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{BatchMax: 3, BatchesInFlight: 4})
-	params := ledger.AccountParams{ID: uuid.New(), InitialBalance: amount("7")}
+	l := ledgertest.Open(t, postgres.Config{BatchMax: 3, BatchesInFlight: 4})
+	params := ledger.AccountParams{ID: uuid.New(), InitialBalance: ledgertest.Amount("7")}
 	type answer struct {
 		account  ledger.Account
 		replayed bool
@@ -140,7 +129,7 @@ func TestCreateAccountConcurrently(t *testing.T) {
 	opened := 0
 	for range callers {
 		a := <-answers
-		if a.err != nil || !a.account.Balance.Equal(amount("7")) || a.account.Version != 2 {
+		if a.err != nil || !a.account.Balance.Equal(ledgertest.Amount("7")) || a.account.Version != 2 {
 			t.Errorf("result: %+v", a)
 		}
 		if !a.replayed {
@@ -150,17 +139,17 @@ func TestCreateAccountConcurrently(t *testing.T) {
 	if opened != 1 {
 		t.Errorf("%d callers opened the account, want 1", opened)
 	}
-	entries, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: params.ID}, postgres.Page{})
-	if err != nil || len(entries) != 1 || entries[0].Sequence != 1 || !entries[0].Balance.Equal(amount("7")) {
+	entries, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: params.ID}, paging.Page{})
+	if err != nil || len(entries) != 1 || entries[0].Sequence != 1 || !entries[0].Balance.Equal(ledgertest.Amount("7")) {
 		t.Errorf("entries: %+v, %v", entries, err)
 	}
 }
 
 func TestUpdateAccountFields(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	want := openAccount(t, l, ledger.AccountParams{
-		InitialBalance: amount("10"), DisplayName: "Ann", ImageURL: "u", Metadata: map[string]string{"k": "v"},
+	l := ledgertest.Open(t, postgres.Config{})
+	want := ledgertest.OpenAccount(t, l, ledger.AccountParams{
+		InitialBalance: ledgertest.Amount("10"), DisplayName: "Ann", ImageURL: "u", Metadata: map[string]string{"k": "v"},
 	})
 	// Each changes one thing and leaves the others, whose new values are in want.
 	for _, c := range []struct {
@@ -174,18 +163,18 @@ func TestUpdateAccountFields(t *testing.T) {
 		{"image", ledger.AccountChange{ImageURL: new("w")}, func() { want.ImageURL = "w" }},
 		{"metadata", ledger.AccountChange{Metadata: map[string]string{"l": "w"}}, func() { want.Metadata = map[string]string{"l": "w"} }},
 		{"no metadata", ledger.AccountChange{Metadata: map[string]string{}}, func() { want.Metadata = nil }},
-		{"floor below zero", ledger.AccountChange{MinBalance: new(amount("-3.5"))}, func() { want.MinBalance.Decimal = amount("-3.5") }},
-		{"floor at the balance", ledger.AccountChange{MinBalance: new(amount("10"))}, func() { want.MinBalance.Decimal = amount("10") }},
+		{"floor below zero", ledger.AccountChange{MinBalance: new(ledgertest.Amount("-3.5"))}, func() { want.MinBalance.Decimal = ledgertest.Amount("-3.5") }},
+		{"floor at the balance", ledger.AccountChange{MinBalance: new(ledgertest.Amount("10"))}, func() { want.MinBalance.Decimal = ledgertest.Amount("10") }},
 		{"freeze", ledger.AccountChange{Status: new(ledger.AccountFrozen)}, func() { want.Status = ledger.AccountFrozen }},
 		{"freeze again", ledger.AccountChange{Status: new(ledger.AccountFrozen)}, func() {}},
-		{"floor while frozen", ledger.AccountChange{MinBalance: new(amount("0"))}, func() { want.MinBalance.Decimal = amount("0") }},
+		{"floor while frozen", ledger.AccountChange{MinBalance: new(ledgertest.Amount("0"))}, func() { want.MinBalance.Decimal = ledgertest.Amount("0") }},
 		{"thaw", ledger.AccountChange{Status: new(ledger.AccountOpen)}, func() { want.Status = ledger.AccountOpen }},
 		{"all", ledger.AccountChange{
-			DisplayName: new("C"), ImageURL: new("i"), Metadata: map[string]string{"x": ""}, MinBalance: new(amount("1")),
+			DisplayName: new("C"), ImageURL: new("i"), Metadata: map[string]string{"x": ""}, MinBalance: new(ledgertest.Amount("1")),
 			Status: new(ledger.AccountFrozen),
 		}, func() {
 			want.DisplayName, want.ImageURL, want.Metadata = "C", "i", map[string]string{"x": ""}
-			want.MinBalance.Decimal, want.Status = amount("1"), ledger.AccountFrozen
+			want.MinBalance.Decimal, want.Status = ledgertest.Amount("1"), ledger.AccountFrozen
 		}},
 	} {
 		c.change.ID, c.change.ExpectedVersion = want.ID, new(want.Version)
@@ -205,10 +194,10 @@ func TestUpdateAccountFields(t *testing.T) {
 
 func TestUpdateAccountRefused(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("10")})
-	empty := openAccount(t, l, ledger.AccountParams{})
-	gone := openAccount(t, l, ledger.AccountParams{})
+	l := ledgertest.Open(t, postgres.Config{})
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("10")})
+	empty := ledgertest.OpenAccount(t, l, ledger.AccountParams{})
+	gone := ledgertest.OpenAccount(t, l, ledger.AccountParams{})
 	if _, err := l.UpdateAccount(context.Background(), ledger.AccountChange{ID: gone.ID, Status: new(ledger.AccountClosed)}); err != nil {
 		t.Fatalf("close an account: %v", err)
 	}
@@ -227,16 +216,16 @@ func TestUpdateAccountRefused(t *testing.T) {
 		{ledger.AccountChange{ID: a.ID, ImageURL: new("\xff")}, "invalid account.image_url"},
 		{ledger.AccountChange{ID: a.ID, Metadata: map[string]string{"\x00": ""}}, "invalid metadata"},
 		{ledger.AccountChange{ID: a.ID, Status: new(ledger.AccountStatus("HAPPY"))}, "invalid account.status"},
-		{ledger.AccountChange{ID: a.ID, MinBalance: new(amount("0.001"))}, "invalid account.min_balance"},
+		{ledger.AccountChange{ID: a.ID, MinBalance: new(ledgertest.Amount("0.001"))}, "invalid account.min_balance"},
 		{ledger.AccountChange{ID: a.ID, MinBalance: new(decimal.New(1, 2_000_000_000))}, "invalid account.min_balance"},
-		{ledger.AccountChange{ID: a.ID, MinBalance: new(amount("10.01"))}, "refused INSUFFICIENT_FUNDS"},
+		{ledger.AccountChange{ID: a.ID, MinBalance: new(ledgertest.Amount("10.01"))}, "refused INSUFFICIENT_FUNDS"},
 		{ledger.AccountChange{ID: a.ID, Status: new(ledger.AccountClosed)}, "refused ACCOUNT_NOT_EMPTY"},
-		{ledger.AccountChange{ID: empty.ID, MinBalance: new(amount("1"))}, "refused INSUFFICIENT_FUNDS"},
+		{ledger.AccountChange{ID: empty.ID, MinBalance: new(ledgertest.Amount("1"))}, "refused INSUFFICIENT_FUNDS"},
 		{ledger.AccountChange{ID: gone.ID}, "refused ACCOUNT_CLOSED"},
 		{ledger.AccountChange{ID: gone.ID, DisplayName: new("")}, "refused ACCOUNT_CLOSED"},
 		{ledger.AccountChange{ID: gone.ID, Status: new(ledger.AccountOpen)}, "refused ACCOUNT_CLOSED"},
 		{ledger.AccountChange{ID: usd.EquityAccountID, Status: new(ledger.AccountFrozen)}, "refused EQUITY_ACCOUNT"},
-		{ledger.AccountChange{ID: usd.EquityAccountID, MinBalance: new(amount("-100"))}, "refused EQUITY_ACCOUNT"},
+		{ledger.AccountChange{ID: usd.EquityAccountID, MinBalance: new(ledgertest.Amount("-100"))}, "refused EQUITY_ACCOUNT"},
 	} {
 		before, _ := l.GetAccount(context.Background(), c.change.ID)
 		_, err := l.UpdateAccount(context.Background(), c.change)
@@ -256,8 +245,8 @@ func TestUpdateAccountRefused(t *testing.T) {
 // served.
 func TestUpdateAccountExpectedVersionConcurrently(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	a := openAccount(t, l, ledger.AccountParams{})
+	l := ledgertest.Open(t, postgres.Config{})
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{})
 	const callers = 16
 	answers := make(chan error, callers)
 	for range callers {

@@ -8,6 +8,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -152,7 +153,7 @@ func (l *Ledger) countOpen(ctx context.Context) error {
 	a := &l.activity
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return readError(ctx, "read the clock", err)
+		return durable.ReadError(ctx, "read the clock", err)
 	}
 	if now.Before(a.now) {
 		// The clock was set back: seconds that were over are not any more, and all is forgotten
@@ -204,7 +205,7 @@ func (l *Ledger) countSeconds(ctx context.Context, from, until int64) error {
 		FromTime: time.Unix(from, 0).UTC(), UntilTime: time.Unix(until, 0).UTC(), RowLimit: activityRowsMax,
 	})
 	if err != nil {
-		return readError(ctx, "count transfers", err)
+		return durable.ReadError(ctx, "count transfers", err)
 	}
 	if len(rows) == activityRowsMax {
 		return &ledger.InvalidError{Field: "window", Reason: "has transfers in too many currencies"}
@@ -231,7 +232,7 @@ func (l *Ledger) countAhead(ctx context.Context, from int64) (sum ActivityStep, 
 		FromTime: time.Unix(from, 0).UTC(), CountLimit: aheadMax, RowLimit: activityRowsMax,
 	})
 	if err != nil {
-		return sum, readError(ctx, "count transfers", err)
+		return sum, durable.ReadError(ctx, "count transfers", err)
 	}
 	for i := range rows {
 		r := &rows[i]
@@ -255,7 +256,7 @@ func (l *Ledger) madeOf(ctx context.Context, r *db.ActivityReadRow) (ActivitySte
 	case r.Reason != "":
 		return ActivityStep{Refusals: map[ledger.ErrorReason]int64{ledger.ErrorReason(r.Reason): r.TransferCount}}, nil
 	}
-	scale, err := l.currencies.scale(ctx, l.pool, r.Currency)
+	scale, err := l.currencies.Scale(ctx, l.pool, r.Currency)
 	if err != nil {
 		return ActivityStep{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -59,20 +60,20 @@ func requireSteps(t *testing.T, a postgres.Activity, want ...string) {
 func TestActivityCounts(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock := stopClock(t, url)
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")})
-	b := openAccount(t, l, ledger.AccountParams{})
-	y := openAccount(t, l, ledger.AccountParams{Currency: "JPY", InitialBalance: amount("5000")})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")})
+	b := ledgertest.OpenAccount(t, l, ledger.AccountParams{})
+	y := ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: "JPY", InitialBalance: ledgertest.Amount("5000")})
 	transfer := func(from, to uuid.UUID, value string, options *ledger.TransferOptions) ledger.Transfer {
 		t.Helper()
-		made, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: from, To: to, Amount: amount(value), Options: options})
+		made, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: from, To: to, Amount: ledgertest.Amount(value), Options: options})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return made
 	}
-	clock.step(time.Second) // second 3 before the last
+	clock.Step(time.Second) // second 3 before the last
 	transfer(a.ID, b.ID, "1.25", nil)
 	transfer(a.ID, b.ID, "2.50", nil)
 	transfer(a.ID, b.ID, "500", nil)
@@ -81,19 +82,19 @@ func TestActivityCounts(t *testing.T) {
 	transfer(a.ID, b.ID, "500", &ledger.TransferOptions{Hold: true})
 	hold := transfer(a.ID, b.ID, "10", &ledger.TransferOptions{Hold: true})
 	voided := transfer(a.ID, b.ID, "10", &ledger.TransferOptions{Hold: true})
-	transfer(a.ID, b.ID, "3", &ledger.TransferOptions{ExecuteTime: clock.now().Add(2 * time.Second)})
-	clock.step(time.Second) // second 2
-	if _, _, _, err := l.Post(t.Context(), ledger.PostParams{HoldID: hold.ID, Amount: decimal.NewNullDecimal(amount("4"))}); err != nil {
+	transfer(a.ID, b.ID, "3", &ledger.TransferOptions{ExecuteTime: clock.Now().Add(2 * time.Second)})
+	clock.Step(time.Second) // second 2
+	if _, _, _, err := l.Post(t.Context(), ledger.PostParams{HoldID: hold.ID, Amount: decimal.NewNullDecimal(ledgertest.Amount("4"))}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := l.Void(t.Context(), voided.ID, false); err != nil {
 		t.Fatal(err)
 	}
-	clock.step(time.Second) // second 1
+	clock.Step(time.Second) // second 1
 	if _, _, err := l.NewWorker().RunOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	clock.step(time.Second)
+	clock.Step(time.Second)
 	want := []string{
 		"4: 2 0 5000 JPY 100.00 USD",
 		"3: 2 3 CURRENCY_MISMATCH=1 INSUFFICIENT_FUNDS=3 3.75 USD",
@@ -102,14 +103,14 @@ func TestActivityCounts(t *testing.T) {
 	}
 	requireSteps(t, lately(t, l, 0, 0), want...)
 	// Once those seconds are over, they are the same.
-	clock.step(time.Minute)
+	clock.Step(time.Minute)
 	for i := range want {
 		want[i] = fmt.Sprint(want[i][0]-'0'+60) + want[i][1:]
 	}
 	requireSteps(t, lately(t, l, 2*time.Minute, time.Second), want...)
 	requireSteps(t, lately(t, l, 2*time.Minute, time.Second), want...)
 	got := lately(t, l, 2*time.Minute, time.Minute)
-	if len(got.Steps) != 2 || got.Step != time.Minute || got.Steps[1].Start != clock.now().Truncate(time.Minute).UTC() ||
+	if len(got.Steps) != 2 || got.Step != time.Minute || got.Steps[1].Start != clock.Now().Truncate(time.Minute).UTC() ||
 		got.Steps[0].Start != got.Steps[1].Start.Add(-time.Minute) {
 		t.Errorf("by the minute: %+v", got)
 	}
@@ -119,7 +120,7 @@ func TestActivityCounts(t *testing.T) {
 // now.
 func insertRefused(t *testing.T, conn *pgx.Conn, at time.Time) {
 	t.Helper()
-	execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
+	ledgertest.Execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
 		update_time, status, error_reason) VALUES ($1, $2, $3, 1, 'USD', '', $4, $4, 'FAILED', 'FROM_ACCOUNT_NOT_FOUND')`,
 		uuid.New(), uuid.New(), uuid.New(), at)
 }
@@ -129,30 +130,30 @@ func insertRefused(t *testing.T, conn *pgx.Conn, at time.Time) {
 func TestActivityOfLateCommits(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchTimeout: 10 * time.Second})
-	clock, conn := stopClock(t, url), connect(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, BatchTimeout: 10 * time.Second})
+	clock, conn := ledgertest.StopClock(t, url), ledgertest.Connect(t, url)
 	// No step of five minutes ends in what follows.
-	clock.set(clock.now().Truncate(time.Hour).Add(time.Hour + time.Minute))
-	start := clock.now()
+	clock.Set(clock.Now().Truncate(time.Hour).Add(time.Hour + time.Minute))
+	start := clock.Now()
 	requireSteps(t, lately(t, l, time.Minute, time.Second))
 	for late := 1; late <= 10; late++ {
-		clock.step(time.Second)
+		clock.Step(time.Second)
 		insertRefused(t, conn, start.Add(999*time.Millisecond))
 		requireSteps(t, lately(t, l, time.Minute, time.Second), fmt.Sprintf("%d: 0 0 FROM_ACCOUNT_NOT_FOUND=%d", late, late))
 	}
-	clock.step(2 * time.Second)
+	clock.Step(2 * time.Second)
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10")
 	insertRefused(t, conn, start) // which no server does
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10")
 
 	// What was read while it could change is read again, however much later.
-	insertRefused(t, conn, clock.now())
+	insertRefused(t, conn, clock.Now())
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=10", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=1")
-	insertRefused(t, conn, clock.now())
-	clock.step(10 * time.Minute)
+	insertRefused(t, conn, clock.Now())
+	clock.Step(10 * time.Minute)
 	requireSteps(t, lately(t, l, time.Hour, 5*time.Minute), "2: 0 0 FROM_ACCOUNT_NOT_FOUND=12")
 
-	clock.step(-10 * time.Minute)
+	clock.Step(-10 * time.Minute)
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "12: 0 0 FROM_ACCOUNT_NOT_FOUND=11", "0: 0 0 FROM_ACCOUNT_NOT_FOUND=2")
 }
 
@@ -161,30 +162,30 @@ func TestActivityOfLateCommits(t *testing.T) {
 func TestActivityAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock := stopClock(t, url)
-	ids := openAccounts(t, l, 4, 100)
-	clock.step(time.Hour)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	ids := ledgertest.OpenAccounts(t, l, 4, 100)
+	clock.Step(time.Hour)
 	requireSteps(t, lately(t, l, 0, 0))
-	clock.step(3 * time.Hour)
-	pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: amount("1")})
+	clock.Step(3 * time.Hour)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: ledgertest.Amount("1")})
 	requireSteps(t, lately(t, l, 0, 0), "0: 1 0 1.00 USD")
-	clock.step(-3 * time.Hour)
+	clock.Step(-3 * time.Hour)
 
-	pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: amount("2")})
-	clock.step(time.Second)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: ledgertest.Amount("2")})
+	clock.Step(time.Second)
 	got := lately(t, l, 0, 0)
-	if last := got.Steps[len(got.Steps)-1].Start; !last.Equal(clock.now()) {
-		t.Errorf("the last step begins at %s, not at %s", last, clock.now())
+	if last := got.Steps[len(got.Steps)-1].Start; !last.Equal(clock.Now()) {
+		t.Errorf("the last step begins at %s, not at %s", last, clock.Now())
 	}
 	requireSteps(t, got, "1: 1 0 2.00 USD", "0: 1 0 1.00 USD")
-	pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: amount("4")})
-	pay(t, l, ledger.TransferParams{From: ids[2], To: ids[0], Amount: amount("8")})
-	clock.step(time.Second)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: ledgertest.Amount("4")})
+	ledgertest.Pay(t, l, ledger.TransferParams{From: ids[2], To: ids[0], Amount: ledgertest.Amount("8")})
+	clock.Step(time.Second)
 	requireSteps(t, lately(t, l, 0, 0), "2: 1 0 2.00 USD", "1: 1 0 4.00 USD", "0: 2 0 9.00 USD")
 	requireSteps(t, lately(t, l, time.Minute, 5*time.Minute), "0: 4 0 15.00 USD")
 
-	clock.step(3*time.Hour + 8*time.Second)
+	clock.Step(3*time.Hour + 8*time.Second)
 	requireSteps(t, lately(t, l, 0, 0), "10: 2 0 9.00 USD")
 }
 
@@ -192,12 +193,12 @@ func TestActivityAfterClockSetBack(t *testing.T) {
 func TestActivityOfAnHour(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock, conn := stopClock(t, url), connect(t, url)
-	clock.set(clock.now().Truncate(time.Hour).Add(-time.Second)) // ends a step of any length
-	execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	clock, conn := ledgertest.StopClock(t, url), ledgertest.Connect(t, url)
+	clock.Set(clock.Now().Truncate(time.Hour).Add(-time.Second)) // ends a step of any length
+	ledgertest.Execute(t, conn, `INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, create_time,
 		update_time, status, error_reason) SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'USD', '',
-		$1::timestamptz - i * interval '1 second', $1, 'FAILED', 'FROM_ACCOUNT_NOT_FOUND' FROM generate_series(0, 3700) AS i`, clock.now())
+		$1::timestamptz - i * interval '1 second', $1, 'FAILED', 'FROM_ACCOUNT_NOT_FOUND' FROM generate_series(0, 3700) AS i`, clock.Now())
 	for _, test := range []struct {
 		window, step, want time.Duration
 		steps              int
@@ -216,7 +217,7 @@ func TestActivityOfAnHour(t *testing.T) {
 			t.Errorf("%v by %v: %d steps of %v, want %d of %v", test.window, test.step, len(a.Steps), a.Step, test.steps, test.want)
 		}
 		for i := range a.Steps {
-			want := clock.now().Add(time.Second - time.Duration(len(a.Steps)-i)*a.Step)
+			want := clock.Now().Add(time.Second - time.Duration(len(a.Steps)-i)*a.Step)
 			s := &a.Steps[i]
 			if n := s.Refusals[ledger.FromAccountNotFound]; !s.Start.Equal(want) || n != int64(a.Step/time.Second) {
 				t.Errorf("%v by %v: step %d begins at %v, not %v, and has %d", test.window, test.step, i, s.Start, want, n)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -22,9 +23,10 @@ import (
 // reading (the fast path). When the UPDATE does not find everything as assumed, it has changed
 // nothing: the accounts are locked and read, and the commands are decided again (the slow path).
 //
-// With an ambiguousCommitError it returns the outcomes too: they hold if the batch was committed.
+// With a durable.AmbiguousCommitError it returns the outcomes too: they hold if the batch was
+// committed.
 func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []ledger.Command) ([]ledger.Outcome, error) {
-	tx := pipe{Conn: conn, before: begin}
+	tx := durable.Pipe{Conn: conn, Before: durable.Begin}
 	if allPlain(commands) && distinct(commands) {
 		d, err := l.applyOptimistic(ctx, tx, commands)
 		if err != nil {
@@ -33,12 +35,12 @@ func (l *Ledger) applyBatch(ctx context.Context, conn *pgx.Conn, commands []ledg
 		if d != nil {
 			return l.record(ctx, conn, d.commands, &d.Decision, nil, d.at)
 		}
-		tx.before = beginAgain
+		tx.Before = durable.BeginAgain
 	}
 	k, err := l.lockSnapshot(ctx, tx, commands)
 	for err == nil && k.MoreDue {
 		if err = l.endDue(ctx, conn, k); err == nil {
-			tx.before = begin
+			tx.Before = durable.Begin
 			k, err = l.lockSnapshot(ctx, tx, commands)
 		}
 	}
@@ -87,7 +89,7 @@ type optimisticResult struct {
 }
 
 // applyOptimistic applies all commands at once. It returns nil when that cannot be done.
-func (l *Ledger) applyOptimistic(ctx context.Context, tx pipe, commands []ledger.Command) (*optimisticResult, error) {
+func (l *Ledger) applyOptimistic(ctx context.Context, tx durable.Pipe, commands []ledger.Command) (*optimisticResult, error) {
 	folded := ledger.NetOf(commands)
 	params := applyParams(folded)
 	params.KnownIDs = chosenIDs(commands)
@@ -115,7 +117,7 @@ func (l *Ledger) applyOptimistic(ctx context.Context, tx pipe, commands []ledger
 
 // stateBefore returns an account as it was before the batch: as it is now, less what the batch did.
 func (l *Ledger) stateBefore(ctx context.Context, conn *pgx.Conn, r *db.AccountsApplyRow, f *ledger.NetChange) (*ledger.AccountState, error) {
-	currency, err := l.currencies.get(ctx, conn, r.Currency)
+	currency, err := l.currencies.Get(ctx, conn, r.Currency)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +137,7 @@ func (l *Ledger) scale(ctx context.Context, conn db.DBTX, d *ledger.Decision) er
 			continue
 		}
 		var err error
-		if t.Scale, err = l.currencies.scale(ctx, conn, t.Currency); err != nil {
+		if t.Scale, err = l.currencies.Scale(ctx, conn, t.Currency); err != nil {
 			return err
 		}
 	}
@@ -155,7 +157,7 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *ledger.De
 			return nil, fmt.Errorf("apply the decision: %w", err)
 		}
 		if len(rows) != len(settlement.AccountIDs) {
-			return nil, fmt.Errorf("%w: %d of %d locked accounts took their change", errNotWritten, len(rows),
+			return nil, fmt.Errorf("%w: %d of %d locked accounts took their change", durable.ErrNotWritten, len(rows),
 				len(settlement.AccountIDs))
 		}
 		for i := range rows {
@@ -163,7 +165,7 @@ func (l *Ledger) applyDecision(ctx context.Context, conn *pgx.Conn, d *ledger.De
 			if s := d.Accounts[r.AccountID]; !r.Balance.Equal(s.Balance) || !r.Held.Equal(s.Held) ||
 				!r.Incoming.Equal(s.Incoming) || r.EntryCount != s.Entries {
 				return nil, fmt.Errorf("%w: account %s has %s, %s held, %s incoming and %d entries, decided were %s, %s, %s and %d",
-					errInvariant, r.AccountID, r.Balance, r.Held, r.Incoming, r.EntryCount, s.Balance, s.Held, s.Incoming,
+					durable.ErrInvariant, r.AccountID, r.Balance, r.Held, r.Incoming, r.EntryCount, s.Balance, s.Held, s.Incoming,
 					s.Entries)
 			}
 		}
@@ -190,7 +192,7 @@ func (l *Ledger) changeTransfers(ctx context.Context, conn *pgx.Conn, d *ledger.
 			return nil, fmt.Errorf("advance the transfers: %w", err)
 		}
 		if len(ids) != len(c.rows.TransferIDs) {
-			return nil, fmt.Errorf("%w: %d of %d pending transfers took their change", errNotWritten, len(ids), len(c.rows.TransferIDs))
+			return nil, fmt.Errorf("%w: %d of %d pending transfers took their change", durable.ErrNotWritten, len(ids), len(c.rows.TransferIDs))
 		}
 	}
 	if len(c.details.TransferIDs) > 0 {
@@ -251,8 +253,8 @@ func (l *Ledger) record(
 		}
 	}
 	rows := rowParams(d, commands, positions, decidedAt)
-	err := l.queries.TransfersInsert(ctx, pipe{Conn: conn, after: commit}, rows)
-	return d.Outcomes, commitError("write the ledger rows", err)
+	err := l.queries.TransfersInsert(ctx, durable.Pipe{Conn: conn, After: durable.Commit}, rows)
+	return d.Outcomes, durable.CommitError("write the ledger rows", err)
 }
 
 // allWritten fails unless an INSERT has written as many rows as it was given.
@@ -261,7 +263,7 @@ func allWritten(what string, rows int64, want int, err error) error {
 		return fmt.Errorf("write the %s: %w", what, err)
 	}
 	if rows != int64(want) {
-		return fmt.Errorf("%w: %d of %d %s", errNotWritten, rows, want, what)
+		return fmt.Errorf("%w: %d of %d %s", durable.ErrNotWritten, rows, want, what)
 	}
 	return nil
 }
@@ -271,9 +273,9 @@ func allWritten(what string, rows int64, want int, err error) error {
 // because no standby had them.
 func (l *Ledger) recordNothing(ctx context.Context, conn *pgx.Conn, d *ledger.Decision) error {
 	if len(d.Targets) > 0 {
-		return commitError("end a batch of changes", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+		return durable.CommitError("end a batch of changes", l.queries.Barrier(ctx, durable.Pipe{Conn: conn, After: durable.Commit}))
 	}
-	return l.barrier(ctx, conn, rollback)
+	return l.pool.Barrier(ctx, conn, durable.Rollback)
 }
 
 // committed reports whether the batch with these outcomes, whose COMMIT got no response, was
@@ -302,7 +304,7 @@ func (l *Ledger) committed(ctx context.Context, conn *pgx.Conn, outcomes []ledge
 	if len(rows) != len(made) {
 		return false, nil
 	}
-	return true, l.barrier(ctx, conn, "")
+	return true, l.pool.Barrier(ctx, conn, "")
 }
 
 func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.UUID) ([]ledger.StoredTransfer, error) {
@@ -316,7 +318,7 @@ func (l *Ledger) storedTransfers(ctx context.Context, conn db.DBTX, ids []uuid.U
 	stored := make([]ledger.StoredTransfer, 0, len(rows))
 	for i := range rows {
 		r := &rows[i].TransferFull
-		t, err := l.transferOf(ctx, conn, r)
+		t, err := l.currencies.Transfer(ctx, conn, r)
 		if err != nil {
 			return nil, err
 		}

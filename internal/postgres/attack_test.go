@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -22,12 +24,12 @@ func TestLostVoidIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	proxy := newProxy(t, database)
-	l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
-	clock := stopClock(t, database)
-	ids := openAccounts(t, l, 2, 100)
-	clock.step(10 * time.Second)
-	h := newHold(t, l, ids[0], ids[1], 10, ledger.TransferOptions{})
-	clock.step(-3 * time.Second)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent})
+	clock := ledgertest.StopClock(t, database)
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	clock.Step(10 * time.Second)
+	h := ledgertest.NewHold(t, l, ids[0], ids[1], 10, ledger.TransferOptions{})
+	clock.Step(-3 * time.Second)
 	proxy.expect(fault{at: "COMMIT", do: cutBefore})
 	voided, _, err := l.Void(t.Context(), h.ID, false)
 	if err != nil || voided.Reason != ledger.Voided {
@@ -43,10 +45,10 @@ func TestLostVoidIsNotAnswered(t *testing.T) {
 func TestExecutionDoesNotNeedAnID(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, Logger: silent})
-	clock := stopClock(t, url)
-	ids := openAccounts(t, l, 2, 100)
-	at := clock.now().Add(time.Second)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})
+	clock := ledgertest.StopClock(t, url)
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	at := clock.Now().Add(time.Second)
 	s, _, err := l.Transfer(t.Context(), ledger.TransferParams{
 		From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10), Options: &ledger.TransferOptions{ExecuteTime: at},
 	})
@@ -60,7 +62,7 @@ func TestExecutionDoesNotNeedAnID(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	clock.step(2 * time.Second)
+	clock.Step(2 * time.Second)
 	if o := l.Settle(t.Context(), s.ID); o.Err != nil || o.Transfer.Status != ledger.TransferSuccess {
 		t.Errorf("executed as %s %s, %v", o.Transfer.Status, o.Transfer.Reason, o.Err)
 	}
@@ -76,7 +78,7 @@ func TestSameRefusedHoldAtTwoServers(t *testing.T) {
 			ID: uuid.New(), From: uuid.New(), To: uuid.New(), Amount: decimal.NewFromInt(1),
 			Options: &ledger.TransferOptions{Hold: true},
 		}
-		inParallel(4, func(worker int) {
+		ledgertest.InParallel(4, func(worker int) {
 			h, _, err := servers[worker%2].Transfer(context.Background(), p)
 			if err != nil || h.Reason != ledger.FromAccountNotFound {
 				t.Errorf("the hold is %s %s, %v", h.Status, h.Reason, err)
@@ -89,9 +91,9 @@ func TestSameRefusedHoldAtTwoServers(t *testing.T) {
 func TestBacklogOfExpiredHolds(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock := stopClock(t, url)
-	ids := openAccounts(t, l, 2, 2500)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	ids := ledgertest.OpenAccounts(t, l, 2, 2500)
 	ps := make([]ledger.TransferParams, 2500)
 	for i := range ps {
 		ps[i] = ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1), Options: &ledger.TransferOptions{
@@ -104,7 +106,7 @@ func TestBacklogOfExpiredHolds(t *testing.T) {
 	if balance, available := balanceOf(t, l, ids[0]); balance != 2500 || available != 0 {
 		t.Fatalf("the payer has %d, available %d", balance, available)
 	}
-	clock.step(time.Second)
+	clock.Step(time.Second)
 	paid, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(2500)})
 	if err != nil || paid.Status != ledger.TransferSuccess {
 		t.Errorf("the money of expired holds is not available: %s %s, %v", paid.Status, paid.Reason, err)
@@ -115,9 +117,9 @@ func TestBacklogOfExpiredHolds(t *testing.T) {
 func TestContinuousExpiry(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	merchant := openAccounts(t, l, 1, 1000)[0]
-	payers := openAccounts(t, l, 300, 10)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	merchant := ledgertest.OpenAccounts(t, l, 1, 1000)[0]
+	payers := ledgertest.OpenAccounts(t, l, 300, 10)
 	ps := make([]ledger.TransferParams, len(payers))
 	for i, payer := range payers {
 		ps[i] = ledger.TransferParams{From: payer, To: merchant, Amount: decimal.NewFromInt(1), Options: &ledger.TransferOptions{
@@ -139,8 +141,8 @@ func TestContinuousExpiry(t *testing.T) {
 // Transfers that each stood alone are no group, and one group is not another.
 func TestGroupOfOthersTransfers(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 2, 10)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
 	ps := []ledger.TransferParams{
 		{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)},
 		{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(100)},
@@ -158,11 +160,11 @@ func TestGroupOfOthersTransfers(t *testing.T) {
 func TestGroupIDIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
-	ids := openAccounts(t, servers[0], 3, 1000)
+	ids := ledgertest.OpenAccounts(t, servers[0], 3, 1000)
 	for range 5 {
 		group := uuid.New()
 		var made, taken atomic.Int64
-		inParallel(32, func(worker int) {
+		ledgertest.InParallel(32, func(worker int) {
 			ps := []ledger.TransferParams{
 				{From: ids[worker%3], To: ids[(worker+1)%3], Amount: decimal.NewFromInt(1)},
 				// Every other group is refused.
@@ -181,7 +183,7 @@ func TestGroupIDIsTakenOnce(t *testing.T) {
 		if made.Load() != 1 || taken.Load() != 31 {
 			t.Errorf("the group was decided %d times and taken %d times", made.Load(), taken.Load())
 		}
-		list, _, err := servers[0].ListTransfers(t.Context(), postgres.TransferFilter{GroupID: group}, postgres.Page{})
+		list, _, err := servers[0].ListTransfers(t.Context(), postgres.TransferFilter{GroupID: group}, paging.Page{})
 		if err != nil || len(list) != 2 {
 			t.Errorf("the group has %d transfers, %v", len(list), err)
 		}
@@ -190,8 +192,8 @@ func TestGroupIDIsTakenOnce(t *testing.T) {
 
 func TestGroupIsRepeatedAsAWhole(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 2, 10)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
 	ps := make([]ledger.TransferParams, 3)
 	for i := range ps {
 		ps[i] = ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
@@ -234,7 +236,7 @@ func TestGroupIsRepeatedAsAWhole(t *testing.T) {
 func TestForcedReversalAfterRefusedOne(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
-	ids := openAccounts(t, servers[0], 3, 10)
+	ids := ledgertest.OpenAccounts(t, servers[0], 3, 10)
 	for range 20 {
 		paid, _, err := servers[0].Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)})
 		if err != nil {
@@ -245,7 +247,7 @@ func TestForcedReversalAfterRefusedOne(t *testing.T) {
 		if err != nil || drain.Status != ledger.TransferSuccess {
 			t.Fatalf("%s, %v", drain.Status, err)
 		}
-		inParallel(6, func(worker int) {
+		ledgertest.InParallel(6, func(worker int) {
 			force := worker%2 == 1
 			r, _, _, err := servers[0].Reverse(context.Background(), ledger.ReverseParams{TransferID: paid.ID, Force: force})
 			if err != nil || (force && r.Status != ledger.TransferSuccess) {

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"time"
 
-	"internaltransfers/ledger"
-
 	"github.com/jackc/pgx/v5"
 
-	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/durable"
+	"internaltransfers/ledger"
 )
 
 const (
@@ -51,7 +49,7 @@ func (l *Ledger) runBatch(calls []*call) {
 	if len(commands) > 0 {
 		l.applyCommands(ctx, commands, outcomes)
 	}
-	l.feed.committed()
+	l.Events.Committed()
 	l.metrics.batchDone(start, len(openings), outcomes)
 	for _, c := range calls {
 		if c.opening != nil {
@@ -77,7 +75,7 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 		for _, attempt := range lost {
 			recognize(got, attempt)
 		}
-		if _, ok := errors.AsType[ambiguousCommitError](err); ok {
+		if _, ok := errors.AsType[durable.AmbiguousCommitError](err); ok {
 			// It may still be committed, so from now on every id may be stored.
 			lost, commands = append(lost, got), slices.Clone(commands)
 			for i := range commands {
@@ -90,14 +88,14 @@ func (l *Ledger) applyCommands(ctx context.Context, commands []ledger.Command, o
 	if err == nil {
 		return
 	}
-	if middle := split(commands); middle > 0 && !transient(err) {
+	if middle := split(commands); middle > 0 && !durable.Transient(err) {
 		l.log.WarnContext(ctx, "a batch failed and is halved", slog.Int("commands", len(commands)), slog.Any("error", err))
 		l.applyCommands(ctx, commands[:middle], outcomes[:middle])
 		l.applyCommands(ctx, commands[middle:], outcomes[middle:])
 		return
 	}
-	if hindered(err) {
-		err = unavailable(err)
+	if durable.Hindered(err) {
+		err = durable.Unavailable(err)
 	}
 	for i := range outcomes {
 		outcomes[i] = ledger.Outcome{Transfer: ledger.Transfer{ID: commands[i].ID}, Err: err}
@@ -159,7 +157,7 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 		for _, attempt := range lost {
 			recognizeOpened(openings, attempt)
 		}
-		if _, ok := errors.AsType[ambiguousCommitError](err); ok {
+		if _, ok := errors.AsType[durable.AmbiguousCommitError](err); ok {
 			var attempt []opening
 			for _, o := range openings {
 				attempt = append(attempt, *o)
@@ -170,12 +168,12 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 	})
 	switch {
 	case err == nil:
-	case len(openings) > 1 && !transient(err):
+	case len(openings) > 1 && !durable.Transient(err):
 		l.open(ctx, openings[:len(openings)/2])
 		l.open(ctx, openings[len(openings)/2:])
 	default:
-		if hindered(err) {
-			err = unavailable(err)
+		if durable.Hindered(err) {
+			err = durable.Unavailable(err)
 		}
 		for _, o := range openings {
 			o.err = err
@@ -183,75 +181,36 @@ func (l *Ledger) open(ctx context.Context, openings []*opening) {
 	}
 }
 
-// retry gives f a connection of batchPool until it succeeds, fails permanently, or has failed
+// retry gives f a session for a batch until it succeeds, fails permanently, or has failed
 // attemptsMax times. What f did before an error is rolled back. When the last error is transient,
 // the result wraps ErrUnavailable. A database that has become another one than it was is not tried
 // again: that takes an operator.
 func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
-		err := l.attempt(ctx, f)
+		err := l.pool.Attempt(ctx, f)
 		if err == nil {
 			return nil
 		}
-		if !transient(err) {
+		if !durable.Transient(err) {
 			l.log.ErrorContext(ctx, "a batch failed", slog.Any("error", err))
 			return err
 		}
-		if refused(err) {
+		if durable.Refused(err) {
 			return fmt.Errorf("%w: %w", ledger.ErrUnavailable, err) // the log has it already
 		}
 		l.metrics.retries.Inc()
 		l.log.WarnContext(ctx, "a batch is tried again", slog.Int("attempt", attempt), slog.Any("error", err))
 		if attempt == attemptsMax {
-			return unavailable(err)
+			return durable.Unavailable(err)
 		}
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return unavailable(err)
+			return durable.Unavailable(err)
 		}
 		backoff = min(2*backoff, backoffMax)
 	}
-}
-
-// attempt gives f a connection of batchPool once.
-func (l *Ledger) attempt(ctx context.Context, f func(context.Context, *pgx.Conn) error) (err error) {
-	conn, err := l.batchPool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("get a connection: %w", err)
-	}
-	// The pool closes a connection that is still in a transaction.
-	s := sessionOf(conn.Conn())
-	defer s.giveBack(conn.Release)
-	defer func() {
-		// A panic here is a bug, but must not take down the calls of others: halving finds the one
-		// that has it.
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, p, debug.Stack())
-		}
-	}()
-	if err = f(ctx, conn.Conn()); err != nil && s.left == nil && !conn.Conn().IsClosed() {
-		err = l.undo(ctx, conn.Conn(), err)
-	}
-	if dropped(err) {
-		// A statement that a rule has turned into nothing stays so for the session's prepared
-		// statements, even when the rule is gone.
-		pgdb.HangUp(conn.Conn())
-	}
-	return err
-}
-
-// undo rolls back what failed. It returns the error, or that this was in another ledger: then no
-// transfer is to blame.
-func (l *Ledger) undo(ctx context.Context, conn *pgx.Conn, err error) error {
-	if _, failed := conn.Exec(ctx, rollback); failed != nil || transient(err) {
-		return err // a failure to roll back is left to the pool
-	}
-	if moved := pgdb.RequireSame(ctx, conn); errors.Is(moved, pgdb.ErrOtherLedger) {
-		return moved
-	}
-	return err
 }

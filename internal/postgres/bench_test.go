@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -117,7 +118,7 @@ func benchLedger(b *testing.B) *postgres.Ledger {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		requireSound(b, l)
+		ledgertest.RequireSound(b, l)
 		if err := l.Close(context.Background()); err != nil {
 			b.Error(err)
 		}

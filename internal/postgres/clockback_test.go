@@ -11,8 +11,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -22,47 +25,49 @@ func TestExpiredHoldReservesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 3, 100)
-	hold := newHold(t, l, ids[0], ids[1], 10, ledger.TransferOptions{HoldTTL: 30 * time.Second})
-	kept := newHold(t, l, ids[0], ids[1], 3, ledger.TransferOptions{})
-	if _, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: hold.ID, Amount: decimal.NewNullDecimal(amount("4"))}); err != nil {
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 3, 100)
+	hold := ledgertest.NewHold(t, l, ids[0], ids[1], 10, ledger.TransferOptions{HoldTTL: 30 * time.Second})
+	kept := ledgertest.NewHold(t, l, ids[0], ids[1], 3, ledger.TransferOptions{})
+	if _, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: hold.ID, Amount: decimal.NewNullDecimal(ledgertest.Amount("4"))}); err != nil {
 		t.Fatal(err)
 	}
 	// The money suffices, so that nothing needs the hold ended.
-	commit := func() { pay(t, l, ledger.TransferParams{From: ids[0], To: ids[2], Amount: amount("1")}) }
+	commit := func() {
+		ledgertest.Pay(t, l, ledger.TransferParams{From: ids[0], To: ids[2], Amount: ledgertest.Amount("1")})
+	}
 	require := func(reserved string) {
 		t.Helper()
 		for _, got := range shownHolds(t, l, hold.ID, ids[0], ids[1]) {
 			if got != "INIT v2 open "+reserved+" posted 4" {
-				t.Errorf("at %s the hold is %s, want %s open", clock.now(), got, reserved)
+				t.Errorf("at %s the hold is %s, want %s open", clock.Now(), got, reserved)
 			}
 		}
-		payer, payee := must(l.GetAccount(ctx, ids[0])), must(l.GetAccount(ctx, ids[1]))
-		want := amount(reserved).Add(amount("3"))
+		payer, payee := ledgertest.Must(l.GetAccount(ctx, ids[0])), ledgertest.Must(l.GetAccount(ctx, ids[1]))
+		want := ledgertest.Amount(reserved).Add(ledgertest.Amount("3"))
 		if !payer.Held.Equal(want) || !payee.Incoming.Equal(want) {
-			t.Errorf("at %s there are %s held and %s incoming, want %s", clock.now(), payer.Held, payee.Incoming, want)
+			t.Errorf("at %s there are %s held and %s incoming, want %s", clock.Now(), payer.Held, payee.Incoming, want)
 		}
-		if at := must(l.GetAccountAt(ctx, ids[0], clock.now())); !at.Held.Equal(want) {
-			t.Errorf("as of %s there are %s held, want %s", clock.now(), at.Held, want)
+		if at := ledgertest.Must(l.GetAccountAt(ctx, ids[0], clock.Now())); !at.Held.Equal(want) {
+			t.Errorf("as of %s there are %s held, want %s", clock.Now(), at.Held, want)
 		}
 	}
 	for _, step := range []struct {
 		by       time.Duration
 		reserved string
 	}{{0, "6"}, {30*time.Second - time.Microsecond, "6"}, {time.Microsecond, "0"}, {time.Hour, "0"}, {-2 * time.Hour, "6"}, {2 * time.Hour, "0"}} {
-		clock.step(step.by)
+		clock.Step(step.by)
 		require(step.reserved)
 		commit()
 		require(step.reserved)
 	}
-	if got := must(l.GetTransfer(ctx, kept.ID)); !got.Detail.Open.Decimal.Equal(amount("3")) {
+	if got := ledgertest.Must(l.GetTransfer(ctx, kept.ID)); !got.Detail.Open.Decimal.Equal(ledgertest.Amount("3")) {
 		t.Errorf("a hold that does not expire has %s", got.Detail.Open.Decimal)
 	}
-	for _, e := range allEvents(t, l, 100) {
+	for _, e := range ledgertest.AllEvents(t, l, 100) {
 		if e.Transfer != nil && e.Transfer.ID == hold.ID && !e.Transfer.Detail.Open.Decimal.IsPositive() {
-			t.Errorf("event %d has become %s", e.Position, spell(e.Transfer))
+			t.Errorf("event %d has become %s", e.Position, ledgertest.Spell(e.Transfer))
 		}
 	}
 	capture, ended, _, err := l.Post(ctx, ledger.PostParams{HoldID: hold.ID})
@@ -82,12 +87,12 @@ func shownHolds(t *testing.T, l *postgres.Ledger, id, from, to uuid.UUID) (shown
 	spelled := func(h *ledger.Transfer) {
 		shown = append(shown, fmt.Sprintf("%s v%d open %s posted %s", h.Status, h.Version, h.Detail.Open.Decimal, h.Detail.Posted.Decimal))
 	}
-	got := must(l.GetTransfer(context.Background(), id))
+	got := ledgertest.Must(l.GetTransfer(context.Background(), id))
 	spelled(&got)
 	for _, f := range []postgres.TransferFilter{
 		{}, {AccountID: from}, {AccountID: to}, {Status: got.Status}, {AccountID: from, Status: got.Status}, {Currency: "USD"},
 	} {
-		list, _, err := l.ListTransfers(context.Background(), f, postgres.Page{Size: 1000})
+		list, _, err := l.ListTransfers(context.Background(), f, paging.Page{Size: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,17 +111,17 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	clock.step(time.Minute)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	opened := clock.now()
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("1000")}).ID
-	b := openAccount(t, l, ledger.AccountParams{}).ID
-	clock.step(10 * time.Minute)
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("50")})
-	clock.step(10 * time.Minute)
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("30")})
-	last := clock.now()
+	clock := ledgertest.StopClock(t, url)
+	clock.Step(time.Minute)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	opened := clock.Now()
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("1000")}).ID
+	b := ledgertest.OpenAccount(t, l, ledger.AccountParams{}).ID
+	clock.Step(10 * time.Minute)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: a, To: b, Amount: ledgertest.Amount("50")})
+	clock.Step(10 * time.Minute)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: a, To: b, Amount: ledgertest.Amount("30")})
+	last := clock.Now()
 	past := func() {
 		t.Helper()
 		for minutes, want := range map[time.Duration]string{0: "1000", 5: "1000", 10: "950", 19: "950", 20: "920"} {
@@ -125,9 +130,9 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 			}
 		}
 	}
-	clock.step(-time.Hour)
+	clock.Step(-time.Hour)
 	for _, about := range []time.Duration{0, -10 * time.Second, 10 * time.Second} {
-		if got, err := l.GetAccountAt(ctx, a, clock.now().Add(about)); err != nil || got.Balance.String() != "920" || got.Available().String() != "920" {
+		if got, err := l.GetAccountAt(ctx, a, clock.Now().Add(about)); err != nil || got.Balance.String() != "920" || got.Available().String() != "920" {
 			t.Errorf("as of %v from now there are %s, %v", about, got.Balance, err)
 		}
 	}
@@ -135,24 +140,24 @@ func TestClockSetBackHidesNothing(t *testing.T) {
 	if _, err := l.GetAccountAt(ctx, a, last.Add(time.Microsecond)); errorText(err) != "invalid as_of" {
 		t.Errorf("as of what is to come: %v", err)
 	}
-	if _, err := l.GetAccountAt(ctx, a, clock.now().Add(-10*time.Second-time.Microsecond)); errorText(err) != "missing" {
+	if _, err := l.GetAccountAt(ctx, a, clock.Now().Add(-10*time.Second-time.Microsecond)); errorText(err) != "missing" {
 		t.Errorf("as of before it was opened: %v", err)
 	}
 	requireWholeStatement(t, l, a, opened)
-	if entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: a}, postgres.Page{}); err != nil || len(entries) != 3 {
+	if entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: a}, paging.Page{}); err != nil || len(entries) != 3 {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 3 0 1080.00 USD")
 	requireSteps(t, lately(t, l, time.Hour, time.Minute), "0: 3 0 1080.00 USD")
 
 	// What comes now counts as made at the accounts' last moment, until the clock is there.
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("20")})
-	if got := must(l.GetAccountAt(ctx, a, clock.now())); got.Balance.String() != "900" {
+	ledgertest.Pay(t, l, ledger.TransferParams{From: a, To: b, Amount: ledgertest.Amount("20")})
+	if got := ledgertest.Must(l.GetAccountAt(ctx, a, clock.Now())); got.Balance.String() != "900" {
 		t.Errorf("as of now there are %s", got.Balance)
 	}
 	requireSteps(t, lately(t, l, time.Minute, time.Second), "0: 4 0 1100.00 USD")
-	clock.step(2 * time.Hour)
-	if s, _, err := streamed(l, postgres.StatementFilter{AccountID: a, Start: opened}); err != nil || s.Closing.String() != "900" || !s.End.Equal(clock.now()) {
+	clock.Step(2 * time.Hour)
+	if s, _, err := streamed(l, postgres.StatementFilter{AccountID: a, Start: opened}); err != nil || s.Closing.String() != "900" || !s.End.Equal(clock.Now()) {
 		t.Errorf("the statement ends at %s with %s, %v", s.End, s.Closing, err)
 	}
 }
@@ -189,35 +194,35 @@ func TestAccountAheadOfTheClock(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	clock.step(time.Minute)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 3, 100)
+	clock := ledgertest.StopClock(t, url)
+	clock.Step(time.Minute)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 3, 100)
 	payer, payee, ahead := ids[0], ids[1], ids[2]
-	clock.step(time.Second)
-	hold := newHold(t, l, payer, payee, 10, ledger.TransferOptions{HoldTTL: 30 * time.Minute})
-	block := ledger.Block{Reason: "a court", End: new(clock.now().Add(30 * time.Minute))}
-	limits := []ledger.Limit{{Window: 30 * time.Minute, MaxAmount: new(amount("40"))}}
+	clock.Step(time.Second)
+	hold := ledgertest.NewHold(t, l, payer, payee, 10, ledger.TransferOptions{HoldTTL: 30 * time.Minute})
+	block := ledger.Block{Reason: "a court", End: new(clock.Now().Add(30 * time.Minute))}
+	limits := []ledger.Limit{{Window: 30 * time.Minute, MaxAmount: new(ledgertest.Amount("40"))}}
 	if _, err := l.UpdateAccount(ctx, ledger.AccountChange{ID: payer, Limits: &limits}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.UpdateAccount(ctx, ledger.AccountChange{ID: payee, DebitBlock: &ledger.OptionalBlock{Block: &block}}); err != nil {
 		t.Fatal(err)
 	}
-	pay(t, l, ledger.TransferParams{From: payer, To: payee, Amount: amount("25")})
-	clock.step(time.Hour)
-	pay(t, l, ledger.TransferParams{From: ahead, To: openAccounts(t, l, 1, 0)[0], Amount: amount("1")})
-	clock.step(-time.Hour)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: payer, To: payee, Amount: ledgertest.Amount("25")})
+	clock.Step(time.Hour)
+	ledgertest.Pay(t, l, ledger.TransferParams{From: ahead, To: ledgertest.OpenAccounts(t, l, 1, 0)[0], Amount: ledgertest.Amount("1")})
+	clock.Step(-time.Hour)
 
 	outcomes, err := l.TransferBatch(ctx, []ledger.TransferParams{
-		{From: ahead, To: payee, Amount: amount("1")},
-		{From: payee, To: ahead, Amount: amount("1")},
-		{From: payer, To: ahead, Amount: amount("6")},
-		{From: payer, To: ahead, Amount: amount("5")},
-		{From: payer, To: ahead, Amount: amount("0.01"), Options: &ledger.TransferOptions{ExecuteTime: clock.now().Add(time.Second)}},
-		{From: ahead, To: payee, Amount: amount("3"), Options: &ledger.TransferOptions{Hold: true, ExpireTime: clock.now().Add(time.Minute)}},
-		{From: ahead, To: payee, Amount: amount("4"), Options: &ledger.TransferOptions{Hold: true, HoldTTL: time.Minute}},
-		{From: ahead, To: payee, Amount: amount("4"), Options: &ledger.TransferOptions{ExecuteTime: clock.now()}},
+		{From: ahead, To: payee, Amount: ledgertest.Amount("1")},
+		{From: payee, To: ahead, Amount: ledgertest.Amount("1")},
+		{From: payer, To: ahead, Amount: ledgertest.Amount("6")},
+		{From: payer, To: ahead, Amount: ledgertest.Amount("5")},
+		{From: payer, To: ahead, Amount: ledgertest.Amount("0.01"), Options: &ledger.TransferOptions{ExecuteTime: clock.Now().Add(time.Second)}},
+		{From: ahead, To: payee, Amount: ledgertest.Amount("3"), Options: &ledger.TransferOptions{Hold: true, ExpireTime: clock.Now().Add(time.Minute)}},
+		{From: ahead, To: payee, Amount: ledgertest.Amount("4"), Options: &ledger.TransferOptions{Hold: true, HoldTTL: time.Minute}},
+		{From: ahead, To: payee, Amount: ledgertest.Amount("4"), Options: &ledger.TransferOptions{ExecuteTime: clock.Now()}},
 	}, ledger.BatchOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -226,19 +231,19 @@ func TestAccountAheadOfTheClock(t *testing.T) {
 		"invalid execute_time")
 	requireHeld := func(want string) {
 		t.Helper()
-		for _, moment := range []time.Time{clock.now(), must(l.GetAccount(ctx, ahead)).UpdateTime} {
+		for _, moment := range []time.Time{clock.Now(), ledgertest.Must(l.GetAccount(ctx, ahead)).UpdateTime} {
 			if got, err := l.GetAccountAt(ctx, ahead, moment); err != nil || got.Held.String() != want {
 				t.Errorf("as of %s %s are held, %v, want %s", moment, got.Held, err, want)
 			}
 		}
-		if got := must(l.GetAccount(ctx, ahead)).Held; got.String() != want {
+		if got := ledgertest.Must(l.GetAccount(ctx, ahead)).Held; got.String() != want {
 			t.Errorf("%s are held, want %s", got, want)
 		}
 	}
 	requireHeld("7")
-	clock.step(time.Minute - time.Microsecond)
+	clock.Step(time.Minute - time.Microsecond)
 	requireHeld("7")
-	clock.step(time.Microsecond)
+	clock.Step(time.Microsecond)
 	requireHeld("0")
 	capture, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: outcomes[6].Transfer.ID})
 	if err != nil || capture.Reason != ledger.HoldExpired {
@@ -268,18 +273,18 @@ func requireOutcomes(t *testing.T, outcomes []ledger.Outcome, want ...string) {
 func TestOpenedAheadOfTheClock(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	clock.step(time.Hour)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	openAccounts(t, l, 1, 100)
-	clock.step(-30 * time.Minute)
+	clock := ledgertest.StopClock(t, url)
+	clock.Step(time.Hour)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ledgertest.OpenAccounts(t, l, 1, 100)
+	clock.Step(-30 * time.Minute)
 	for _, balance := range []string{"5", "0"} {
-		opened := openAccount(t, l, ledger.AccountParams{InitialBalance: amount(balance)})
-		read := must(l.GetAccount(t.Context(), opened.ID))
+		opened := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount(balance)})
+		read := ledgertest.Must(l.GetAccount(t.Context(), opened.ID))
 		if !opened.UpdateTime.Equal(read.UpdateTime) || !opened.CreateTime.Equal(read.CreateTime) {
 			t.Errorf("opened with %s at %s, %s; read %s, %s", balance, opened.CreateTime, opened.UpdateTime, read.CreateTime, read.UpdateTime)
 		}
-		if got := must(l.GetAccountAt(t.Context(), opened.ID, clock.now())); got.Balance.String() != balance {
+		if got := ledgertest.Must(l.GetAccountAt(t.Context(), opened.ID, clock.Now())); got.Balance.String() != balance {
 			t.Errorf("as of now there are %s, want %s", got.Balance, balance)
 		}
 	}
@@ -292,18 +297,18 @@ func TestResumeAfterClockSetBack(t *testing.T) {
 	ctx := t.Context()
 	y := newYard(t, postgres.Config{})
 	w := y.l.NewWorker()
-	at := func(minutes int) { y.clock.set(y.begin.Add(time.Duration(minutes) * time.Minute)); y.round(w) }
+	at := func(minutes int) { y.clock.Set(y.begin.Add(time.Duration(minutes) * time.Minute)); y.round(w) }
 	s := y.order(nil)
 	at(45)
 	y.require("before", s.ID, ledger.ScheduleActive, 50, 0, 10, 20, 30, 40)
 	at(-15)
 	y.require("active, set back", s.ID, ledger.ScheduleActive, 50, 0, 10, 20, 30, 40)
-	must(y.l.PauseSchedule(ctx, s.ID, false))
-	must(y.l.ResumeSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.PauseSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.ResumeSchedule(ctx, s.ID, false))
 	y.require("resumed", s.ID, ledger.ScheduleActive, 50, 0, 10, 20, 30, 40)
 	at(50)
-	must(y.l.PauseSchedule(ctx, s.ID, false))
-	must(y.l.ResumeSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.PauseSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.ResumeSchedule(ctx, s.ID, false))
 	y.require("resumed at the moment of one that was made", s.ID, ledger.ScheduleActive, 60, 0, 10, 20, 30, 40, 50)
 	at(60)
 	y.require("on", s.ID, ledger.ScheduleActive, 70, 0, 10, 20, 30, 40, 50, 60)
@@ -313,16 +318,16 @@ func TestResumeAfterClockSetBack(t *testing.T) {
 func TestProofAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openPrivate(t, url, postgres.Config{Logger: silent})
-	id := openAccounts(t, l, 1, 100)[0]
-	must(l.Check(t.Context(), postgres.CheckOptions{}))
-	clock.step(-time.Hour)
-	execute(t, connect(t, url), "UPDATE account SET held = 1 WHERE account_id = $1", id)
-	must(l.Check(t.Context(), postgres.CheckOptions{}))
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
+	id := ledgertest.OpenAccounts(t, l, 1, 100)[0]
+	ledgertest.Must(l.Proofs.Check(t.Context(), proof.Options{}))
+	clock.Step(-time.Hour)
+	ledgertest.Execute(t, ledgertest.Connect(t, url), "UPDATE account SET held = 1 WHERE account_id = $1", id)
+	ledgertest.Must(l.Proofs.Check(t.Context(), proof.Options{}))
 	l.Rested()
-	if s := must(l.GetStatus(t.Context())); s.Proof == nil || !s.Proof.Time.Equal(clock.now()) || len(s.Proof.Broken) == 0 {
-		t.Errorf("the last proof is %+v, and not that of %s", s.Proof, clock.now())
+	if s := ledgertest.Must(l.GetStatus(t.Context())); s.Proof == nil || !s.Proof.Time.Equal(clock.Now()) || len(s.Proof.Broken) == 0 {
+		t.Errorf("the last proof is %+v, and not that of %s", s.Proof, clock.Now())
 	}
 }
 
@@ -331,13 +336,13 @@ func TestProofAfterClockSetBack(t *testing.T) {
 func TestLimitAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	clock.step(time.Minute)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 100)
+	clock := ledgertest.StopClock(t, url)
+	clock.Step(time.Minute)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	limit := func(most string) {
 		t.Helper()
-		limits := []ledger.Limit{{Window: time.Minute, MaxAmount: new(amount(most))}}
+		limits := []ledger.Limit{{Window: time.Minute, MaxAmount: new(ledgertest.Amount(most))}}
 		if _, err := l.UpdateAccount(t.Context(), ledger.AccountChange{ID: ids[0], Limits: &limits}); err != nil {
 			t.Fatal(err)
 		}
@@ -345,7 +350,7 @@ func TestLimitAfterClockSetBack(t *testing.T) {
 	require := func(want ...string) {
 		t.Helper()
 		outcomes, err := l.TransferBatch(t.Context(), []ledger.TransferParams{
-			{From: ids[0], To: ids[1], Amount: amount("10")},
+			{From: ids[0], To: ids[1], Amount: ledgertest.Amount("10")},
 		}, ledger.BatchOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -353,17 +358,17 @@ func TestLimitAfterClockSetBack(t *testing.T) {
 		requireOutcomes(t, outcomes, want...)
 	}
 	limit("10")
-	clock.step(3 * time.Hour)
+	clock.Step(3 * time.Hour)
 	require("SUCCESS")
-	clock.step(-3 * time.Hour)
+	clock.Step(-3 * time.Hour)
 	require("FAILED AMOUNT_LIMIT_EXCEEDED")
-	clock.step(2 * time.Minute)
+	clock.Step(2 * time.Minute)
 	require("FAILED AMOUNT_LIMIT_EXCEEDED")
 	limit("20")
 	require("SUCCESS")
 	limit("10")
-	clock.step(2*time.Hour + 59*time.Minute - time.Microsecond)
+	clock.Step(2*time.Hour + 59*time.Minute - time.Microsecond)
 	require("FAILED AMOUNT_LIMIT_EXCEEDED")
-	clock.step(time.Microsecond)
+	clock.Step(time.Microsecond)
 	require("SUCCESS")
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -42,28 +44,18 @@ import (
 //
 // Holds, events, authentication, set-up and the console are for tests elsewhere.
 
-// pay moves money and fails the test on any error.
-func pay(t testing.TB, l *postgres.Ledger, p ledger.TransferParams) ledger.Transfer {
-	t.Helper()
-	transfer, _, err := l.Transfer(context.Background(), p)
-	if err != nil {
-		t.Fatalf("transfer: %v", err)
-	}
-	return transfer
-}
-
 // one is the amount of most transfers.
 var one = decimal.NewFromInt(1)
 
 func TestComplaint_HotAccountsSerialise(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 41, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 41, 100)
 	hot, others := ids[0], ids[1:]
-	holder := connect(t, url)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", hot)
+	holder := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", hot)
 	// While the first batch waits for the account, the others queue; then they go together.
 	times := make(chan time.Time, 5*len(others))
 	for range 5 {
@@ -77,8 +69,8 @@ func TestComplaint_HotAccountsSerialise(t *testing.T) {
 			}()
 		}
 	}
-	awaitLockWait(context.Background(), t, connect(t, url))
-	execute(t, holder, "COMMIT")
+	awaitLockWait(context.Background(), t, ledgertest.Connect(t, url))
+	ledgertest.Execute(t, holder, "COMMIT")
 	commits := map[time.Time]bool{}
 	for range cap(times) {
 		commits[(<-times).UTC()] = true
@@ -93,13 +85,13 @@ func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
 	t.Parallel()
 	const queueMax, flooders, others, rounds = 100, 300, 49, 20
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 1, BatchMax: 16, QueueMax: queueMax})
-	ids := openAccounts(t, l, 2+2*others, 1_000_000)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 1, BatchMax: 16, QueueMax: queueMax})
+	ids := ledgertest.OpenAccounts(t, l, 2+2*others, 1_000_000)
 	// The first batch of the flood waits for its account, so that the others find the flood as high
 	// as it gets.
-	holder := connect(t, url)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
+	holder := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
 	turnedAway, ebb := flood(t, l, ids[0], ids[1], flooders)
 	for l.Waiting() < queueMax/2 || turnedAway.Load() == 0 {
 		runtime.Gosched()
@@ -116,7 +108,7 @@ func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
 	for l.Waiting() < queueMax/2+others && len(answers) == 0 {
 		runtime.Gosched()
 	}
-	execute(t, holder, "COMMIT")
+	ledgertest.Execute(t, holder, "COMMIT")
 	for range others * rounds {
 		if err := <-answers; err != nil {
 			t.Errorf("a caller on another account heard: %v", err)
@@ -132,19 +124,19 @@ func TestComplaint_FloodOnOneAccountStarvesOthers(t *testing.T) {
 func TestComplaint_OneGlobalLock(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 2})
-	ids := openAccounts(t, l, 4, 10)
-	holder := connect(t, url)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, BatchesInFlight: 2})
+	ids := ledgertest.OpenAccounts(t, l, 4, 10)
+	holder := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
 	held := make(chan error)
 	go func() {
 		_, _, err := l.Transfer(context.Background(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: one})
 		held <- err
 	}()
-	awaitLockWait(context.Background(), t, connect(t, url))
+	awaitLockWait(context.Background(), t, ledgertest.Connect(t, url))
 	for range 3 {
-		if got := pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: one}); got.Status != ledger.TransferSuccess {
+		if got := ledgertest.Pay(t, l, ledger.TransferParams{From: ids[2], To: ids[3], Amount: one}); got.Status != ledger.TransferSuccess {
 			t.Errorf("another transfer: %+v", got)
 		}
 	}
@@ -153,7 +145,7 @@ func TestComplaint_OneGlobalLock(t *testing.T) {
 		t.Errorf("the locked account's transfer returned: %v", err)
 	default:
 	}
-	execute(t, holder, "COMMIT")
+	ledgertest.Execute(t, holder, "COMMIT")
 	if err := <-held; err != nil {
 		t.Errorf("the locked account's transfer: %v", err)
 	}
@@ -162,10 +154,10 @@ func TestComplaint_OneGlobalLock(t *testing.T) {
 func TestComplaint_BalanceAndTransferRowNotInOneTransaction(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, Logger: silent})
-	ids := openAccounts(t, l, 2, 10)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
 	// The ledger row is written after the balances; here it cannot be.
-	execute(t, connect(t, url), "ALTER TABLE transfer ADD CONSTRAINT poison CHECK (reference <> 'poison')")
+	ledgertest.Execute(t, ledgertest.Connect(t, url), "ALTER TABLE transfer ADD CONSTRAINT poison CHECK (reference <> 'poison')")
 	before, err := l.GetAccount(context.Background(), ids[0])
 	if err != nil {
 		t.Fatal(err)
@@ -186,17 +178,17 @@ func TestComplaint_BalanceAndTransferRowNotInOneTransaction(t *testing.T) {
 func TestComplaint_MoneyLostBetweenCacheAndDatabase(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	instances := []*postgres.Ledger{openLedger(t, postgres.Config{DatabaseURL: url}), openLedger(t, postgres.Config{DatabaseURL: url})}
-	ids := openAccounts(t, instances[0], 2, 10)
+	instances := []*postgres.Ledger{ledgertest.Open(t, postgres.Config{DatabaseURL: url}), ledgertest.Open(t, postgres.Config{DatabaseURL: url})}
+	ids := ledgertest.OpenAccounts(t, instances[0], 2, 10)
 	for i := range int64(10) {
 		here, there := instances[i%2], instances[(i+1)%2]
-		if got := pay(t, here, ledger.TransferParams{From: ids[0], To: ids[1], Amount: one}); got.Status != ledger.TransferSuccess {
+		if got := ledgertest.Pay(t, here, ledger.TransferParams{From: ids[0], To: ids[1], Amount: one}); got.Status != ledger.TransferSuccess {
 			t.Errorf("transfer %d: %+v", i, got)
 		}
 		requireBalance(t, there, ids[0], 9-i)
 		requireBalance(t, there, ids[1], 11+i)
 	}
-	if got := pay(t, instances[1], ledger.TransferParams{From: ids[0], To: ids[1], Amount: one}); got.Reason != ledger.InsufficientFunds {
+	if got := ledgertest.Pay(t, instances[1], ledger.TransferParams{From: ids[0], To: ids[1], Amount: one}); got.Reason != ledger.InsufficientFunds {
 		t.Errorf("with nothing left: %+v", got)
 	}
 }
@@ -204,12 +196,12 @@ func TestComplaint_MoneyLostBetweenCacheAndDatabase(t *testing.T) {
 func TestComplaint_Overspend(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	instances := []*postgres.Ledger{openLedger(t, postgres.Config{DatabaseURL: url}), openLedger(t, postgres.Config{DatabaseURL: url})}
-	ids := openAccounts(t, instances[0], 2, 10)
+	instances := []*postgres.Ledger{ledgertest.Open(t, postgres.Config{DatabaseURL: url}), ledgertest.Open(t, postgres.Config{DatabaseURL: url})}
+	ids := ledgertest.OpenAccounts(t, instances[0], 2, 10)
 	const callers = 50
 	outcomes := make([]ledger.Transfer, callers)
-	inParallel(callers, func(i int) {
-		outcomes[i] = pay(t, instances[i%2], ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)})
+	ledgertest.InParallel(callers, func(i int) {
+		outcomes[i] = ledgertest.Pay(t, instances[i%2], ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)})
 	})
 	spent := 0
 	for i := range outcomes {
@@ -229,13 +221,13 @@ func TestComplaint_Overspend(t *testing.T) {
 func TestComplaint_DoubleRefundOrCommit(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	quiet := postgres.Config{DatabaseURL: url, Logger: silent}
-	instances := []*postgres.Ledger{openLedger(t, quiet), openLedger(t, quiet)}
-	ids := openAccounts(t, instances[0], 2, 10)
+	quiet := postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent}
+	instances := []*postgres.Ledger{ledgertest.Open(t, quiet), ledgertest.Open(t, quiet)}
+	ids := ledgertest.OpenAccounts(t, instances[0], 2, 10)
 	p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(3), Reference: "refund"}
 	const callers = 32
 	outcomes := make([]ledger.Outcome, callers)
-	inParallel(callers, func(i int) {
+	ledgertest.InParallel(callers, func(i int) {
 		o := &outcomes[i]
 		o.Transfer, o.Replayed, o.Err = instances[i%2].Transfer(context.Background(), p)
 	})
@@ -259,14 +251,14 @@ func TestComplaint_DoubleRefundOrCommit(t *testing.T) {
 func TestComplaint_UnsafeIdempotency(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 10)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
 	p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: one, Metadata: map[string]string{"k": "v"}}
-	first := pay(t, l, p)
+	first := ledgertest.Pay(t, l, p)
 	// No expiry: the row is ten years old.
-	admin := connect(t, url)
-	execute(t, admin, "SET session_replication_role = replica")
-	execute(t, admin, "UPDATE transfer SET create_time = create_time - interval '10 years' WHERE transfer_id = $1", p.ID)
+	admin := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, admin, "SET session_replication_role = replica")
+	ledgertest.Execute(t, admin, "UPDATE transfer SET create_time = create_time - interval '10 years' WHERE transfer_id = $1", p.ID)
 	again, replayed, err := l.Transfer(context.Background(), p)
 	requireOutcome(t, "after ten years", ledger.Outcome{Transfer: again, Replayed: replayed, Err: err}, "", true)
 	if !again.FromBalance.Decimal.Equal(first.FromBalance.Decimal) {
@@ -282,11 +274,11 @@ func TestComplaint_UnsafeIdempotency(t *testing.T) {
 
 func TestComplaint_Precision(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	from := openAccount(t, l, ledger.AccountParams{Currency: "ETH", InitialBalance: amount("0.3")})
-	to := openAccount(t, l, ledger.AccountParams{Currency: "ETH", InitialBalance: amount("12345678901234567890.000000000000000001")})
+	l := ledgertest.Open(t, postgres.Config{})
+	from := ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: "ETH", InitialBalance: ledgertest.Amount("0.3")})
+	to := ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: "ETH", InitialBalance: ledgertest.Amount("12345678901234567890.000000000000000001")})
 	for _, text := range []string{"0.1", "0.2"} {
-		if got := pay(t, l, ledger.TransferParams{From: from.ID, To: to.ID, Amount: amount(text)}); got.Status != ledger.TransferSuccess {
+		if got := ledgertest.Pay(t, l, ledger.TransferParams{From: from.ID, To: to.ID, Amount: ledgertest.Amount(text)}); got.Status != ledger.TransferSuccess {
 			t.Errorf("%s: %+v", text, got)
 		}
 	}
@@ -304,9 +296,9 @@ func TestComplaint_Deadlocks(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	var log bytes.Buffer // the handler guards it
 	config := postgres.Config{DatabaseURL: url, Logger: slog.New(slog.NewTextHandler(&log, nil)), BatchesInFlight: 2, BatchMax: 1}
-	instances := []*postgres.Ledger{openLedger(t, config), openLedger(t, config)}
-	ids := openAccounts(t, instances[0], 8, 1000)
-	inParallel(8, func(worker int) {
+	instances := []*postgres.Ledger{ledgertest.Open(t, config), ledgertest.Open(t, config)}
+	ids := ledgertest.OpenAccounts(t, instances[0], 8, 1000)
+	ledgertest.InParallel(8, func(worker int) {
 		order := slices.Clone(ids)
 		if worker%2 == 1 {
 			slices.Reverse(order)
@@ -328,8 +320,8 @@ func TestComplaint_Deadlocks(t *testing.T) {
 
 func TestComplaint_BusinessErrorsAnsweredAsFaults(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 2, 10)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
 	for _, c := range []struct {
 		params ledger.TransferParams
 		want   ledger.ErrorReason
@@ -351,11 +343,11 @@ func TestComplaint_BusinessErrorsAnsweredAsFaults(t *testing.T) {
 func TestComplaint_EndlessRetriesWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 10)
-	holder := connect(t, url)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
+	holder := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
 	ctx, cancel := context.WithCancel(context.Background())
 	p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: one}
 	answered := make(chan error)
@@ -363,13 +355,13 @@ func TestComplaint_EndlessRetriesWithoutDeadline(t *testing.T) {
 		_, _, err := l.Transfer(ctx, p)
 		answered <- err
 	}()
-	awaitLockWait(context.Background(), t, connect(t, url))
+	awaitLockWait(context.Background(), t, ledgertest.Connect(t, url))
 	cancel()
 	if err := <-answered; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller who gave up hears %v", err)
 	}
-	execute(t, holder, "COMMIT")
-	if got := pay(t, l, p); got.Status != ledger.TransferSuccess {
+	ledgertest.Execute(t, holder, "COMMIT")
+	if got := ledgertest.Pay(t, l, p); got.Status != ledger.TransferSuccess {
 		t.Errorf("asked again: %+v", got)
 	}
 	requireBalance(t, l, ids[0], 9) // once, by whichever caller
@@ -377,9 +369,9 @@ func TestComplaint_EndlessRetriesWithoutDeadline(t *testing.T) {
 
 func TestComplaint_NoAccountLimits(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("10"), MinBalance: amount("5")})
-	b := openAccount(t, l, ledger.AccountParams{MinBalance: amount("-20")})
+	l := ledgertest.Open(t, postgres.Config{})
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("10"), MinBalance: ledgertest.Amount("5")})
+	b := ledgertest.OpenAccount(t, l, ledger.AccountParams{MinBalance: ledgertest.Amount("-20")})
 	for i, c := range []struct {
 		change ledger.AccountChange
 		from   uuid.UUID
@@ -387,7 +379,7 @@ func TestComplaint_NoAccountLimits(t *testing.T) {
 	}{
 		{ledger.AccountChange{ID: a.ID}, a.ID, ledger.InsufficientFunds},
 		{ledger.AccountChange{ID: b.ID}, b.ID, ""},
-		{ledger.AccountChange{ID: b.ID, MinBalance: new(amount("-6"))}, b.ID, ledger.InsufficientFunds},
+		{ledger.AccountChange{ID: b.ID, MinBalance: new(ledgertest.Amount("-6"))}, b.ID, ledger.InsufficientFunds},
 		{ledger.AccountChange{ID: a.ID, Status: new(ledger.AccountFrozen)}, a.ID, ledger.ReasonAccountFrozen},
 	} {
 		if _, err := l.UpdateAccount(context.Background(), c.change); err != nil {
@@ -397,7 +389,7 @@ func TestComplaint_NoAccountLimits(t *testing.T) {
 		if c.from == a.ID {
 			to = b.ID
 		}
-		if got := pay(t, l, ledger.TransferParams{From: c.from, To: to, Amount: amount("6")}); got.Reason != c.want {
+		if got := ledgertest.Pay(t, l, ledger.TransferParams{From: c.from, To: to, Amount: ledgertest.Amount("6")}); got.Reason != c.want {
 			t.Errorf("step %d: %+v, want %q", i, got, c.want)
 		}
 	}
@@ -405,8 +397,8 @@ func TestComplaint_NoAccountLimits(t *testing.T) {
 
 func TestComplaint_UnclearBatchSemantics(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 3, 10)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 3, 10)
 	chain := func() []ledger.TransferParams {
 		return []ledger.TransferParams{
 			{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)},
@@ -437,10 +429,10 @@ func TestComplaint_UnclearBatchSemantics(t *testing.T) {
 
 func TestComplaint_NoResultingBalanceInTheAnswer(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 2, 10)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
 	for range 3 {
-		got := pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: one})
+		got := ledgertest.Pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: one})
 		requireBalance(t, l, ids[0], got.FromBalance.Decimal.IntPart())
 		requireBalance(t, l, ids[1], got.ToBalance.Decimal.IntPart())
 	}
@@ -449,13 +441,13 @@ func TestComplaint_NoResultingBalanceInTheAnswer(t *testing.T) {
 
 func TestComplaint_WeakListing(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 3, 20)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 3, 20)
 	var want []string // newest first
 	var since time.Time
 	for i := range 16 {
 		p := ledger.TransferParams{From: ids[0], To: ids[1+i%2], Amount: one, Reference: []string{"x", "x", "y", "y"}[i%4]}
-		transfer := pay(t, l, p)
+		transfer := ledgertest.Pay(t, l, p)
 		if i == 4 {
 			since = transfer.CreateTime
 		}
@@ -471,15 +463,15 @@ func TestComplaint_WeakListing(t *testing.T) {
 
 func TestComplaint_RefusedAttemptsInvisible(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 2, 10)
-	refused := pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(11), Reference: "rent"})
-	pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: one})
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 2, 10)
+	refused := ledgertest.Pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(11), Reference: "rent"})
+	ledgertest.Pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: one})
 	read, err := l.GetTransfer(context.Background(), refused.ID)
 	if err != nil || read.Reason != ledger.InsufficientFunds || read.Reference != "rent" || read.FromBalance.Decimal.IntPart() != 10 {
 		t.Errorf("read back: %+v, %v", read, err)
 	}
-	list, _, err := l.ListTransfers(context.Background(), postgres.TransferFilter{AccountID: ids[0], Status: ledger.TransferFailed}, postgres.Page{})
+	list, _, err := l.ListTransfers(context.Background(), postgres.TransferFilter{AccountID: ids[0], Status: ledger.TransferFailed}, paging.Page{})
 	if err != nil || len(list) != 1 || transferText(&list[0]) != transferText(&read) {
 		t.Errorf("listed: %+v, %v", list, err)
 	}

@@ -15,21 +15,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
 
 var soakTime = flag.Duration("ledger.soak", time.Second, "how long each test of concurrency goes on")
-
-// inParallel runs n workers and waits for them.
-func inParallel(n int, work func(worker int)) {
-	var group sync.WaitGroup
-	for i := range n {
-		group.Go(func() { work(i) })
-	}
-	group.Wait()
-}
 
 // flood makes transfers between two accounts, in both directions, from many callers that come again
 // at once, or after the delay of an error. It counts refused calls, and ends with ebb.
@@ -90,9 +82,9 @@ func newStorm(t *testing.T, ledgers, accounts int, balance int64) *storm {
 		reasons: map[ledger.ErrorReason]struct{}{"": {}, ledger.InsufficientFunds: {}},
 	}
 	for range ledgers {
-		s.ledgers = append(s.ledgers, openPrivate(t, s.database, postgres.Config{Logger: silent}))
+		s.ledgers = append(s.ledgers, ledgertest.OpenPrivate(t, s.database, postgres.Config{Logger: ledgertest.Silent}))
 	}
-	s.accounts = openAccounts(t, s.ledgers[0], accounts, balance)
+	s.accounts = ledgertest.OpenAccounts(t, s.ledgers[0], accounts, balance)
 	for _, id := range s.accounts {
 		s.opened[id] = decimal.NewFromInt(balance)
 	}
@@ -152,7 +144,7 @@ func (s *storm) transfer(r *rand.Rand, from, to uuid.UUID) {
 	case 1: // twice at once
 		both := [2]*postgres.Ledger{s.any(r), s.any(r)}
 		var outcomes [2]ledger.Outcome
-		inParallel(2, func(i int) { outcomes[i] = first(both[i]) })
+		ledgertest.InParallel(2, func(i int) { outcomes[i] = first(both[i]) })
 		if outcomes[0].Replayed == outcomes[1].Replayed {
 			s.t.Errorf("two calls at once: both replayed %v", outcomes[0].Replayed)
 		}
@@ -177,14 +169,14 @@ func (s *storm) transfer(r *rand.Rand, from, to uuid.UUID) {
 func (s *storm) blow(callers int, act func(r *rand.Rand)) {
 	s.t.Helper()
 	began := time.Now()
-	inParallel(callers, func(worker int) {
+	ledgertest.InParallel(callers, func(worker int) {
 		r := rand.New(rand.NewPCG(uint64(worker), uint64(began.UnixNano())))
 		for once := true; once || time.Now().Before(s.deadline) && !s.t.Failed(); once = false {
 			act(r)
 		}
 	})
 	took := time.Since(began)
-	requireSound(s.t, s.ledgers[0])
+	ledgertest.RequireSound(s.t, s.ledgers[0])
 	for _, l := range s.ledgers {
 		if err := l.Close(context.Background()); err != nil {
 			s.t.Error(err)
@@ -201,7 +193,7 @@ func (s *storm) blow(callers int, act func(r *rand.Rand)) {
 func (s *storm) compare() {
 	s.t.Helper()
 	ctx := context.Background()
-	conn := connect(s.t, s.database)
+	conn := ledgertest.Connect(s.t, s.database)
 	balances := s.opened
 	const transfers = `SELECT transfer_id, from_account_id, to_account_id, amount::text, status,
 		coalesce(error_reason, ''), coalesce(from_balance::text, ''), coalesce(to_balance::text, ''), create_time
@@ -217,9 +209,9 @@ func (s *storm) compare() {
 		&got.ID, &got.From, &got.To, &amount, &got.Status, &got.Reason, &from, &to, &got.CreateTime,
 	}, func() error {
 		stored++
-		got.Amount = must(decimal.NewFromString(amount))
-		got.FromBalance.Decimal = must(decimal.NewFromString(from))
-		got.ToBalance.Decimal = must(decimal.NewFromString(to))
+		got.Amount = ledgertest.Must(decimal.NewFromString(amount))
+		got.FromBalance.Decimal = ledgertest.Must(decimal.NewFromString(from))
+		got.ToBalance.Decimal = ledgertest.Must(decimal.NewFromString(to))
 		want, ok := s.acknowledged[got.ID]
 		if !ok || !sameTransfer(&want, &got) {
 			return fmt.Errorf("stored is %+v, acknowledged was %+v", got, want)
@@ -244,7 +236,7 @@ func (s *storm) compare() {
 	}
 	_, err = pgx.ForEachRow(rows, []any{&id, &from}, func() error {
 		accounts++
-		if want, ok := balances[id]; !ok || !want.Equal(must(decimal.NewFromString(from))) {
+		if want, ok := balances[id]; !ok || !want.Equal(ledgertest.Must(decimal.NewFromString(from))) {
 			return fmt.Errorf("account %s has %s, the acknowledged transfers make it %s", id, from, want)
 		}
 		return nil
@@ -361,7 +353,7 @@ func (s *storm) open(r *rand.Rand) {
 	answers := make([]ledger.Account, len(s.ledgers))
 	replays := make([]bool, len(s.ledgers))
 	errs := make([]error, len(s.ledgers))
-	inParallel(len(s.ledgers), func(i int) {
+	ledgertest.InParallel(len(s.ledgers), func(i int) {
 		answers[i], replays[i], errs[i] = s.ledgers[i].CreateAccount(context.Background(), ledger.AccountParams{
 			ID: id, InitialBalance: decimal.NewFromInt(amount + differ*int64(i)),
 		})
@@ -429,7 +421,7 @@ func TestOppositeOrderOfIDs(t *testing.T) {
 			orders[1] = append([]ledger.TransferParams{p}, orders[1]...)
 		}
 		var firsts atomic.Int64
-		inParallel(2, func(i int) {
+		ledgertest.InParallel(2, func(i int) {
 			outcomes, err := s.ledgers[i].TransferBatch(context.Background(), orders[i], ledger.BatchOptions{})
 			if err != nil {
 				t.Error(err)
@@ -448,12 +440,12 @@ func TestOppositeOrderOfIDs(t *testing.T) {
 		}
 	}
 	for _, l := range s.ledgers {
-		requireSound(t, l)
+		ledgertest.RequireSound(t, l)
 		if err := l.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	}
-	s.requireNoDeadlock(connect(t, s.database))
+	s.requireNoDeadlock(ledgertest.Connect(t, s.database))
 }
 
 // Closing under load applies what was queued and refuses the rest: what returned is stored, what
@@ -464,7 +456,7 @@ func TestCloseUnderLoad(t *testing.T) {
 	l := s.ledgers[0]
 	var answered, refused atomic.Int64
 	closed := make(chan error)
-	inParallel(64, func(worker int) {
+	ledgertest.InParallel(64, func(worker int) {
 		for {
 			transfer, _, err := l.Transfer(context.Background(), ledger.TransferParams{
 				From: s.accounts[worker%2], To: s.accounts[1-worker%2], Amount: decimal.NewFromInt(1),

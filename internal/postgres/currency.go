@@ -3,65 +3,20 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
-	"sync"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
 // defaultCurrency is that of an account for which none is named.
 const defaultCurrency = "USD"
-
-// currencies remembers currencies for ever: they never change.
-type currencies struct {
-	queries *db.Queries
-	known   sync.Map // of Currency, by code
-}
-
-// get returns a currency, or an InvalidError of the field currency when there is none. One that is
-// not known yet is read from conn, the caller's own: a caller that holds locks on one connection
-// must not wait for another.
-func (c *currencies) get(ctx context.Context, conn db.DBTX, code string) (ledger.Currency, error) {
-	if v, ok := c.known.Load(code); ok {
-		return v.(ledger.Currency), nil
-	}
-	row, err := c.queries.CurrencyGet(ctx, conn, code)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ledger.Currency{}, &ledger.InvalidError{Field: "currency", Reason: fmt.Sprintf("there is no currency %q", code)}
-	}
-	if err != nil {
-		return ledger.Currency{}, readError(ctx, "read a currency", err)
-	}
-	currency := currencyOf(&row.Currency)
-	c.known.Store(code, currency)
-	return currency, nil
-}
-
-// scale returns the decimals of a stored row's currency; 0 for the empty code of some refused
-// transfers, whose amounts are printed as they are.
-func (c *currencies) scale(ctx context.Context, conn db.DBTX, code string) (int32, error) {
-	if code == "" {
-		return 0, nil
-	}
-	currency, err := c.get(ctx, conn, code)
-	var invalid *ledger.InvalidError
-	if errors.As(err, &invalid) {
-		// A refused transfer keeps the requested code, whether or not it exists.
-		return 0, nil
-	}
-	return currency.Scale, err
-}
-
-func currencyOf(r *db.Currency) ledger.Currency {
-	return ledger.Currency{
-		Code: r.Code, Scale: int32(r.Scale), EquityAccountID: r.EquityAccountID, CreateTime: r.CreateTime,
-	}
-}
 
 var currencyCode = regexp.MustCompile(`^[A-Z][A-Z0-9]{2,11}$`)
 
@@ -87,14 +42,14 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 	if c != (ledger.Currency{}) {
 		return c, false, nil
 	}
-	if c, err = l.currencies.get(ctx, l.pool, code); err != nil {
+	if c, err = l.currencies.Get(ctx, l.pool, code); err != nil {
 		return ledger.Currency{}, false, err
 	}
 	if c.Scale != scale {
 		return ledger.Currency{}, false, &ledger.ConflictError{Kind: "currency", ID: code}
 	}
-	if err := l.confirm(ctx); err != nil {
-		return ledger.Currency{}, false, readError(ctx, "confirm that there is the currency", err)
+	if err := l.pool.Confirm(ctx); err != nil {
+		return ledger.Currency{}, false, durable.ReadError(ctx, "confirm that there is the currency", err)
 	}
 	return c, true, nil
 }
@@ -103,62 +58,62 @@ func (l *Ledger) CreateCurrency(ctx context.Context, code string, scale int32, d
 func (l *Ledger) addCurrency(ctx context.Context, code string, scale int32) (c ledger.Currency, err error) {
 	// No caller can have guessed this id and taken it for an account of its own.
 	equity := uuid.Must(uuid.NewV7())
-	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		rows, err := l.queries.CurrencyInsert(ctx, tx, db.CurrencyInsertParams{
 			Code: code, Scale: int16(scale), EquityAccountID: equity,
 		})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		c = currencyOf(&rows[0])
+		c = stored.Currency(&rows[0])
 		return l.queries.EquityInsert(ctx, tx, db.EquityInsertParams{
 			AccountID: equity, Currency: code, DisplayName: code + " equity",
 		})
 	})
 	if err != nil {
-		return ledger.Currency{}, readError(ctx, "add a currency", err)
+		return ledger.Currency{}, durable.ReadError(ctx, "add a currency", err)
 	}
-	l.feed.committed()
+	l.Events.Committed()
 	return c, nil
 }
 
 // previewCurrency returns the currency that addCurrency would add, or none when it exists already.
 func (l *Ledger) previewCurrency(ctx context.Context, code string, scale int32) (ledger.Currency, error) {
-	_, err := l.currencies.get(ctx, l.pool, code)
+	_, err := l.currencies.Get(ctx, l.pool, code)
 	if _, unknown := errors.AsType[*ledger.InvalidError](err); !unknown {
 		return ledger.Currency{}, err
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return ledger.Currency{}, readError(ctx, "read the clock", err)
+		return ledger.Currency{}, durable.ReadError(ctx, "read the clock", err)
 	}
 	return ledger.Currency{Code: code, Scale: scale, EquityAccountID: uuid.Must(uuid.NewV7()), CreateTime: now}, nil
 }
 
 // ListCurrencies lists currencies by code.
-func (l *Ledger) ListCurrencies(ctx context.Context, page Page) ([]ledger.Currency, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListCurrencies(ctx context.Context, page paging.Page) ([]ledger.Currency, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := l.tokens.pageKey("currencies", nil, page.Token)
+	after, err := l.tokens.Key("currencies", nil, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if after == nil {
-		after = &pageKey{}
+		after = &paging.Key{}
 	}
 	rows, err := l.queries.CurrencyList(ctx, l.pool, db.CurrencyListParams{AfterCode: after.Code, RowLimit: limit + 1})
 	if err != nil {
-		return nil, "", readError(ctx, "list currencies", err)
+		return nil, "", durable.ReadError(ctx, "list currencies", err)
 	}
 	list := make([]ledger.Currency, 0, len(rows))
 	for i := range rows {
-		list = append(list, currencyOf(&rows[i].Currency))
+		list = append(list, stored.Currency(&rows[i].Currency))
 	}
 	size := func(*ledger.Currency) int { return currencyBytes }
-	list, next := trimPage(list, limit, page, size, func(last *ledger.Currency) string {
-		return l.tokens.token("currencies", nil, pageKey{Code: last.Code})
+	list, next := paging.Trim(list, limit, page, size, func(last *ledger.Currency) string {
+		return l.tokens.Token("currencies", nil, paging.Key{Code: last.Code})
 	})
 	return list, next, nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"internaltransfers/internal/durable"
 )
 
 // ErrNotEmpty: the ledger has accounts or transfers that no demo has made.
@@ -18,17 +20,17 @@ var ErrNotEmpty = errors.New("the ledger has data, and is no demo")
 // opened before, or in a demo.
 func (l *Ledger) MarkDemo(ctx context.Context, seed uint64) (uint64, error) {
 	var kept []byte
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) (err error) {
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) (err error) {
 		kept, err = l.queries.DemoMark(ctx, tx, binary.BigEndian.AppendUint64(nil, seed))
 		return err
 	})
 	switch {
 	case err != nil:
-		return 0, readError(ctx, "mark the ledger as a demo", err)
+		return 0, durable.ReadError(ctx, "mark the ledger as a demo", err)
 	case kept == nil:
 		return 0, ErrNotEmpty
 	case len(kept) != 8:
-		return 0, fmt.Errorf("%w: the seed of the demo has %d bytes", errInvariant, len(kept))
+		return 0, fmt.Errorf("%w: the seed of the demo has %d bytes", durable.ErrInvariant, len(kept))
 	}
 	return binary.BigEndian.Uint64(kept), nil
 }

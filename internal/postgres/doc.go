@@ -17,10 +17,8 @@
 //
 // # Synchronous standbys
 //
-// Where PostgreSQL has synchronous standbys, everything that is reported as done, or shown, is on
-// one of them. A COMMIT is never cancelled, even when its caller has given up (session.go). What is
-// found done already is behind a barrier, a commit that waits for all before it. What is read
-// passes a gate, which is closed while a session may see what no standby has (gate.go, pool.go).
+// Everything that is reported as done, or shown, is on a synchronous standby where PostgreSQL has
+// one. Package durable sees to that.
 //
 // # Time
 //

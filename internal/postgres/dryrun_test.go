@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -60,19 +61,19 @@ func drills(taken *ledger.AccountParams) map[string]struct {
 	return map[string]drill{
 		"nothing": {ledger.AccountParams{}, "ok"},
 		"everything": {ledger.AccountParams{
-			ID: uuid.New(), Currency: "JPY", InitialBalance: amount("12"), MinBalance: amount("-5"),
-			MaxBalance: decimal.NewNullDecimal(amount("100")), Policy: ledger.Policy{MaxTransfer: new(amount("7"))},
+			ID: uuid.New(), Currency: "JPY", InitialBalance: ledgertest.Amount("12"), MinBalance: ledgertest.Amount("-5"),
+			MaxBalance: decimal.NewNullDecimal(ledgertest.Amount("100")), Policy: ledger.Policy{MaxTransfer: new(ledgertest.Amount("7"))},
 			DisplayName: "Zoë", ImageURL: "https://example.com/z.png", Metadata: map[string]string{"a": "1"},
 		}, "ok"},
 		"again":              {*taken, "ok"},
-		"other amount":       {change(func(p *ledger.AccountParams) { p.InitialBalance = amount("10.51") }), "conflict"},
+		"other amount":       {change(func(p *ledger.AccountParams) { p.InitialBalance = ledgertest.Amount("10.51") }), "conflict"},
 		"other name":         {change(func(p *ledger.AccountParams) { p.DisplayName = "another" }), "conflict"},
 		"unknown currency":   {ledger.AccountParams{Currency: "QQQ"}, "invalid currency"},
-		"too precise":        {ledger.AccountParams{InitialBalance: amount("0.001")}, "invalid initial_balance"},
-		"negative":           {ledger.AccountParams{InitialBalance: amount("-1")}, "invalid initial_balance"},
-		"floor above":        {ledger.AccountParams{MinBalance: amount("1")}, "invalid min_balance"},
-		"ceiling below":      {ledger.AccountParams{InitialBalance: amount("2"), MaxBalance: decimal.NewNullDecimal(amount("1"))}, "invalid max_balance"},
-		"cap of zero":        {ledger.AccountParams{Policy: ledger.Policy{MaxTransfer: new(amount("0"))}}, "invalid max_transfer_amount"},
+		"too precise":        {ledger.AccountParams{InitialBalance: ledgertest.Amount("0.001")}, "invalid initial_balance"},
+		"negative":           {ledger.AccountParams{InitialBalance: ledgertest.Amount("-1")}, "invalid initial_balance"},
+		"floor above":        {ledger.AccountParams{MinBalance: ledgertest.Amount("1")}, "invalid min_balance"},
+		"ceiling below":      {ledger.AccountParams{InitialBalance: ledgertest.Amount("2"), MaxBalance: decimal.NewNullDecimal(ledgertest.Amount("1"))}, "invalid max_balance"},
+		"cap of zero":        {ledger.AccountParams{Policy: ledger.Policy{MaxTransfer: new(ledgertest.Amount("0"))}}, "invalid max_transfer_amount"},
 		"name with NUL":      {ledger.AccountParams{DisplayName: "\x00"}, "invalid display_name"},
 		"metadata no UTF-8":  {ledger.AccountParams{Metadata: map[string]string{"a": "\xff"}}, "invalid metadata"},
 		"endless balance":    {ledger.AccountParams{InitialBalance: decimal.New(1, 1_000_000_000)}, "invalid initial_balance"},
@@ -85,10 +86,10 @@ func drills(taken *ledger.AccountParams) map[string]struct {
 func TestCreateAccountDryRun(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
-	admin := connect(t, database)
-	taken := ledger.AccountParams{ID: uuid.New(), InitialBalance: amount("10.5"), MinBalance: amount("-1"), DisplayName: "taken"}
-	openAccount(t, l, taken)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
+	admin := ledgertest.Connect(t, database)
+	taken := ledger.AccountParams{ID: uuid.New(), InitialBalance: ledgertest.Amount("10.5"), MinBalance: ledgertest.Amount("-1"), DisplayName: "taken"}
+	ledgertest.OpenAccount(t, l, taken)
 	name(t, l, taken.ID, "changed since")
 	for what, c := range drills(&taken) {
 		before := tables(t, admin)
@@ -139,26 +140,27 @@ func databaseTime(t testing.TB, conn *pgx.Conn) (now time.Time) {
 	return now
 }
 
-// TestCreateAccountDryRunIsNotQueued: a dry run returns while batchPool waits, from pool alone.
+// TestCreateAccountDryRunIsNotQueued: a dry run returns while batches wait, from the other sessions
+// alone.
 func TestCreateAccountDryRunIsNotQueued(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
-	holder := connect(t, database)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE") // writers wait
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
+	holder := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE") // writers wait
 	opened := make(chan error)
 	go func() {
-		_, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: amount("1")})
+		_, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: ledgertest.Amount("1")})
 		opened <- err
 	}()
-	awaitLockWait(t.Context(), t, connect(t, database))
+	awaitLockWait(t.Context(), t, ledgertest.Connect(t, database))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if a, _, err := l.CreateAccount(ctx, ledger.AccountParams{InitialBalance: amount("1"), DryRun: true}); err != nil || a.Version != 2 {
+	if a, _, err := l.CreateAccount(ctx, ledger.AccountParams{InitialBalance: ledgertest.Amount("1"), DryRun: true}); err != nil || a.Version != 2 {
 		t.Errorf("a dry run: %+v, %v", a, err)
 	}
-	execute(t, holder, "COMMIT")
+	ledgertest.Execute(t, holder, "COMMIT")
 	if err := <-opened; err != nil {
 		t.Error(err)
 	}
@@ -168,8 +170,8 @@ func TestCreateAccountDryRunIsNotQueued(t *testing.T) {
 func TestCreateCurrencyDryRun(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
-	admin := connect(t, database)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
+	admin := ledgertest.Connect(t, database)
 	for _, c := range []struct {
 		code  string
 		scale int32
@@ -201,7 +203,7 @@ func TestCreateCurrencyDryRun(t *testing.T) {
 			t.Errorf("%s, %d: dry %+v, made %+v", c.code, c.scale, dry, made)
 		}
 		if c.want == "ok" {
-			openAccount(t, l, ledger.AccountParams{Currency: c.code}) // previews add no currency
+			ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: c.code}) // previews add no currency
 		}
 	}
 }

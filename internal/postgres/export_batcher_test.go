@@ -3,11 +3,11 @@ package postgres
 import (
 	"context"
 
-	"internaltransfers/ledger"
-
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"internaltransfers/ledger"
 )
 
 // Waiting returns how many commands are queued.
@@ -18,10 +18,10 @@ func (l *Ledger) Waiting() int {
 }
 
 // Writers returns the pool of the batches, so that a test can look at its plans.
-func (l *Ledger) Writers() *pgxpool.Pool { return l.batchPool.Pool }
+func (l *Ledger) Writers() *pgxpool.Pool { return l.pool.Batches.Pool }
 
 // Readers returns the pool for everything else.
-func (l *Ledger) Readers() *pgxpool.Pool { return l.pool.sessions.Pool }
+func (l *Ledger) Readers() *pgxpool.Pool { return l.pool.Others.Pool }
 
 // NewCommands makes commands of transfers, as Transfer does.
 func NewCommands(ps []ledger.TransferParams) ([]ledger.Command, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,54 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
-
-// silent is for ledgers whose warnings are the point of the test.
-var silent = slog.New(slog.DiscardHandler)
-
-// connect opens a plain connection to a database for its superuser, closed by the test's end.
-func connect(t testing.TB, database string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), pgtest.Superuser(database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
-// execute runs one statement.
-func execute(t testing.TB, conn *pgx.Conn, statement string, args ...any) {
-	t.Helper()
-	if _, err := conn.Exec(context.Background(), statement, args...); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
-// openAccounts opens n accounts with a balance each.
-func openAccounts(t testing.TB, l *postgres.Ledger, n int, balance int64) []uuid.UUID {
-	t.Helper()
-	ids := make([]uuid.UUID, n)
-	errs := make([]error, n)
-	inParallel(min(n, 256), func(worker int) {
-		for i := worker; i < n; i += min(n, 256) {
-			var a ledger.Account
-			a, _, errs[i] = l.CreateAccount(context.Background(), ledger.AccountParams{
-				InitialBalance: decimal.NewFromInt(balance),
-			})
-			ids[i] = a.ID
-		}
-	})
-	for _, err := range errs {
-		if err != nil {
-			t.Fatalf("open an account: %v", err)
-		}
-	}
-	return ids
-}
 
 // requireBalance fails the test when an account has another balance.
 func requireBalance(t testing.TB, l *postgres.Ledger, id uuid.UUID, want int64) {
@@ -133,8 +89,8 @@ func TestConnectionLost(t *testing.T) {
 func testConnectionLost(t *testing.T, f fault, kind string) {
 	ctx := t.Context()
 	proxy := newProxy(t, pgtest.NewDatabase(t))
-	l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	ten := decimal.NewFromInt(10)
 	batch := []ledger.TransferParams{
 		{ID: uuid.New(), From: ids[0], To: ids[1], Amount: ten},
@@ -196,9 +152,9 @@ func TestCommitArrivesDuringRetry(t *testing.T) {
 			ctx := t.Context()
 			database := pgtest.NewDatabase(t)
 			proxy := newProxy(t, database)
-			l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
-			ids := openAccounts(t, l, 2, 100)
-			watcher := connect(t, database)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
+			watcher := ledgertest.Connect(t, database)
 			p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 			reason := ledger.ErrorReason("")
 			late := fault{at: "TransfersInsert", do: cutBeforeAnswer}
@@ -240,9 +196,9 @@ func TestLostAttemptIsNotFirst(t *testing.T) {
 	ctx := t.Context()
 	database := pgtest.NewDatabase(t)
 	proxy := newProxy(t, database)
-	slow := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
-	fast := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-	ids := openAccounts(t, fast, 2, 100)
+	slow := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent})
+	fast := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, fast, 2, 100)
 	for i, next := range []string{"TransfersGet", "BEGIN"} { // before and after it looks
 		p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 		proxy.expect(fault{at: "COMMIT", do: cutBefore}, fault{at: next, do: look, then: func() {
@@ -281,7 +237,7 @@ func TestConnectionLostWhileOpening(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %d with %d", f.at, f.do, balance), func(t *testing.T) {
 				t.Parallel()
 				proxy := newProxy(t, pgtest.NewDatabase(t))
-				l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, BatchesInFlight: 1, Logger: silent})
+				l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, BatchesInFlight: 1, Logger: ledgertest.Silent})
 				params := ledger.AccountParams{ID: uuid.New(), InitialBalance: decimal.NewFromInt(balance)}
 				proxy.expect(f)
 				a, replayed, err := l.CreateAccount(t.Context(), params)
@@ -302,7 +258,7 @@ func TestConnectionLostWhileOpening(t *testing.T) {
 func TestConnectionLostWhileOpeningTwice(t *testing.T) {
 	t.Parallel()
 	proxy := newProxy(t, pgtest.NewDatabase(t))
-	l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, BatchesInFlight: 1, Logger: silent})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, BatchesInFlight: 1, Logger: ledgertest.Silent})
 	p := ledger.AccountParams{ID: uuid.New(), InitialBalance: decimal.NewFromInt(5)}
 	other := p
 	other.DisplayName = "another"

@@ -2,19 +2,19 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/proof"
+	"internaltransfers/internal/webhook"
 )
 
 const (
-	gaugesTimeout  = time.Second            // for the database to respond to a scrape
-	gaugesKept     = 2 * time.Second        // how long a result is used for others, at least
-	gaugesPoll     = 25 * time.Millisecond  // between looks whether these have ended
-	gaugesPatience = 250 * time.Millisecond // for open transactions, before a lag counts
+	gaugesTimeout = time.Second     // for the database to respond to a scrape
+	gaugesKept    = 2 * time.Second // how long a result is used for others, at least
 )
 
 // gauges are the metrics that are read at collection. What needs the database is read
@@ -29,16 +29,9 @@ type gauges struct {
 
 // observed is what the database returned at a time.
 type observed struct {
-	proof    *ProofResult // nil: there was none
-	backlogs map[WebhookStatus]backlog
-	lag      int64 // positions committed, but not yet shown to readers; -1: unknown
-	waiting  time.Duration
-}
-
-// A backlog is the pending deliveries of the endpoints of a status.
-type backlog struct {
-	endpoints, pending, behind int64
-	oldest                     time.Duration
+	proof    *proof.Result // nil: there was none
+	backlogs map[webhook.Status]webhook.Backlog
+	lag      *events.Lag
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -85,7 +78,7 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
-	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.pool.sessions.Pool, "write": g.ledger.batchPool.Pool} {
+	for name, pool := range map[string]*pgxpool.Pool{"read": g.ledger.pool.Others.Pool, "write": g.ledger.pool.Batches.Pool} {
 		s := pool.Stat()
 		tell(gaugeConns, float64(s.AcquiredConns()), name, "acquired")
 		tell(gaugeConns, float64(s.IdleConns()), name, "idle")
@@ -96,23 +89,23 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 		count(counterWaited, s.EmptyAcquireWaitTime().Seconds(), name)
 		count(counterGivenUp, float64(s.CanceledAcquireCount()), name)
 	}
-	tell(gaugeFollowers, float64(g.ledger.feed.followers.Load()))
+	tell(gaugeFollowers, float64(g.ledger.Events.Followers()))
 
 	o := g.observe()
 	tell(gaugeDatabase, number(o != nil))
 	if o == nil {
 		return
 	}
-	if o.lag >= 0 {
-		tell(gaugeLag, float64(o.lag))
-		tell(gaugeLagWait, o.waiting.Seconds())
+	if o.lag.Positions >= 0 {
+		tell(gaugeLag, float64(o.lag.Positions))
+		tell(gaugeLagWait, o.lag.Waiting.Seconds())
 	}
-	for _, status := range []WebhookStatus{WebhookEnabled, WebhookDisabled} {
+	for _, status := range []webhook.Status{webhook.Enabled, webhook.Disabled} {
 		b := o.backlogs[status]
-		tell(gaugeEndpoints, float64(b.endpoints), string(status))
-		tell(gaugePending, float64(b.pending), string(status))
-		tell(gaugeBehind, float64(b.behind), string(status))
-		tell(gaugeOldest, b.oldest.Seconds(), string(status))
+		tell(gaugeEndpoints, float64(b.Endpoints), string(status))
+		tell(gaugePending, float64(b.Pending), string(status))
+		tell(gaugeBehind, float64(b.Behind), string(status))
+		tell(gaugeOldest, b.Oldest.Seconds(), string(status))
 	}
 	if o.proof != nil {
 		tell(gaugeProofTime, float64(o.proof.Time.UnixMilli())/1000)
@@ -154,63 +147,16 @@ func (g *gauges) observe() *observed {
 
 // observe reads the values of the gauges.
 func (l *Ledger) observe(ctx context.Context) (*observed, error) {
-	o := &observed{backlogs: make(map[WebhookStatus]backlog, 2), lag: -1}
-	proof, err := l.queries.ProofGet(ctx, l.pool)
-	switch {
-	case err == nil:
-		o.proof = &ProofResult{Time: proof.CheckTime, Incremental: proof.Incremental, Broken: proof.Broken}
-	case !errors.Is(err, pgx.ErrNoRows):
+	o := &observed{}
+	var err error
+	if o.proof, err = proof.Last(ctx, l.pool); err != nil {
 		return nil, err
 	}
-	end, reached, err := l.horizonLag(ctx, o)
-	if err != nil {
+	if o.lag, err = l.Events.Lag(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := l.queries.WebhookBacklogs(ctx, l.pool, webhooksMax)
-	if err != nil {
+	if o.backlogs, err = l.Webhooks.Backlogs(ctx, o.lag); err != nil {
 		return nil, err
-	}
-	for i := range rows {
-		r := &rows[i]
-		b := backlog{endpoints: r.EndpointCount, pending: r.PendingCount, behind: max(0, reached-r.CursorPosition)}
-		if r.OldestPosition <= end {
-			age, err := l.queries.EventAge(ctx, l.pool, r.OldestPosition)
-			switch {
-			case err == nil:
-				b.oldest = max(0, age.Now.Sub(age.EventTime))
-			case !errors.Is(err, pgx.ErrNoRows):
-				return nil, err
-			}
-		}
-		o.backlogs[WebhookStatus(r.Status)] = b
 	}
 	return o, nil
-}
-
-// horizonLag sets how far readers are held back. It returns the newest position that is committed,
-// and the newest that readers are shown.
-func (l *Ledger) horizonLag(ctx context.Context, o *observed) (end, reached int64, err error) {
-	began := time.Now()
-	first, err := l.feed.horizon.observe(ctx)
-	for s := first; err == nil; s, err = l.feed.horizon.observe(ctx) {
-		// Transactions that end soon are the normal case.
-		if s.reached < first.last && time.Since(began) < gaugesPatience {
-			timer := time.NewTimer(gaugesPoll)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return 0, 0, ctx.Err()
-			}
-			continue
-		}
-		if s.reached >= 0 {
-			o.lag = max(0, first.last-s.reached)
-		}
-		if o.lag > 0 {
-			o.waiting = s.waiting
-		}
-		return first.last, s.reached, nil
-	}
-	return 0, 0, err
 }

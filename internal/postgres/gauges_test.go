@@ -11,8 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -62,41 +65,35 @@ func TestBacklogGauges(t *testing.T) {
 	ctx := t.Context()
 	registry := prometheus.NewRegistry()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent, Metrics: registry})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent, Metrics: registry})
 	requireGathered(t, registry, gathering{
 		"webhook_endpoints ENABLED": 0, "webhook_endpoints DISABLED": 0, "webhook_deliveries_pending ENABLED": 0,
 		"webhook_oldest_undelivered_seconds ENABLED": 0, "webhook_positions_behind DISABLED": 0,
 	})
-	first, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{URL: "https://a.test/"})
+	first, _, err := l.Webhooks.Create(ctx, webhook.Params{URL: "https://a.test/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{URL: "https://b.test/"})
+	second, _, err := l.Webhooks.Create(ctx, webhook.Params{URL: "https://b.test/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.UpdateWebhook(ctx, postgres.WebhookChange{ID: second.ID, URL: second.URL, Disabled: true}); err != nil {
+	if _, err := l.Webhooks.Update(ctx, webhook.Change{ID: second.ID, URL: second.URL, Disabled: true}); err != nil {
 		t.Fatal(err)
 	}
-	openAccounts(t, l, 3, 0)
-	events, end, _, err := l.Events(ctx, first.Cursor, 10)
+	ledgertest.OpenAccounts(t, l, 3, 0)
+	events, end, _, err := l.Events.Read(ctx, first.Cursor, 10)
 	if err != nil || len(events) != 3 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
 	// Two of the three failed; the owner has come to the second.
-	holder := uuid.New()
-	held, _, err := l.LeaseWebhooks(ctx, holder, time.Hour)
-	if err != nil || len(held) != 1 {
-		t.Fatalf("held: %v, %v", held, err)
-	}
-	record := postgres.WebhookRecord{Holder: holder, ID: first.ID, Version: held[0].Version, Lease: time.Hour, Cursor: events[1].Position}
+	conn := ledgertest.Connect(t, database)
 	for _, e := range events[:2] {
-		record.Stored = append(record.Stored, postgres.StoredDelivery{Event: e, Failure: "no", Delay: time.Hour})
+		ledgertest.Execute(t, conn, `INSERT INTO webhook_delivery (endpoint_id, position, account_id, attempts, next_attempt_time, last_attempt_time,
+			last_failure) VALUES ($1, $2, $3, 1, ledger_now() + interval '1 hour', ledger_now(), 'no')`, first.ID, e.Position, e.Account.ID)
 	}
-	if _, _, err := l.RecordWebhook(ctx, &record); err != nil {
-		t.Fatal(err)
-	}
-	execute(t, connect(t, database), `SELECT pg_sleep(0.01)`) // so that the events have an age
+	ledgertest.Execute(t, conn, `UPDATE webhook_endpoint SET cursor_position = $2 WHERE endpoint_id = $1`, first.ID, events[1].Position)
+	ledgertest.Execute(t, conn, `SELECT pg_sleep(0.01)`) // so that the events have an age
 	got := requireGathered(t, registry, gathering{
 		"webhook_endpoints ENABLED": 1, "webhook_endpoints DISABLED": 1,
 		"webhook_deliveries_pending ENABLED": 2, "webhook_deliveries_pending DISABLED": 0,
@@ -107,7 +104,7 @@ func TestBacklogGauges(t *testing.T) {
 			t.Errorf("the oldest event of %s endpoints is %v s old", status, age)
 		}
 	}
-	if _, err := l.DeleteWebhook(ctx, second.ID); err != nil {
+	if _, err := l.Webhooks.Delete(ctx, second.ID); err != nil {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"webhook_endpoints DISABLED": 0, "webhook_oldest_undelivered_seconds DISABLED": 0})
@@ -118,11 +115,11 @@ func TestProofGauges(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent, Metrics: registry})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent, Metrics: registry})
 	if got := requireGathered(t, registry, gathering{"ledger_database_up": 1, "ledger_last_proof_duration_seconds": 0}); got["ledger_last_proof_timestamp_seconds"] != 0 {
 		t.Errorf("before the first proof: %v", got)
 	}
-	report, err := l.Check(t.Context(), postgres.CheckOptions{})
+	report, err := l.Proofs.Check(t.Context(), proof.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,26 +129,26 @@ func TestProofGauges(t *testing.T) {
 	if got["ledger_last_proof_duration_seconds"] <= 0 {
 		t.Errorf("the proof took %v s", got["ledger_last_proof_duration_seconds"])
 	}
-	if _, err := l.Check(t.Context(), postgres.CheckOptions{Incremental: true}); err != nil {
+	if _, err := l.Proofs.Check(t.Context(), proof.Options{Incremental: true}); err != nil {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"ledger_last_proof_ok": 1, "ledger_last_proof_incremental": 1})
 	// Another server's proof, of a ledger that an operator has broken.
-	admin := connect(t, database)
+	admin := ledgertest.Connect(t, database)
 	const damage = `UPDATE account SET balance = balance %s 1 WHERE account_id = (SELECT equity_account_id FROM currency WHERE code = 'USD')`
-	execute(t, admin, strings.Replace(damage, "%s", "+", 1))
-	other, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: database, Logger: silent})
+	ledgertest.Execute(t, admin, strings.Replace(damage, "%s", "+", 1))
+	other, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Check(t.Context(), postgres.CheckOptions{}); err != nil {
+	if _, err := other.Proofs.Check(t.Context(), proof.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	requireGathered(t, registry, gathering{"ledger_last_proof_ok": 0})
-	execute(t, admin, strings.Replace(damage, "%s", "-", 1))
+	ledgertest.Execute(t, admin, strings.Replace(damage, "%s", "-", 1))
 }
 
 // TestHorizonGauges: a transaction that holds all readers up is shown, and how much it holds back.
@@ -159,13 +156,13 @@ func TestHorizonGauges(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent, Metrics: registry})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent, Metrics: registry})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	still := gathering{"ledger_event_horizon_lag_positions": 0, "ledger_event_horizon_wait_seconds": 0}
 	requireGathered(t, registry, still)
-	admin := connect(t, database)
-	execute(t, admin, "BEGIN")
-	execute(t, admin, "LOCK TABLE transfer IN ROW EXCLUSIVE MODE")
+	admin := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, admin, "BEGIN")
+	ledgertest.Execute(t, admin, "LOCK TABLE transfer IN ROW EXCLUSIVE MODE")
 	for range 3 {
 		p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
 		if _, _, err := l.Transfer(t.Context(), p); err != nil {
@@ -175,7 +172,7 @@ func TestHorizonGauges(t *testing.T) {
 	if got := requireGathered(t, registry, gathering{"ledger_event_horizon_lag_positions": 3}); got["ledger_event_horizon_wait_seconds"] <= 0 {
 		t.Errorf("no reader waits: %v", got)
 	}
-	execute(t, admin, "ROLLBACK")
+	ledgertest.Execute(t, admin, "ROLLBACK")
 	requireGathered(t, registry, still)
 }
 
@@ -183,8 +180,8 @@ func TestHorizonGauges(t *testing.T) {
 func TestGaugesAreCheap(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	l := openLedger(t, postgres.Config{Logger: silent, Metrics: registry, ReadConns: 3, BatchesInFlight: 2})
-	openAccounts(t, l, 1, 0)
+	l := ledgertest.Open(t, postgres.Config{Logger: ledgertest.Silent, Metrics: registry, ReadConns: 3, BatchesInFlight: 2})
+	ledgertest.OpenAccounts(t, l, 1, 0)
 	before := requireGathered(t, registry, gathering{
 		"ledger_database_up": 1, "ledger_db_connections_max read": 3, "ledger_db_connections_max write": 2,
 		"ledger_db_connections write acquired": 0, "ledger_db_connections write constructing": 0,
@@ -215,7 +212,7 @@ func TestGaugesWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewServer(t)
 	registry := prometheus.NewRegistry()
-	l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: database.URL(), Logger: silent, Metrics: registry})
+	l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: database.URL(), Logger: ledgertest.Silent, Metrics: registry})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
@@ -44,16 +46,16 @@ func TestForeignTriggers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-			ids := openAccounts(t, l, 2, 100)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
 			pay := func(id uuid.UUID, amount int64) error {
 				_, _, err := l.Transfer(t.Context(), ledger.TransferParams{
 					ID: id, From: ids[0], To: ids[1], Amount: decimal.NewFromInt(amount),
 				})
 				return err
 			}
-			admin := connect(t, database)
-			execute(t, admin, c.make)
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, c.make)
 			id := uuid.New()
 			var neighbours sync.WaitGroup
 			for range 20 {
@@ -75,7 +77,7 @@ func TestForeignTriggers(t *testing.T) {
 			_, _, err = l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: decimal.NewFromInt(7)})
 			requireHindered(t, "an opening", err, hinderedWords)
 			requireBalance(t, l, ids[0], 80)
-			execute(t, admin, c.undo)
+			ledgertest.Execute(t, admin, c.undo)
 			for range 2 {
 				if err := pay(id, 7); err != nil {
 					t.Errorf("without it: %v", err)
@@ -93,8 +95,8 @@ func TestForeignRules(t *testing.T) {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-			ids := openAccounts(t, l, 2, 100)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
 			p := ledger.TransferParams{
 				From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7), Options: &ledger.TransferOptions{Hold: true},
 			}
@@ -102,8 +104,8 @@ func TestForeignRules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			admin := connect(t, database)
-			execute(t, admin, "CREATE RULE meddle AS ON INSERT TO "+table+" DO INSTEAD NOTHING")
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, "CREATE RULE meddle AS ON INSERT TO "+table+" DO INSTEAD NOTHING")
 			switch table {
 			case "transfer", "transfer_detail":
 				_, _, err = l.Transfer(t.Context(), p)
@@ -118,7 +120,7 @@ func TestForeignRules(t *testing.T) {
 				}
 			}
 			requireHindered(t, table, err, hinderedWords)
-			execute(t, admin, "DROP RULE meddle ON "+table)
+			ledgertest.Execute(t, admin, "DROP RULE meddle ON "+table)
 			requireBalance(t, l, ids[0], 100)
 		})
 	}
@@ -132,8 +134,8 @@ func TestForeignRuleOnUpdates(t *testing.T) {
 		t.Run(event, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-			ids := openAccounts(t, l, 2, 100)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
 			hold := func() (ledger.Transfer, error) {
 				transfer, _, err := l.Transfer(t.Context(), ledger.TransferParams{
 					From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7), Options: &ledger.TransferOptions{Hold: true},
@@ -144,8 +146,8 @@ func TestForeignRuleOnUpdates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			admin := connect(t, database)
-			execute(t, admin, "CREATE RULE meddle AS ON "+event+" TO transfer_detail DO INSTEAD NOTHING")
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, "CREATE RULE meddle AS ON "+event+" TO transfer_detail DO INSTEAD NOTHING")
 			for range 5 { // more than there are sessions
 				if event == "INSERT" {
 					_, err = hold()
@@ -157,7 +159,7 @@ func TestForeignRuleOnUpdates(t *testing.T) {
 			if event == "INSERT" {
 				requireHindered(t, "ready", l.ReadyToWrite(t.Context()), hinderedWords)
 			}
-			execute(t, admin, "DROP RULE meddle ON transfer_detail")
+			ledgertest.Execute(t, admin, "DROP RULE meddle ON transfer_detail")
 			for range 5 {
 				again, err := hold()
 				if err == nil {
@@ -178,18 +180,18 @@ func TestForeignRuleOnUpdates(t *testing.T) {
 func TestRoleWithoutRightsForAWhile(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	pay := func() error {
 		_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)})
 		return err
 	}
-	admin := connect(t, database)
-	execute(t, admin, "ALTER TABLE account ALTER held TYPE numeric(60, 18)")
+	admin := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, admin, "ALTER TABLE account ALTER held TYPE numeric(60, 18)")
 	requireAvailable(t, pay)
-	execute(t, admin, "REVOKE INSERT ON transfer FROM ledger_writer")
+	ledgertest.Execute(t, admin, "REVOKE INSERT ON transfer FROM ledger_writer")
 	requireHindered(t, "without the right", pay(), "lacks a right")
-	execute(t, admin, "GRANT INSERT ON transfer TO ledger_writer")
+	ledgertest.Execute(t, admin, "GRANT INSERT ON transfer TO ledger_writer")
 	if err := pay(); err != nil {
 		t.Errorf("with it: %v", err)
 	}
@@ -204,17 +206,17 @@ func TestRowLevelSecurity(t *testing.T) {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-			ids := openAccounts(t, l, 2, 100)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
 			p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
 			done, _, err := l.Transfer(t.Context(), p)
 			if err != nil {
 				t.Fatal(err)
 			}
-			admin := connect(t, database)
-			execute(t, admin, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY")
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY")
 			const words = "lacks a right"
-			_, _, err = l.ListCurrencies(t.Context(), postgres.Page{})
+			_, _, err = l.ListCurrencies(t.Context(), paging.Page{})
 			if table == "currency" {
 				requireHindered(t, "the currencies", err, words)
 			} else {
@@ -244,7 +246,7 @@ func TestRowLevelSecurity(t *testing.T) {
 					t.Errorf("opened as %s: %v", url, err)
 				}
 			}
-			execute(t, admin, "ALTER TABLE "+table+" DISABLE ROW LEVEL SECURITY")
+			ledgertest.Execute(t, admin, "ALTER TABLE "+table+" DISABLE ROW LEVEL SECURITY")
 			requireAvailable(t, func() error { return l.ReadyToWrite(t.Context()) })
 			if _, replayed, err := l.Transfer(t.Context(), p); err != nil || replayed != (table == "currency") {
 				t.Errorf("afterwards: replayed %t, %v", replayed, err)

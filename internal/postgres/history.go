@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -56,7 +57,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 			return &ledger.NotFoundError{Kind: "account", ID: id}
 		}
 		var err error
-		if account, err = l.accountOf(ctx, tx, r, decimal.Zero, decimal.Zero); err != nil {
+		if account, err = l.currencies.Account(ctx, tx, r, decimal.Zero, decimal.Zero); err != nil {
 			return err
 		}
 		account.Balance, err = l.balanceBefore(ctx, tx, id, math.MaxInt64, at.Add(time.Microsecond))
@@ -77,7 +78,7 @@ func (l *Ledger) GetAccountAt(ctx context.Context, id uuid.UUID, at time.Time) (
 func (l *Ledger) atOneMoment(
 	ctx context.Context, id uuid.UUID, read func(tx pgx.Tx, r *db.Account, p present) error,
 ) error {
-	err := l.view(ctx, func(tx pgx.Tx) error {
+	err := l.pool.View(ctx, func(tx pgx.Tx) error {
 		rows, err := l.queries.AccountsGet(ctx, tx, []uuid.UUID{id})
 		if err != nil {
 			return err
@@ -98,7 +99,7 @@ func (l *Ledger) atOneMoment(
 		return read(tx, &rows[0].Account, present{now: now, last: last})
 	})
 	if err != nil {
-		return readError(ctx, "read an account's history", err)
+		return durable.ReadError(ctx, "read an account's history", err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -25,55 +26,55 @@ func sumsText(a *ledger.Account) string {
 func newPast(t *testing.T) *history {
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	clock.step(time.Minute) // the equity account may be younger than the clock's time
-	past := &history{l: l, clock: clock, start: clock.now()}
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	clock.Step(time.Minute) // the equity account may be younger than the clock's time
+	past := &history{l: l, clock: clock, start: clock.Now()}
 	at := past.at
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")}).ID
-	clock.set(at(10))
-	b := openAccount(t, l, ledger.AccountParams{}).ID
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")}).ID
+	clock.Set(at(10))
+	b := ledgertest.OpenAccount(t, l, ledger.AccountParams{}).ID
 	past.a, past.b = a, b
 	hold := func(sum string, o ledger.TransferOptions) uuid.UUID {
 		o.Hold = true
-		return pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount(sum), Options: &o}).ID
+		return ledgertest.Pay(t, l, ledger.TransferParams{From: a, To: b, Amount: ledgertest.Amount(sum), Options: &o}).ID
 	}
 	capture := func(of uuid.UUID, sum string, final bool) uuid.UUID {
-		c, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: of, Amount: decimal.NewNullDecimal(amount(sum)), Final: final})
+		c, _, _, err := l.Post(ctx, ledger.PostParams{HoldID: of, Amount: decimal.NewNullDecimal(ledgertest.Amount(sum)), Final: final})
 		if err != nil || c.Status != ledger.TransferSuccess {
 			t.Fatalf("capture: %+v, %v", c, err)
 		}
 		return c.ID
 	}
-	clock.set(at(20))
-	first := hold("30", ledger.TransferOptions{})                               // captured twice
-	second := hold("7", ledger.TransferOptions{HoldTTL: 25 * time.Second})      // expires at 45
-	third := hold("5", ledger.TransferOptions{HoldTTL: 15 * time.Second})       // voided before 35
-	refused := pay(t, l, ledger.TransferParams{From: b, To: a, Amount: one}).ID // changes nothing
-	clock.set(at(25))
+	clock.Set(at(20))
+	first := hold("30", ledger.TransferOptions{})                                          // captured twice
+	second := hold("7", ledger.TransferOptions{HoldTTL: 25 * time.Second})                 // expires at 45
+	third := hold("5", ledger.TransferOptions{HoldTTL: 15 * time.Second})                  // voided before 35
+	refused := ledgertest.Pay(t, l, ledger.TransferParams{From: b, To: a, Amount: one}).ID // changes nothing
+	clock.Set(at(25))
 	captured := capture(first, "10", false)
-	clock.set(at(30))
+	clock.Set(at(30))
 	if _, _, err := l.Void(ctx, third, false); err != nil {
 		t.Fatal(err)
 	}
-	clock.set(at(40))
+	clock.Set(at(40))
 	capture(first, "4", true)
 	if _, _, _, err := l.Reverse(ctx, ledger.ReverseParams{TransferID: captured}); err != nil {
 		t.Fatal(err)
 	}
-	clock.set(at(50))
+	clock.Set(at(50))
 	// Ends the second hold, five seconds late.
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("3")})
+	ledgertest.Pay(t, l, ledger.TransferParams{From: a, To: b, Amount: ledgertest.Amount("3")})
 	backdated := ledger.TransferOptions{EffectiveTime: at(1)}
-	pay(t, l, ledger.TransferParams{From: a, To: b, Amount: amount("2"), Options: &backdated})
-	scheduled := pay(t, l, ledger.TransferParams{
+	ledgertest.Pay(t, l, ledger.TransferParams{From: a, To: b, Amount: ledgertest.Amount("2"), Options: &backdated})
+	scheduled := ledgertest.Pay(t, l, ledger.TransferParams{
 		From: b, To: a, Amount: one, Options: &ledger.TransferOptions{ExecuteTime: at(60)},
 	}).ID
-	clock.set(at(60))
+	clock.Set(at(60))
 	if o := l.Settle(ctx, scheduled); o.Err != nil || o.Transfer.Kind() != ledger.KindExecution {
 		t.Fatalf("execute: %+v", o)
 	}
-	clock.set(at(100))
+	clock.Set(at(100))
 	for _, id := range []uuid.UUID{second, refused} {
 		if got, err := l.GetTransfer(ctx, id); err != nil || got.Status != ledger.TransferFailed {
 			t.Fatalf("%+v, %v", got, err)
@@ -157,15 +158,15 @@ func TestAccountAtTheEdges(t *testing.T) {
 func TestAccountAtIsWhatItWas(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	clock.step(time.Minute)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	clock.Step(time.Minute)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	moments, withHolds := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := context.Background()
 		var ids []uuid.UUID
 		for range 3 {
-			ids = append(ids, openAccount(t, l, ledger.AccountParams{InitialBalance: amount("20")}).ID)
+			ids = append(ids, ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("20")}).ID)
 		}
 		var holds []uuid.UUID
 		type seen struct {
@@ -189,9 +190,9 @@ func TestAccountAtIsWhatItWas(t *testing.T) {
 					if !a.Held.IsZero() {
 						withHolds++
 					}
-					notes = append(notes, seen{id, clock.now(), sumsText(&a)})
+					notes = append(notes, seen{id, clock.Now(), sumsText(&a)})
 				}
-				clock.step(time.Second)
+				clock.Step(time.Second)
 			}
 		}
 		for _, n := range notes {
@@ -216,10 +217,10 @@ func randomStep(rt *rapid.T, t *testing.T, l *postgres.Ledger, ids []uuid.UUID, 
 	case 0, 1:
 		ttl := rapid.IntRange(0, 5).Draw(rt, "ttl")
 		p.Options = &ledger.TransferOptions{Hold: true, HoldTTL: time.Duration(ttl) * time.Second}
-		h := pay(t, l, p)
+		h := ledgertest.Pay(t, l, p)
 		*holds = append(*holds, h.ID)
 	case 2:
-		pay(t, l, p)
+		ledgertest.Pay(t, l, p)
 	default:
 		if len(*holds) == 0 {
 			return false

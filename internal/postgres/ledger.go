@@ -11,9 +11,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/proof"
+	"internaltransfers/internal/stored"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
+
+// pageTokenKey names the setting that holds the key of page tokens.
+const pageTokenKey = "page_token_key"
 
 // Config says how a ledger uses its database. Zero fields have the defaults named.
 type Config struct {
@@ -60,21 +69,21 @@ func (c Config) sessions() int {
 // A Ledger keeps accounts and transfers in a Postgres database. Its methods may be called
 // concurrently. Several ledgers, in one process or many, may share a database.
 type Ledger struct {
+	// What others do with the same sessions. They are closed with the ledger.
+	Events   *events.Stream
+	Webhooks *webhook.Store
+	Proofs   *proof.Prover
+
 	config     Config
 	log        *slog.Logger
 	queries    *db.Queries
 	database   *pgdb.Database
-	batchPool  *pgdb.Pool      // for batches; its plans lock in the order of the protocol
-	pool       *sessionPool    // for everything else
-	gate       *gate           // for what pool reads
-	ending     context.Context // ends, by end, when no standby is waited for any longer
-	end        context.CancelFunc
-	currencies *currencies
-	tokens     tokenSigner
+	pool       *durable.Pool
+	currencies *stored.Currencies
+	tokens     paging.Signer
 	metrics    *metrics
 	batcher    *batcher
 	workers    workers
-	feed       *feed
 	searches   chan struct{} // has an item for each search at work
 
 	accountReads  coalescer[ledger.Account]
@@ -89,44 +98,42 @@ type Ledger struct {
 func Open(ctx context.Context, config Config) (*Ledger, error) {
 	config = config.withDefaults()
 	l := &Ledger{config: config, log: config.Logger, queries: db.New(), metrics: newMetrics()}
-	l.ending, l.end = context.WithCancel(context.Background())
-	l.gate = &gate{barrier: l.confirm, ending: l.ending, timeout: config.BatchTimeout, log: l.log}
 	var err error
 	l.database, err = pgdb.Open(ctx, pgdb.Target{URL: config.DatabaseURL, Schema: config.Schema}, pgdb.Reading)
 	if refused, ok := errors.AsType[*pgdb.RefusedError](err); ok {
 		return nil, refused // it is there, but needs an operator
 	}
 	if err != nil {
-		return nil, readError(ctx, "open the database", err)
+		return nil, durable.ReadError(ctx, "open the database", err)
 	}
 	if err := l.database.RequireSessions(ctx, config.sessions()); err != nil {
-		return nil, readError(ctx, "open sessions", err)
+		return nil, durable.ReadError(ctx, "open sessions", err)
 	}
-	hooks := pgdb.Hooks{Before: l.attach, After: l.begin}
-	l.batchPool, err = l.database.Pool(ctx, pgdb.Writing, int32(config.BatchesInFlight), hooks)
+	l.pool, err = durable.Open(ctx, l.database, durable.Config{
+		Batches: int32(config.BatchesInFlight), Others: config.ReadConns, Timeout: config.BatchTimeout, Log: l.log,
+		CommitsLeft: l.metrics.commitsLeft,
+	})
 	if err != nil {
 		return nil, err
 	}
-	pool, err := l.database.Pool(ctx, pgdb.Reading, config.ReadConns, hooks)
-	if err != nil {
-		l.batchPool.Close()
-		return nil, err
-	}
-	l.pool = newSessionPool(pool, l.gate)
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
-	l.currencies = &currencies{queries: l.queries}
-	l.feed, l.searches = newFeed(l), make(chan struct{}, searchesMax)
+	l.currencies = &stored.Currencies{}
+	l.Proofs = &proof.Prover{Pool: l.pool, Log: l.log, Seconds: l.metrics.proofSeconds}
+	l.Events = events.New(l.pool, l.currencies, events.Config{
+		FollowersMax: config.FollowersMax, Heartbeat: config.Heartbeat, Log: l.log,
+	})
+	l.searches = make(chan struct{}, searchesMax)
 	l.profiles = newProfileCache(l, config.ProfileCache)
 	l.status = status{pace: newPace(), countedMax: countedMax}
 	l.activity = activity{pace: newPace(), seconds: make(map[int64]ActivityStep)}
-	key, err := l.queries.SettingGet(ctx, pool, pageTokenKey) // it never changes
+	key, err := l.queries.SettingGet(ctx, l.pool.Others, pageTokenKey) // it never changes
 	if err != nil {
-		l.batchPool.Close()
-		pool.Close()
-		return nil, readError(ctx, "read the key of page tokens", err)
+		l.pool.Close()
+		return nil, durable.ReadError(ctx, "read the key of page tokens", err)
 	}
 	l.database.LogTo(config.Logger)
-	l.tokens = tokenSigner{key: key}
+	l.tokens = paging.Signer{Secret: key}
+	l.Webhooks = &webhook.Store{Pool: l.pool, Events: l.Events, Tokens: l.tokens}
 	l.warnIfNotDurable(ctx)
 	l.batcher = newBatcher(l.runBatch, config.BatchesInFlight, config.BatchMax, config.QueueMax)
 	if config.Metrics != nil {
@@ -146,7 +153,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 // warnIfNotDurable warns when the server may lose what it has committed. Only an operator can set
 // these, and some do on purpose, for a test.
 func (l *Ledger) warnIfNotDurable(ctx context.Context) {
-	d, err := l.queries.DurabilityGet(ctx, l.pool.sessions)
+	d, err := l.queries.DurabilityGet(ctx, l.pool.Others)
 	if err == nil && (d.Fsync != "on" || d.FullPageWrites != "on") {
 		l.log.WarnContext(ctx, "the database may lose committed transfers when its machine goes down",
 			slog.String("fsync", d.Fsync), slog.String("full_page_writes", d.FullPageWrites))
@@ -159,13 +166,11 @@ func (l *Ledger) warnIfNotDurable(ctx context.Context) {
 func (l *Ledger) Close(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
-		l.feed.close()
+		l.Events.Close()
 		l.workers.close()
 		l.batcher.close()
 		l.profiles.close()
-		l.end()
-		l.batchPool.Close()
-		l.pool.sessions.Close()
+		l.pool.Close()
 		close(closed)
 	}()
 	select {

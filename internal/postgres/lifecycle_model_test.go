@@ -11,6 +11,7 @@ import (
 	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -24,8 +25,8 @@ import (
 func TestLifecycleModel(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	runs := 0
 	seen := map[string]int{}
 	run := func(rt *rapid.T) {
@@ -102,7 +103,7 @@ type lifeTransfer struct {
 // A lifeRun is one run of the ledger beside the model.
 type lifeRun struct {
 	l         *postgres.Ledger
-	time      *testClock
+	time      *ledgertest.Clock
 	start     time.Time
 	now       int64 // seconds since start
 	ids       []uuid.UUID
@@ -111,8 +112,8 @@ type lifeRun struct {
 	seen      map[string]int
 }
 
-func newLifeRun(rt *rapid.T, l *postgres.Ledger, clock *testClock, run int, seen map[string]int) *lifeRun {
-	m := &lifeRun{l: l, time: clock, start: clock.now(), seen: seen}
+func newLifeRun(rt *rapid.T, l *postgres.Ledger, clock *ledgertest.Clock, run int, seen map[string]int) *lifeRun {
+	m := &lifeRun{l: l, time: clock, start: clock.Now(), seen: seen}
 	c, _, err := l.CreateCurrency(context.Background(), fmt.Sprintf("L%dX", run), 0, false)
 	if err != nil {
 		rt.Fatalf("add a currency: %v", err)
@@ -381,7 +382,7 @@ func orNone(n int64, none bool) int64 {
 // clock lets time pass, and the model end what expires.
 func (m *lifeRun) clock(rt *rapid.T) {
 	seconds := rapid.Int64Range(1, 2).Draw(rt, "seconds")
-	m.time.step(time.Duration(seconds) * time.Second)
+	m.time.Step(time.Duration(seconds) * time.Second)
 	m.now += seconds
 	m.expire()
 }

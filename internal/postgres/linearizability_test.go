@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -149,7 +150,7 @@ var linearModel = porcupine.Model{
 func TestLinearizability(t *testing.T) {
 	t.Parallel()
 	// Small batches on several connections, so that batches run beside each other.
-	l := openLedger(t, postgres.Config{BatchesInFlight: 4, BatchMax: 4})
+	l := ledgertest.Open(t, postgres.Config{BatchesInFlight: 4, BatchMax: 4})
 	refused, replayed := 0, 0
 	for range linearRounds {
 		history := linearHistory(t, l)

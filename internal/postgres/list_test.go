@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -37,7 +39,7 @@ func newListed(t *testing.T) *listed {
 	t.Helper()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	s := &listed{l: openLedger(t, postgres.Config{DatabaseURL: url}), unlisted: uuid.New()}
+	s := &listed{l: ledgertest.Open(t, postgres.Config{DatabaseURL: url}), unlisted: uuid.New()}
 	for _, code := range []string{"USD", "EUR"} {
 		c, _, err := s.l.CreateCurrency(ctx, code, 2, false)
 		if err != nil {
@@ -46,13 +48,13 @@ func newListed(t *testing.T) *listed {
 		s.accounts = append(s.accounts, c.EquityAccountID)
 	}
 	for _, currency := range []string{"USD", "USD", "USD", "EUR", "EUR"} {
-		s.accounts = append(s.accounts, openAccount(t, s.l, ledger.AccountParams{Currency: currency, InitialBalance: amount("20")}).ID)
+		s.accounts = append(s.accounts, ledgertest.OpenAccount(t, s.l, ledger.AccountParams{Currency: currency, InitialBalance: ledgertest.Amount("20")}).ID)
 	}
 	all := append(slices.Clone(s.accounts[2:]), s.unlisted)
 	var batch []ledger.TransferParams
 	for i := range 60 {
 		p := ledger.TransferParams{
-			From: all[i%len(all)], To: all[(i+1+i/7%3)%len(all)], Amount: amount(fmt.Sprint(1 + i%9)),
+			From: all[i%len(all)], To: all[(i+1+i/7%3)%len(all)], Amount: ledgertest.Amount(fmt.Sprint(1 + i%9)),
 			Reference: []string{"", "order-1", "order-2", ""}[i%4],
 		}
 		if i%8 == 7 {
@@ -73,7 +75,7 @@ func newListed(t *testing.T) *listed {
 			batch = nil
 		}
 	}
-	rows, err := connect(t, url).Query(ctx, `SELECT transfer_id, from_account_id, to_account_id, status, currency, reference,
+	rows, err := ledgertest.Connect(t, url).Query(ctx, `SELECT transfer_id, from_account_id, to_account_id, status, currency, reference,
 		create_time FROM transfer ORDER BY create_time DESC, position DESC`)
 	if err != nil {
 		t.Fatalf("read the rows: %v", err)
@@ -111,10 +113,10 @@ func within(created, start, end time.Time) bool {
 }
 
 // collect reads all pages of a list and returns the items' ids.
-func collect(t *testing.T, size int32, list func(postgres.Page) (ids []string, next string, err error)) []string {
+func collect(t *testing.T, size int32, list func(paging.Page) (ids []string, next string, err error)) []string {
 	t.Helper()
 	var all []string
-	page := postgres.Page{Size: size}
+	page := paging.Page{Size: size}
 	for {
 		ids, next, err := list(page)
 		if err != nil {
@@ -131,8 +133,8 @@ func collect(t *testing.T, size int32, list func(postgres.Page) (ids []string, n
 	}
 }
 
-func (s *listed) transfers(f postgres.TransferFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) transfers(f postgres.TransferFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		list, next, err := s.l.ListTransfers(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].ID.String())
@@ -141,8 +143,8 @@ func (s *listed) transfers(f postgres.TransferFilter) func(postgres.Page) ([]str
 	}
 }
 
-func (s *listed) entries(f postgres.EntryFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) entries(f postgres.EntryFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		list, next, err := s.l.ListEntries(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].TransferID.String())
@@ -151,8 +153,8 @@ func (s *listed) entries(f postgres.EntryFilter) func(postgres.Page) ([]string, 
 	}
 }
 
-func (s *listed) accountList(f postgres.AccountFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) accountList(f postgres.AccountFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		list, next, err := s.l.ListAccounts(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].ID.String())
@@ -232,11 +234,11 @@ func TestListEntries(t *testing.T) {
 				slices.Reverse(want)
 			}
 		}
-		all, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: account, OldestFirst: true}, postgres.Page{Size: 1000})
+		all, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: account, OldestFirst: true}, paging.Page{Size: 1000})
 		if err != nil {
 			t.Fatalf("list entries: %v", err)
 		}
-		balance := amount("0")
+		balance := ledgertest.Amount("0")
 		for i, e := range all {
 			balance = balance.Add(e.Amount)
 			if e.AccountID != account || e.Sequence != int64(i+1) || !e.Balance.Equal(balance) || e.Counterparty == account || e.Scale != 2 {
@@ -244,7 +246,7 @@ func TestListEntries(t *testing.T) {
 			}
 		}
 	}
-	_, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: s.unlisted}, postgres.Page{})
+	_, _, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: s.unlisted}, paging.Page{})
 	if got := errorText(err); got != "missing" {
 		t.Errorf("entries of no account: %s", got)
 	}
@@ -254,12 +256,12 @@ func TestListAccounts(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
 	for i, status := range []ledger.AccountStatus{ledger.AccountFrozen, ledger.AccountFrozen, ledger.AccountClosed} {
-		id := openAccount(t, s.l, ledger.AccountParams{Currency: []string{"USD", "EUR", "JPY"}[i]}).ID
+		id := ledgertest.OpenAccount(t, s.l, ledger.AccountParams{Currency: []string{"USD", "EUR", "JPY"}[i]}).ID
 		if _, err := s.l.UpdateAccount(context.Background(), ledger.AccountChange{ID: id, Status: &status}); err != nil {
 			t.Fatalf("update: %v", err)
 		}
 	}
-	all, next, err := s.l.ListAccounts(context.Background(), postgres.AccountFilter{}, postgres.Page{})
+	all, next, err := s.l.ListAccounts(context.Background(), postgres.AccountFilter{}, paging.Page{})
 	if err != nil || next != "" || len(all) != 6+5+3 { // equity, opened, opened here
 		t.Fatalf("%d accounts, %q, %v", len(all), next, err)
 	}
@@ -288,7 +290,7 @@ func TestListAccounts(t *testing.T) {
 
 func TestCurrencies(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	ctx := context.Background()
 	for _, c := range []struct {
 		code  string
@@ -311,7 +313,7 @@ func TestCurrencies(t *testing.T) {
 	}
 	want := strings.Fields("A12345678901 BTC ETH EUR GBP JPY USD XAG XAU")
 	for _, size := range pageSizes {
-		got := collect(t, size, func(page postgres.Page) (codes []string, next string, err error) {
+		got := collect(t, size, func(page paging.Page) (codes []string, next string, err error) {
 			list, next, err := l.ListCurrencies(ctx, page)
 			for i := range list {
 				codes = append(codes, list[i].Code)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -23,7 +24,7 @@ import (
 // rename changes the name of an account by hand.
 func rename(t testing.TB, conn *pgx.Conn, id uuid.UUID, name string) {
 	t.Helper()
-	execute(t, conn, "UPDATE account SET display_name = $2, version = version + 1 WHERE account_id = $1", id, name)
+	ledgertest.Execute(t, conn, "UPDATE account SET display_name = $2, version = version + 1 WHERE account_id = $1", id, name)
 }
 
 // killListeners ends the connections that listen for profiles, and returns how many there were.
@@ -39,7 +40,7 @@ func killListeners(t testing.TB, conn *pgx.Conn) (n int) {
 
 // databaseName is the name of a test's database.
 func databaseName(database string) string {
-	return strings.TrimPrefix(must(url.Parse(database)).Path, "/")
+	return strings.TrimPrefix(ledgertest.Must(url.Parse(database)).Path, "/")
 }
 
 // TestListenerKilled: without its connection the ledger keeps nothing, and has nothing when it
@@ -48,18 +49,18 @@ func TestListenerKilled(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	counting := newCounting()
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: slog.New(counting)})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: slog.New(counting)})
 	await(t, "listening", l.ProfilesListen)
 	ids := openNamed(t, l, "a", "b")
-	admin := connect(t, database)
-	elsewhere := connect(t, pgtest.NewDatabase(t))
+	admin := ledgertest.Connect(t, database)
+	elsewhere := ledgertest.Connect(t, pgtest.NewDatabase(t))
 	for _, id := range ids {
 		nameOf(t, l, id)
 	}
 	if n, _ := l.ProfilesKept(); n != 2 {
 		t.Fatalf("%d profiles are kept, want 2", n)
 	}
-	execute(t, elsewhere, "ALTER DATABASE "+databaseName(database)+" ALLOW_CONNECTIONS false")
+	ledgertest.Execute(t, elsewhere, "ALTER DATABASE "+databaseName(database)+" ALLOW_CONNECTIONS false")
 	if n := killListeners(t, admin); n != 1 {
 		t.Fatalf("%d connections listened, want 1", n)
 	}
@@ -76,7 +77,7 @@ func TestListenerKilled(t *testing.T) {
 	if n, _ := l.ProfilesKept(); n != 0 || hits(t, l) != 0 {
 		t.Errorf("%d profiles are kept, %d were returned by a ledger that does not listen", n, hits(t, l))
 	}
-	execute(t, elsewhere, "ALTER DATABASE "+databaseName(database)+" ALLOW_CONNECTIONS true")
+	ledgertest.Execute(t, elsewhere, "ALTER DATABASE "+databaseName(database)+" ALLOW_CONNECTIONS true")
 	await(t, "listening again", l.ProfilesListen)
 	if got := nameOf(t, l, ids[0]); got != "4" {
 		t.Errorf("the name is %q, want 4", got)
@@ -98,7 +99,7 @@ func TestReadAcrossDeafness(t *testing.T) {
 	database := pgtest.NewDatabase(t)
 	l := openCaching(t, database)
 	id := openNamed(t, l, "old")[0]
-	admin := connect(t, database)
+	admin := ledgertest.Connect(t, database)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	l.AfterProfileReads(func(read map[uuid.UUID]postgres.Profile) {
 		if read[id].DisplayName == "old" {
@@ -109,7 +110,7 @@ func TestReadAcrossDeafness(t *testing.T) {
 	read := make(chan string)
 	go func() { read <- nameOf(t, l, id) }()
 	<-reading
-	execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // as if it came too early
+	ledgertest.Execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // as if it came too early
 	rename(t, admin, id, "new")
 	l.ListenAgain(10 * time.Second)
 	await(t, "listening again", l.ProfilesListen)
@@ -125,7 +126,7 @@ func TestSilentListener(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	proxy := newProxy(t, database)
-	l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, ProfileCache: 10, Logger: silent})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, ProfileCache: 10, Logger: ledgertest.Silent})
 	await(t, "listening", l.ProfilesListen)
 	silence, forever := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(forever) })
@@ -144,13 +145,13 @@ func TestSilentListener(t *testing.T) {
 func TestPoolerThatTellsNothing(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	admin := connect(t, database)
-	execute(t, admin, "CREATE SEQUENCE attempt")
-	execute(t, admin, "GRANT USAGE ON SEQUENCE attempt TO PUBLIC")
-	execute(t, admin, "ALTER FUNCTION profile_channel RENAME TO right_channel")
-	execute(t, admin, "CREATE FUNCTION profile_channel(regclass) RETURNS text LANGUAGE sql AS $$ SELECT 'no_' || nextval('ledger.attempt') $$")
+	admin := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, admin, "CREATE SEQUENCE attempt")
+	ledgertest.Execute(t, admin, "GRANT USAGE ON SEQUENCE attempt TO PUBLIC")
+	ledgertest.Execute(t, admin, "ALTER FUNCTION profile_channel RENAME TO right_channel")
+	ledgertest.Execute(t, admin, "CREATE FUNCTION profile_channel(regclass) RETURNS text LANGUAGE sql AS $$ SELECT 'no_' || nextval('ledger.attempt') $$")
 	counting := newCounting()
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: slog.New(counting)})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: slog.New(counting)})
 	l.ListenAgain(500 * time.Millisecond) // which says nothing: a ledger that closes is not deaf
 	id := openNamed(t, l, "0")[0]
 	nameOf(t, l, id)
@@ -171,8 +172,8 @@ func TestPoolerThatTellsNothing(t *testing.T) {
 	if n := counting.count("profiles are not cached"); n != 1 {
 		t.Errorf("it was said %d times", n)
 	}
-	execute(t, admin, "DROP FUNCTION profile_channel")
-	execute(t, admin, "ALTER FUNCTION right_channel RENAME TO profile_channel")
+	ledgertest.Execute(t, admin, "DROP FUNCTION profile_channel")
+	ledgertest.Execute(t, admin, "ALTER FUNCTION right_channel RENAME TO profile_channel")
 	await(t, "listening", l.ProfilesListen)
 }
 
@@ -181,8 +182,8 @@ func TestPoolerThatTellsNothing(t *testing.T) {
 func TestListenerInOutage(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
-	config := postgres.Config{ProfileCache: 1000, Logger: silent, ReadConns: 1}
-	l, closing := openPrivate(t, server.URL(), config), openPrivate(t, server.URL(), config)
+	config := postgres.Config{ProfileCache: 1000, Logger: ledgertest.Silent, ReadConns: 1}
+	l, closing := ledgertest.OpenPrivate(t, server.URL(), config), ledgertest.OpenPrivate(t, server.URL(), config)
 	await(t, "listening", l.ProfilesListen)
 	await(t, "listening", closing.ProfilesListen)
 	id := openNamed(t, l, "old")[0]
@@ -215,24 +216,24 @@ func TestListenerInOutage(t *testing.T) {
 func TestListenerNeedsNoPool(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ProfileCache: 10, ReadConns: 1})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ProfileCache: 10, ReadConns: 1})
 	await(t, "listening", l.ProfilesListen)
 	id := openNamed(t, l, "")[0]
-	holder := connect(t, database)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", id)
+	holder := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", id)
 	updated := make(chan error)
 	go func() {
 		_, err := l.UpdateAccount(t.Context(), ledger.AccountChange{ID: id, DisplayName: new("x")})
 		updated <- err
 	}()
-	awaitLockWait(t.Context(), t, connect(t, database))
-	if n := killListeners(t, connect(t, database)); n != 1 {
+	awaitLockWait(t.Context(), t, ledgertest.Connect(t, database))
+	if n := killListeners(t, ledgertest.Connect(t, database)); n != 1 {
 		t.Errorf("%d connections listened, want 1", n)
 	}
 	await(t, "deaf", func() bool { return !l.ProfilesListen() })
 	await(t, "listening", l.ProfilesListen)
-	execute(t, holder, "COMMIT")
+	ledgertest.Execute(t, holder, "COMMIT")
 	if err := <-updated; err != nil {
 		t.Error(err)
 	}
@@ -310,9 +311,9 @@ func TestProfilesNeverGoBack(t *testing.T) {
 		group.Go(func() { v.read(t, on) })
 		group.Go(func() { v.read(t, on) })
 	}
-	admin := connect(t, database)
+	admin := ledgertest.Connect(t, database)
 	for v.writing.Load() > 0 {
-		execute(t, admin, "SELECT pg_sleep(0.5)")
+		ledgertest.Execute(t, admin, "SELECT pg_sleep(0.5)")
 		killListeners(t, admin)
 	}
 	group.Wait()

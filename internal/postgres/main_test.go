@@ -1,66 +1,9 @@
 package postgres_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 
 	"internaltransfers/internal/pgtest"
-	"internaltransfers/internal/postgres"
-	"internaltransfers/ledger"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
-
-// openLedger opens a ledger on the database, or on one of the test's own when url is empty. The
-// test's end proves every invariant, and that the events are complete, and closes it.
-func openLedger(t testing.TB, config postgres.Config) *postgres.Ledger {
-	t.Helper()
-	if config.DatabaseURL == "" {
-		config.DatabaseURL = pgtest.NewDatabase(t)
-	}
-	l, err := postgres.Open(context.Background(), config)
-	if err != nil {
-		t.Fatalf("open the ledger: %v", err)
-	}
-	t.Cleanup(func() {
-		requireSound(t, l)
-		requireRetold(t, l)
-		if err := l.Close(context.Background()); err != nil {
-			t.Errorf("close the ledger: %v", err)
-		}
-	})
-	return l
-}
-
-// requireSound fails the test when an invariant is broken.
-func requireSound(t testing.TB, l *postgres.Ledger) {
-	t.Helper()
-	report, err := l.Check(context.Background(), postgres.CheckOptions{})
-	// After a crash of the database each idle connection fails once, and each failure takes one out
-	// of the pool.
-	for try := 0; errors.Is(err, ledger.ErrUnavailable) && try < 10; try++ {
-		report, err = l.Check(context.Background(), postgres.CheckOptions{})
-	}
-	if err != nil {
-		t.Fatalf("check the ledger: %v", err)
-	}
-	for i := range report.Invariants {
-		if report.Invariants[i].ViolationCount != 0 {
-			t.Errorf("invariant broken: %s", &report.Invariants[i])
-		}
-	}
-}
-
-// openPrivate opens a ledger on a server that is gone before the test's clean-up can use it.
-func openPrivate(t testing.TB, database string, config postgres.Config) *postgres.Ledger {
-	t.Helper()
-	config.DatabaseURL = database
-	l := must(postgres.Open(context.Background(), config))
-	t.Cleanup(func() {
-		if err := l.Close(context.Background()); err != nil {
-			t.Errorf("close the ledger: %v", err)
-		}
-	})
-	return l
-}

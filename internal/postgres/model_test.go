@@ -13,6 +13,8 @@ import (
 	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -30,7 +32,7 @@ func init() {
 // ids and amounts are small, so that calls collide.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{BatchMax: 8})
+	l := ledgertest.Open(t, postgres.Config{BatchMax: 8})
 	runs := 0
 	seen := map[string]int{} // results of transfers, by their first word
 	rapid.Check(t, func(rt *rapid.T) {
@@ -321,7 +323,7 @@ func (m *modelRun) compareAll(rt *rapid.T) {
 		if a == nil {
 			continue
 		}
-		entries, _, err := m.l.ListEntries(ctx, postgres.EntryFilter{AccountID: m.ids[i], OldestFirst: true}, postgres.Page{Size: 1000})
+		entries, _, err := m.l.ListEntries(ctx, postgres.EntryFilter{AccountID: m.ids[i], OldestFirst: true}, paging.Page{Size: 1000})
 		if err != nil {
 			rt.Fatalf("list the entries of account %d: %v", i, err)
 		}
@@ -355,7 +357,7 @@ func (m *modelRun) compareList(rt *rapid.T) {
 	}
 	got := map[uuid.UUID]string{}
 	for _, id := range m.ids {
-		list, _, err := m.l.ListTransfers(context.Background(), postgres.TransferFilter{AccountID: id}, postgres.Page{Size: 1000})
+		list, _, err := m.l.ListTransfers(context.Background(), postgres.TransferFilter{AccountID: id}, paging.Page{Size: 1000})
 		if err != nil {
 			rt.Fatalf("list transfers: %v", err)
 		}

@@ -10,9 +10,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -21,10 +24,10 @@ import (
 func TestSchemaTakenByAnother(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: silent})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: ledgertest.Silent})
 	s := served(t, l)
-	admin := connect(t, database)
-	execute(t, admin, "ALTER SCHEMA ledger RENAME TO ledger_old")
+	admin := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, admin, "ALTER SCHEMA ledger RENAME TO ledger_old")
 	prepare(t, database)
 	// Each session that was open notices by itself, then new ones are refused.
 	for range 4 {
@@ -36,8 +39,8 @@ func TestSchemaTakenByAnother(t *testing.T) {
 			t.Errorf("the other ledger has %d rows of %s, %v", n, table, err)
 		}
 	}
-	execute(t, admin, "DROP SCHEMA ledger CASCADE")
-	execute(t, admin, "ALTER SCHEMA ledger_old RENAME TO ledger")
+	ledgertest.Execute(t, admin, "DROP SCHEMA ledger CASCADE")
+	ledgertest.Execute(t, admin, "ALTER SCHEMA ledger_old RENAME TO ledger")
 	s.awaitServed(t)
 }
 
@@ -45,26 +48,26 @@ func TestSchemaTakenByAnother(t *testing.T) {
 func TestDatabaseTakenByAnother(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: silent})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: ledgertest.Silent})
 	s := served(t, l)
-	u := must(url.Parse(database))
+	u := ledgertest.Must(url.Parse(database))
 	name := strings.TrimPrefix(u.Path, "/")
 	u.Path = "/postgres"
-	admin := connect(t, u.String())
+	admin := ledgertest.Connect(t, u.String())
 	rename := func(from, to string) {
 		t.Helper()
-		execute(t, admin, "ALTER DATABASE "+from+" ALLOW_CONNECTIONS false")
-		execute(t, admin, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+from+"'")
-		execute(t, admin, "ALTER DATABASE "+from+" RENAME TO "+to)
-		execute(t, admin, "ALTER DATABASE "+to+" ALLOW_CONNECTIONS true")
+		ledgertest.Execute(t, admin, "ALTER DATABASE "+from+" ALLOW_CONNECTIONS false")
+		ledgertest.Execute(t, admin, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+from+"'")
+		ledgertest.Execute(t, admin, "ALTER DATABASE "+from+" RENAME TO "+to)
+		ledgertest.Execute(t, admin, "ALTER DATABASE "+to+" ALLOW_CONNECTIONS true")
 	}
 	rename(name, name+"_old")
-	execute(t, admin, "CREATE DATABASE "+name)
+	ledgertest.Execute(t, admin, "CREATE DATABASE "+name)
 	prepare(t, database)
 	for range 4 {
 		s.requireUnavailable(t)
 	}
-	execute(t, admin, "DROP DATABASE "+name+" WITH (FORCE)")
+	ledgertest.Execute(t, admin, "DROP DATABASE "+name+" WITH (FORCE)")
 	rename(name+"_old", name)
 	s.awaitServed(t)
 }
@@ -73,21 +76,21 @@ func TestDatabaseTakenByAnother(t *testing.T) {
 func TestSchemaRestored(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: silent})
-	admin := connect(t, database)
-	execute(t, admin, "ALTER SCHEMA ledger RENAME TO ledger_old")
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: ledgertest.Silent})
+	admin := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, admin, "ALTER SCHEMA ledger RENAME TO ledger_old")
 	prepare(t, database)
-	execute(t, admin, "ALTER TABLE ledger.setting DISABLE TRIGGER USER")
-	execute(t, admin, "UPDATE ledger.setting AS n SET value = o.value FROM ledger_old.setting AS o WHERE o.name = n.name")
+	ledgertest.Execute(t, admin, "ALTER TABLE ledger.setting DISABLE TRIGGER USER")
+	ledgertest.Execute(t, admin, "UPDATE ledger.setting AS n SET value = o.value FROM ledger_old.setting AS o WHERE o.name = n.name")
 	served(t, l)
-	execute(t, admin, "DROP SCHEMA ledger_old CASCADE")
+	ledgertest.Execute(t, admin, "DROP SCHEMA ledger_old CASCADE")
 }
 
 // prepare makes a ledger in the schema that docs/roles.sql names.
 func prepare(t *testing.T, database string) {
 	t.Helper()
 	superuser := pgdb.Target{URL: pgtest.Superuser(database), Schema: "ledger"}
-	if _, err := pgdb.Prepare(t.Context(), superuser, pgtest.Owner(database), silent); err != nil {
+	if _, err := pgdb.Prepare(t.Context(), superuser, pgtest.Owner(database), ledgertest.Silent); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -105,11 +108,11 @@ func served(t *testing.T, l *postgres.Ledger) *service {
 	var from, to ledger.Account
 	await(t, "served", func() (ok bool) {
 		var err error
-		from, _, err = l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: amount("100")})
+		from, _, err = l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: ledgertest.Amount("100")})
 		return err == nil
 	})
-	to = openAccount(t, l, ledger.AccountParams{})
-	p := ledger.TransferParams{ID: uuid.New(), From: from.ID, To: to.ID, Amount: amount("1"), Currency: "USD"}
+	to = ledgertest.OpenAccount(t, l, ledger.AccountParams{})
+	p := ledger.TransferParams{ID: uuid.New(), From: from.ID, To: to.ID, Amount: ledgertest.Amount("1"), Currency: "USD"}
 	if _, _, err := l.Transfer(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -128,16 +131,16 @@ func (s *service) requireUnavailable(t *testing.T) {
 		"transfer": func() error { _, _, err := l.Transfer(ctx, another); return err },
 		"account":  func() error { _, err := l.GetAccount(ctx, s.account); return err },
 		"read":     func() error { _, err := l.GetTransfer(ctx, s.made.ID); return err },
-		"list":     func() error { _, _, err := l.ListAccounts(ctx, postgres.AccountFilter{}, postgres.Page{}); return err },
+		"list":     func() error { _, _, err := l.ListAccounts(ctx, postgres.AccountFilter{}, paging.Page{}); return err },
 		"change": func() error {
 			_, err := l.UpdateAccount(ctx, ledger.AccountChange{ID: s.account, DisplayName: &name})
 			return err
 		},
 		"open": func() error {
-			_, _, err := l.CreateAccount(ctx, ledger.AccountParams{InitialBalance: amount("5")})
+			_, _, err := l.CreateAccount(ctx, ledger.AccountParams{InitialBalance: ledgertest.Amount("5")})
 			return err
 		},
-		"check":          func() error { _, err := l.Check(ctx, postgres.CheckOptions{}); return err },
+		"check":          func() error { _, err := l.Proofs.Check(ctx, proof.Options{}); return err },
 		"ready to read":  func() error { return l.ReadyToRead(ctx) },
 		"ready to write": func() error { return l.ReadyToWrite(ctx) },
 	}

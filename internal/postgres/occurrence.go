@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -161,7 +163,7 @@ func (l *Ledger) advance(ctx context.Context, tx pgx.Tx, orders []*scheduleState
 		return fmt.Errorf("advance schedules: %w", err)
 	}
 	if len(rows) != len(changed) {
-		return fmt.Errorf("%w: %d of %d locked schedules took their change", errInvariant, len(rows), len(changed))
+		return fmt.Errorf("%w: %d of %d locked schedules took their change", durable.ErrInvariant, len(rows), len(changed))
 	}
 	for i := range rows {
 		s := changed[rows[i].ScheduleID]
@@ -175,7 +177,7 @@ func (s *scheduleState) insertion(fingerprint []byte) db.ScheduleInsertParams {
 	p := db.ScheduleInsertParams{
 		ScheduleID: s.ID, FromAccountID: s.From, ToAccountID: s.To, Amount: s.Amount, Currency: s.Currency,
 		StartTime: s.Start, EndTime: s.End, MaxCount: s.MaxCount, CatchUp: string(s.CatchUp), Reference: s.Reference,
-		Metadata: encodeMetadata(s.Metadata), NextTime: *s.Next, CreateTime: s.CreateTime, Fingerprint: fingerprint,
+		Metadata: stored.EncodeMetadata(s.Metadata), NextTime: *s.Next, CreateTime: s.CreateTime, Fingerprint: fingerprint,
 	}
 	if s.Cron != "" {
 		p.Cron, p.TimeZone = &s.Cron, &s.TimeZone
@@ -200,10 +202,10 @@ func (l *Ledger) scheduleOf(ctx context.Context, conn db.DBTX, r *db.Schedule) (
 		s.Cron, s.TimeZone = *r.Cron, *r.TimeZone
 	}
 	var err error
-	if s.Scale, err = l.currencies.scale(ctx, conn, r.Currency); err != nil {
+	if s.Scale, err = l.currencies.Scale(ctx, conn, r.Currency); err != nil {
 		return s, err
 	}
-	s.Metadata, err = decodeMetadata(r.Metadata)
+	s.Metadata, err = stored.DecodeMetadata(r.Metadata)
 	return s, err
 }
 

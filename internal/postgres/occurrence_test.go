@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -19,20 +21,20 @@ func TestScheduleMakesTransfers(t *testing.T) {
 	y := newYard(t, postgres.Config{})
 	three := int64(3)
 	s := y.order(func(p *ledger.ScheduleParams) {
-		p.Amount, p.Start, p.MaxCount = amount("499"), y.begin.Add(10*time.Minute), &three
+		p.Amount, p.Start, p.MaxCount = ledgertest.Amount("499"), y.begin.Add(10*time.Minute), &three
 		p.Metadata = map[string]string{"k": "v"}
 	})
 	w := y.l.NewWorker()
 	if _, wait, err := w.RunOnce(t.Context()); err != nil || wait != 10*time.Minute {
 		t.Errorf("until the first: %s, %v", wait, err)
 	}
-	y.clock.step(10*time.Minute - time.Microsecond)
+	y.clock.Step(10*time.Minute - time.Microsecond)
 	y.round(w)
 	y.require("too early", s.ID, ledger.ScheduleActive, 10)
-	y.clock.step(time.Microsecond)
+	y.clock.Step(time.Microsecond)
 	y.round(w)
 	y.require("at its time", s.ID, ledger.ScheduleActive, 20, 10)
-	first, err := y.l.GetTransfer(t.Context(), must(y.l.GetSchedule(t.Context(), s.ID)).LastTransferID)
+	first, err := y.l.GetTransfer(t.Context(), ledgertest.Must(y.l.GetSchedule(t.Context(), s.ID)).LastTransferID)
 	if err != nil || first.Status != ledger.TransferSuccess || first.From != y.a || first.To != y.b || !first.Amount.Equal(s.Amount) ||
 		first.Currency != "USD" || first.Reference != s.ID.String() || first.Metadata["k"] != "v" || first.Kind() != ledger.KindTransfer {
 		t.Errorf("the first is %+v, %v", first, err)
@@ -40,11 +42,11 @@ func TestScheduleMakesTransfers(t *testing.T) {
 	y.round(w)
 	y.round(y.l.NewWorker())
 	y.require("once", s.ID, ledger.ScheduleActive, 20, 10)
-	y.clock.step(20 * time.Minute)
+	y.clock.Step(20 * time.Minute)
 	y.round(w)
 	y.require("to the end", s.ID, ledger.ScheduleEnded, -1, 10, 20, 30)
 	// The third was refused, which counts.
-	y.requireStatus(must(y.l.GetSchedule(t.Context(), s.ID)).LastTransferID, ledger.TransferFailed, ledger.InsufficientFunds)
+	y.requireStatus(ledgertest.Must(y.l.GetSchedule(t.Context(), s.ID)).LastTransferID, ledger.TransferFailed, ledger.InsufficientFunds)
 	requireBalance(t, y.l, y.b, 1998)
 }
 
@@ -93,11 +95,11 @@ func TestMissedOccurrences(t *testing.T) {
 					p.End = y.begin.Add(c.end)
 				}
 			})
-			y.clock.step(c.away)
+			y.clock.Step(c.away)
 			y.round(y.l.NewWorker())
 			y.require("back", s.ID, c.status, c.next, c.made...)
 			if c.status == ledger.ScheduleActive {
-				y.clock.set(y.begin.Add(time.Duration(c.next) * time.Minute))
+				y.clock.Set(y.begin.Add(time.Duration(c.next) * time.Minute))
 				y.round(y.l.NewWorker())
 				if made := y.made(s.ID); !slices.Equal(made, append(slices.Clone(c.made), c.next)) {
 					t.Errorf("then made at %v", made)
@@ -127,13 +129,13 @@ func TestWorkerDies(t *testing.T) {
 	type after func(y *yard, id uuid.UUID)
 	work := func(minutes int) after {
 		return func(y *yard, _ uuid.UUID) {
-			y.clock.set(y.begin.Add(time.Duration(minutes) * time.Minute))
+			y.clock.Set(y.begin.Add(time.Duration(minutes) * time.Minute))
 			y.round(y.l.NewWorker())
 		}
 	}
 	change := func(minutes int, change func(l *postgres.Ledger, ctx context.Context, id uuid.UUID, dryRun bool) (ledger.Schedule, error)) after {
 		return func(y *yard, id uuid.UUID) {
-			y.clock.set(y.begin.Add(time.Duration(minutes) * time.Minute))
+			y.clock.Set(y.begin.Add(time.Duration(minutes) * time.Minute))
 			if _, err := change(y.l, context.Background(), id, false); err != nil {
 				y.t.Error(err)
 			}
@@ -162,9 +164,9 @@ func TestWorkerDies(t *testing.T) {
 				t.Parallel()
 				y := newYard(t, postgres.Config{})
 				proxy := newProxy(t, y.url)
-				dying := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
+				dying := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent})
 				s := y.order(func(p *ledger.ScheduleParams) { p.CatchUp = c.catchUp })
-				y.clock.step(time.Duration(c.away) * time.Minute)
+				y.clock.Step(time.Duration(c.away) * time.Minute)
 				if c.catchUp == ledger.CatchUpLatest && c.away > 0 {
 					// The first round only leaves out what is missed.
 					if full, _, err := dying.NewWorker().RunOnce(t.Context()); !full || err != nil {
@@ -194,10 +196,10 @@ func TestPauseAndResume(t *testing.T) {
 	ctx := t.Context()
 	w := y.l.NewWorker()
 	s := y.order(func(p *ledger.ScheduleParams) { p.End = y.begin.Add(65 * time.Minute) })
-	at := func(minutes int) { y.clock.set(y.begin.Add(time.Duration(minutes) * time.Minute)); y.round(w) }
+	at := func(minutes int) { y.clock.Set(y.begin.Add(time.Duration(minutes) * time.Minute)); y.round(w) }
 	requireVersion := func(what string, version int64, got ledger.Schedule, err error) {
 		t.Helper()
-		if err != nil || got.Version != version || !got.UpdateTime.Equal(must(y.l.GetSchedule(ctx, s.ID)).UpdateTime) {
+		if err != nil || got.Version != version || !got.UpdateTime.Equal(ledgertest.Must(y.l.GetSchedule(ctx, s.ID)).UpdateTime) {
 			t.Errorf("%s: version %d, %v; want %d", what, got.Version, err, version)
 		}
 	}
@@ -224,9 +226,9 @@ func TestPauseAndResume(t *testing.T) {
 	y.require("resumed", s.ID, ledger.ScheduleActive, 30, 0)
 	at(45)
 	y.require("on", s.ID, ledger.ScheduleActive, 50, 0, 30, 40)
-	must(y.l.PauseSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.PauseSchedule(ctx, s.ID, false))
 	at(61)
-	must(y.l.ResumeSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.ResumeSchedule(ctx, s.ID, false))
 	y.require("resumed too late", s.ID, ledger.ScheduleEnded, -1, 0, 30, 40)
 	state := (*ledger.StateError)(nil)
 	if _, err := y.l.PauseSchedule(ctx, s.ID, false); !errors.As(err, &state) || state.Reason != "SCHEDULE_ENDED" || state.Kind != "schedule" {
@@ -235,15 +237,15 @@ func TestPauseAndResume(t *testing.T) {
 	if _, err := y.l.ResumeSchedule(ctx, s.ID, false); !errors.As(err, &state) {
 		t.Errorf("resumed at the end: %v", err)
 	}
-	must(y.l.DeleteSchedule(ctx, s.ID, false))
-	deleted := must(y.l.DeleteSchedule(ctx, s.ID, false))
+	ledgertest.Must(y.l.DeleteSchedule(ctx, s.ID, false))
+	deleted := ledgertest.Must(y.l.DeleteSchedule(ctx, s.ID, false))
 	y.require("deleted", s.ID, ledger.ScheduleDeleted, -1, 0, 30, 40)
 	for _, change := range []func(context.Context, uuid.UUID, bool) (ledger.Schedule, error){y.l.PauseSchedule, y.l.ResumeSchedule} {
 		if _, err := change(ctx, s.ID, false); !errors.As(err, &state) || state.Reason != "SCHEDULE_DELETED" {
 			t.Errorf("changed after it was deleted: %v", err)
 		}
 	}
-	if read := must(y.l.GetSchedule(ctx, s.ID)); scheduleText(&read) != scheduleText(&deleted) {
+	if read := ledgertest.Must(y.l.GetSchedule(ctx, s.ID)); scheduleText(&read) != scheduleText(&deleted) {
 		t.Errorf("read %+v", read)
 	}
 	missing := (*ledger.NotFoundError)(nil)
@@ -265,11 +267,11 @@ func TestPauseHoldsWorkersOff(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
 	proxy := newProxy(t, y.url)
-	other := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent})
+	other := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent})
 	s := y.order(nil)
 	paused := make(chan ledger.Schedule, 1)
 	proxy.expect(fault{at: "SchedulesAdvance", do: look, then: func() {
-		go func() { paused <- must(y.l.PauseSchedule(context.Background(), s.ID, false)) }()
+		go func() { paused <- ledgertest.Must(y.l.PauseSchedule(context.Background(), s.ID, false)) }()
 		awaitLockWait(t.Context(), t, y.conn) // the occurrence is made, not counted
 	}})
 	if _, _, err := other.NewWorker().RunOnce(t.Context()); err != nil {
@@ -287,13 +289,13 @@ func TestOccurrenceIsTaken(t *testing.T) {
 	y := newYard(t, postgres.Config{})
 	s := y.order(nil)
 	taken := uuid.NewSHA1(s.ID, []byte(y.begin.UTC().Format(time.RFC3339)))
-	_, _, err := y.l.Transfer(t.Context(), ledger.TransferParams{ID: taken, From: y.b, To: y.a, Amount: amount("1")})
+	_, _, err := y.l.Transfer(t.Context(), ledger.TransferParams{ID: taken, From: y.b, To: y.a, Amount: ledgertest.Amount("1")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	y.clock.step(10 * time.Minute)
+	y.clock.Step(10 * time.Minute)
 	y.round(y.l.NewWorker())
-	got := must(y.l.GetSchedule(t.Context(), s.ID))
+	got := ledgertest.Must(y.l.GetSchedule(t.Context(), s.ID))
 	if got.OccurrenceCount != 2 || got.Status != ledger.ScheduleActive || !slices.Equal(y.made(s.ID), []int{10}) {
 		t.Errorf("%+v, made at %v", got, y.made(s.ID))
 	}
@@ -305,7 +307,7 @@ func TestOccurrenceIsTaken(t *testing.T) {
 func TestScheduleWhereClocksChange(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
-	berlin := must(time.LoadLocation("Europe/Berlin"))
+	berlin := ledgertest.Must(time.LoadLocation("Europe/Berlin"))
 	for _, c := range []struct {
 		cron string
 		from time.Time
@@ -314,15 +316,15 @@ func TestScheduleWhereClocksChange(t *testing.T) {
 		{"30 2 * * *", time.Date(2031, 3, 29, 0, 0, 0, 0, berlin), []string{"2031-03-29T02:30+01:00", "2031-03-30T03:00+02:00", "2031-03-31T02:30+02:00"}},
 		{"30 2 * * *", time.Date(2031, 10, 25, 0, 0, 0, 0, berlin), []string{"2031-10-25T02:30+02:00", "2031-10-26T02:30+02:00", "2031-10-27T02:30+01:00"}},
 	} {
-		y.clock.set(c.from)
+		y.clock.Set(c.from)
 		s := y.order(func(p *ledger.ScheduleParams) { p.Interval, p.Cron, p.TimeZone = 0, c.cron, "Europe/Berlin" })
 		w := y.l.NewWorker()
 		for range 3 * 24 * 4 {
-			y.clock.step(15 * time.Minute)
+			y.clock.Step(15 * time.Minute)
 			y.round(w)
 		}
 		var made []string
-		list, _, err := y.l.ListTransfers(t.Context(), postgres.TransferFilter{Reference: s.ID.String()}, postgres.Page{})
+		list, _, err := y.l.ListTransfers(t.Context(), postgres.TransferFilter{Reference: s.ID.String()}, paging.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -332,6 +334,6 @@ func TestScheduleWhereClocksChange(t *testing.T) {
 		if !slices.Equal(made, c.want) {
 			t.Errorf("%s from %s: made at %v, want %v", c.cron, c.from, made, c.want)
 		}
-		must(y.l.DeleteSchedule(t.Context(), s.ID, false))
+		ledgertest.Must(y.l.DeleteSchedule(t.Context(), s.ID, false))
 	}
 }

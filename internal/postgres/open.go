@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -30,7 +32,7 @@ type opening struct {
 func fingerprint(p *ledger.AccountParams, currency ledger.Currency) [sha256.Size]byte {
 	fields := []any{
 		currency.Code, p.InitialBalance.StringFixed(currency.Scale), p.MinBalance.StringFixed(currency.Scale),
-		p.DisplayName, p.ImageURL, encodeMetadata(p.Metadata),
+		p.DisplayName, p.ImageURL, stored.EncodeMetadata(p.Metadata),
 	}
 	if p.MaxBalance.Valid || !p.Policy.Empty() {
 		// Accounts without these are as they were hashed before there were any.
@@ -45,13 +47,13 @@ func fingerprint(p *ledger.AccountParams, currency ledger.Currency) [sha256.Size
 
 // openBatch opens accounts in one transaction. Opening balances are transfers from the currencies'
 // equity accounts. Openings of accounts that are there already get those, or a conflict. After an
-// ambiguousCommitError, what became of the openings holds if the batch was committed.
+// durable.AmbiguousCommitError, what became of the openings holds if the batch was committed.
 func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*opening) error {
 	for _, o := range openings {
 		o.account, o.replayed, o.err = ledger.Account{}, false, nil
 	}
 	firsts, params := firstOfEach(openings)
-	inserted, err := l.queries.AccountsInsert(ctx, pipe{Conn: conn, before: begin}, params)
+	inserted, err := l.queries.AccountsInsert(ctx, durable.Pipe{Conn: conn, Before: durable.Begin}, params)
 	if err != nil {
 		return fmt.Errorf("insert the accounts: %w", err)
 	}
@@ -73,7 +75,7 @@ func (l *Ledger) openBatch(ctx context.Context, conn *pgx.Conn, openings []*open
 		if err := l.database.RequireOwn(ctx, conn); err != nil {
 			return err
 		}
-		return commitError("commit the accounts", l.queries.Barrier(ctx, pipe{Conn: conn, after: commit}))
+		return durable.CommitError("commit the accounts", l.queries.Barrier(ctx, durable.Pipe{Conn: conn, After: durable.Commit}))
 	}
 	for _, o := range fresh {
 		if d.advanced && o.params.InitialBalance.IsPositive() {
@@ -102,7 +104,7 @@ func (l *Ledger) opened(ctx context.Context, conn *pgx.Conn, openings []opening)
 		if len(rows) != 1 || !rows[0].Account.CreateTime.Equal(o.account.CreateTime) {
 			return false, nil
 		}
-		return true, l.barrier(ctx, conn, "")
+		return true, l.pool.Barrier(ctx, conn, "")
 	}
 	return false, nil
 }
@@ -129,7 +131,7 @@ func firstOfEach(openings []*opening) (map[uuid.UUID]*opening, db.AccountsInsert
 		p.EntryCounts = append(p.EntryCounts, entries)
 		p.DisplayNames = append(p.DisplayNames, o.params.DisplayName)
 		p.ImageURLs = append(p.ImageURLs, o.params.ImageURL)
-		p.Metadata = append(p.Metadata, encodeMetadata(o.params.Metadata))
+		p.Metadata = append(p.Metadata, stored.EncodeMetadata(o.params.Metadata))
 		p.Fingerprints = append(p.Fingerprints, o.fingerprint[:])
 	}
 	return firsts, p
@@ -174,7 +176,7 @@ func (l *Ledger) answerKnown(ctx context.Context, conn *pgx.Conn, openings, fres
 	for _, o := range known {
 		row := byID[o.params.ID]
 		if row == nil {
-			return fmt.Errorf("%w: account %s is neither new nor there", errInvariant, o.params.ID)
+			return fmt.Errorf("%w: account %s is neither new nor there", durable.ErrInvariant, o.params.ID)
 		}
 		if err := l.answerStored(ctx, conn, o, row); err != nil {
 			return err
@@ -190,7 +192,7 @@ func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row
 		return nil
 	}
 	o.replayed = true
-	o.account, err = l.accountOf(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
+	o.account, err = l.currencies.Account(ctx, conn, &row.Account, row.ExpiredHeld, row.ExpiredIncoming)
 	return err
 }
 
@@ -199,7 +201,7 @@ func (l *Ledger) answerStored(ctx context.Context, conn db.DBTX, o *opening, row
 func (l *Ledger) previewOpening(ctx context.Context, o *opening) error {
 	rows, err := l.queries.AccountsGet(ctx, l.pool, []uuid.UUID{o.params.ID})
 	if err != nil {
-		return readError(ctx, "look for the account", err)
+		return durable.ReadError(ctx, "look for the account", err)
 	}
 	if len(rows) > 0 {
 		if err := l.answerStored(ctx, l.pool, o, &rows[0]); err != nil {
@@ -209,7 +211,7 @@ func (l *Ledger) previewOpening(ctx context.Context, o *opening) error {
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return readError(ctx, "read the clock", err)
+		return durable.ReadError(ctx, "read the clock", err)
 	}
 	o.account = o.newAccount()
 	o.account.CreateTime, o.account.UpdateTime = now, now
@@ -255,7 +257,7 @@ func (l *Ledger) fund(ctx context.Context, conn *pgx.Conn, fresh []*opening) (*o
 	}
 	d := ledger.Decide(commands, &ledger.Snapshot{Accounts: accounts})
 	if !d.AllMove() {
-		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", errInvariant, d.Outcomes)
+		return nil, fmt.Errorf("%w: an opening balance was refused: %+v", durable.ErrInvariant, d.Outcomes)
 	}
 	at, advanced, err := l.decidedAt(ctx, conn, rows, opened...)
 	return &optimisticResult{d, at, advanced, commands}, err

@@ -16,6 +16,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -49,11 +51,11 @@ func TestPoison(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	database := pgtest.NewDatabase(t)
-	admin := connect(t, database)
-	execute(t, admin, `ALTER TABLE transfer ADD CONSTRAINT poison CHECK (reference NOT LIKE 'poison%')`)
-	execute(t, admin, `ALTER TABLE account ADD CONSTRAINT poison CHECK (display_name <> 'poison') NOT VALID`)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-	ids := openAccounts(t, l, 2, 1000)
+	admin := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, admin, `ALTER TABLE transfer ADD CONSTRAINT poison CHECK (reference NOT LIKE 'poison%')`)
+	ledgertest.Execute(t, admin, `ALTER TABLE account ADD CONSTRAINT poison CHECK (display_name <> 'poison') NOT VALID`)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 1000)
 	one := decimal.NewFromInt(1)
 
 	batch := make([]ledger.TransferParams, 101)
@@ -94,7 +96,7 @@ func TestPoison(t *testing.T) {
 	requireBalance(t, l, ids[0], balance)
 
 	var wrong atomic.Int64
-	inParallel(20, func(worker int) {
+	ledgertest.InParallel(20, func(worker int) {
 		p := ledger.AccountParams{InitialBalance: one}
 		if worker == 7 {
 			p.DisplayName = "poison"
@@ -120,13 +122,13 @@ func TestNobodyIsToBlame(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			admin := connect(t, database)
+			admin := ledgertest.Connect(t, database)
 			counting := newCounting()
-			l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
-			ids := openAccounts(t, l, 2, 1000)
-			execute(t, admin, fmt.Sprintf(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
+			ids := ledgertest.OpenAccounts(t, l, 2, 1000)
+			ledgertest.Execute(t, admin, fmt.Sprintf(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
 				$$ BEGIN RAISE EXCEPTION 'failure' USING ERRCODE = '%s'; END $$`, code))
-			execute(t, admin, `CREATE TRIGGER fail BEFORE INSERT ON transfer EXECUTE FUNCTION fail()`)
+			ledgertest.Execute(t, admin, `CREATE TRIGGER fail BEFORE INSERT ON transfer EXECUTE FUNCTION fail()`)
 			batch := make([]ledger.TransferParams, 64)
 			for i := range batch {
 				batch[i] = ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
@@ -134,7 +136,7 @@ func TestNobodyIsToBlame(t *testing.T) {
 			if got := requireAway(t, l, batch, counting); got != reason {
 				t.Errorf("the reason is %q, want %q", got, reason)
 			}
-			execute(t, admin, `DROP TRIGGER fail ON transfer`)
+			ledgertest.Execute(t, admin, `DROP TRIGGER fail ON transfer`)
 			requireBack(t, l, batch)
 			requireBalance(t, l, ids[0], 1000-64)
 		})
@@ -142,30 +144,23 @@ func TestNobodyIsToBlame(t *testing.T) {
 	t.Run("no connections", func(t *testing.T) {
 		t.Parallel()
 		database := pgtest.NewDatabase(t)
-		name := strings.TrimPrefix(must(url.Parse(database)).Path, "/")
-		other := must(url.Parse(database))
+		name := strings.TrimPrefix(ledgertest.Must(url.Parse(database)).Path, "/")
+		other := ledgertest.Must(url.Parse(database))
 		other.Path = "/postgres"
-		admin := connect(t, other.String())
+		admin := ledgertest.Connect(t, other.String())
 		counting := newCounting()
-		l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
-		ids := openAccounts(t, l, 2, 1000)
+		l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
+		ids := ledgertest.OpenAccounts(t, l, 2, 1000)
 		batch := make([]ledger.TransferParams, 64)
 		for i := range batch {
 			batch[i] = ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
 		}
-		execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
-		execute(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+		ledgertest.Execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
+		ledgertest.Execute(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
 		requireAway(t, l, batch, counting)
-		execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
+		ledgertest.Execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
 		requireBack(t, l, batch)
 	})
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
 
 // requireAway fails the test unless the batch gets ErrUnavailable, soon and without
@@ -216,11 +211,11 @@ func TestDeadHostLetsGo(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	proxy := newProxy(t, database)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	p := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 	ctx, cancel := context.WithCancel(t.Context())
-	first := must(postgres.Open(t.Context(), postgres.Config{DatabaseURL: proxy.url, Logger: silent}))
+	first := ledgertest.Must(postgres.Open(t.Context(), postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent}))
 	proxy.expect(fault{at: "AccountsApply", do: cutAndForget, then: func() {
 		_ = proxy.listener.Close() // the host does not come back
 		cancel()
@@ -241,28 +236,28 @@ func TestDeadHostLetsGo(t *testing.T) {
 func TestOneReaderIsEnough(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	ids := openAccounts(t, openLedger(t, postgres.Config{DatabaseURL: database}), 3, 100)
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ReadConns: 1})
+	ids := ledgertest.OpenAccounts(t, ledgertest.Open(t, postgres.Config{DatabaseURL: database}), 3, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ReadConns: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	holder := connect(t, database)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
+	holder := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "SELECT FROM account WHERE account_id = $1 FOR UPDATE", ids[0])
 	updated := make(chan error)
 	go func() {
 		_, err := l.UpdateAccount(ctx, ledger.AccountChange{ID: ids[0], DisplayName: new("name")})
 		updated <- err
 	}()
-	awaitLockWait(ctx, t, connect(t, database))
+	awaitLockWait(ctx, t, ledgertest.Connect(t, database))
 	_, _, err := l.Transfer(ctx, ledger.TransferParams{From: ids[1], To: ids[2], Amount: decimal.NewFromInt(1)})
 	if err != nil {
 		t.Errorf("a transfer beside a reader that waits: %v", err)
 	}
-	execute(t, holder, "COMMIT")
+	ledgertest.Execute(t, holder, "COMMIT")
 	if err := <-updated; err != nil {
 		t.Errorf("the update: %v", err)
 	}
-	other := openLedger(t, postgres.Config{DatabaseURL: database, ReadConns: 1})
+	other := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ReadConns: 1})
 	if _, err := other.UpdateAccount(ctx, ledger.AccountChange{ID: ids[0], DisplayName: new("another")}); err != nil {
 		t.Errorf("an update by a ledger that has not read the currency yet: %v", err)
 	}
@@ -274,10 +269,10 @@ func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
-	admin := connect(t, database)
-	ids := openAccounts(t, l, 3, 100)
-	execute(t, admin, "UPDATE account SET update_time = now() + interval '1 hour' WHERE account_id = $1", ids[1])
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
+	admin := ledgertest.Connect(t, database)
+	ids := ledgertest.OpenAccounts(t, l, 3, 100)
+	ledgertest.Execute(t, admin, "UPDATE account SET update_time = now() + interval '1 hour' WHERE account_id = $1", ids[1])
 	one := decimal.NewFromInt(1)
 	for _, pair := range [][2]int{{0, 1}, {0, 2}, {2, 0}, {2, 1}} {
 		for _, amount := range []int64{1, 1000} {
@@ -289,13 +284,13 @@ func TestClockSetBack(t *testing.T) {
 			}
 		}
 	}
-	execute(t, admin, "UPDATE account SET update_time = now() + interval '2 hours' WHERE is_equity")
-	ids = append(ids, openAccounts(t, l, 2, 100)...)
+	ledgertest.Execute(t, admin, "UPDATE account SET update_time = now() + interval '2 hours' WHERE is_equity")
+	ids = append(ids, ledgertest.OpenAccounts(t, l, 2, 100)...)
 	if _, _, err := l.Transfer(ctx, ledger.TransferParams{From: ids[3], To: ids[4], Amount: one}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: id, OldestFirst: true}, postgres.Page{})
+		entries, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: id, OldestFirst: true}, paging.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,10 +315,10 @@ func TestKillPostgres(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := pgtest.NewServer(t)
-	l := openPrivate(t, server.URL(), postgres.Config{Logger: silent})
+	l := ledgertest.OpenPrivate(t, server.URL(), postgres.Config{Logger: ledgertest.Silent})
 	// Callers of this one get an error at each outage; those of the other wait until it is over.
-	hasty := openPrivate(t, server.URL(), postgres.Config{Logger: silent, BatchTimeout: 100 * time.Millisecond})
-	ids := openAccounts(t, l, 8, 1000)
+	hasty := ledgertest.OpenPrivate(t, server.URL(), postgres.Config{Logger: ledgertest.Silent, BatchTimeout: 100 * time.Millisecond})
+	ids := ledgertest.OpenAccounts(t, l, 8, 1000)
 	const callers, each = 32, 150
 	var acknowledged atomic.Int64
 	thresholds := []int64{callers * each / 4, callers * each / 2}
@@ -332,7 +327,7 @@ func TestKillPostgres(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		inParallel(callers, func(worker int) {
+		ledgertest.InParallel(callers, func(worker int) {
 			crashers[worker].run(ctx, []*postgres.Ledger{l, hasty}[worker%2], ids, each, func() {
 				n := acknowledged.Add(1)
 				for _, threshold := range thresholds {
@@ -351,7 +346,7 @@ func TestKillPostgres(t *testing.T) {
 		server = pgtest.Restart(t, server)
 	}
 	<-done
-	requireSound(t, l)
+	ledgertest.RequireSound(t, l)
 	unsure := 0
 	balances := make(map[uuid.UUID]decimal.Decimal)
 	for _, c := range crashers {
@@ -422,8 +417,8 @@ func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
 	counting := newCounting()
-	l := openPrivate(t, server.URL(), postgres.Config{Logger: slog.New(counting)})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.OpenPrivate(t, server.URL(), postgres.Config{Logger: slog.New(counting)})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	batch := []ledger.TransferParams{
 		{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)},
 		{ID: uuid.New(), From: ids[1], To: ids[0], Amount: decimal.NewFromInt(1)},
@@ -445,7 +440,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	pgtest.Restart(t, server)
 	requireBack(t, l, batch)
-	requireSound(t, l)
+	ledgertest.RequireSound(t, l)
 }
 
 // Commits are on the disk when they return, even where the database is set not to wait; a stricter
@@ -453,11 +448,11 @@ func TestDatabaseAway(t *testing.T) {
 func TestCommitsAreDurable(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	admin := connect(t, database)
-	name := strings.TrimPrefix(must(url.Parse(database)).Path, "/")
+	admin := ledgertest.Connect(t, database)
+	name := strings.TrimPrefix(ledgertest.Must(url.Parse(database)).Path, "/")
 	for _, c := range []struct{ set, want string }{{"off", "on"}, {"on", "on"}, {"remote_apply", "remote_apply"}} {
-		execute(t, admin, "ALTER DATABASE "+name+" SET synchronous_commit = "+c.set)
-		l := openLedger(t, postgres.Config{DatabaseURL: database})
+		ledgertest.Execute(t, admin, "ALTER DATABASE "+name+" SET synchronous_commit = "+c.set)
+		l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
 		var got string
 		if err := l.Writers().QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got); err != nil || got != c.want {
 			t.Errorf("with synchronous_commit %s the ledger's is %s, %v", c.set, got, err)
@@ -470,10 +465,10 @@ func TestDefaultIsolationIsIgnored(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	database := pgtest.NewDatabase(t)
-	execute(t, connect(t, database), "ALTER DATABASE "+databaseName(database)+" SET default_transaction_isolation = 'serializable'")
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
-	ids := openAccounts(t, l, 2, 1000)
-	inParallel(16, func(worker int) {
+	ledgertest.Execute(t, ledgertest.Connect(t, database), "ALTER DATABASE "+databaseName(database)+" SET default_transaction_isolation = 'serializable'")
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
+	ids := ledgertest.OpenAccounts(t, l, 2, 1000)
+	ledgertest.InParallel(16, func(worker int) {
 		for i := range 10 {
 			var err error
 			switch worker % 3 {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -32,7 +34,7 @@ func TestPagesWhileRowsArrive(t *testing.T) {
 	for range 2 {
 		writers.Go(func() {
 			for {
-				if _, _, err := s.l.Transfer(ctx, ledger.TransferParams{From: payer, To: payee, Amount: amount("1")}); err != nil {
+				if _, _, err := s.l.Transfer(ctx, ledger.TransferParams{From: payer, To: payee, Amount: ledgertest.Amount("1")}); err != nil {
 					t.Errorf("transfer: %v", err)
 				}
 				select {
@@ -48,7 +50,7 @@ func TestPagesWhileRowsArrive(t *testing.T) {
 		there = append(there, row.id.String())
 	}
 	for _, size := range []int32{1, 3, 10} {
-		got := collect(t, size, func(page postgres.Page) ([]string, string, error) {
+		got := collect(t, size, func(page paging.Page) ([]string, string, error) {
 			<-arrived // at least one row between two pages
 			return s.transfers(postgres.TransferFilter{})(page)
 		})
@@ -71,7 +73,7 @@ func (s *listed) readForward(t *testing.T, account uuid.UUID, size int32, arrive
 		t.Fatalf("read the account: %v", err)
 	}
 	seen := int64(0)
-	page := postgres.Page{Size: size}
+	page := paging.Page{Size: size}
 	for seen < a.Version-1+10 { // the version counts the entries
 		<-arrived
 		entries, next, err := s.l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: account, OldestFirst: true}, page)
@@ -99,7 +101,7 @@ func TestPagesEndByBytes(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
 	account := s.accounts[2]
-	for name, list := range map[string]func(postgres.Page) ([]string, string, error){
+	for name, list := range map[string]func(paging.Page) ([]string, string, error){
 		"transfers":       s.transfers(postgres.TransferFilter{}),
 		"accounts":        s.accountList(postgres.AccountFilter{}),
 		"entries":         s.entries(postgres.EntryFilter{AccountID: account}),
@@ -109,13 +111,13 @@ func TestPagesEndByBytes(t *testing.T) {
 			AccountID: account, Start: s.rows[len(s.rows)-1].created, Effective: true,
 		}),
 	} {
-		whole, _, err := list(postgres.Page{Size: 1000})
+		whole, _, err := list(paging.Page{Size: 1000})
 		if err != nil || len(whole) < 5 {
 			t.Fatalf("%s: %d items, %v", name, len(whole), err)
 		}
 		for _, bytes := range []int{1, 1200, 1 << 20} {
 			var got []string
-			page, pages := postgres.Page{Size: 1000, Bytes: bytes}, 0
+			page, pages := paging.Page{Size: 1000, Bytes: bytes}, 0
 			for next := "more"; next != ""; pages++ {
 				var ids []string
 				if ids, next, err = list(page); err != nil || len(ids) == 0 {
@@ -135,8 +137,8 @@ func TestPagesEndByBytes(t *testing.T) {
 }
 
 // statement lists the entries of a statement by their transfers.
-func (s *listed) statement(f postgres.StatementFilter) func(postgres.Page) ([]string, string, error) {
-	return func(page postgres.Page) (ids []string, next string, err error) {
+func (s *listed) statement(f postgres.StatementFilter) func(paging.Page) ([]string, string, error) {
+	return func(page paging.Page) (ids []string, next string, err error) {
 		_, list, next, err := s.l.GetStatement(context.Background(), f, page)
 		for i := range list {
 			ids = append(ids, list[i].TransferID.String())
@@ -151,7 +153,7 @@ func TestPageTokens(t *testing.T) {
 	t.Parallel()
 	s := newListed(t)
 	start := s.rows[len(s.rows)-1].created
-	lists := map[string]func(postgres.Page) ([]string, string, error){
+	lists := map[string]func(paging.Page) ([]string, string, error){
 		"transfers":            s.transfers(postgres.TransferFilter{}),
 		"transfers of one":     s.transfers(postgres.TransferFilter{AccountID: s.accounts[2]}),
 		"transfers of another": s.transfers(postgres.TransferFilter{AccountID: s.accounts[3]}),
@@ -165,34 +167,34 @@ func TestPageTokens(t *testing.T) {
 		"entries, oldest":      s.entries(postgres.EntryFilter{AccountID: s.accounts[2], OldestFirst: true}),
 		"accounts":             s.accountList(postgres.AccountFilter{}),
 		"accounts in USD":      s.accountList(postgres.AccountFilter{Currency: "USD"}),
-		"currencies": func(page postgres.Page) ([]string, string, error) {
+		"currencies": func(page paging.Page) ([]string, string, error) {
 			_, next, err := s.l.ListCurrencies(context.Background(), page)
 			return nil, next, err
 		},
 	}
 	for name, list := range lists {
-		_, token, err := list(postgres.Page{Size: 1})
+		_, token, err := list(paging.Page{Size: 1})
 		if err != nil || token == "" {
 			t.Fatalf("%s: token %q, %v", name, token, err)
 		}
 		for other, list := range lists {
-			if _, _, err := list(postgres.Page{Size: 2, Token: token}); (err == nil) != (name == other) || err != nil && !errors.Is(err, ledger.ErrPageToken) {
+			if _, _, err := list(paging.Page{Size: 2, Token: token}); (err == nil) != (name == other) || err != nil && !errors.Is(err, ledger.ErrPageToken) {
 				t.Errorf("the token of %s, used for %s: %v", name, other, err)
 			}
 		}
 		for _, bad := range []string{token + "\n", token[1:], strings.ToLower(token), "x", "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "%%%"} {
-			if _, _, err := list(postgres.Page{Size: 1, Token: bad}); !errors.Is(err, ledger.ErrPageToken) {
+			if _, _, err := list(paging.Page{Size: 1, Token: bad}); !errors.Is(err, ledger.ErrPageToken) {
 				t.Errorf("%s with token %q: %v", name, bad, err)
 			}
 		}
 	}
 	// The same moment in another zone is the same filter.
-	_, token, err := lists["transfers from"](postgres.Page{Size: 1})
+	_, token, err := lists["transfers from"](paging.Page{Size: 1})
 	if err != nil {
 		t.Fatalf("list: %v", err)
 	}
 	elsewhere := s.transfers(postgres.TransferFilter{Start: start.In(time.FixedZone("west", -7*3600))})
-	if _, _, err := elsewhere(postgres.Page{Size: 1, Token: token}); err != nil {
+	if _, _, err := elsewhere(paging.Page{Size: 1, Token: token}); err != nil {
 		t.Errorf("the token in another time zone: %v", err)
 	}
 }
@@ -208,29 +210,29 @@ func TestListsRefuse(t *testing.T) {
 	account := s.accounts[2]
 	for _, c := range []struct {
 		name string
-		list func(postgres.Page) ([]string, string, error)
-		page postgres.Page
+		list func(paging.Page) ([]string, string, error)
+		page paging.Page
 		want string
 	}{
-		{"size", s.transfers(postgres.TransferFilter{}), postgres.Page{Size: -1}, "invalid page_size"},
-		{"size", s.transfers(postgres.TransferFilter{}), postgres.Page{Size: 1001}, "invalid page_size"},
-		{"size", s.entries(postgres.EntryFilter{AccountID: account}), postgres.Page{Size: 1001}, "invalid page_size"},
-		{"size", s.accountList(postgres.AccountFilter{}), postgres.Page{Size: -1}, "invalid page_size"},
-		{"late", s.transfers(postgres.TransferFilter{Start: late}), postgres.Page{}, "invalid start_time"},
-		{"late, token", s.transfers(postgres.TransferFilter{Start: late}), postgres.Page{Token: token}, "invalid start_time"},
-		{"early", s.transfers(postgres.TransferFilter{End: early}), postgres.Page{}, "invalid end_time"},
-		{"late", s.entries(postgres.EntryFilter{AccountID: account, End: late}), postgres.Page{}, "invalid end_time"},
-		{"late, token", s.entries(postgres.EntryFilter{AccountID: account, End: late}), postgres.Page{Token: token}, "invalid end_time"},
-		{"NUL", s.transfers(postgres.TransferFilter{Reference: "\x00"}), postgres.Page{}, "invalid reference"},
-		{"NUL", s.transfers(postgres.TransferFilter{Currency: "\x00"}), postgres.Page{}, "invalid currency"},
-		{"no UTF-8", s.accountList(postgres.AccountFilter{Currency: "\xff"}), postgres.Page{}, "invalid currency"},
+		{"size", s.transfers(postgres.TransferFilter{}), paging.Page{Size: -1}, "invalid page_size"},
+		{"size", s.transfers(postgres.TransferFilter{}), paging.Page{Size: 1001}, "invalid page_size"},
+		{"size", s.entries(postgres.EntryFilter{AccountID: account}), paging.Page{Size: 1001}, "invalid page_size"},
+		{"size", s.accountList(postgres.AccountFilter{}), paging.Page{Size: -1}, "invalid page_size"},
+		{"late", s.transfers(postgres.TransferFilter{Start: late}), paging.Page{}, "invalid start_time"},
+		{"late, token", s.transfers(postgres.TransferFilter{Start: late}), paging.Page{Token: token}, "invalid start_time"},
+		{"early", s.transfers(postgres.TransferFilter{End: early}), paging.Page{}, "invalid end_time"},
+		{"late", s.entries(postgres.EntryFilter{AccountID: account, End: late}), paging.Page{}, "invalid end_time"},
+		{"late, token", s.entries(postgres.EntryFilter{AccountID: account, End: late}), paging.Page{Token: token}, "invalid end_time"},
+		{"NUL", s.transfers(postgres.TransferFilter{Reference: "\x00"}), paging.Page{}, "invalid reference"},
+		{"NUL", s.transfers(postgres.TransferFilter{Currency: "\x00"}), paging.Page{}, "invalid currency"},
+		{"no UTF-8", s.accountList(postgres.AccountFilter{Currency: "\xff"}), paging.Page{}, "invalid currency"},
 	} {
 		_, _, err := c.list(c.page)
 		if got := errorText(err); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
-	if ids, next, err := s.transfers(postgres.TransferFilter{})(postgres.Page{}); err != nil || len(ids) != 50 || next == "" {
+	if ids, next, err := s.transfers(postgres.TransferFilter{})(paging.Page{}); err != nil || len(ids) != 50 || next == "" {
 		t.Errorf("a page of the default size: %d items, next %q, %v", len(ids), next, err)
 	}
 }

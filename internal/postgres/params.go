@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -209,7 +210,36 @@ func rowParams(d *ledger.Decision, commands []ledger.Command, positions []int64,
 		p.FromSequences = append(p.FromSequences, r.FromSequence)
 		p.ToSequences = append(p.ToSequences, r.ToSequence)
 		p.ReferenceTexts = append(p.ReferenceTexts, t.Reference)
-		p.Metadata = append(p.Metadata, encodeMetadata(t.Metadata))
+		p.Metadata = append(p.Metadata, stored.EncodeMetadata(t.Metadata))
 	}
 	return p
+}
+
+func nullText(d decimal.NullDecimal) string {
+	if !d.Valid {
+		return ""
+	}
+	return d.Decimal.String()
+}
+
+func idText(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// encodeFigures returns the figures of a refusal as they are stored; empty: there are none.
+func encodeFigures(figures map[string]string) string {
+	if len(figures) == 0 {
+		return ""
+	}
+	return string(stored.EncodeMetadata(figures))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -23,17 +24,17 @@ import (
 func TestPlansLockInOrder(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	admin := connect(t, database)
-	old := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1}) // small tables
-	ids := openAccounts(t, old, 2, 1000)
+	admin := ledgertest.Connect(t, database)
+	old := ledgertest.Open(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1}) // small tables
+	ids := ledgertest.OpenAccounts(t, old, 2, 1000)
 	for _, size := range []int{2, 50, 10_000} {
-		execute(t, admin, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
+		ledgertest.Execute(t, admin, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
 			SELECT gen_random_uuid(), 'USD', 0, '' FROM generate_series((SELECT count(*) FROM account), $1)`, size)
 		for _, analysed := range []bool{false, true} {
 			if analysed {
-				execute(t, admin, "VACUUM ANALYZE")
+				ledgertest.Execute(t, admin, "VACUUM ANALYZE")
 			}
-			fresh := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
+			fresh := ledgertest.Open(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
 			for name, l := range map[string]*postgres.Ledger{"old": old, "fresh": fresh} {
 				t.Run(fmt.Sprintf("%d accounts, analysed %v, %s", size, analysed, name), func(t *testing.T) {
 					requireOrderedPlans(t, l, ids)
@@ -54,15 +55,15 @@ func TestPlansWhateverCosts(t *testing.T) {
 		{"join_collapse_limit": "1", "from_collapse_limit": "1", "geqo_threshold": "2", "default_statistics_target": "1", "work_mem": "64kB"},
 	} {
 		database := pgtest.NewDatabase(t)
-		admin := connect(t, database)
+		admin := ledgertest.Connect(t, database)
 		for name, value := range settings {
-			execute(t, admin, "ALTER DATABASE "+databaseName(database)+" SET "+name+" = '"+value+"'")
+			ledgertest.Execute(t, admin, "ALTER DATABASE "+databaseName(database)+" SET "+name+" = '"+value+"'")
 		}
-		execute(t, admin, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
+		ledgertest.Execute(t, admin, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
 			SELECT gen_random_uuid(), 'USD', 0, '' FROM generate_series(1, 1000)`)
-		execute(t, admin, "VACUUM ANALYZE account")
-		l := openLedger(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
-		requireOrderedPlans(t, l, openAccounts(t, l, 2, 1000))
+		ledgertest.Execute(t, admin, "VACUUM ANALYZE account")
+		l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, BatchesInFlight: 1})
+		requireOrderedPlans(t, l, ledgertest.OpenAccounts(t, l, 2, 1000))
 	}
 }
 
@@ -142,8 +143,8 @@ func requireNodes(t *testing.T, plan []string, nodes ...string) {
 func TestUpdatesAreHeapOnly(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewServer(t).URL() // transactions of other databases keep old versions
-	l := openPrivate(t, database, postgres.Config{Logger: silent})
-	ids := openAccounts(t, l, 20, 1000)
+	l := ledgertest.OpenPrivate(t, database, postgres.Config{Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 20, 1000)
 	const transfers = 400
 	for i := range transfers {
 		_, _, err := l.Transfer(t.Context(), ledger.TransferParams{
@@ -153,11 +154,11 @@ func TestUpdatesAreHeapOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	requireSound(t, l)
+	ledgertest.RequireSound(t, l)
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	conn := connect(t, database)
+	conn := ledgertest.Connect(t, database)
 	awaitAlone(t.Context(), t, conn)
 	var updates, hot int
 	err := conn.QueryRow(t.Context(), `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'account'`).

@@ -31,7 +31,7 @@ func (p *posting) lifecycle(s *step) {
 	p.t.Helper()
 	switch s.words[0] {
 	case "clock":
-		p.clock.step(p.duration(s, s.words[1]))
+		p.clock.Step(p.duration(s, s.words[1]))
 	case "post", "reverse":
 		p.child(s)
 	case "void":
@@ -136,7 +136,7 @@ func (p *posting) policy(s *step, change *ledger.AccountChange) {
 		}
 		b := &ledger.Block{Reason: s.words[2]}
 		if len(s.words) > 3 {
-			b.End = new(p.clock.now().Add(p.duration(s, s.words[3])))
+			b.End = new(p.clock.Now().Add(p.duration(s, s.words[3])))
 		}
 		return &ledger.OptionalBlock{Block: b}
 	}
@@ -177,7 +177,7 @@ func (p *posting) option(s *step, params *ledger.TransferParams, key, value stri
 	o := params.Options
 	version := func() *int64 { return new(decimal.RequireFromString(value).IntPart()) }
 	amount := func() decimal.NullDecimal { return decimal.NewNullDecimal(decimal.RequireFromString(value)) }
-	at := func() time.Time { return p.clock.now().Add(p.duration(s, value)) }
+	at := func() time.Time { return p.clock.Now().Add(p.duration(s, value)) }
 	switch key {
 	case "hold":
 		o.Hold = true

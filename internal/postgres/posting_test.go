@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -38,8 +40,8 @@ import (
 func TestPosting(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	files, err := filepath.Glob("testdata/posting/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("find the scenarios: %d files, %v", len(files), err)
@@ -129,7 +131,7 @@ func (s *scenario) run(p *posting) {
 type posting struct {
 	t          *testing.T
 	l          *postgres.Ledger
-	clock      *testClock
+	clock      *ledgertest.Clock
 	scope      uuid.UUID // makes ids from names
 	currencies map[string]uuid.UUID
 	first      map[uuid.UUID]ledger.Transfer // the first result
@@ -266,7 +268,7 @@ func (p *posting) outcome(s *step, o ledger.Outcome) {
 
 func (p *posting) entries(s *step) {
 	all, _, err := p.l.ListEntries(context.Background(),
-		postgres.EntryFilter{AccountID: p.id(s.words[1]), OldestFirst: true}, postgres.Page{Size: 1000})
+		postgres.EntryFilter{AccountID: p.id(s.words[1]), OldestFirst: true}, paging.Page{Size: 1000})
 	if err != nil {
 		p.t.Fatalf("%s: list the entries: %v", s.place, err)
 	}

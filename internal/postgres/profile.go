@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/internal/pgdb"
+	"internaltransfers/internal/stored"
 	"internaltransfers/ledger"
 )
 
@@ -72,12 +74,12 @@ func (l *Ledger) GetProfiles(ctx context.Context, ids []uuid.UUID) ([]Profile, e
 func (l *Ledger) readProfiles(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Profile, error) {
 	rows, err := l.queries.ProfilesGet(ctx, l.pool, ids)
 	if err != nil {
-		return nil, readError(ctx, "read profiles", err)
+		return nil, durable.ReadError(ctx, "read profiles", err)
 	}
 	profiles := make(map[uuid.UUID]Profile, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		metadata, err := decodeMetadata(r.Metadata)
+		metadata, err := stored.DecodeMetadata(r.Metadata)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", r.AccountID, err)
 		}

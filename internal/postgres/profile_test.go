@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -20,7 +21,7 @@ import (
 // openCaching opens a ledger that keeps up to 1,000 profiles, and waits until it does.
 func openCaching(t testing.TB, database string) *postgres.Ledger {
 	t.Helper()
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: silent})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ProfileCache: 1000, Logger: ledgertest.Silent})
 	await(t, "listening", l.ProfilesListen)
 	return l
 }
@@ -83,7 +84,7 @@ func openNamed(t testing.TB, l *postgres.Ledger, names ...string) []uuid.UUID {
 	t.Helper()
 	ids := make([]uuid.UUID, len(names))
 	for i, name := range names {
-		ids[i] = openAccount(t, l, ledger.AccountParams{DisplayName: name}).ID
+		ids[i] = ledgertest.OpenAccount(t, l, ledger.AccountParams{DisplayName: name}).ID
 	}
 	return ids
 }
@@ -92,13 +93,13 @@ func openNamed(t testing.TB, l *postgres.Ledger, names ...string) []uuid.UUID {
 func TestGetProfiles(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	without := openLedger(t, postgres.Config{DatabaseURL: database})
+	without := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
 	with := openCaching(t, database)
-	a := openAccount(t, without, ledger.AccountParams{
-		Currency: "JPY", InitialBalance: amount("5"), DisplayName: "Zoë 🐟", ImageURL: "https://example.com/z.png",
+	a := ledgertest.OpenAccount(t, without, ledger.AccountParams{
+		Currency: "JPY", InitialBalance: ledgertest.Amount("5"), DisplayName: "Zoë 🐟", ImageURL: "https://example.com/z.png",
 		Metadata: map[string]string{"a": "1", "b": ""},
 	})
-	b := openAccount(t, without, ledger.AccountParams{})
+	b := ledgertest.OpenAccount(t, without, ledger.AccountParams{})
 	want := []postgres.Profile{
 		{AccountID: b.ID, Currency: "USD"},
 		{AccountID: a.ID, Currency: "JPY", DisplayName: "Zoë 🐟", ImageURL: "https://example.com/z.png", Metadata: a.Metadata},
@@ -138,8 +139,8 @@ func sameProfile(a, b *postgres.Profile) bool {
 // TestGetProfilesInOneRead: what a call misses is read at once.
 func TestGetProfilesInOneRead(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 1000, 0)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 1000, 0)
 	reads := 0
 	l.AfterProfileReads(func(map[uuid.UUID]postgres.Profile) { reads++ })
 	if got, err := l.GetProfiles(t.Context(), ids); err != nil || len(got) != len(ids) || reads != 1 {
@@ -154,9 +155,9 @@ func TestProfilesWithoutDatabase(t *testing.T) {
 	l := openCaching(t, database)
 	ids := openNamed(t, l, "kept", "unknown")
 	nameOf(t, l, ids[0])
-	holder := connect(t, database)
-	execute(t, holder, "BEGIN")
-	execute(t, holder, "LOCK TABLE account IN ACCESS EXCLUSIVE MODE")
+	holder := ledgertest.Connect(t, database)
+	ledgertest.Execute(t, holder, "BEGIN")
+	ledgertest.Execute(t, holder, "LOCK TABLE account IN ACCESS EXCLUSIVE MODE")
 	if got := nameOf(t, l, ids[0]); got != "kept" {
 		t.Errorf("the name is %q", got)
 	}
@@ -168,8 +169,8 @@ func TestProfilesWithoutDatabase(t *testing.T) {
 		}
 		both <- err
 	}()
-	awaitLockWait(t.Context(), t, connect(t, database))
-	execute(t, holder, "COMMIT")
+	awaitLockWait(t.Context(), t, ledgertest.Connect(t, database))
+	ledgertest.Execute(t, holder, "COMMIT")
 	if err := <-both; err != nil {
 		t.Error(err)
 	}
@@ -184,7 +185,7 @@ func TestProfilesSeeOwnUpdates(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	l := openCaching(t, database)
-	execute(t, connect(t, database), "DROP TRIGGER account_profile_is_told ON account")
+	ledgertest.Execute(t, ledgertest.Connect(t, database), "DROP TRIGGER account_profile_is_told ON account")
 	id := openNamed(t, l, "0")[0]
 	for i := range 20 {
 		if got := nameOf(t, l, id); got != fmt.Sprint(i) {
@@ -219,7 +220,7 @@ func TestProfilesSeeUpdatesOfOthers(t *testing.T) {
 		t.Errorf("the name is %q where it was changed", got)
 	}
 	await(t, "second", func() bool { return nameOf(t, l, id) == "second" })
-	execute(t, connect(t, database), "UPDATE account SET display_name = 'third' WHERE account_id = $1", id)
+	ledgertest.Execute(t, ledgertest.Connect(t, database), "UPDATE account SET display_name = 'third' WHERE account_id = $1", id)
 	await(t, "third", func() bool { return nameOf(t, l, id) == "third" && nameOf(t, other, id) == "third" })
 	for _, c := range []struct {
 		change string
@@ -228,7 +229,7 @@ func TestProfilesSeeUpdatesOfOthers(t *testing.T) {
 		{"image_url = 'u'", func(p *postgres.Profile) bool { return p.ImageURL == "u" }},
 		{`metadata = '{"k": "v"}'`, func(p *postgres.Profile) bool { return p.Metadata["k"] == "v" }},
 	} {
-		execute(t, connect(t, database), "UPDATE account SET "+c.change+" WHERE account_id = $1", id)
+		ledgertest.Execute(t, ledgertest.Connect(t, database), "UPDATE account SET "+c.change+" WHERE account_id = $1", id)
 		await(t, c.change, func() bool {
 			got, err := l.GetProfiles(t.Context(), []uuid.UUID{id})
 			return err == nil && c.seen(&got[0])
@@ -241,21 +242,21 @@ func TestProfilesSeeUpdatesOfOthers(t *testing.T) {
 func TestOnlyProfilesAreTold(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
-	listener := connect(t, database)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
+	listener := ledgertest.Connect(t, database)
 	var channel string
 	if err := listener.QueryRow(t.Context(), "SELECT profile_channel('account'::regclass)").Scan(&channel); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, listener, "LISTEN "+channel)
-	ids := openAccounts(t, l, 2, 100)
+	ledgertest.Execute(t, listener, "LISTEN "+channel)
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	for _, sum := range []string{"1", "1000"} {
-		if _, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: amount(sum)}); err != nil {
+		if _, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: ledgertest.Amount(sum)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, change := range []ledger.AccountChange{
-		{Status: new(ledger.AccountFrozen)}, {MinBalance: new(amount("-5"))}, {DisplayName: new("")},
+		{Status: new(ledger.AccountFrozen)}, {MinBalance: new(ledgertest.Amount("-5"))}, {DisplayName: new("")},
 	} {
 		change.ID = ids[0]
 		if _, err := l.UpdateAccount(t.Context(), change); err != nil {
@@ -319,8 +320,8 @@ func TestProfileReadsOverlap(t *testing.T) {
 			database := pgtest.NewDatabase(t)
 			l := openCaching(t, database)
 			id := openNamed(t, l, "old")[0]
-			admin := connect(t, database)
-			execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // the news is late
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // the news is late
 			reading := make(chan string)
 			goOn := map[string]chan struct{}{"old": make(chan struct{}), "new": make(chan struct{})}
 			l.AfterProfileReads(func(read map[uuid.UUID]postgres.Profile) {
@@ -363,8 +364,8 @@ func TestProfileReadsDoNotGoBack(t *testing.T) {
 			database := pgtest.NewDatabase(t)
 			l := openCaching(t, database)
 			id := openNamed(t, l, "first")[0]
-			admin := connect(t, database)
-			execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // as if late
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, "DROP TRIGGER account_profile_is_told ON account") // as if late
 			begun, reading := make(chan chan struct{}), make(chan string)
 			goOn := map[string]chan struct{}{"second": make(chan struct{}), "third": make(chan struct{})}
 			l.AroundProfileReads(func() {
@@ -413,9 +414,9 @@ func TestProfileCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
 	const size = 10
-	l := openLedger(t, postgres.Config{DatabaseURL: database, ProfileCache: size})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ProfileCache: size})
 	await(t, "listening", l.ProfilesListen)
-	ids := openAccounts(t, l, 3*size, 0)
+	ids := ledgertest.OpenAccounts(t, l, 3*size, 0)
 	for _, id := range ids {
 		nameOf(t, l, id)
 		if n, bytes := l.ProfilesKept(); n > size || bytes > size<<10 {
@@ -456,7 +457,7 @@ func TestProfileCacheIsBounded(t *testing.T) {
 func TestProfileMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	l := openLedger(t, postgres.Config{ProfileCache: 1, Metrics: registry})
+	l := ledgertest.Open(t, postgres.Config{ProfileCache: 1, Metrics: registry})
 	await(t, "listening", l.ProfilesListen)
 	id := openNamed(t, l, "")[0]
 	nameOf(t, l, id)

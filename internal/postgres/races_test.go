@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -23,20 +24,9 @@ func twoServers(t *testing.T) (url string, servers [2]*postgres.Ledger) {
 	t.Helper()
 	url = pgtest.NewDatabase(t)
 	for i := range servers {
-		servers[i] = openLedger(t, postgres.Config{DatabaseURL: url, BatchMax: 16})
+		servers[i] = ledgertest.Open(t, postgres.Config{DatabaseURL: url, BatchMax: 16})
 	}
 	return url, servers
-}
-
-// newHold reserves an amount.
-func newHold(t *testing.T, l *postgres.Ledger, from, to uuid.UUID, n int64, o ledger.TransferOptions) ledger.Transfer {
-	t.Helper()
-	o.Hold = true
-	h, _, err := l.Transfer(context.Background(), ledger.TransferParams{From: from, To: to, Amount: decimal.NewFromInt(n), Options: &o})
-	if err != nil || h.Status != ledger.TransferInit {
-		t.Fatalf("hold %d: %s %s, %v", n, h.Status, h.Reason, err)
-	}
-	return h
 }
 
 // balanceOf reads an account's balance and what is available of it.
@@ -54,14 +44,14 @@ func balanceOf(t *testing.T, l *postgres.Ledger, id uuid.UUID) (balance, availab
 func TestRacePostAgainstVoid(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
-	ids := openAccounts(t, servers[0], 2, 1000)
+	ids := ledgertest.OpenAccounts(t, servers[0], 2, 1000)
 	const holds = 60
 	posted := 0
 	for range holds {
-		h := newHold(t, servers[0], ids[0], ids[1], 5, ledger.TransferOptions{})
+		h := ledgertest.NewHold(t, servers[0], ids[0], ids[1], 5, ledger.TransferOptions{})
 		var capture ledger.Transfer
 		var postErr, voidErr error
-		inParallel(2, func(worker int) {
+		ledgertest.InParallel(2, func(worker int) {
 			if worker == 0 {
 				capture, _, _, postErr = servers[0].Post(context.Background(), ledger.PostParams{HoldID: h.ID, ID: uuid.New()})
 			} else {
@@ -90,22 +80,22 @@ func TestRacePostAgainstVoid(t *testing.T) {
 func TestRacePostAgainstExpiry(t *testing.T) {
 	t.Parallel()
 	url, servers := twoServers(t)
-	clock := stopClock(t, url)
-	ids := openAccounts(t, servers[0], 2, 1000)
+	clock := ledgertest.StopClock(t, url)
+	ids := ledgertest.OpenAccounts(t, servers[0], 2, 1000)
 	const holds = 100
 	all := make([]ledger.Transfer, holds)
 	for i := range all {
-		all[i] = newHold(t, servers[0], ids[0], ids[1], 5, ledger.TransferOptions{HoldTTL: time.Second})
+		all[i] = ledgertest.NewHold(t, servers[0], ids[0], ids[1], 5, ledger.TransferOptions{HoldTTL: time.Second})
 	}
 	var posted, expired atomic.Int64
 	var answered atomic.Int64
-	inParallel(9, func(worker int) {
+	ledgertest.InParallel(9, func(worker int) {
 		if worker == 8 {
 			for answered.Load() < holds/3 {
 				// Until a third of the holds were posted, Settle finds nothing due.
 				_ = servers[1].Settle(context.Background(), all[0].ID)
 			}
-			clock.step(time.Second)
+			clock.Step(time.Second)
 			return
 		}
 		for i := worker; i < holds; i += 8 {
@@ -138,14 +128,14 @@ func TestRacePostAgainstExpiry(t *testing.T) {
 func TestRaceTwoReversals(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
-	ids := openAccounts(t, servers[0], 2, 1000)
+	ids := ledgertest.OpenAccounts(t, servers[0], 2, 1000)
 	for range 40 {
 		original, _, err := servers[0].Transfer(context.Background(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(7)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var won, lost atomic.Int64
-		inParallel(4, func(worker int) {
+		ledgertest.InParallel(4, func(worker int) {
 			r, _, _, err := servers[worker%2].Reverse(context.Background(), ledger.ReverseParams{TransferID: original.ID, ID: uuid.New()})
 			switch {
 			case err != nil:
@@ -171,11 +161,11 @@ func TestRaceTwoReversals(t *testing.T) {
 func TestRaceForTheLastCent(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
-	to := openAccounts(t, servers[0], 1, 0)[0]
+	to := ledgertest.OpenAccounts(t, servers[0], 1, 0)[0]
 	for range 30 {
-		from := openAccounts(t, servers[0], 1, 1)[0]
+		from := ledgertest.OpenAccounts(t, servers[0], 1, 1)[0]
 		var got atomic.Int64
-		inParallel(6, func(worker int) {
+		ledgertest.InParallel(6, func(worker int) {
 			p := ledger.TransferParams{From: from, To: to, Amount: decimal.NewFromInt(1)}
 			if worker < 3 {
 				p.Options = &ledger.TransferOptions{Hold: true}
@@ -202,11 +192,11 @@ func TestRaceSixThousandHoldsOnFiveThousand(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	var servers [2]*postgres.Ledger
 	for i := range servers {
-		servers[i] = openLedger(t, postgres.Config{DatabaseURL: url})
+		servers[i] = ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	}
-	from, to := openAccounts(t, servers[0], 1, 5000)[0], openAccounts(t, servers[0], 1, 0)[0]
+	from, to := ledgertest.OpenAccounts(t, servers[0], 1, 5000)[0], ledgertest.OpenAccounts(t, servers[0], 1, 0)[0]
 	var made, refused atomic.Int64
-	inParallel(6, func(worker int) {
+	ledgertest.InParallel(6, func(worker int) {
 		ps := make([]ledger.TransferParams, 1000)
 		for i := range ps {
 			ps[i] = ledger.TransferParams{From: from, To: to, Amount: decimal.NewFromInt(1), Options: &ledger.TransferOptions{Hold: true}}
@@ -239,17 +229,17 @@ func TestRaceSixThousandHoldsOnFiveThousand(t *testing.T) {
 func TestRaceLimitAtItsEdge(t *testing.T) {
 	t.Parallel()
 	_, servers := twoServers(t)
-	to := openAccounts(t, servers[0], 1, 0)[0]
+	to := ledgertest.OpenAccounts(t, servers[0], 1, 0)[0]
 	for name, limit := range map[string]ledger.Limit{
 		"count":  {Window: 24 * time.Hour, MaxCount: new(int64(10))},
 		"amount": {Window: 24 * time.Hour, MaxAmount: new(decimal.NewFromInt(100))},
 	} {
-		from := openAccounts(t, servers[0], 1, 100_000)[0]
+		from := ledgertest.OpenAccounts(t, servers[0], 1, 100_000)[0]
 		if _, err := servers[0].UpdateAccount(context.Background(), ledger.AccountChange{ID: from, Limits: &[]ledger.Limit{limit}}); err != nil {
 			t.Fatal(err)
 		}
 		var paid, refused atomic.Int64
-		inParallel(64, func(worker int) {
+		ledgertest.InParallel(64, func(worker int) {
 			p := ledger.TransferParams{From: from, To: to, Amount: decimal.NewFromInt(10)}
 			if worker%3 == 0 {
 				p.Options = &ledger.TransferOptions{Hold: true}

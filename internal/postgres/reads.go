@@ -4,19 +4,18 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
 const (
 	readsInFlight = 2    // set reads of one kind at a time
 	readBatchMax  = 1000 // ids in one of them
-	readTimeout   = 10 * time.Second
 
 	// readRepeats is how often a set read is made again when its session was ended. All that were
 	// idle may have been, and each of them fails once.
@@ -116,17 +115,17 @@ func (c *coalescer[V]) run() {
 
 func (c *coalescer[V]) answer(reads []*read[V]) {
 	// The read is shared, so no caller's context ends it.
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), durable.ReadTimeout)
 	defer cancel()
 	ids := make([]uuid.UUID, 0, len(reads))
 	for _, r := range reads {
 		ids = append(ids, r.id)
 	}
 	fetch := func(ctx context.Context) (map[uuid.UUID]V, error) { return c.fetch(ctx, ids) }
-	values, err := safely(ctx, fetch)
+	values, err := durable.Safely(ctx, fetch)
 	// Nothing of it was returned yet.
-	for n := 0; n < readRepeats && sessionEnded(err) && ctx.Err() == nil; n++ {
-		values, err = safely(ctx, fetch)
+	for n := 0; n < readRepeats && durable.SessionEnded(err) && ctx.Err() == nil; n++ {
+		values, err = durable.Safely(ctx, fetch)
 	}
 	for _, r := range reads {
 		r.value, r.found = values[r.id]
@@ -139,12 +138,12 @@ func (c *coalescer[V]) answer(reads []*read[V]) {
 func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ledger.Account, error) {
 	rows, err := l.queries.AccountsGet(ctx, l.pool, ids)
 	if err != nil {
-		return nil, readError(ctx, "read accounts", err)
+		return nil, durable.ReadError(ctx, "read accounts", err)
 	}
 	accounts := make(map[uuid.UUID]ledger.Account, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		a, err := l.accountOf(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
+		a, err := l.currencies.Account(ctx, l.pool, &r.Account, r.ExpiredHeld, r.ExpiredIncoming)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +156,7 @@ func (l *Ledger) fetchAccounts(ctx context.Context, ids []uuid.UUID) (map[uuid.U
 func (l *Ledger) fetchTransfers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ledger.Transfer, error) {
 	rows, err := unwrap(l.queries.TransfersGet(ctx, l.pool, ids))
 	if err != nil {
-		return nil, readError(ctx, "read transfers", err)
+		return nil, durable.ReadError(ctx, "read transfers", err)
 	}
 	transfers, err := l.shownTransfers(ctx, rows)
 	if err != nil {
@@ -177,7 +176,7 @@ func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]
 	transfers := make([]ledger.Transfer, 0, len(rows))
 	var expiring []*ledger.TransferDetail
 	for i := range rows {
-		t, err := l.transferOf(ctx, l.pool, &rows[i])
+		t, err := l.currencies.Transfer(ctx, l.pool, &rows[i])
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +190,7 @@ func (l *Ledger) shownTransfers(ctx context.Context, rows []db.TransferFull) ([]
 	}
 	now, err := l.queries.Clock(ctx, l.pool)
 	if err != nil {
-		return nil, readError(ctx, "read the clock", err)
+		return nil, durable.ReadError(ctx, "read the clock", err)
 	}
 	for _, d := range expiring {
 		if !d.DueTime.After(now) {

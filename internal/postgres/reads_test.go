@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -19,7 +21,7 @@ import (
 // they began.
 func TestReadsSeeAnsweredWrites(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	payer, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{InitialBalance: decimal.New(1000, 0)})
 	if err != nil {
 		t.Fatal(err)
@@ -70,17 +72,17 @@ func payAndRead(ctx context.Context, l *postgres.Ledger, from, to uuid.UUID, wan
 func TestReadsOutliveTheirSessions(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	admin := connect(t, pgtest.Superuser(database))
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: silent})
-	ids := openAccounts(t, l, 2, 100)
-	made := pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: amount("1")})
+	admin := ledgertest.Connect(t, pgtest.Superuser(database))
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	made := ledgertest.Pay(t, l, ledger.TransferParams{From: ids[0], To: ids[1], Amount: ledgertest.Amount("1")})
 	var wg sync.WaitGroup
 	for range 3 {
 		for range 32 { // so that several sessions are idle; one that was ended may fail a list
-			wg.Go(func() { _, _, _ = l.ListTransfers(t.Context(), postgres.TransferFilter{}, postgres.Page{}) })
+			wg.Go(func() { _, _, _ = l.ListTransfers(t.Context(), postgres.TransferFilter{}, paging.Page{}) })
 		}
 		wg.Wait()
-		execute(t, admin, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+		ledgertest.Execute(t, admin, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 		if _, err := l.GetAccount(t.Context(), ids[0]); err != nil {
 			t.Errorf("an account: %v", err)
@@ -95,7 +97,7 @@ func TestReadsOutliveTheirSessions(t *testing.T) {
 // error.
 func TestReadsTellTheirMisses(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	account, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -13,7 +14,7 @@ import (
 // UnavailableError.
 func (l *Ledger) ReadyToRead(ctx context.Context) error {
 	if _, err := l.queries.ReadProbe(ctx, l.pool); err != nil {
-		return unavailable(err)
+		return durable.Unavailable(err)
 	}
 	return nil
 }
@@ -23,19 +24,19 @@ func (l *Ledger) ReadyToRead(ctx context.Context) error {
 // synchronous standbys, if it waits for any. It changes nothing. If not, the error is an
 // UnavailableError.
 func (l *Ledger) ReadyToWrite(ctx context.Context) error {
-	conn, err := l.batchPool.Acquire(ctx)
+	conn, err := l.pool.Batches.Acquire(ctx)
 	if err != nil {
-		return unavailable(fmt.Errorf("get a connection: %w", err))
+		return durable.Unavailable(fmt.Errorf("get a connection: %w", err))
 	}
 	defer conn.Release()
 	if err := l.queries.WriteProbe(ctx, conn); err != nil {
-		return unavailable(err)
+		return durable.Unavailable(err)
 	}
-	if err := l.barrier(ctx, conn.Conn(), ""); err != nil {
-		if ctx.Err() != nil || errors.Is(err, errWaitCancelled) || errors.Is(err, io.EOF) {
+	if err := l.pool.Barrier(ctx, conn.Conn(), ""); err != nil {
+		if ctx.Err() != nil || errors.Is(err, durable.ErrWaitCancelled) || errors.Is(err, io.EOF) {
 			return &ledger.UnavailableError{Reason: "no synchronous standby confirms commits", Cause: err}
 		}
-		return unavailable(err)
+		return durable.Unavailable(err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -39,22 +40,22 @@ func TestReady(t *testing.T) {
 	}{
 		{"well", func(*testing.T, *pgx.Conn, string) {}, "", ""},
 		{"read-only", func(t *testing.T, admin *pgx.Conn, name string) {
-			execute(t, admin, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+			ledgertest.Execute(t, admin, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
 		}, "read-only", ""},
 		{"locked", func(t *testing.T, admin *pgx.Conn, _ string) {
-			execute(t, admin, "BEGIN")
-			execute(t, admin, "LOCK TABLE account IN SHARE MODE")
+			ledgertest.Execute(t, admin, "BEGIN")
+			ledgertest.Execute(t, admin, "LOCK TABLE account IN SHARE MODE")
 		}, "in time", ""},
 		{"locked entirely", func(t *testing.T, admin *pgx.Conn, _ string) {
-			execute(t, admin, "BEGIN")
-			execute(t, admin, "LOCK TABLE account, transfer")
+			ledgertest.Execute(t, admin, "BEGIN")
+			ledgertest.Execute(t, admin, "LOCK TABLE account, transfer")
 		}, "in time", "in time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.NewDatabase(t)
-			c.hinder(t, connect(t, database), must(pgx.ParseConfig(database)).Database)
-			l := openPrivate(t, database, postgres.Config{Logger: silent})
+			c.hinder(t, ledgertest.Connect(t, database), ledgertest.Must(pgx.ParseConfig(database)).Database)
+			l := ledgertest.OpenPrivate(t, database, postgres.Config{Logger: ledgertest.Silent})
 			requireReady(t, l.ReadyToWrite, c.write)
 			requireReady(t, l.ReadyToRead, c.read)
 		})
@@ -65,7 +66,7 @@ func TestReady(t *testing.T) {
 func TestReadyWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
-	l := openPrivate(t, server.URL(), postgres.Config{Logger: silent})
+	l := ledgertest.OpenPrivate(t, server.URL(), postgres.Config{Logger: ledgertest.Silent})
 	if err := server.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -22,12 +24,12 @@ func TestRightTakenWhileRunning(t *testing.T) {
 	ctx := context.Background()
 	database := pgtest.NewDatabase(t)
 	counting := newCounting()
-	l := openLedger(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
-	ids := openAccounts(t, l, 2, 100)
-	conn := connect(t, database)
-	payment := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: amount("5")}
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: slog.New(counting)})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	conn := ledgertest.Connect(t, database)
+	payment := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: ledgertest.Amount("5")}
 	for _, right := range []string{"UPDATE (balance) ON account", "INSERT ON transfer"} {
-		execute(t, conn, "REVOKE "+right+" FROM ledger_writer")
+		ledgertest.Execute(t, conn, "REVOKE "+right+" FROM ledger_writer")
 		before := counting.count("a batch is tried again")
 		if _, _, err := l.Transfer(ctx, payment); !errors.Is(err, ledger.ErrUnavailable) {
 			t.Errorf("without %s: %v", right, err)
@@ -35,7 +37,7 @@ func TestRightTakenWhileRunning(t *testing.T) {
 		if counting.count("a batch is tried again") == before {
 			t.Errorf("without %s nothing is logged", right)
 		}
-		execute(t, conn, "GRANT "+right+" TO ledger_writer")
+		ledgertest.Execute(t, conn, "GRANT "+right+" TO ledger_writer")
 	}
 	requireBalance(t, l, ids[0], 100)
 	if _, _, err := l.Transfer(ctx, payment); err != nil {
@@ -43,21 +45,21 @@ func TestRightTakenWhileRunning(t *testing.T) {
 	}
 	requireBalance(t, l, ids[0], 95)
 
-	execute(t, conn, "REVOKE SELECT ON account FROM ledger_writer")
+	ledgertest.Execute(t, conn, "REVOKE SELECT ON account FROM ledger_writer")
 	if _, err := l.GetAccount(ctx, ids[0]); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("without a right to read: %v", err)
 	}
 	if err := openError(t, database); !isRefused(err) {
 		t.Errorf("a server that starts then: %v", err)
 	}
-	execute(t, conn, "GRANT SELECT ON account TO ledger_writer")
+	ledgertest.Execute(t, conn, "GRANT SELECT ON account TO ledger_writer")
 	requireBalance(t, l, ids[1], 105)
 }
 
 // openError is why a ledger cannot be opened.
 func openError(t *testing.T, database string) error {
 	t.Helper()
-	l, err := postgres.Open(context.Background(), postgres.Config{DatabaseURL: database, Logger: silent})
+	l, err := postgres.Open(context.Background(), postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
 	if err == nil {
 		t.Fatal(errors.Join(errors.New("it was opened"), l.Close(context.Background())))
 	}
@@ -79,23 +81,23 @@ func TestCheckByReader(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	ids := openAccounts(t, l, 2, 100)
-	newHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
-	conn := connect(t, url)
-	check := func(incremental, sound bool) postgres.Report {
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
+	ledgertest.NewHold(t, l, ids[0], ids[1], 50, ledger.TransferOptions{})
+	conn := ledgertest.Connect(t, url)
+	check := func(incremental, sound bool) proof.Report {
 		t.Helper()
 		database, err := pgdb.Open(ctx, pgdb.Target{URL: pgtest.Reader(url)}, pgdb.Proving)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var last postgres.Progress
+		var last proof.Progress
 		var before, after string
 		if err := conn.QueryRow(ctx, rowVersions).Scan(&before); err != nil {
 			t.Fatal(err)
 		}
-		report, err := postgres.Check(ctx, database, postgres.CheckOptions{
-			Incremental: incremental, Progress: func(p postgres.Progress) { last = p },
+		report, err := proof.Check(ctx, database, proof.Options{
+			Incremental: incremental, Progress: func(p proof.Progress) { last = p },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +108,7 @@ func TestCheckByReader(t *testing.T) {
 		if last.Step != last.Steps || last.Steps < len(report.Invariants) {
 			t.Errorf("it ended at step %d of %d", last.Step, last.Steps)
 		}
-		requireProof(t, report, sound)
+		ledgertest.RequireProof(t, report, sound)
 		return report
 	}
 	for _, incremental := range []bool{false, true, true} {
@@ -114,7 +116,7 @@ func TestCheckByReader(t *testing.T) {
 			t.Errorf("no proof kept a checkpoint, and it went on from %v", r.CheckpointTime)
 		}
 	}
-	kept, err := l.Check(ctx, postgres.CheckOptions{})
+	kept, err := l.Proofs.Check(ctx, proof.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,20 +125,20 @@ func TestCheckByReader(t *testing.T) {
 			t.Errorf("it went on from %v, but a server kept a checkpoint of %v", r.CheckpointTime, kept.Time)
 		}
 	}
-	execute(t, conn, "UPDATE account SET held = 1 WHERE account_id = $1", ids[1])
+	ledgertest.Execute(t, conn, "UPDATE account SET held = 1 WHERE account_id = $1", ids[1])
 	for _, incremental := range []bool{false, true} {
 		// A full proof that fails takes no checkpoint back either.
 		if r := check(incremental, false); incremental && !r.CheckpointTime.Equal(kept.Time) {
 			t.Errorf("it went on from %v", r.CheckpointTime)
 		}
 	}
-	execute(t, conn, "UPDATE account SET held = 0 WHERE account_id = $1", ids[1])
-	execute(t, conn, "REVOKE SELECT ON transfer_group FROM ledger_reader")
+	ledgertest.Execute(t, conn, "UPDATE account SET held = 0 WHERE account_id = $1", ids[1])
+	ledgertest.Execute(t, conn, "REVOKE SELECT ON transfer_group FROM ledger_reader")
 	database, err := pgdb.Open(ctx, pgdb.Target{URL: pgtest.Reader(url)}, pgdb.Proving)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := postgres.Check(ctx, database, postgres.CheckOptions{}); !isRefused(err) {
+	if _, err := proof.Check(ctx, database, proof.Options{}); !isRefused(err) {
 		t.Errorf("without a right: %v", err)
 	}
 }

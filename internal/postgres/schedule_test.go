@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -24,7 +26,7 @@ type yard struct {
 	url   string
 	l     *postgres.Ledger
 	conn  *pgx.Conn
-	clock *testClock
+	clock *ledgertest.Clock
 	begin time.Time // of the clock
 	a, b  uuid.UUID
 }
@@ -35,11 +37,11 @@ func newYard(t testing.TB, config postgres.Config) *yard {
 	if config.DatabaseURL == "" {
 		config.DatabaseURL = url
 	}
-	config.Logger = silent
-	y := &yard{t: t, url: url, conn: connect(t, url), clock: stopClock(t, url), l: openLedger(t, config)}
-	y.clock.step(time.Second) // the equity accounts may be made after the clock's second
-	ids := openAccounts(t, y.l, 2, 1000)
-	y.a, y.b, y.begin = ids[0], ids[1], y.clock.now()
+	config.Logger = ledgertest.Silent
+	y := &yard{t: t, url: url, conn: ledgertest.Connect(t, url), clock: ledgertest.StopClock(t, url), l: ledgertest.Open(t, config)}
+	y.clock.Step(time.Second) // the equity accounts may be made after the clock's second
+	ids := ledgertest.OpenAccounts(t, y.l, 2, 1000)
+	y.a, y.b, y.begin = ids[0], ids[1], y.clock.Now()
 	return y
 }
 
@@ -58,7 +60,7 @@ func (y *yard) rows() string {
 // order is a schedule of 10 every 10 minutes from now on, unless change says otherwise.
 func (y *yard) order(change func(p *ledger.ScheduleParams)) ledger.Schedule {
 	y.t.Helper()
-	p := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: amount("10"), Interval: 10 * time.Minute}
+	p := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: ledgertest.Amount("10"), Interval: 10 * time.Minute}
 	if change != nil {
 		change(&p)
 	}
@@ -142,7 +144,7 @@ func TestCreateSchedule(t *testing.T) {
 	ctx := t.Context()
 	count, end := int64(3), y.begin.Add(24*time.Hour)
 	p := ledger.ScheduleParams{
-		ID: uuid.New(), From: y.a, To: y.b, Amount: amount("1.50"), Cron: "0 8 * * *", TimeZone: "Europe/Berlin",
+		ID: uuid.New(), From: y.a, To: y.b, Amount: ledgertest.Amount("1.50"), Cron: "0 8 * * *", TimeZone: "Europe/Berlin",
 		Start: y.begin.Add(time.Nanosecond), End: end, MaxCount: &count, CatchUp: ledger.CatchUpNone, Reference: "rent",
 		Metadata: map[string]string{"k": "v"},
 	}
@@ -159,7 +161,7 @@ func TestCreateSchedule(t *testing.T) {
 	if err != nil || replayed {
 		t.Fatalf("replayed %v, %v", replayed, err)
 	}
-	berlin := must(time.LoadLocation("Europe/Berlin"))
+	berlin := ledgertest.Must(time.LoadLocation("Europe/Berlin"))
 	if next := made.Next.In(berlin); next.Hour() != 8 || next.Minute() != 0 || !next.After(y.begin) || next.Sub(y.begin) > 24*time.Hour {
 		t.Errorf("the first is at %s", next)
 	}
@@ -171,7 +173,7 @@ func TestCreateSchedule(t *testing.T) {
 	if text := scheduleText(&made); err != nil || scheduleText(&read) != text {
 		t.Errorf("read %s, %v, made was %s", scheduleText(&read), err, text)
 	}
-	y.clock.step(time.Minute)
+	y.clock.Step(time.Minute)
 	for _, again := range []ledger.ScheduleParams{p, dry} {
 		if s, replayed, err := y.l.CreateSchedule(ctx, again); err != nil || !replayed || scheduleText(&s) != scheduleText(&made) {
 			t.Errorf("again: %+v, replayed %v, %v", s, replayed, err)
@@ -179,7 +181,7 @@ func TestCreateSchedule(t *testing.T) {
 	}
 	for name, change := range map[string]func(p *ledger.ScheduleParams){
 		"payer":     func(p *ledger.ScheduleParams) { p.From, p.To = p.To, p.From },
-		"amount":    func(p *ledger.ScheduleParams) { p.Amount = amount("1.51") },
+		"amount":    func(p *ledger.ScheduleParams) { p.Amount = ledgertest.Amount("1.51") },
 		"cron":      func(p *ledger.ScheduleParams) { p.Cron = "1 8 * * *" },
 		"zone":      func(p *ledger.ScheduleParams) { p.TimeZone = "Europe/Paris" },
 		"interval":  func(p *ledger.ScheduleParams) { p.Cron, p.TimeZone, p.Interval = "", "", time.Hour },
@@ -205,9 +207,9 @@ func TestCreateScheduleDefaults(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
 	ctx := t.Context()
-	plain := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: amount("5"), Cron: "0 8 * * *"}
+	plain := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: ledgertest.Amount("5"), Cron: "0 8 * * *"}
 	full := plain
-	full.Amount, full.TimeZone, full.CatchUp, full.Reference = amount("5.00"), "UTC", ledger.CatchUpAll, plain.ID.String()
+	full.Amount, full.TimeZone, full.CatchUp, full.Reference = ledgertest.Amount("5.00"), "UTC", ledger.CatchUpAll, plain.ID.String()
 	first, _, err := y.l.CreateSchedule(ctx, plain)
 	if s, replayed, errAgain := y.l.CreateSchedule(ctx, full); err != nil || errAgain != nil || !replayed || scheduleText(&s) != scheduleText(&first) {
 		t.Errorf("with defaults: %+v, %v, %v", s, err, errAgain)
@@ -222,7 +224,7 @@ func scheduleText(s *ledger.Schedule) string {
 			*at = at.UTC()
 		}
 	}
-	return string(must(json.Marshal(c)))
+	return string(ledgertest.Must(json.Marshal(c)))
 }
 
 // A wrong makes a schedule that is refused.
@@ -235,10 +237,10 @@ func (y *yard) wrongs(euro, closed uuid.UUID) []wrong {
 	zero := int64(0)
 	return []wrong{
 		{"to_account_id: must differ", func(p *ledger.ScheduleParams) { p.To = p.From }},
-		{"amount: must be greater than zero", func(p *ledger.ScheduleParams) { p.Amount = amount("0") }},
-		{"amount: must be greater than zero", func(p *ledger.ScheduleParams) { p.Amount = amount("-1") }},
-		{"amount: 0.001 has more decimals", func(p *ledger.ScheduleParams) { p.Amount = amount("0.001") }},
-		{"amount: must have at most", func(p *ledger.ScheduleParams) { p.Amount = amount("1e400") }},
+		{"amount: must be greater than zero", func(p *ledger.ScheduleParams) { p.Amount = ledgertest.Amount("0") }},
+		{"amount: must be greater than zero", func(p *ledger.ScheduleParams) { p.Amount = ledgertest.Amount("-1") }},
+		{"amount: 0.001 has more decimals", func(p *ledger.ScheduleParams) { p.Amount = ledgertest.Amount("0.001") }},
+		{"amount: must have at most", func(p *ledger.ScheduleParams) { p.Amount = ledgertest.Amount("1e400") }},
 		{"reference: must be valid", func(p *ledger.ScheduleParams) { p.Reference = "a\x00" }},
 		{"metadata: must be valid", func(p *ledger.ScheduleParams) { p.Metadata = map[string]string{"a": "\xff"} }},
 		{"interval: must be 1 second", func(p *ledger.ScheduleParams) { p.Interval = 0 }},
@@ -283,14 +285,14 @@ func (y *yard) wrongs(euro, closed uuid.UUID) []wrong {
 func TestCreateScheduleRefuses(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
-	euro := openAccount(t, y.l, ledger.AccountParams{Currency: "EUR"}).ID
-	closed, status := openAccount(t, y.l, ledger.AccountParams{}).ID, ledger.AccountClosed
+	euro := ledgertest.OpenAccount(t, y.l, ledger.AccountParams{Currency: "EUR"}).ID
+	closed, status := ledgertest.OpenAccount(t, y.l, ledger.AccountParams{}).ID, ledger.AccountClosed
 	if _, err := y.l.UpdateAccount(t.Context(), ledger.AccountChange{ID: closed, Status: &status}); err != nil {
 		t.Fatal(err)
 	}
 	before := y.rows()
 	for _, c := range y.wrongs(euro, closed) {
-		p := ledger.ScheduleParams{From: y.a, To: y.b, Amount: amount("10"), Interval: time.Minute}
+		p := ledger.ScheduleParams{From: y.a, To: y.b, Amount: ledgertest.Amount("10"), Interval: time.Minute}
 		c.change(&p)
 		_, _, err := y.l.CreateSchedule(t.Context(), p)
 		invalid, state := (*ledger.InvalidError)(nil), (*ledger.StateError)(nil)
@@ -322,7 +324,7 @@ func TestScheduleFromThePast(t *testing.T) {
 			s := y.order(func(p *ledger.ScheduleParams) { p.Start, p.CatchUp = y.begin.Add(-25*time.Minute), catchUp })
 			w := y.l.NewWorker()
 			y.round(w)
-			y.clock.step(5 * time.Minute)
+			y.clock.Step(5 * time.Minute)
 			y.round(w)
 			y.require("then", s.ID, ledger.ScheduleActive, 15, want...)
 			// From long ago, where no minute can be gone through one by one.
@@ -340,11 +342,11 @@ func TestScheduleFromThePast(t *testing.T) {
 func TestCreateScheduleAtOnce(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
-	p := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: amount("1"), Interval: time.Hour}
+	p := ledger.ScheduleParams{ID: uuid.New(), From: y.a, To: y.b, Amount: ledgertest.Amount("1"), Interval: time.Hour}
 	other := p
-	other.Amount = amount("2")
+	other.Amount = ledgertest.Amount("2")
 	var firsts, replays, conflicts [16]int
-	inParallel(16, func(worker int) {
+	ledgertest.InParallel(16, func(worker int) {
 		for i := range 5 {
 			mine := p
 			if worker == 7 {
@@ -377,7 +379,7 @@ func TestCreateScheduleAtOnce(t *testing.T) {
 func TestListSchedules(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
-	accounts := append(openAccounts(t, y.l, 2, 0), y.a, y.b)
+	accounts := append(ledgertest.OpenAccounts(t, y.l, 2, 0), y.a, y.b)
 	type row struct {
 		id, from, to uuid.UUID
 		status       ledger.ScheduleStatus
@@ -385,7 +387,7 @@ func TestListSchedules(t *testing.T) {
 	var rows []row // oldest first; some have one time
 	for i := range 40 {
 		if i%3 > 0 {
-			y.clock.step(time.Duration(i%5) * time.Second)
+			y.clock.Step(time.Duration(i%5) * time.Second)
 		}
 		r := row{from: accounts[i%4], to: accounts[(i+1+i/7%3)%4], status: ledger.ScheduleActive}
 		r.id = y.order(func(p *ledger.ScheduleParams) { p.From, p.To = r.from, r.to }).ID
@@ -405,7 +407,7 @@ func TestListSchedules(t *testing.T) {
 	}
 	order := map[uuid.UUID]time.Time{}
 	for _, r := range rows {
-		order[r.id] = must(y.l.GetSchedule(t.Context(), r.id)).CreateTime
+		order[r.id] = ledgertest.Must(y.l.GetSchedule(t.Context(), r.id)).CreateTime
 	}
 	slices.SortFunc(rows, func(a, b row) int {
 		if c := order[b.id].Compare(order[a.id]); c != 0 {
@@ -423,7 +425,7 @@ func TestListSchedules(t *testing.T) {
 			}
 			f := postgres.ScheduleFilter{AccountID: account, Status: status}
 			for _, size := range pageSizes {
-				got := collect(t, size, func(page postgres.Page) (ids []string, next string, err error) {
+				got := collect(t, size, func(page paging.Page) (ids []string, next string, err error) {
 					list, next, err := y.l.ListSchedules(context.Background(), f, page)
 					for i := range list {
 						ids = append(ids, list[i].ID.String())
@@ -436,11 +438,11 @@ func TestListSchedules(t *testing.T) {
 			}
 		}
 	}
-	_, token, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, postgres.Page{Size: 1})
+	_, token, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{}, paging.Page{Size: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{AccountID: y.a}, postgres.Page{Token: token}); !errors.Is(err, ledger.ErrPageToken) {
+	if _, _, err := y.l.ListSchedules(t.Context(), postgres.ScheduleFilter{AccountID: y.a}, paging.Page{Token: token}); !errors.Is(err, ledger.ErrPageToken) {
 		t.Errorf("the token of another filter: %v", err)
 	}
 }
@@ -458,7 +460,7 @@ func TestSchedulesRefuseHandTypedSQL(t *testing.T) {
 		"UPDATE schedule SET status = 'ACTIVE', next_time = now()", // when it is deleted
 	} {
 		if strings.Contains(statement, "ACTIVE") {
-			must(y.l.DeleteSchedule(t.Context(), s.ID, false))
+			ledgertest.Must(y.l.DeleteSchedule(t.Context(), s.ID, false))
 		}
 		_, err := y.conn.Exec(t.Context(), statement)
 		var pg *pgconn.PgError

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
 
@@ -35,7 +37,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 	if err != nil {
 		return ledger.Schedule{}, false, err
 	}
-	err = l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		err := l.requireIssuer(ctx, tx, &p)
 		if err != nil {
 			return err
@@ -58,7 +60,7 @@ func (l *Ledger) CreateSchedule(ctx context.Context, p ledger.ScheduleParams) (s
 		return err
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, false, scheduleError(ctx, "make a schedule", err)
+		return ledger.Schedule{}, false, durable.ChangeError(ctx, "make a schedule", err)
 	}
 	return s, replayed, nil
 }
@@ -160,7 +162,7 @@ func (l *Ledger) scheduleCurrency(ctx context.Context, tx pgx.Tx, p *ledger.Sche
 	case to.Status == string(ledger.AccountClosed):
 		return refused(p.To, ledger.ReasonAccountClosed, "to_account_id is closed, for ever")
 	}
-	return l.currencies.get(ctx, tx, from.Currency)
+	return l.currencies.Get(ctx, tx, from.Currency)
 }
 
 // GetSchedule reads a schedule, a deleted one too; the error is a NotFoundError when there is none.
@@ -170,32 +172,32 @@ func (l *Ledger) GetSchedule(ctx context.Context, id uuid.UUID) (ledger.Schedule
 		return ledger.Schedule{}, &ledger.NotFoundError{Kind: "schedule", ID: id}
 	}
 	if err != nil {
-		return ledger.Schedule{}, readError(ctx, "read a schedule", err)
+		return ledger.Schedule{}, durable.ReadError(ctx, "read a schedule", err)
 	}
 	return l.scheduleOf(ctx, l.pool, &row.Schedule)
 }
 
 // ListSchedules lists schedules, newest first, and returns the token of the next page; empty: this
 // is the last.
-func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page) ([]ledger.Schedule, string, error) {
-	limit, err := page.limit()
+func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page paging.Page) ([]ledger.Schedule, string, error) {
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("schedules", f, page.Token)
+	before, err := l.tokens.Key("schedules", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Time: ledger.TimeMax}
+		before = &paging.Key{Time: ledger.TimeMax}
 	}
 	rows, err := l.listSchedules(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list schedules", err)
+		return nil, "", durable.ReadError(ctx, "list schedules", err)
 	}
 	size := func(r *db.Schedule) int { return scheduleBytes + len(r.Reference) + len(r.Metadata) }
-	rows, next := trimPage(rows, limit, page, size, func(last *db.Schedule) string {
-		return l.tokens.token("schedules", f, pageKey{Time: last.CreateTime, ID: last.ScheduleID})
+	rows, next := paging.Trim(rows, limit, page, size, func(last *db.Schedule) string {
+		return l.tokens.Token("schedules", f, paging.Key{Time: last.CreateTime, ID: last.ScheduleID})
 	})
 	schedules := make([]ledger.Schedule, 0, len(rows))
 	for i := range rows {
@@ -209,7 +211,7 @@ func (l *Ledger) ListSchedules(ctx context.Context, f ScheduleFilter, page Page)
 }
 
 // listSchedules reads the rows before a page key by the query whose index fits the filter best.
-func (l *Ledger) listSchedules(ctx context.Context, f ScheduleFilter, before *pageKey, limit int32) ([]db.Schedule, error) {
+func (l *Ledger) listSchedules(ctx context.Context, f ScheduleFilter, before *paging.Key, limit int32) ([]db.Schedule, error) {
 	var schedules []db.Schedule
 	if f.AccountID == uuid.Nil {
 		rows, err := l.queries.ScheduleList(ctx, l.pool, db.ScheduleListParams{
@@ -276,7 +278,7 @@ func (l *Ledger) changeSchedule(
 	ctx context.Context, id uuid.UUID, dryRun bool, change func(s *scheduleState, now time.Time) error,
 ) (ledger.Schedule, error) {
 	var schedule ledger.Schedule
-	err := l.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err := l.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		row, err := l.queries.ScheduleGetForUpdate(ctx, tx, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &ledger.NotFoundError{Kind: "schedule", ID: id}
@@ -307,20 +309,7 @@ func (l *Ledger) changeSchedule(
 		return nil
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
-		return ledger.Schedule{}, scheduleError(ctx, "change a schedule", err)
+		return ledger.Schedule{}, durable.ChangeError(ctx, "change a schedule", err)
 	}
 	return schedule, nil
-}
-
-// scheduleError keeps this package's own errors and translates the driver's.
-func scheduleError(ctx context.Context, what string, err error) error {
-	var invalid *ledger.InvalidError
-	var notFound *ledger.NotFoundError
-	var conflict *ledger.ConflictError
-	var state *ledger.StateError
-	if errors.As(err, &invalid) || errors.As(err, &notFound) || errors.As(err, &conflict) || errors.As(err, &state) ||
-		errors.Is(err, ledger.ErrMayNotIssue) {
-		return err
-	}
-	return readError(ctx, what, err)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -249,14 +250,14 @@ type corruptible struct {
 // newCorruptible fills a database: 100 in {A}, 40 in {B}, in EUR 7 in {E}.
 func newCorruptible(t *testing.T, url string, l *postgres.Ledger) *corruptible {
 	t.Helper()
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("150")})
-	b := openAccount(t, l, ledger.AccountParams{})
-	e := openAccount(t, l, ledger.AccountParams{Currency: "EUR", InitialBalance: amount("7")})
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("150")})
+	b := ledgertest.OpenAccount(t, l, ledger.AccountParams{})
+	e := ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: "EUR", InitialBalance: ledgertest.Amount("7")})
 	ids := map[string]uuid.UUID{
 		"{A}": a.ID, "{B}": b.ID, "{E}": e.ID, "{new}": uuid.New(), "{equity}": uuid.MustParse("fcc612ef-05c7-51eb-9f2a-022abd238d80"),
 	}
 	for _, p := range []struct{ name, amount string }{{"{first}", "10"}, {"{paid}", "40"}, {"{failed}", "1000"}} {
-		transfer, _, err := l.Transfer(context.Background(), ledger.TransferParams{From: a.ID, To: b.ID, Amount: amount(p.amount)})
+		transfer, _, err := l.Transfer(context.Background(), ledger.TransferParams{From: a.ID, To: b.ID, Amount: ledgertest.Amount(p.amount)})
 		if err != nil {
 			t.Fatalf("transfer: %v", err)
 		}
@@ -267,7 +268,7 @@ func newCorruptible(t *testing.T, url string, l *postgres.Ledger) *corruptible {
 		quoted = append(quoted, name, "'"+id.String()+"'")
 		plain = append(plain, name, id.String())
 	}
-	return &corruptible{conn: connect(t, url), names: strings.NewReplacer(quoted...), plain: strings.NewReplacer(plain...)}
+	return &corruptible{conn: ledgertest.Connect(t, url), names: strings.NewReplacer(quoted...), plain: strings.NewReplacer(plain...)}
 }
 
 // TestSchemaRefusesHandTypedSQL: the database keeps the rules by itself, and each constraint is the
@@ -275,7 +276,7 @@ func newCorruptible(t *testing.T, url string, l *postgres.Ledger) *corruptible {
 func TestSchemaRefusesHandTypedSQL(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	c := newCorruptible(t, url, openLedger(t, postgres.Config{DatabaseURL: url}))
+	c := newCorruptible(t, url, ledgertest.Open(t, postgres.Config{DatabaseURL: url}))
 	refused := map[string]bool{}
 	for _, s := range handTyped {
 		_, err := c.conn.Exec(context.Background(), c.names.Replace(s.sql))
@@ -313,7 +314,7 @@ func TestConstraintsAreNamed(t *testing.T) {
 		}
 		migrations = append(migrations, strings.Fields(string(text))...)
 	}
-	names := constraintNames(t, connect(t, pgtest.NewDatabase(t)))
+	names := constraintNames(t, ledgertest.Connect(t, pgtest.NewDatabase(t)))
 	if len(names) < 20 {
 		t.Errorf("only %d constraints: %v", len(names), names)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/paging"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 const searchesMax = 2
 
 // accountRows reads a page of ListAccounts with its filter, before a page key.
-func (l *Ledger) accountRows(ctx context.Context, f AccountFilter, before *pageKey, limit int32) ([]db.AccountListRow, error) {
+func (l *Ledger) accountRows(ctx context.Context, f AccountFilter, before *paging.Key, limit int32) ([]db.AccountListRow, error) {
 	if f.Search == "" {
 		return l.queries.AccountList(ctx, l.pool, db.AccountListParams{
 			BeforeTime: before.Time, BeforeID: before.ID, Currency: f.Currency, Status: string(f.Status), RowLimit: limit,

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -27,9 +29,9 @@ func searchID(i int) uuid.UUID {
 
 func TestSearch(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	for i, name := range searchNames {
-		openAccount(t, l, ledger.AccountParams{ID: searchID(i), DisplayName: name})
+		ledgertest.OpenAccount(t, l, ledger.AccountParams{ID: searchID(i), DisplayName: name})
 	}
 	all := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
 	for _, test := range []struct {
@@ -58,12 +60,12 @@ func TestSearch(t *testing.T) {
 		requireSearch(t, l, postgres.AccountFilter{Search: test.search, Status: ledger.AccountFrozen}, nil)
 	}
 	// Equity accounts have names too.
-	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "equity usd"}, postgres.Page{})
+	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "equity usd"}, paging.Page{})
 	if err != nil || len(accounts) != 1 || accounts[0].DisplayName != "USD equity" {
 		t.Errorf("got %v, %v, want the equity account", accounts, err)
 	}
 	for _, text := range []string{"\x00", "a\x00b", "\xff"} {
-		_, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: text}, postgres.Page{})
+		_, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: text}, paging.Page{})
 		if invalid, ok := errors.AsType[*ledger.InvalidError](err); !ok || invalid.Field != "search" {
 			t.Errorf("%q: got %v, want an InvalidError of search", text, err)
 		}
@@ -72,7 +74,7 @@ func TestSearch(t *testing.T) {
 
 func requireSearch(t *testing.T, l *postgres.Ledger, filter postgres.AccountFilter, want []int) {
 	t.Helper()
-	accounts, token, err := l.ListAccounts(t.Context(), filter, postgres.Page{})
+	accounts, token, err := l.ListAccounts(t.Context(), filter, paging.Page{})
 	if err != nil || token != "" {
 		t.Fatalf("%+v: token %q, %v", filter, token, err)
 	}
@@ -93,10 +95,10 @@ func requireSearch(t *testing.T, l *postgres.Ledger, filter postgres.AccountFilt
 // A name that changes is found by its new words, and a page's token is for its search only.
 func TestSearchPages(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	var want []uuid.UUID // newest first
 	for i := range 7 {
-		a := openAccount(t, l, ledger.AccountParams{DisplayName: fmt.Sprintf("Person %d", i)})
+		a := ledgertest.OpenAccount(t, l, ledger.AccountParams{DisplayName: fmt.Sprintf("Person %d", i)})
 		want = slices.Insert(want, 0, a.ID)
 	}
 	renamed := want[3]
@@ -108,7 +110,7 @@ func TestSearchPages(t *testing.T) {
 	var got []uuid.UUID
 	var token string
 	for page := 0; page == 0 || token != ""; page++ {
-		accounts, next, err := l.ListAccounts(t.Context(), filter, postgres.Page{Size: 4, Token: token})
+		accounts, next, err := l.ListAccounts(t.Context(), filter, paging.Page{Size: 4, Token: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +119,7 @@ func TestSearchPages(t *testing.T) {
 		}
 		if page == 0 {
 			for _, other := range []postgres.AccountFilter{{}, {Search: "perso"}, {Search: "PERS"}, {Search: "pers", Currency: "USD"}} {
-				_, _, err := l.ListAccounts(t.Context(), other, postgres.Page{Size: 4, Token: next})
+				_, _, err := l.ListAccounts(t.Context(), other, paging.Page{Size: 4, Token: next})
 				if !errors.Is(err, ledger.ErrPageToken) {
 					t.Errorf("the token with %+v: %v", other, err)
 				}
@@ -128,7 +130,7 @@ func TestSearchPages(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "else"}, postgres.Page{})
+	accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: "else"}, paging.Page{})
 	if err != nil || len(accounts) != 1 || accounts[0].ID != renamed {
 		t.Errorf("the new name: got %v, %v", accounts, err)
 	}
@@ -139,26 +141,26 @@ func TestSearchPages(t *testing.T) {
 func TestSearchIndexes(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewServer(t).URL() // transactions of other databases keep old versions
-	l := openPrivate(t, url, postgres.Config{Logger: silent})
+	l := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent})
 	ids := make([]uuid.UUID, 0, 20)
 	for i := range cap(ids) {
-		ids = append(ids, openAccount(t, l, ledger.AccountParams{DisplayName: fmt.Sprintf("Mover %d", i), InitialBalance: amount("1000")}).ID)
+		ids = append(ids, ledgertest.OpenAccount(t, l, ledger.AccountParams{DisplayName: fmt.Sprintf("Mover %d", i), InitialBalance: ledgertest.Amount("1000")}).ID)
 	}
 	const transfers = 400
 	for i := range transfers {
-		_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1+i%19], Amount: amount("1")})
+		_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1+i%19], Amount: ledgertest.Amount("1")})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	conn := connect(t, url)
-	execute(t, conn, `WITH opened AS (INSERT INTO account (account_id, currency, min_balance, create_fingerprint, create_time, display_name)
+	conn := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, conn, `WITH opened AS (INSERT INTO account (account_id, currency, min_balance, create_fingerprint, create_time, display_name)
 		SELECT gen_random_uuid(), 'USD', 0, '', now() - i * interval '1 second', 'person ' || i || ' of street' || i % 1000
 		FROM generate_series(1, 20000) AS i RETURNING account_id, create_time, display_name)
 		INSERT INTO account_change (account_id, opened, balance, held, incoming, min_balance, status, version, update_time, display_name,
 			image_url, metadata)
 		SELECT account_id, true, 0, 0, 0, 0, 'OPEN', 1, create_time, display_name, '', '{}' FROM opened`)
-	execute(t, conn, "VACUUM ANALYZE account, account_change")
+	ledgertest.Execute(t, conn, "VACUUM ANALYZE account, account_change")
 	searches := map[string][]string{ // with the first two that are found
 		"street17 12017": {"person 12017 of street17"},
 		"12017":          {"person 12017 of street17"},
@@ -167,7 +169,7 @@ func TestSearchIndexes(t *testing.T) {
 		"bad5eed5":       {},
 	}
 	for search, want := range searches {
-		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: search}, postgres.Page{})
+		accounts, _, err := l.ListAccounts(t.Context(), postgres.AccountFilter{Search: search}, paging.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}

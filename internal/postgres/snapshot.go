@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -25,11 +25,8 @@ const relocksMax = 4
 // off.
 const dueMax = 1000
 
-// oneMoment is for transactions that read several things as they were at one moment.
-var oneMoment = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-
 // errRelock: more accounts must be locked than there was time to find out.
-var errRelock = errors.New("expiring holds touch more and more accounts")
+var errRelock = fmt.Errorf("expiring holds touch more and more accounts: %w", durable.ErrRepeat)
 
 // lockSnapshot locks the accounts that the commands need and reads what a decision about them
 // needs. tx begins the transaction.
@@ -37,7 +34,7 @@ var errRelock = errors.New("expiring holds touch more and more accounts")
 // An expired hold is ended by the first decision about one of its accounts, which needs the lock of
 // the other one too. Locks are taken in one order, so when a hold turns up whose other account is
 // not locked, all locks are given back and taken again with that account among them.
-func (l *Ledger) lockSnapshot(ctx context.Context, tx pipe, commands []ledger.Command) (*ledger.Snapshot, error) {
+func (l *Ledger) lockSnapshot(ctx context.Context, tx durable.Pipe, commands []ledger.Command) (*ledger.Snapshot, error) {
 	ids := chosenIDs(commands)
 	if err := l.aimCommands(ctx, &tx, commands); err != nil {
 		return nil, err
@@ -67,7 +64,7 @@ func (l *Ledger) lockSnapshot(ctx context.Context, tx pipe, commands []ledger.Co
 		if complete {
 			return k, l.addStored(ctx, tx.Conn, k, commands, ids)
 		}
-		tx.before = beginAgain
+		tx.Before = durable.BeginAgain
 	}
 	return nil, errRelock
 }
@@ -116,14 +113,14 @@ func namedAccounts(commands []ledger.Command) map[uuid.UUID]struct{} {
 
 // aimCommands gives commands that are about other transfers their accounts, in the transaction that
 // tx begins if need be.
-func (l *Ledger) aimCommands(ctx context.Context, tx *pipe, commands []ledger.Command) error {
+func (l *Ledger) aimCommands(ctx context.Context, tx *durable.Pipe, commands []ledger.Command) error {
 	if len(targetIDs(commands)) == 0 {
 		return nil
 	}
-	if _, err := tx.Conn.Exec(ctx, tx.before); err != nil {
+	if _, err := tx.Conn.Exec(ctx, tx.Before); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	tx.before = ""
+	tx.Before = ""
 	return l.aimCommandsIn(ctx, tx.Conn, commands)
 }
 
@@ -158,7 +155,7 @@ func targetIDs(commands []ledger.Command) []uuid.UUID {
 
 // addAccount adds an account as it was before the batch.
 func (l *Ledger) addAccount(ctx context.Context, conn db.DBTX, k *ledger.Snapshot, r *db.AccountsPeekRow) error {
-	currency, err := l.currencies.get(ctx, conn, r.Currency)
+	currency, err := l.currencies.Get(ctx, conn, r.Currency)
 	if err != nil {
 		return err
 	}
@@ -293,7 +290,7 @@ func (l *Ledger) addUsage(ctx context.Context, conn db.DBTX, k *ledger.Snapshot,
 // preview returns what would become of the commands, and changes nothing.
 func (l *Ledger) preview(ctx context.Context, commands []ledger.Command) ([]ledger.Outcome, error) {
 	var outcomes []ledger.Outcome
-	err := l.view(ctx, func(tx pgx.Tx) error {
+	err := l.pool.View(ctx, func(tx pgx.Tx) error {
 		k, err := l.readSnapshot(ctx, tx, commands)
 		if err != nil {
 			return err
@@ -303,7 +300,7 @@ func (l *Ledger) preview(ctx context.Context, commands []ledger.Command) ([]ledg
 		return l.scale(ctx, tx, &d)
 	})
 	if err != nil {
-		return nil, readError(ctx, "look what would happen", err)
+		return nil, durable.ReadError(ctx, "look what would happen", err)
 	}
 	return outcomes, nil
 }

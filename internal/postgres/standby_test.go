@@ -14,7 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/localpg"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -38,15 +41,15 @@ func newPair(t testing.TB) *pair {
 	p := &pair{t: t, primary: pgtest.NewServer(t)}
 	p.standby = pgtest.NewStandby(t, p.primary)
 	pgtest.Synchronous(t, p.primary)
-	p.ledger = openPrivate(t, p.primary.URL(), postgres.Config{Logger: silent})
-	p.ids = openAccounts(t, p.ledger, 8, 1000)
+	p.ledger = ledgertest.OpenPrivate(t, p.primary.URL(), postgres.Config{Logger: ledgertest.Silent})
+	p.ids = ledgertest.OpenAccounts(t, p.ledger, 8, 1000)
 	return p
 }
 
 // hasty opens another ledger, whose batches are given up soon.
 func (p *pair) hasty() *postgres.Ledger {
 	p.t.Helper()
-	l := openPrivate(p.t, p.primary.URL(), postgres.Config{Logger: silent, BatchTimeout: stall})
+	l := ledgertest.OpenPrivate(p.t, p.primary.URL(), postgres.Config{Logger: ledgertest.Silent, BatchTimeout: stall})
 	if _, err := l.GetAccount(context.Background(), p.ids[0]); err != nil {
 		p.t.Fatal(err)
 	}
@@ -61,10 +64,10 @@ func (p *pair) failOver() *postgres.Ledger {
 		p.t.Fatal(err)
 	}
 	p.standby.Promote(p.t)
-	l := openPrivate(p.t, p.standby.URL(), postgres.Config{Logger: silent})
+	l := ledgertest.OpenPrivate(p.t, p.standby.URL(), postgres.Config{Logger: ledgertest.Silent})
 	p.t.Cleanup(func() {
-		requireSound(p.t, l)
-		requireRetold(p.t, l)
+		ledgertest.RequireSound(p.t, l)
+		ledgertest.RequireRetold(p.t, l)
 	})
 	return l
 }
@@ -121,10 +124,10 @@ func requireUnseen(t testing.TB, l *postgres.Ledger, p ledger.TransferParams) {
 	if a, err := l.GetAccount(ctx, p.From); err == nil && !a.Balance.Equal(decimal.NewFromInt(1000)) {
 		t.Errorf("what no standby has is in a balance: %s", a.Balance)
 	}
-	if list, _, err := l.ListTransfers(ctx, postgres.TransferFilter{AccountID: p.To}, postgres.Page{}); err == nil && len(list) != 1 {
+	if list, _, err := l.ListTransfers(ctx, postgres.TransferFilter{AccountID: p.To}, paging.Page{}); err == nil && len(list) != 1 {
 		t.Errorf("what no standby has is listed: %+v", list)
 	}
-	err := l.Follow(ctx, 0, nil, func(events []*postgres.Event, _ int64) error {
+	err := l.Events.Follow(ctx, 0, nil, func(events []*events.Event, _ int64) error {
 		for _, e := range events {
 			if e.Transfer != nil && e.Transfer.ID == p.ID {
 				t.Errorf("what no standby has is an event: %+v", e)
@@ -208,7 +211,7 @@ func TestWaitCancelledByOthers(t *testing.T) {
 				_, _, err := l.Transfer(ctx, params)
 				answered <- err
 			}()
-			admin := connect(t, p.primary.URL())
+			admin := ledgertest.Connect(t, p.primary.URL())
 			pid := awaitStandbyWait(t, admin)
 			if function == "restart" {
 				if err := p.primary.Kill(); err != nil {
@@ -216,11 +219,11 @@ func TestWaitCancelledByOthers(t *testing.T) {
 				}
 				p.primary = pgtest.Restart(t, p.primary)
 			} else {
-				execute(t, admin, "SELECT "+function+"($1)", pid)
+				ledgertest.Execute(t, admin, "SELECT "+function+"($1)", pid)
 			}
 			requireUnsure(t, "the caller", <-answered)
 			var there bool
-			err := connect(t, p.primary.URL()).QueryRow(ctx, "SELECT EXISTS (SELECT FROM transfer WHERE transfer_id = $1)",
+			err := ledgertest.Connect(t, p.primary.URL()).QueryRow(ctx, "SELECT EXISTS (SELECT FROM transfer WHERE transfer_id = $1)",
 				params.ID).Scan(&there)
 			if err != nil || !there {
 				t.Fatalf("the test is in vain: the transfer is there: %t, %v", there, err)
@@ -245,7 +248,7 @@ func TestWaitCancelledByOthers(t *testing.T) {
 
 // hastyElsewhere opens another ledger while the standby is stalled.
 func (p *pair) hastyElsewhere() *postgres.Ledger {
-	return openPrivate(p.t, p.primary.URL(), postgres.Config{Logger: silent, BatchTimeout: stall})
+	return ledgertest.OpenPrivate(p.t, p.primary.URL(), postgres.Config{Logger: ledgertest.Silent, BatchTimeout: stall})
 }
 
 // awaitMore returns when a count has grown by so much.
@@ -295,13 +298,13 @@ func TestFailoverLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	admin := connect(t, p.primary.URL())
+	admin := ledgertest.Connect(t, p.primary.URL())
 	for i := range stalls {
 		awaitMore(&acknowledged, 10*callers)
 		p.standby.Freeze()
 		pid := awaitStandbyWait(t, admin)
 		if i%2 == 1 {
-			execute(t, admin, "SELECT pg_cancel_backend($1)", pid)
+			ledgertest.Execute(t, admin, "SELECT pg_cancel_backend($1)", pid)
 		}
 		if i < stalls-1 {
 			p.standby.Thaw()

@@ -14,8 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
 
@@ -27,7 +31,7 @@ type change struct {
 
 // changes are one of each kind, which can be repeated.
 func changes(p *pair) map[string]change {
-	account, schedule, webhook := uuid.New(), uuid.New(), uuid.New()
+	account, schedule, endpoint := uuid.New(), uuid.New(), uuid.New()
 	found := func(err error) (bool, error) {
 		if isNotFound(err) {
 			return false, nil
@@ -60,17 +64,17 @@ func changes(p *pair) map[string]change {
 			return found(err)
 		}},
 		"webhook": {func(ctx context.Context, l *postgres.Ledger) error {
-			_, _, err := l.CreateWebhook(ctx, postgres.WebhookParams{ID: webhook, URL: "https://example.com/hook"})
+			_, _, err := l.Webhooks.Create(ctx, webhook.Params{ID: endpoint, URL: "https://example.com/hook"})
 			return err
 		}, func(ctx context.Context, l *postgres.Ledger) (bool, error) {
-			_, err := l.GetWebhook(ctx, webhook)
+			_, err := l.Webhooks.Get(ctx, endpoint)
 			return found(err)
 		}},
 		"currency": {func(ctx context.Context, l *postgres.Ledger) error {
 			_, _, err := l.CreateCurrency(ctx, "NEW", 2, false)
 			return err
 		}, func(ctx context.Context, l *postgres.Ledger) (bool, error) {
-			list, _, err := l.ListCurrencies(ctx, postgres.Page{})
+			list, _, err := l.ListCurrencies(ctx, paging.Page{})
 			for _, c := range list {
 				if c.Code == "NEW" {
 					return true, err
@@ -150,7 +154,7 @@ func TestDoneAlreadyWaitsForTheStandby(t *testing.T) {
 		return err
 	}}
 	p.standby.Freeze()
-	careless := openPrivate(t, p.primary.URL()+"&synchronous_commit=local", postgres.Config{Logger: silent})
+	careless := ledgertest.OpenPrivate(t, p.primary.URL()+"&synchronous_commit=local", postgres.Config{Logger: ledgertest.Silent})
 	for name, c := range kinds {
 		if err := c.do(t.Context(), careless); err != nil {
 			t.Errorf("%s, without a standby: %v", name, err)
@@ -173,7 +177,7 @@ func TestBrokenConnectionCancelsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	proxy := newProxy(t, p.primary.URL())
-	l := openPrivate(t, proxy.url, postgres.Config{Logger: silent, BatchTimeout: stall})
+	l := ledgertest.OpenPrivate(t, proxy.url, postgres.Config{Logger: ledgertest.Silent, BatchTimeout: stall})
 	params := p.transfer(0, 1)
 	proxy.expect(fault{at: "COMMIT", do: cutClient})
 	p.standby.Freeze()
@@ -191,8 +195,8 @@ func TestBrokenConnectionCancelsNothing(t *testing.T) {
 func TestLostCommitGivesItsConnectionBack(t *testing.T) {
 	t.Parallel()
 	proxy := newProxy(t, pgtest.NewDatabase(t))
-	l := openLedger(t, postgres.Config{DatabaseURL: proxy.url, Logger: silent, BatchesInFlight: 1, BatchTimeout: stall})
-	ids := openAccounts(t, l, 2, 100)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, Logger: ledgertest.Silent, BatchesInFlight: 1, BatchTimeout: stall})
+	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	params := ledger.TransferParams{ID: uuid.New(), From: ids[0], To: ids[1], Amount: decimal.NewFromInt(10)}
 	proxy.expect(fault{at: "COMMIT", do: keepSilent})
 	_, _, err := l.Transfer(t.Context(), params)
@@ -215,7 +219,7 @@ func TestCrashOfASessionIsNoticed(t *testing.T) {
 	p.standby.Freeze()
 	_, _, err := l.Transfer(t.Context(), params)
 	requireUnsure(t, "the caller", err)
-	victim := connect(t, p.primary.URL())
+	victim := ledgertest.Connect(t, p.primary.URL())
 	if err := syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -239,9 +243,9 @@ func TestCrashOfASessionIsNoticed(t *testing.T) {
 func TestStatementTimeoutIsIgnored(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	name := must(pgx.ParseConfig(database)).Database
-	execute(t, connect(t, database), "ALTER DATABASE "+name+" SET statement_timeout = '1min'")
-	l := openLedger(t, postgres.Config{DatabaseURL: database})
+	name := ledgertest.Must(pgx.ParseConfig(database)).Database
+	ledgertest.Execute(t, ledgertest.Connect(t, database), "ALTER DATABASE "+name+" SET statement_timeout = '1min'")
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database})
 	for _, pool := range []*pgxpool.Pool{l.Writers(), l.Readers()} {
 		var got string
 		if err := pool.QueryRow(t.Context(), "SHOW statement_timeout").Scan(&got); err != nil || got != "0" {
@@ -254,18 +258,18 @@ func TestStatementTimeoutIsIgnored(t *testing.T) {
 func TestStandbyIsNotServed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	first, second := must(pgx.ParseConfig(p.standby.URL())), must(pgx.ParseConfig(p.primary.URL()))
+	first, second := ledgertest.Must(pgx.ParseConfig(p.standby.URL())), ledgertest.Must(pgx.ParseConfig(p.primary.URL()))
 	rest := fmt.Sprintf("user=%s password=%s dbname=%s sslmode=disable target_session_attrs=",
 		first.User, first.Password, first.Database)
 	alone := fmt.Sprintf("host=%s port=%d %s", first.Host, first.Port, rest)
 	both := fmt.Sprintf("host=%s,%s port=%d,%d %s", first.Host, second.Host, first.Port, second.Port, rest)
 	told := errors.New("told")
 	for _, demand := range []string{"any", "read-only", "standby", "prefer-standby"} {
-		if l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: alone + demand, Logger: silent}); err == nil {
+		if l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: alone + demand, Logger: ledgertest.Silent}); err == nil {
 			t.Errorf("with %s a standby is served", demand)
 			_ = l.Close(t.Context())
 		}
-		l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: both + demand, Logger: silent})
+		l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: both + demand, Logger: ledgertest.Silent})
 		if err != nil {
 			continue // refusing is as good
 		}
@@ -277,7 +281,7 @@ func TestStandbyIsNotServed(t *testing.T) {
 		if err != nil || standby {
 			t.Errorf("with %s, among a standby and its primary, a standby is read: %t, %v", demand, standby, err)
 		}
-		err = l.Follow(t.Context(), 0, nil, func([]*postgres.Event, int64) error { return told })
+		err = l.Events.Follow(t.Context(), 0, nil, func([]*events.Event, int64) error { return told })
 		if !errors.Is(err, told) {
 			t.Errorf("with %s, among a standby and its primary, following ends with %v", demand, err)
 		}

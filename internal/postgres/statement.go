@@ -11,6 +11,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
 
@@ -76,7 +77,7 @@ func (l *Ledger) OpenStatement(ctx context.Context, f StatementFilter) (*Stateme
 // GetStatement reads a page of a statement, 1 to 10,000 entries (0: 1,000), and returns the token
 // of the next one; empty: this is the last. All pages have the head of the first one. Otherwise as
 // OpenStatement.
-func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page) (Statement, []ledger.Entry, string, error) {
+func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page paging.Page) (Statement, []ledger.Entry, string, error) {
 	if page.Size < 0 || page.Size > statementPageMax {
 		return Statement{}, nil, "", &ledger.InvalidError{
 			Field: "page_size", Reason: fmt.Sprintf("must be 0 to %d", statementPageMax),
@@ -91,7 +92,7 @@ func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page)
 		r, err = l.openStatement(ctx, f)
 	} else {
 		var place statementPlace
-		err = l.tokens.read("statement", f, page.Token, &place)
+		err = l.tokens.Read("statement", f, page.Token, &place)
 		h := &place.Head
 		h.AccountID, h.Start, h.Effective = f.AccountID, f.Start, f.Effective
 		r = l.newStatementReader(place)
@@ -105,7 +106,7 @@ func (l *Ledger) GetStatement(ctx context.Context, f StatementFilter, page Page)
 	}
 	next := ""
 	if r.place.Left > 0 {
-		next = l.tokens.token("statement", f, r.place)
+		next = l.tokens.Token("statement", f, r.place)
 	}
 	return r.place.Head, entries, next, nil
 }
@@ -150,7 +151,7 @@ func (l *Ledger) openStatement(ctx context.Context, f StatementFilter) (*Stateme
 		}
 		var err error
 		h.Currency = r.Currency
-		if h.Scale, err = l.currencies.scale(ctx, tx, r.Currency); err != nil {
+		if h.Scale, err = l.currencies.Scale(ctx, tx, r.Currency); err != nil {
 			return err
 		}
 		return l.total(ctx, tx, &h)

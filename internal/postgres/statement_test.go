@@ -15,6 +15,8 @@ import (
 	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -62,7 +64,7 @@ func streamed(l *postgres.Ledger, f postgres.StatementFilter) (s postgres.Statem
 
 // paged reads a statement page by page.
 func paged(l *postgres.Ledger, f postgres.StatementFilter, size int32) (s postgres.Statement, entries []ledger.Entry, err error) {
-	page := postgres.Page{Size: size}
+	page := paging.Page{Size: size}
 	for n := 0; ; n++ {
 		head, part, next, err := l.GetStatement(context.Background(), f, page)
 		if err != nil {
@@ -85,17 +87,17 @@ func paged(l *postgres.Ledger, f postgres.StatementFilter, size int32) (s postgr
 // A history is two accounts that pay each other while a clock is stepped.
 type history struct {
 	l     *postgres.Ledger
-	clock *testClock
+	clock *ledgertest.Clock
 	a, b  uuid.UUID
 	start time.Time
 }
 
 // newHistory opens two accounts with 100 each at a known time.
-func newHistory(t testing.TB, l *postgres.Ledger, clock *testClock) *history {
-	clock.step(time.Minute) // the equity account may be younger than the clock's time
-	h := &history{l: l, clock: clock, start: clock.now()}
-	h.a = openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")}).ID
-	h.b = openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")}).ID
+func newHistory(t testing.TB, l *postgres.Ledger, clock *ledgertest.Clock) *history {
+	clock.Step(time.Minute) // the equity account may be younger than the clock's time
+	h := &history{l: l, clock: clock, start: clock.Now()}
+	h.a = ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")}).ID
+	h.b = ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")}).ID
 	return h
 }
 
@@ -112,7 +114,7 @@ func (h *history) pay(t testing.TB, sum int64, effective time.Time) {
 	if !effective.IsZero() {
 		p.Options = &ledger.TransferOptions{EffectiveTime: effective}
 	}
-	if got := pay(t, h.l, p); got.Status != ledger.TransferSuccess {
+	if got := ledgertest.Pay(t, h.l, p); got.Status != ledger.TransferSuccess {
 		t.Fatalf("pay %d: %s", sum, got.Reason)
 	}
 }
@@ -120,21 +122,21 @@ func (h *history) pay(t testing.TB, sum int64, effective time.Time) {
 func TestStatement(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	h := newHistory(t, l, clock)
 	for i, p := range []struct {
 		sum       int64
 		effective int // seconds; -1: when it is made
 	}{{10, -1}, {-4, 5}, {20, -1}, {30, 5}, {-6, -1}, {-50, 15}, {1, 0}} {
-		clock.set(h.at(10 * (i + 1)))
+		clock.Set(h.at(10 * (i + 1)))
 		var effective time.Time
 		if p.effective >= 0 {
 			effective = h.at(p.effective)
 		}
 		h.pay(t, p.sum, effective)
 	}
-	clock.set(h.at(1000))
+	clock.Set(h.at(1000))
 	for _, c := range []struct {
 		start, end int
 		effective  bool
@@ -176,7 +178,7 @@ func TestStatement(t *testing.T) {
 			t.Errorf("%+v:\ngot  %s\nwant %s", c, got, c.want)
 		}
 		if s.Currency != "USD" || s.Scale != 2 || !s.Start.Equal(f.Start) || (c.end != 0 && !s.End.Equal(f.End)) ||
-			(c.end == 0 && !s.End.Equal(clock.now())) || s.Effective != c.effective || s.AccountID != h.a {
+			(c.end == 0 && !s.End.Equal(clock.Now())) || s.Effective != c.effective || s.AccountID != h.a {
 			t.Errorf("%+v: the head says %s", c, headText(&s))
 		}
 	}
@@ -185,44 +187,44 @@ func TestStatement(t *testing.T) {
 func TestStatementInvalid(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	h := newHistory(t, l, clock)
-	clock.set(h.at(10))
+	clock.Set(h.at(10))
 	h.pay(t, 1, time.Time{})
 	good := postgres.StatementFilter{AccountID: h.a, Start: h.start, End: h.at(10), Position: new(int64(2))}
-	first, _, next, err := l.GetStatement(context.Background(), good, postgres.Page{Size: 1})
+	first, _, next, err := l.GetStatement(context.Background(), good, paging.Page{Size: 1})
 	if err != nil || next != "" || first.Entries != 1 {
 		t.Fatalf("%+v, %q, %v", first, next, err)
 	}
 	good.End = time.Time{}
-	clock.set(h.at(11))
-	_, _, next, err = l.GetStatement(context.Background(), good, postgres.Page{Size: 1})
+	clock.Set(h.at(11))
+	_, _, next, err = l.GetStatement(context.Background(), good, paging.Page{Size: 1})
 	if err != nil || next == "" {
 		t.Fatalf("%q, %v", next, err)
 	}
 	for name, c := range map[string]struct {
 		change func(*postgres.StatementFilter)
-		page   postgres.Page
+		page   paging.Page
 		want   string
 	}{
-		"nothing":                 {func(*postgres.StatementFilter) {}, postgres.Page{Size: 10_000, Token: next}, "ok"},
-		"no such account":         {func(f *postgres.StatementFilter) { f.AccountID = uuid.New() }, postgres.Page{}, "missing"},
-		"the future":              {func(f *postgres.StatementFilter) { f.Start = h.at(12) }, postgres.Page{}, "invalid start_time"},
-		"an end in the future":    {func(f *postgres.StatementFilter) { f.End = h.at(12) }, postgres.Page{}, "invalid end_time"},
-		"an end before the start": {func(f *postgres.StatementFilter) { f.End = h.at(-1) }, postgres.Page{}, "invalid end_time"},
-		"an empty period":         {func(f *postgres.StatementFilter) { f.End = f.Start }, postgres.Page{}, "invalid end_time"},
-		"before all time":         {func(f *postgres.StatementFilter) { f.Start = time.Time{}.Add(-1) }, postgres.Page{}, "invalid start_time"},
-		"a position too high":     {func(f *postgres.StatementFilter) { f.Position = new(int64(3)) }, postgres.Page{}, "invalid position"},
-		"a negative position":     {func(f *postgres.StatementFilter) { f.Position = new(int64(-1)) }, postgres.Page{}, "invalid position"},
-		"a page too large":        {func(*postgres.StatementFilter) {}, postgres.Page{Size: 10_001}, "invalid page_size"},
-		"a negative page":         {func(*postgres.StatementFilter) {}, postgres.Page{Size: -1}, "invalid page_size"},
-		"no token":                {func(*postgres.StatementFilter) {}, postgres.Page{Token: "x"}, "token"},
-		"another account's token": {func(f *postgres.StatementFilter) { f.AccountID = h.b }, postgres.Page{Token: next}, "token"},
-		"another basis's token":   {func(f *postgres.StatementFilter) { f.Effective = true }, postgres.Page{Token: next}, "token"},
-		"another position's":      {func(f *postgres.StatementFilter) { f.Position = new(int64(1)) }, postgres.Page{Token: next}, "token"},
-		"without the position":    {func(f *postgres.StatementFilter) { f.Position = nil }, postgres.Page{Token: next}, "token"},
-		"another end's":           {func(f *postgres.StatementFilter) { f.End = h.at(11) }, postgres.Page{Token: next}, "token"},
+		"nothing":                 {func(*postgres.StatementFilter) {}, paging.Page{Size: 10_000, Token: next}, "ok"},
+		"no such account":         {func(f *postgres.StatementFilter) { f.AccountID = uuid.New() }, paging.Page{}, "missing"},
+		"the future":              {func(f *postgres.StatementFilter) { f.Start = h.at(12) }, paging.Page{}, "invalid start_time"},
+		"an end in the future":    {func(f *postgres.StatementFilter) { f.End = h.at(12) }, paging.Page{}, "invalid end_time"},
+		"an end before the start": {func(f *postgres.StatementFilter) { f.End = h.at(-1) }, paging.Page{}, "invalid end_time"},
+		"an empty period":         {func(f *postgres.StatementFilter) { f.End = f.Start }, paging.Page{}, "invalid end_time"},
+		"before all time":         {func(f *postgres.StatementFilter) { f.Start = time.Time{}.Add(-1) }, paging.Page{}, "invalid start_time"},
+		"a position too high":     {func(f *postgres.StatementFilter) { f.Position = new(int64(3)) }, paging.Page{}, "invalid position"},
+		"a negative position":     {func(f *postgres.StatementFilter) { f.Position = new(int64(-1)) }, paging.Page{}, "invalid position"},
+		"a page too large":        {func(*postgres.StatementFilter) {}, paging.Page{Size: 10_001}, "invalid page_size"},
+		"a negative page":         {func(*postgres.StatementFilter) {}, paging.Page{Size: -1}, "invalid page_size"},
+		"no token":                {func(*postgres.StatementFilter) {}, paging.Page{Token: "x"}, "token"},
+		"another account's token": {func(f *postgres.StatementFilter) { f.AccountID = h.b }, paging.Page{Token: next}, "token"},
+		"another basis's token":   {func(f *postgres.StatementFilter) { f.Effective = true }, paging.Page{Token: next}, "token"},
+		"another position's":      {func(f *postgres.StatementFilter) { f.Position = new(int64(1)) }, paging.Page{Token: next}, "token"},
+		"without the position":    {func(f *postgres.StatementFilter) { f.Position = nil }, paging.Page{Token: next}, "token"},
+		"another end's":           {func(f *postgres.StatementFilter) { f.End = h.at(11) }, paging.Page{Token: next}, "token"},
 	} {
 		f := good
 		c.change(&f)
@@ -281,8 +283,8 @@ func naiveStatement(all []ledger.Entry, f postgres.StatementFilter) (s postgres.
 func TestStatementsAddUp(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	full := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t, l, clock)
@@ -297,7 +299,7 @@ func TestStatementsAddUp(t *testing.T) {
 				sum++
 			}
 			if rapid.IntRange(0, 9).Draw(rt, "hold") == 0 {
-				hold := pay(t, l, ledger.TransferParams{From: h.a, To: h.b, Amount: one, Options: &ledger.TransferOptions{Hold: true}})
+				hold := ledgertest.Pay(t, l, ledger.TransferParams{From: h.a, To: h.b, Amount: one, Options: &ledger.TransferOptions{Hold: true}})
 				if _, _, _, err := l.Post(context.Background(), ledger.PostParams{HoldID: hold.ID}); err != nil {
 					rt.Fatal(err)
 				}
@@ -305,11 +307,11 @@ func TestStatementsAddUp(t *testing.T) {
 			h.pay(t, sum, effective)
 			if rapid.Bool().Draw(rt, "step") {
 				seconds++
-				clock.step(time.Second)
+				clock.Step(time.Second)
 			}
 		}
-		clock.step(time.Second)
-		all, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, postgres.Page{Size: 1000})
+		clock.Step(time.Second)
+		all, _, err := l.ListEntries(context.Background(), postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, paging.Page{Size: 1000})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -347,29 +349,29 @@ func TestStatementsOfImports(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	clock := stopClock(t, url)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	clock := ledgertest.StopClock(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	h := newHistory(t, l, clock)
 	imports := func(n int, at func(i int) time.Time) {
 		var batch []ledger.TransferParams
 		for i := range n {
 			batch = append(batch, ledger.TransferParams{
-				From: h.b, To: h.a, Amount: amount("0.1"), Options: &ledger.TransferOptions{EffectiveTime: at(i)},
+				From: h.b, To: h.a, Amount: ledgertest.Amount("0.1"), Options: &ledger.TransferOptions{EffectiveTime: at(i)},
 			})
 		}
-		clock.step(time.Second)
+		clock.Step(time.Second)
 		if _, err := l.TransferBatch(ctx, batch, ledger.BatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		clock.step(time.Second)
+		clock.Step(time.Second)
 		h.pay(t, 1, time.Time{})
 	}
 	imports(300, func(i int) time.Time { return h.at(-i / 10) })                  // ten at each
 	imports(299, func(int) time.Time { return h.at(-3600) })                      // all at once
 	imports(1, func(int) time.Time { return h.at(1) })                            // by create time
 	imports(251, func(i int) time.Time { return h.at(3).Add(-time.Duration(i)) }) // 1 ns apart
-	clock.set(h.at(3600))
-	all, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, postgres.Page{Size: 1000})
+	clock.Set(h.at(3600))
+	all, _, err := l.ListEntries(ctx, postgres.EntryFilter{AccountID: h.a, OldestFirst: true}, paging.Page{Size: 1000})
 	if err != nil || len(all) != 856 {
 		t.Fatalf("%d entries, %v", len(all), err)
 	}
@@ -398,8 +400,8 @@ func TestStatementsOfImports(t *testing.T) {
 // is the same when it is read again at its position, and adds up.
 func TestStatementsStayTheSame(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
-	ids := openAccounts(t, l, 4, 1000)
+	l := ledgertest.Open(t, postgres.Config{})
+	ids := ledgertest.OpenAccounts(t, l, 4, 1000)
 	start := time.Now().Add(-time.Hour)
 	stop := make(chan struct{})
 	var moved atomic.Int64

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -102,10 +103,10 @@ func (r *StatementReader) read(ctx context.Context, limit int32, bytes int) ([]l
 	for range limit {
 		source, err := r.first(ctx, limit)
 		if err != nil {
-			return nil, readError(ctx, "read the entries of a statement", err)
+			return nil, durable.ReadError(ctx, "read the entries of a statement", err)
 		}
 		if source == nil {
-			return nil, fmt.Errorf("%w: %s ends after entry %d, %d before its end", errInvariant, h, p.Last.Sequence, p.Left)
+			return nil, fmt.Errorf("%w: %s ends after entry %d, %d before its end", durable.ErrInvariant, h, p.Last.Sequence, p.Left)
 		}
 		row := source.entries[0]
 		if size += entryBytes + len(row.Reference); bytes > 0 && size > bytes && len(entries) > 0 {
@@ -118,7 +119,7 @@ func (r *StatementReader) read(ctx context.Context, limit int32, bytes int) ([]l
 			row.Balance = p.Balance
 		}
 		if !row.Balance.Equal(p.Balance) || (p.Left == 0 && !p.Balance.Equal(h.Closing)) {
-			return nil, fmt.Errorf("%w: %s has %s after entry %d, but its entries sum to %s", errInvariant, h, row.Balance,
+			return nil, fmt.Errorf("%w: %s has %s after entry %d, but its entries sum to %s", durable.ErrInvariant, h, row.Balance,
 				row.Sequence, p.Balance)
 		}
 		entries = append(entries, ledger.Entry{

@@ -2,14 +2,14 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/proof"
 )
 
 const (
@@ -18,14 +18,12 @@ const (
 	countedMax = 100_000
 	// totalsMax is for how many currencies totals are returned.
 	totalsMax = 1000
-	// recordTimeout bounds how long a proof waits until its end is recorded.
-	recordTimeout = 5 * time.Second
 )
 
 // A Status is the state of the ledger.
 type Status struct {
 	Totals []CurrencyTotal // of each currency that has accounts, by code, at most 1,000
-	Proof  *ProofResult    // how the last proof ended, of any server; nil: there was none
+	Proof  *proof.Result   // how the last proof ended, of any server; nil: there was none
 	Time   time.Time       // when it was read, by the database's clock
 }
 
@@ -35,13 +33,6 @@ type CurrencyTotal struct {
 	Scale    int32           // of the currency, so that the amount can be printed
 	Amount   decimal.Decimal // what all accounts but the currency's equity account hold together
 	Accounts int64           // without the equity account; above 100,000 an estimate
-}
-
-// A ProofResult is how a proof of the ledger ended.
-type ProofResult struct {
-	Time        time.Time // of its snapshot
-	Incremental bool      // it went on from a checkpoint
-	Broken      []string  // the names of the invariants that do not hold
 }
 
 // A status is what GetStatus last read, shared by its callers of about that time.
@@ -63,7 +54,7 @@ func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 		start := time.Now()
 		read, err := l.readStatus(ctx)
 		if err != nil {
-			return Status{}, readError(ctx, "read the status", err)
+			return Status{}, durable.ReadError(ctx, "read the status", err)
 		}
 		s.last = read
 		s.rest(start)
@@ -72,15 +63,11 @@ func (l *Ledger) GetStatus(ctx context.Context) (Status, error) {
 }
 
 func (l *Ledger) readStatus(ctx context.Context) (s Status, err error) {
-	err = l.view(ctx, func(tx pgx.Tx) error {
+	err = l.pool.View(ctx, func(tx pgx.Tx) error {
 		if s.Time, err = l.queries.Clock(ctx, tx); err != nil {
 			return err
 		}
-		proof, err := l.queries.ProofGet(ctx, tx)
-		switch {
-		case err == nil:
-			s.Proof = &ProofResult{Time: proof.CheckTime, Incremental: proof.Incremental, Broken: proof.Broken}
-		case !errors.Is(err, pgx.ErrNoRows):
+		if s.Proof, err = proof.Last(ctx, tx); err != nil {
 			return err
 		}
 		s.Totals, err = l.readTotals(ctx, tx)
@@ -123,25 +110,6 @@ func (l *Ledger) readTotals(ctx context.Context, tx pgx.Tx) ([]CurrencyTotal, er
 		}
 	}
 	return totals, nil
-}
-
-// recordProof keeps how a proof ended, for GetStatus of all servers. The proof is over, so its
-// context does not count; and it stands whether or not that could be recorded.
-func (l *Ledger) recordProof(ctx context.Context, report *Report) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	broken := []string{}
-	for i := range report.Invariants {
-		if report.Invariants[i].ViolationCount > 0 {
-			broken = append(broken, report.Invariants[i].Name)
-		}
-	}
-	err := l.queries.ProofPut(ctx, l.pool, db.ProofPutParams{
-		CheckTime: report.Time, Incremental: !report.CheckpointTime.IsZero(), Broken: broken,
-	})
-	if err != nil {
-		l.log.WarnContext(ctx, "how a proof ended was not recorded", slog.Any("error", err))
-	}
 }
 
 // A pace limits costly work to a tenth of the time, however many callers there are: one caller has

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/proof"
 	"internaltransfers/ledger"
 )
 
@@ -32,15 +34,15 @@ func totalsText(s postgres.Status) (text []string) {
 
 func TestStatusTotals(t *testing.T) {
 	t.Parallel()
-	l := openLedger(t, postgres.Config{})
+	l := ledgertest.Open(t, postgres.Config{})
 	if got := status(t, l); len(got.Totals) != 0 || got.Proof != nil || time.Since(got.Time).Abs() > time.Minute {
 		t.Errorf("of an empty ledger: %+v", got)
 	}
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")})
-	b := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("0.5")})
-	openAccount(t, l, ledger.AccountParams{Currency: "JPY"})
-	openAccount(t, l, ledger.AccountParams{Currency: "BTC", InitialBalance: amount("0.00000001")})
-	if _, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: a.ID, To: b.ID, Amount: amount("7")}); err != nil {
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")})
+	b := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("0.5")})
+	ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: "JPY"})
+	ledgertest.OpenAccount(t, l, ledger.AccountParams{Currency: "BTC", InitialBalance: ledgertest.Amount("0.00000001")})
+	if _, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: a.ID, To: b.ID, Amount: ledgertest.Amount("7")}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"BTC 0.00000001 1", "JPY 0 1", "USD 100.50 2"}
@@ -53,22 +55,22 @@ func TestStatusTotals(t *testing.T) {
 func TestStatusEstimates(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
 	l.CountAtMost(1000)
-	conn := connect(t, url)
+	conn := ledgertest.Connect(t, url)
 	open := func(n int) {
 		t.Helper()
-		execute(t, conn, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
+		ledgertest.Execute(t, conn, `INSERT INTO account (account_id, currency, min_balance, create_fingerprint)
 			SELECT gen_random_uuid(), CASE WHEN i % 4 = 0 THEN 'EUR' ELSE 'USD' END, 0, '' FROM generate_series(1, $1) AS i`, n)
 	}
 	open(1200)
-	execute(t, conn, "ANALYZE account")
+	ledgertest.Execute(t, conn, "ANALYZE account")
 	open(400)
 	if got := totalsText(status(t, l)); !slices.Equal(got, []string{"EUR 0.00 400", "USD 0.00 1001"}) {
 		t.Errorf("analyzed when there were fewer: %q", got)
 	}
 	open(4000)
-	execute(t, conn, "ANALYZE account")
+	ledgertest.Execute(t, conn, "ANALYZE account")
 	totals := status(t, l).Totals
 	if e, n := totals[0].Accounts, totals[1].Accounts; e < 1300 || e > 1500 || n < 4100 || n > 4300 {
 		t.Errorf("got %+v, want about 1,400 and 4,200", totals)
@@ -80,17 +82,17 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.NewDatabase(t)
-	l, other := openPrivate(t, url, postgres.Config{Logger: silent}), openLedger(t, postgres.Config{DatabaseURL: url})
-	a := openAccount(t, l, ledger.AccountParams{InitialBalance: amount("100")})
-	prove := func(incremental bool) postgres.Report {
+	l, other := ledgertest.OpenPrivate(t, url, postgres.Config{Logger: ledgertest.Silent}), ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	a := ledgertest.OpenAccount(t, l, ledger.AccountParams{InitialBalance: ledgertest.Amount("100")})
+	prove := func(incremental bool) proof.Report {
 		t.Helper()
-		report, err := l.Check(ctx, postgres.CheckOptions{Incremental: incremental})
+		report, err := l.Proofs.Check(ctx, proof.Options{Incremental: incremental})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return report
 	}
-	require := func(report postgres.Report, incremental bool, broken ...string) {
+	require := func(report proof.Report, incremental bool, broken ...string) {
 		t.Helper()
 		got := status(t, other).Proof
 		if got == nil || !got.Time.Equal(report.Time) || got.Incremental != incremental || !slices.Equal(got.Broken, broken) {
@@ -101,8 +103,8 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 	require(prove(true), true)
 	require(prove(false), false)
 
-	conn := connect(t, url)
-	execute(t, conn, "UPDATE account SET balance = balance + 1 WHERE account_id = $1", a.ID)
+	conn := ledgertest.Connect(t, url)
+	ledgertest.Execute(t, conn, "UPDATE account SET balance = balance + 1 WHERE account_id = $1", a.ID)
 	bad := prove(false)
 	var broken []string
 	for i := range bad.Invariants {
@@ -114,26 +116,26 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 		t.Fatalf("the proof found %q broken", broken)
 	}
 	require(bad, false, broken...)
-	execute(t, conn, "UPDATE account SET balance = balance - 1 WHERE account_id = $1", a.ID)
+	ledgertest.Execute(t, conn, "UPDATE account SET balance = balance - 1 WHERE account_id = $1", a.ID)
 
 	// A proof that cannot be recorded returns all the same, and one that is older than the recorded
 	// one is not recorded.
-	execute(t, conn, "ALTER TABLE last_proof RENAME TO gone")
+	ledgertest.Execute(t, conn, "ALTER TABLE last_proof RENAME TO gone")
 	if report := prove(false); !report.OK() {
 		t.Error("the proof that cannot be recorded is broken")
 	}
-	execute(t, conn, "ALTER TABLE gone RENAME TO last_proof")
+	ledgertest.Execute(t, conn, "ALTER TABLE gone RENAME TO last_proof")
 	require(bad, false, broken...)
-	execute(t, conn, "BEGIN")
-	execute(t, conn, "LOCK TABLE last_proof IN EXCLUSIVE MODE")
+	ledgertest.Execute(t, conn, "BEGIN")
+	ledgertest.Execute(t, conn, "LOCK TABLE last_proof IN EXCLUSIVE MODE")
 	proved := make(chan error, 1)
 	go func() {
-		_, err := l.Check(ctx, postgres.CheckOptions{})
+		_, err := l.Proofs.Check(ctx, proof.Options{})
 		proved <- err
 	}()
-	awaitLockWait(ctx, t, connect(t, url))
-	execute(t, conn, "UPDATE last_proof SET check_time = clock_timestamp(), broken = '{newer}'")
-	execute(t, conn, "COMMIT")
+	awaitLockWait(ctx, t, ledgertest.Connect(t, url))
+	ledgertest.Execute(t, conn, "UPDATE last_proof SET check_time = clock_timestamp(), broken = '{newer}'")
+	ledgertest.Execute(t, conn, "COMMIT")
 	if err := <-proved; err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +148,8 @@ func TestStatusTellsTheLastProof(t *testing.T) {
 func TestStatusIsShared(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url})
-	conn, watcher := connect(t, url), connect(t, url)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url})
+	conn, watcher := ledgertest.Connect(t, url), ledgertest.Connect(t, url)
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

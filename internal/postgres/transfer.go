@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
+	"internaltransfers/internal/paging"
 	"internaltransfers/ledger"
 )
 
@@ -146,21 +148,13 @@ func (l *Ledger) GetTransfer(ctx context.Context, id uuid.UUID) (ledger.Transfer
 	return t, err
 }
 
-func (l *Ledger) transferOf(ctx context.Context, conn db.DBTX, r *db.TransferFull) (ledger.Transfer, error) {
-	scale, err := l.currencies.scale(ctx, conn, r.Currency)
-	if err != nil {
-		return ledger.Transfer{}, err
-	}
-	return transferOf(r, scale)
-}
-
 // ListTransfers lists transfers, newest first, and returns the token of the next page; empty: this
 // is the last.
-func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page) ([]ledger.Transfer, string, error) {
+func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page paging.Page) ([]ledger.Transfer, string, error) {
 	if err := f.check(); err != nil {
 		return nil, "", err
 	}
-	limit, err := page.limit()
+	limit, err := page.Limit()
 	if err != nil {
 		return nil, "", err
 	}
@@ -172,19 +166,19 @@ func (l *Ledger) ListTransfers(ctx context.Context, f TransferFilter, page Page)
 	if f.Start, f.End, err = bounds(f.Start, f.End); err != nil {
 		return nil, "", err
 	}
-	before, err := l.tokens.pageKey("transfers", f, page.Token)
+	before, err := l.tokens.Key("transfers", f, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
 	if before == nil {
-		before = &pageKey{Time: f.End} // position 0 is before every row of that moment
+		before = &paging.Key{Time: f.End} // position 0 is before every row of that moment
 	}
 	rows, err := l.listTransfers(ctx, f, before, limit+1)
 	if err != nil {
-		return nil, "", readError(ctx, "list transfers", err)
+		return nil, "", durable.ReadError(ctx, "list transfers", err)
 	}
-	rows, next := trimPage(rows, limit, page, transferSize, func(last *db.TransferFull) string {
-		return l.tokens.token("transfers", f, pageKey{Time: last.CreateTime, Position: last.Position})
+	rows, next := paging.Trim(rows, limit, page, transferSize, func(last *db.TransferFull) string {
+		return l.tokens.Token("transfers", f, paging.Key{Time: last.CreateTime, Position: last.Position})
 	})
 	transfers, err := l.shownTransfers(ctx, rows)
 	return transfers, next, err
@@ -207,7 +201,7 @@ func (f *TransferFilter) check() error {
 }
 
 // listTransfers reads the rows before a page key by the query whose index fits the filter best.
-func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *pageKey, limit int32) (
+func (l *Ledger) listTransfers(ctx context.Context, f TransferFilter, before *paging.Key, limit int32) (
 	[]db.TransferFull, error,
 ) {
 	switch {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"internaltransfers/internal/durable"
 )
 
 // workerBackoffMax is the longest wait after a round that failed, unless the workers' interval is
@@ -103,7 +105,7 @@ func (w *worker) boundedRound() (full bool, wait time.Duration, err error) {
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", errInvariant, p, debug.Stack())
+			err = fmt.Errorf("%w: panic: %v\n%s", durable.ErrInvariant, p, debug.Stack())
 		}
 	}()
 	return w.runOnce(ctx)

@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
@@ -26,12 +28,12 @@ func (y *yard) hold(ttl time.Duration) ledger.Transfer {
 // schedule makes a transfer that is to be executed after some time.
 func (y *yard) schedule(text string, after time.Duration) ledger.Transfer {
 	y.t.Helper()
-	return y.transfer(text, &ledger.TransferOptions{ExecuteTime: y.clock.now().Add(after)})
+	return y.transfer(text, &ledger.TransferOptions{ExecuteTime: y.clock.Now().Add(after)})
 }
 
 func (y *yard) transfer(text string, o *ledger.TransferOptions) ledger.Transfer {
 	y.t.Helper()
-	transfer, _, err := y.l.Transfer(context.Background(), ledger.TransferParams{From: y.a, To: y.b, Amount: amount(text), Options: o})
+	transfer, _, err := y.l.Transfer(context.Background(), ledger.TransferParams{From: y.a, To: y.b, Amount: ledgertest.Amount(text), Options: o})
 	if err != nil || transfer.Status != ledger.TransferInit {
 		y.t.Fatalf("%+v, %v", transfer, err)
 	}
@@ -50,7 +52,7 @@ func (y *yard) requireStatus(id uuid.UUID, status ledger.TransferStatus, reason 
 // requireExecuted fails the test unless a transfer has as many children as that, which succeeded.
 func (y *yard) requireExecuted(id uuid.UUID, n int) {
 	y.t.Helper()
-	children, _, err := y.l.ListTransfers(context.Background(), postgres.TransferFilter{ParentID: id, Status: ledger.TransferSuccess}, postgres.Page{})
+	children, _, err := y.l.ListTransfers(context.Background(), postgres.TransferFilter{ParentID: id, Status: ledger.TransferSuccess}, paging.Page{})
 	if err != nil || len(children) != n {
 		y.t.Errorf("transfer %s has %d children, %v; want %d", id, len(children), err, n)
 	}
@@ -93,16 +95,16 @@ func TestWorkerEndsHolds(t *testing.T) {
 	if _, wait, err := w.RunOnce(t.Context()); err != nil || wait != time.Minute {
 		t.Errorf("until the next is due: %s, %v", wait, err)
 	}
-	y.clock.step(time.Minute - time.Microsecond)
+	y.clock.Step(time.Minute - time.Microsecond)
 	y.round(w)
 	y.requireStatus(early.ID, ledger.TransferInit, "")
-	y.clock.step(time.Microsecond)
+	y.clock.Step(time.Microsecond)
 	y.round(w)
 	y.requireStatus(early.ID, ledger.TransferFailed, ledger.HoldExpired)
 	y.requireStatus(late.ID, ledger.TransferInit, "")
 	y.requireStatus(endless.ID, ledger.TransferInit, "")
 	y.requireStatus(voided.ID, ledger.TransferFailed, ledger.Voided)
-	if a := must(y.l.GetAccount(t.Context(), y.a)); !a.Held.Equal(amount("20")) {
+	if a := ledgertest.Must(y.l.GetAccount(t.Context(), y.a)); !a.Held.Equal(ledgertest.Amount("20")) {
 		t.Errorf("held are %s", a.Held)
 	}
 	if full, wait, err := w.RunOnce(t.Context()); full || err != nil || wait != 59*time.Minute {
@@ -121,7 +123,7 @@ func TestWorkerExecutesScheduledTransfers(t *testing.T) {
 	w := y.l.NewWorker()
 	y.round(w)
 	y.requireStatus(good.ID, ledger.TransferInit, "")
-	y.clock.step(5 * time.Minute)
+	y.clock.Step(5 * time.Minute)
 	y.round(w)
 	y.requireStatus(good.ID, ledger.TransferSuccess, "")
 	y.requireStatus(much.ID, ledger.TransferFailed, ledger.InsufficientFunds)
@@ -149,16 +151,16 @@ func TestWorkerExecutesScheduledTransfers(t *testing.T) {
 func TestWorkerRaces(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, postgres.Config{})
-	other := openLedger(t, postgres.Config{DatabaseURL: y.url, Logger: silent})
+	other := ledgertest.Open(t, postgres.Config{DatabaseURL: y.url, Logger: ledgertest.Silent})
 	var executed, cancelled, posted, expired int64
 	for i := range 40 {
 		scheduled, held := y.schedule("10", time.Minute), y.hold(time.Minute)
 		// A hold is posted before it is due or not at all; it is due when its account is next
 		// looked at.
-		y.clock.step(time.Minute - time.Duration(i%2)*time.Microsecond)
+		y.clock.Step(time.Minute - time.Duration(i%2)*time.Microsecond)
 		var voidErr, postErr error
 		var capture ledger.Transfer
-		inParallel(4, func(worker int) {
+		ledgertest.InParallel(4, func(worker int) {
 			switch worker {
 			case 0:
 				if _, _, err := y.l.NewWorker().RunOnce(context.Background()); err != nil {
@@ -169,7 +171,7 @@ func TestWorkerRaces(t *testing.T) {
 			case 2:
 				capture, _, _, postErr = other.Post(context.Background(), ledger.PostParams{HoldID: held.ID})
 			case 3:
-				y.clock.step(time.Microsecond)
+				y.clock.Step(time.Microsecond)
 			}
 		})
 		y.round(y.l.NewWorker())
@@ -211,17 +213,17 @@ func TestInstancesSettleEachItemOnce(t *testing.T) {
 	y := newYard(t, postgres.Config{WorkerBatch: 7})
 	var instances []*postgres.Ledger
 	for range 3 {
-		instances = append(instances, openLedger(t, postgres.Config{DatabaseURL: y.url, WorkerBatch: 7, Logger: silent}))
+		instances = append(instances, ledgertest.Open(t, postgres.Config{DatabaseURL: y.url, WorkerBatch: 7, Logger: ledgertest.Silent}))
 	}
 	var orders []ledger.Schedule
 	var scheduled, held []ledger.Transfer
 	for range 20 {
-		orders = append(orders, y.order(func(p *ledger.ScheduleParams) { p.Amount = amount("1") }))
+		orders = append(orders, y.order(func(p *ledger.ScheduleParams) { p.Amount = ledgertest.Amount("1") }))
 		scheduled = append(scheduled, y.schedule("2", time.Minute))
 		held = append(held, y.hold(time.Minute))
 	}
-	y.clock.step(35 * time.Minute) // 4 occurrences of each
-	inParallel(2*len(instances), func(worker int) {
+	y.clock.Step(35 * time.Minute) // 4 occurrences of each
+	ledgertest.InParallel(2*len(instances), func(worker int) {
 		w := instances[worker/2].NewWorker()
 		for full := true; full; {
 			var err error
@@ -258,17 +260,17 @@ func TestInstancesShareWork(t *testing.T) {
 			y := newYard(t, postgres.Config{})
 			proxy := newProxy(t, y.url)
 			slowMetrics, fastMetrics := prometheus.NewRegistry(), prometheus.NewRegistry()
-			slow := openLedger(t, postgres.Config{DatabaseURL: proxy.url, WorkerBatch: 5, Metrics: slowMetrics, Logger: silent})
-			fast := openLedger(t, postgres.Config{DatabaseURL: y.url, WorkerBatch: 5, Metrics: fastMetrics, Logger: silent})
+			slow := ledgertest.Open(t, postgres.Config{DatabaseURL: proxy.url, WorkerBatch: 5, Metrics: slowMetrics, Logger: ledgertest.Silent})
+			fast := ledgertest.Open(t, postgres.Config{DatabaseURL: y.url, WorkerBatch: 5, Metrics: fastMetrics, Logger: ledgertest.Silent})
 			for range 10 {
 				if c.kind == "HOLD" {
 					// The end of a hold is the end of all that are due on its accounts.
-					ids := openAccounts(t, y.l, 2, 10)
+					ids := ledgertest.OpenAccounts(t, y.l, 2, 10)
 					y.a, y.b = ids[0], ids[1]
 				}
 				c.make(y)
 			}
-			y.clock.step(time.Minute)
+			y.clock.Step(time.Minute)
 			proxy.expect(fault{at: c.at, do: look, then: func() {
 				if full, _, err := fast.NewWorker().RunOnce(context.Background()); !full || err != nil {
 					t.Errorf("the fast one: full %v, %v", full, err)
@@ -300,16 +302,16 @@ func TestWorkerPutsAside(t *testing.T) {
 	y := newYard(t, postgres.Config{WorkerBatch: 1, Metrics: registry})
 	bad := y.order(func(p *ledger.ScheduleParams) { p.Reference = "poison" })
 	scheduled, _, err := y.l.Transfer(t.Context(), ledger.TransferParams{
-		From: y.a, To: y.b, Amount: amount("1"), Reference: "poison", Options: &ledger.TransferOptions{ExecuteTime: y.begin.Add(time.Second)},
+		From: y.a, To: y.b, Amount: ledgertest.Amount("1"), Reference: "poison", Options: &ledger.TransferOptions{ExecuteTime: y.begin.Add(time.Second)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	y.clock.step(2 * time.Second)
+	y.clock.Step(2 * time.Second)
 	good := y.order(nil)
 	after := y.schedule("1", time.Second)
-	y.clock.step(10 * time.Second)
-	execute(t, y.conn, `ALTER TABLE transfer ADD CONSTRAINT poison CHECK (reference <> 'poison') NOT VALID`)
+	y.clock.Step(10 * time.Second)
+	ledgertest.Execute(t, y.conn, `ALTER TABLE transfer ADD CONSTRAINT poison CHECK (reference <> 'poison') NOT VALID`)
 	w := y.l.NewWorker()
 	for range 3 {
 		if _, _, err := w.RunOnce(t.Context()); err != nil {
@@ -318,10 +320,10 @@ func TestWorkerPutsAside(t *testing.T) {
 	}
 	y.requireStatus(after.ID, ledger.TransferSuccess, "")
 	y.requireStatus(scheduled.ID, ledger.TransferInit, "")
-	if s := must(y.l.GetSchedule(t.Context(), good.ID)); s.OccurrenceCount != 1 {
+	if s := ledgertest.Must(y.l.GetSchedule(t.Context(), good.ID)); s.OccurrenceCount != 1 {
 		t.Errorf("beside a poison: %+v", s)
 	}
-	if s := must(y.l.GetSchedule(t.Context(), bad.ID)); s.OccurrenceCount != 0 || s.Version != 1 {
+	if s := ledgertest.Must(y.l.GetSchedule(t.Context(), bad.ID)); s.OccurrenceCount != 0 || s.Version != 1 {
 		t.Errorf("the poison: %+v", s)
 	}
 	if tried := metric(t, registry, "ledger_worker_items_total", "OCCURRENCE", "ERROR"); tried != 1 {
@@ -330,10 +332,10 @@ func TestWorkerPutsAside(t *testing.T) {
 	if lag := metric(t, registry, "ledger_worker_lag_seconds"); lag != 12 {
 		t.Errorf("the lag is %v s", lag)
 	}
-	execute(t, y.conn, `ALTER TABLE transfer DROP CONSTRAINT poison`)
+	ledgertest.Execute(t, y.conn, `ALTER TABLE transfer DROP CONSTRAINT poison`)
 	y.round(y.l.NewWorker()) // one that has put nothing aside
 	y.requireStatus(scheduled.ID, ledger.TransferSuccess, "")
-	if s := must(y.l.GetSchedule(t.Context(), bad.ID)); s.OccurrenceCount != 1 {
+	if s := ledgertest.Must(y.l.GetSchedule(t.Context(), bad.ID)); s.OccurrenceCount != 1 {
 		t.Errorf("without the poison: %+v", s)
 	}
 	if lag := metric(t, registry, "ledger_worker_lag_seconds"); lag != 0 {
@@ -345,23 +347,23 @@ func TestWorkerPutsAside(t *testing.T) {
 func TestRunningWorkers(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
-	l := openLedger(t, postgres.Config{DatabaseURL: url, Logger: silent})
-	ids := openAccounts(t, l, 2, 1000)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: url, Logger: ledgertest.Silent})
+	ids := ledgertest.OpenAccounts(t, l, 2, 1000)
 	held, _, err := l.Transfer(t.Context(), ledger.TransferParams{
-		From: ids[0], To: ids[1], Amount: amount("5"), Options: &ledger.TransferOptions{Hold: true, HoldTTL: 300 * time.Millisecond},
+		From: ids[0], To: ids[1], Amount: ledgertest.Amount("5"), Options: &ledger.TransferOptions{Hold: true, HoldTTL: 300 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	twice := int64(2)
 	s, _, err := l.CreateSchedule(t.Context(), ledger.ScheduleParams{
-		From: ids[0], To: ids[1], Amount: amount("1"), Interval: time.Second, MaxCount: &twice,
+		From: ids[0], To: ids[1], Amount: ledgertest.Amount("1"), Interval: time.Second, MaxCount: &twice,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Without waking for what is due they would look again after an hour.
-	working := must(postgres.Open(t.Context(), postgres.Config{DatabaseURL: url, Workers: 3, WorkerInterval: time.Hour, Logger: silent}))
+	working := ledgertest.Must(postgres.Open(t.Context(), postgres.Config{DatabaseURL: url, Workers: 3, WorkerInterval: time.Hour, Logger: ledgertest.Silent}))
 	await(t, "settled", func() bool {
 		s, err := l.GetSchedule(t.Context(), s.ID)
 		h, err2 := l.GetTransfer(t.Context(), held.ID)
@@ -374,7 +376,7 @@ func TestRunningWorkers(t *testing.T) {
 		t.Error(err)
 	}
 	requireBalance(t, l, ids[0], 998)
-	if after := must(l.GetTransfer(t.Context(), held.ID)); after.UpdateTime.Before(*held.Detail.DueTime) {
+	if after := ledgertest.Must(l.GetTransfer(t.Context(), held.ID)); after.UpdateTime.Before(*held.Detail.DueTime) {
 		t.Errorf("due at %s, ended at %s", held.Detail.DueTime, after.UpdateTime)
 	}
 }
@@ -383,17 +385,17 @@ func TestRunningWorkers(t *testing.T) {
 func TestWorkersOutage(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	name := strings.TrimPrefix(must(url.Parse(database)).Path, "/")
-	other := must(url.Parse(database))
+	name := strings.TrimPrefix(ledgertest.Must(url.Parse(database)).Path, "/")
+	other := ledgertest.Must(url.Parse(database))
 	other.Path = "/postgres"
-	admin := connect(t, other.String())
+	admin := ledgertest.Connect(t, other.String())
 	counting, registry := newCounting(), prometheus.NewRegistry()
-	l := openLedger(t, postgres.Config{
+	l := ledgertest.Open(t, postgres.Config{
 		DatabaseURL: database, Workers: 2, WorkerInterval: 10 * time.Millisecond, Logger: slog.New(counting), Metrics: registry,
 	})
-	ids := openAccounts(t, l, 2, 1000)
+	ids := ledgertest.OpenAccounts(t, l, 2, 1000)
 	failed := func() float64 { return metric(t, registry, "ledger_worker_rounds_failed_total") }
-	execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
+	ledgertest.Execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
 	// One that is just connecting may come in after the others were ended.
 	for alone := 0; alone < 20; alone++ {
 		var ended int
@@ -412,12 +414,12 @@ func TestWorkersOutage(t *testing.T) {
 	if took := time.Since(began); took < 100*time.Millisecond {
 		t.Errorf("ten rounds have failed after %s", took)
 	}
-	execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
-	s, _, err := l.CreateSchedule(t.Context(), ledger.ScheduleParams{From: ids[0], To: ids[1], Amount: amount("1"), Interval: time.Hour})
+	ledgertest.Execute(t, admin, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
+	s, _, err := l.CreateSchedule(t.Context(), ledger.ScheduleParams{From: ids[0], To: ids[1], Amount: ledgertest.Amount("1"), Interval: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "settled", func() bool { return must(l.GetSchedule(t.Context(), s.ID)).OccurrenceCount == 1 })
+	await(t, "settled", func() bool { return ledgertest.Must(l.GetSchedule(t.Context(), s.ID)).OccurrenceCount == 1 })
 	await(t, "quiet", func() bool { return counting.count("the workers go on") > wentOn })
 	said, again := counting.count("the workers cannot settle what is due, and keep trying"), counting.count("the workers go on")
 	if said != again || again != wentOn+1 {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"internaltransfers/gen/db"
+	"internaltransfers/internal/durable"
 	"internaltransfers/ledger"
 )
 
@@ -49,7 +50,7 @@ type claimedOrder struct {
 // workers, of all servers, from doing the same work.
 func (w *worker) runOnce(ctx context.Context) (full bool, wait time.Duration, err error) {
 	var later error // of items that are to be tried again; the others are kept
-	err = w.ledger.change(ctx, readCommitted, func(tx pgx.Tx) error {
+	err = w.ledger.pool.Change(ctx, durable.ReadCommitted, func(tx pgx.Tx) error {
 		c, err := w.claim(ctx, tx)
 		if err != nil {
 			return err
@@ -131,7 +132,7 @@ func (w *worker) plan(ctx context.Context, tx pgx.Tx, c *claim, r *db.Schedule) 
 	for _, at := range due {
 		command, err := ledger.NewCommand(s.occurrence(at))
 		if err != nil {
-			return fmt.Errorf("%w: an occurrence of schedule %s: %w", errInvariant, s.ID, err)
+			return fmt.Errorf("%w: an occurrence of schedule %s: %w", durable.ErrInvariant, s.ID, err)
 		}
 		c.commands = append(c.commands, command)
 	}
@@ -192,7 +193,7 @@ func (w *worker) count(ctx context.Context, c *claim, order claimedOrder, outcom
 // workers busy nor delays other items.
 func (w *worker) failed(ctx context.Context, id uuid.UUID, err error) error {
 	var overloaded *ledger.OverloadedError
-	away := errors.Is(err, ledger.ErrUnavailable) && !hindered(err)
+	away := errors.Is(err, ledger.ErrUnavailable) && !durable.Hindered(err)
 	if away || errors.Is(err, ledger.ErrClosed) || errors.As(err, &overloaded) || ctx.Err() != nil {
 		return err
 	}

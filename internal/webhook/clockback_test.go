@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -23,7 +23,7 @@ func TestRetryAfterClockSetBack(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	first, second := r.pay(a, b), r.pay(a, b)
 	to.next(t)
@@ -50,7 +50,7 @@ func TestLeaseAfterClockSetBack(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	deliverer, err := webhook.Start(r.config())
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestLeaseAfterClockSetBack(t *testing.T) {
 	deliverer.Kill()
 	r.step(-time.Hour)
 	other := r.config()
-	other.Ledger = r.openLedger()
+	other.Store = r.openLedger().Webhooks
 	r.deliver(other)
 	r.until("the lease is shortened", func() bool {
 		var ahead time.Duration

@@ -12,7 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/webhook"
 )
 
@@ -31,7 +32,7 @@ func TestKilled(t *testing.T) {
 			}
 		})
 		open := to.opener(dead)
-		e := r.endpoint(to, postgres.EventFilter{})
+		e := r.endpoint(to, events.Filter{})
 		config := r.config()
 		if answered {
 			config.Interval = time.Hour // the cursor is not written
@@ -42,11 +43,11 @@ func TestKilled(t *testing.T) {
 		}
 		open()
 		other := r.config()
-		other.Ledger = r.openLedger()
+		other.Store = r.openLedger().Webhooks
 		r.deliver(other)
 		// Another endpoint shows that the second one is at work.
 		witness := receive(t, nil)
-		r.endpoint(witness, postgres.EventFilter{})
+		r.endpoint(witness, events.Filter{})
 		last := r.pay(b, a)
 		witness.next(t)
 		to.none(t) // the lease of the dead one is not over
@@ -74,7 +75,7 @@ func (r *rig) killedAfter(config webhook.Config, to *receiver, accounts [4]uuid.
 	to.next(r.t)
 	if config.Interval == interval {
 		r.until("the other one is recorded", func() bool {
-			list, _, err := r.ledger.ListWebhooks(r.t.Context(), postgres.Page{})
+			list, _, err := r.ledger.Webhooks.List(r.t.Context(), paging.Page{})
 			return err == nil && list[0].LastSuccess != nil
 		})
 	}
@@ -94,7 +95,7 @@ func TestLeaseLost(t *testing.T) {
 		}
 	})
 	open := to.opener(release)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	stuck := r.config()
 	stuck.Interval = time.Hour // it does not check whether it holds the endpoint
 	r.deliver(stuck)
@@ -102,7 +103,7 @@ func TestLeaseLost(t *testing.T) {
 	first := to.next(t)
 	r.exec("UPDATE webhook_endpoint SET holder = gen_random_uuid(), lease_expire_time = ledger_now() - interval '1 second'")
 	other := r.config()
-	other.Ledger = r.openLedger()
+	other.Store = r.openLedger().Webhooks
 	r.deliver(other)
 	if m := to.next(t); m.ID != first.ID {
 		t.Errorf("got %+v, want the first one again", m)
@@ -130,12 +131,12 @@ func TestChaos(t *testing.T) {
 	}
 	o := newOrder()
 	to := receive(t, o.answer)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	to.got = make(chan message, 100*transfers)
 	random := rand.New(rand.NewPCG(1, 2))
 	r.deliver(r.config())
 	other := r.config()
-	other.Ledger = r.openLedger()
+	other.Store = r.openLedger().Webhooks
 	killed, err := webhook.Start(other)
 	if err != nil {
 		t.Fatal(err)
@@ -234,12 +235,12 @@ func (o *order) verify(t *testing.T, r *rig) {
 		t.Errorf("%d came out of order: %s", len(o.early), strings.Join(o.early[:min(len(o.early), 5)], ", "))
 	}
 	want := make(map[string][]int64)
-	events, _, _, err := r.ledger.Events(t.Context(), 0, 1000)
+	all, _, _, err := r.ledger.Events.Read(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range events {
-		if _, came := o.attempts[webhook.MessageID(e.Position)]; e.Type == postgres.TransferCreated && (came || e.Transfer.Amount.Equal(decimalOne)) {
+	for _, e := range all {
+		if _, came := o.attempts[webhook.MessageID(e.Position)]; e.Type == events.TransferCreated && (came || e.Transfer.Amount.Equal(decimalOne)) {
 			for _, id := range e.Accounts() {
 				want[id.String()] = append(want[id.String()], e.Position)
 			}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -23,7 +23,7 @@ func TestDeliver(t *testing.T) {
 	a, b := r.account(), r.account()
 	r.pay(a, b) // before
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{Types: []postgres.EventType{postgres.TransferCreated, postgres.AccountChanged}})
+	e := r.endpoint(to, events.Filter{Types: []events.Type{events.TransferCreated, events.AccountChanged}})
 	r.deliver(r.config())
 	var want []string
 	for range 20 {
@@ -58,7 +58,7 @@ func TestFilter(t *testing.T) {
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{AccountIDs: []uuid.UUID{c}, Statuses: []ledger.TransferStatus{ledger.TransferSuccess}})
+	e := r.endpoint(to, events.Filter{AccountIDs: []uuid.UUID{c}, Statuses: []ledger.TransferStatus{ledger.TransferSuccess}})
 	r.deliver(r.config())
 	r.pay(a, b)
 	wanted := r.pay(b, c)
@@ -66,7 +66,7 @@ func TestFilter(t *testing.T) {
 	if m := to.next(t); m.transfer() != wanted.ID.String() {
 		t.Errorf("got %+v", m)
 	}
-	end, err := r.ledger.LastEvent(t.Context())
+	end, err := r.ledger.Events.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRotation(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	signatures := func() int {
 		r.pay(a, b)
@@ -90,7 +90,7 @@ func TestRotation(t *testing.T) {
 	if n := signatures(); n != 1 {
 		t.Errorf("%d signatures at first", n)
 	}
-	changed, secret, err := r.ledger.RotateWebhookSecret(t.Context(), e.ID, time.Hour)
+	changed, secret, err := r.ledger.Webhooks.RotateSecret(t.Context(), e.ID, time.Hour)
 	if err != nil || changed.OldSecretExpire == nil || !changed.OldSecretExpire.Equal(changed.UpdateTime.Add(time.Hour)) {
 		t.Fatalf("rotated: %+v, %v", changed, err)
 	}
@@ -107,7 +107,7 @@ func TestRotation(t *testing.T) {
 	if e = r.get(e.ID); e.OldSecretExpire != nil {
 		t.Errorf("the old secret's time is still shown: %+v", e)
 	}
-	if _, _, err := r.ledger.RotateWebhookSecret(t.Context(), e.ID, 0); err != nil {
+	if _, _, err := r.ledger.Webhooks.RotateSecret(t.Context(), e.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	if e = r.get(e.ID); e.OldSecretExpire != nil {
@@ -124,8 +124,8 @@ func TestSlowReceiver(t *testing.T) {
 	slow := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := slow.opener(release)
 	quick := receive(t, nil)
-	r.endpoint(slow, postgres.EventFilter{})
-	r.endpoint(quick, postgres.EventFilter{})
+	r.endpoint(slow, events.Filter{})
+	r.endpoint(quick, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	slow.next(t)
@@ -150,7 +150,7 @@ func TestAbreast(t *testing.T) {
 	release := make(chan struct{})
 	to := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := to.opener(release)
-	r.endpoint(to, postgres.EventFilter{})
+	r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	r.pay(b, a)
@@ -173,29 +173,29 @@ func TestDisabled(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	other := receive(t, nil)
-	r.endpoint(other, postgres.EventFilter{})
+	r.endpoint(other, events.Filter{})
 	r.deliver(r.config())
-	change := postgres.WebhookChange{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
-	changed, err := r.ledger.UpdateWebhook(t.Context(), change)
-	if err != nil || changed.Status != postgres.WebhookDisabled || changed.Description != "paused" {
+	change := webhook.Change{ID: e.ID, URL: e.URL, Description: "paused", Filter: e.Filter, Disabled: true}
+	changed, err := r.ledger.Webhooks.Update(t.Context(), change)
+	if err != nil || changed.Status != webhook.Disabled || changed.Description != "paused" {
 		t.Fatalf("disabled: %+v, %v", changed, err)
 	}
 	// A pump that was under way may still post what it had taken: nothing.
 	waiting := r.pay(a, b)
 	other.next(t)
-	if _, err := r.ledger.UpdateWebhook(t.Context(), change); err != nil {
+	if _, err := r.ledger.Webhooks.Update(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
 	change.Disabled = false
-	if _, err := r.ledger.UpdateWebhook(t.Context(), change); err != nil {
+	if _, err := r.ledger.Webhooks.Update(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
 	r.until("the event that waited comes", func() bool { m := to.next(t); return m.transfer() == waiting.ID.String() })
 	for range 2 {
-		deleted, err := r.ledger.DeleteWebhook(t.Context(), e.ID)
-		if err != nil || deleted.Status != postgres.WebhookDeleted {
+		deleted, err := r.ledger.Webhooks.Delete(t.Context(), e.ID)
+		if err != nil || deleted.Status != webhook.Deleted {
 			t.Fatalf("deleted: %+v, %v", deleted, err)
 		}
 	}
@@ -217,11 +217,11 @@ func TestGone(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, status(http.StatusGone))
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
-	r.until("it is disabled", func() bool { return r.get(e.ID).Status == postgres.WebhookDisabled })
+	r.until("it is disabled", func() bool { return r.get(e.ID).Status == webhook.Disabled })
 	if e = r.get(e.ID); e.Pending != 1 || e.Failure != "the answer had status 410" {
 		t.Errorf("%+v", e)
 	}
@@ -249,7 +249,7 @@ func TestAnswers(t *testing.T) {
 			written.Add(int64(n))
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.deliver(r.config())
 	r.pay(a, b)
 	to.next(t)
@@ -271,7 +271,7 @@ func TestClose(t *testing.T) {
 	release := make(chan struct{})
 	to := receive(t, func(http.ResponseWriter, message) { <-release })
 	open := to.opener(release)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	config := r.config()
 	config.Interval = time.Hour // the cursor is not written before the end
 	d, err := webhook.Start(config)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 )
 
 // StartLooking is Start, and calls looked each time after a pump has read the due deliveries.
@@ -22,7 +22,7 @@ func StartLooking(config Config, looked func(id uuid.UUID)) (*Deliverer, error) 
 		return nil, err
 	}
 	due := d.due
-	d.due = func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]postgres.DueDelivery, error) {
+	d.due = func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]dueDelivery, error) {
 		deliveries, err := due(ctx, id, underWay, limit)
 		looked(id)
 		return deliveries, err
@@ -48,6 +48,9 @@ func Dial(network, address string) error {
 // FailureText is failureText.
 var FailureText = failureText
 
+// PendingMax is pendingMax.
+const PendingMax = pendingMax
+
 // Backoff is backoff.
 var Backoff = backoff[:]
 
@@ -62,7 +65,7 @@ type Through struct {
 
 // SendThrough posts an event to a URL, and returns why that failed; empty: it did not.
 func SendThrough(ctx context.Context, how Through, to string) string {
-	s := newSender(how.Proxy, how.AllowPrivate, func(*postgres.Event) ([]byte, error) { return []byte("{}"), nil })
+	s := newSender(how.Proxy, how.AllowPrivate, func(*events.Event) ([]byte, error) { return []byte("{}"), nil })
 	defer s.close()
 	transport := s.client.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{RootCAs: how.Roots}
@@ -73,6 +76,6 @@ func SendThrough(ctx context.Context, how Through, to string) string {
 	} else {
 		transport.DialContext = how.Dial
 	}
-	failure, _ := s.send(ctx, to, nil, &postgres.Event{Position: 1, Type: postgres.TransferCreated})
+	failure, _ := s.send(ctx, to, nil, &events.Event{Position: 1, Type: events.TransferCreated})
 	return failure
 }

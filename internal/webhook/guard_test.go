@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/webhook"
 )
 
@@ -92,8 +92,8 @@ func TestPrivateRefused(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
-	byName, _, err := r.ledger.CreateWebhook(t.Context(), postgres.WebhookParams{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
+	e := r.endpoint(to, events.Filter{})
+	byName, _, err := r.ledger.Webhooks.Create(t.Context(), webhook.Params{URL: strings.Replace(to.URL, "127.0.0.1", "localhost", 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestPrivateRefused(t *testing.T) {
 	config.AllowPrivate = false
 	r.deliver(config)
 	r.pay(a, b)
-	for _, id := range []postgres.WebhookEndpoint{e, byName} {
+	for _, id := range []webhook.Endpoint{e, byName} {
 		r.until("the attempt has failed", func() bool { return r.get(id.ID).Failure != "" })
 		if got := r.get(id.ID); got.Failure != "the host is in a private network" || got.LastSuccess != nil {
 			t.Errorf("%+v", got)

@@ -17,6 +17,8 @@ import (
 	"github.com/shopspring/decimal"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"internaltransfers/internal/events"
+	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/internal/webhook"
@@ -90,7 +92,7 @@ func (r *rig) step(d time.Duration) {
 
 func (r *rig) config() webhook.Config {
 	return webhook.Config{
-		Ledger: r.ledger, Encode: server.EventJSON, AllowPrivate: true, Interval: interval,
+		Store: r.ledger.Webhooks, Encode: server.EventJSON, AllowPrivate: true, Interval: interval,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -131,12 +133,12 @@ func (r *rig) pay(from, to uuid.UUID) ledger.Transfer {
 }
 
 // endpoint makes an endpoint for transfers, and has the receiver verify with its secret.
-func (r *rig) endpoint(to *receiver, filter postgres.EventFilter) postgres.WebhookEndpoint {
+func (r *rig) endpoint(to *receiver, filter events.Filter) webhook.Endpoint {
 	r.t.Helper()
 	if filter.Types == nil {
-		filter.Types = []postgres.EventType{postgres.TransferCreated}
+		filter.Types = []events.Type{events.TransferCreated}
 	}
-	e, secret, err := r.ledger.CreateWebhook(r.t.Context(), postgres.WebhookParams{URL: to.URL, Filter: filter})
+	e, secret, err := r.ledger.Webhooks.Create(r.t.Context(), webhook.Params{URL: to.URL, Filter: filter})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -144,9 +146,9 @@ func (r *rig) endpoint(to *receiver, filter postgres.EventFilter) postgres.Webho
 	return e
 }
 
-func (r *rig) get(id uuid.UUID) postgres.WebhookEndpoint {
+func (r *rig) get(id uuid.UUID) webhook.Endpoint {
 	r.t.Helper()
-	e, err := r.ledger.GetWebhook(r.t.Context(), id)
+	e, err := r.ledger.Webhooks.Get(r.t.Context(), id)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -154,16 +156,16 @@ func (r *rig) get(id uuid.UUID) postgres.WebhookEndpoint {
 }
 
 // deliveries returns the deliveries of an endpoint, the oldest first.
-func (r *rig) deliveries(id uuid.UUID) []postgres.WebhookDelivery {
+func (r *rig) deliveries(id uuid.UUID) []webhook.Delivery {
 	r.t.Helper()
-	var all []postgres.WebhookDelivery
+	var all []webhook.Delivery
 	for token := ""; ; {
-		page, next, err := r.ledger.ListWebhookDeliveries(r.t.Context(), postgres.DeliveryFilter{EndpointID: id}, postgres.Page{Size: 1000, Token: token})
+		page, next, err := r.ledger.Webhooks.ListDeliveries(r.t.Context(), webhook.DeliveryFilter{EndpointID: id}, paging.Page{Size: 1000, Token: token})
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		for _, d := range page {
-			all = append([]postgres.WebhookDelivery{d}, all...)
+			all = append([]webhook.Delivery{d}, all...)
 		}
 		if token = next; token == "" {
 			return all

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/webhook"
 )
 
@@ -86,7 +86,7 @@ func TestProxy(t *testing.T) {
 	a, b := r.account(), r.account()
 	proxy := newConnectProxy(t, false, func(target string) string { return target })
 	to := receive(t, nil)
-	r.endpoint(to, postgres.EventFilter{})
+	r.endpoint(to, events.Filter{})
 	config := r.config()
 	config.Proxy = mustParse(t, strings.Replace(proxy.URL, "://", "://user:p%40ss@", 1))
 	r.deliver(config)

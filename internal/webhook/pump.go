@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 )
 
 const (
@@ -52,7 +52,7 @@ func delaysMax() []time.Duration {
 
 // A delivery is a new event on its way.
 type delivery struct {
-	event   *postgres.Event
+	event   *events.Event
 	waits   int         // number of earlier events of its accounts in the window
 	next    []*delivery // that wait for it
 	through bool        // it is delivered, or stored
@@ -61,7 +61,7 @@ type delivery struct {
 // A pump delivers to one endpoint, in one version of it.
 type pump struct {
 	deliverer *Deliverer
-	endpoint  *postgres.LeasedEndpoint
+	endpoint  *leasedEndpoint
 	secrets   atomic.Pointer[[][]byte]
 	stop      context.CancelFunc // ends it at once; what is under way was in vain
 	quit      chan struct{}      // closed: the pump ends when open attempts are done
@@ -85,25 +85,25 @@ type pump struct {
 	pending  int64                   // deliveries, about
 	due      bool                    // pending deliveries may be due
 	ticked   bool
-	record   postgres.WebhookRecord // to be written
+	record   record // to be written
 }
 
 // A batch is what follows the position before.
 type batch struct {
-	events   []*postgres.Event
+	events   []*events.Event
 	position int64
 }
 
 // A result is the outcome of an attempt.
 type result struct {
-	fresh   *delivery            // a new event, or
-	tried   postgres.DueDelivery // a pending delivery
-	failure string               // empty: it was delivered
+	fresh   *delivery   // a new event, or
+	tried   dueDelivery // a pending delivery
+	failure string      // empty: it was delivered
 	gone    bool
 	err     error // it could not be tried
 }
 
-func newPump(d *Deliverer, h *postgres.LeasedEndpoint, stop context.CancelFunc) *pump {
+func newPump(d *Deliverer, h *leasedEndpoint, stop context.CancelFunc) *pump {
 	p := &pump{
 		deliverer: d, endpoint: h, stop: stop, quit: make(chan struct{}), ticks: make(chan struct{}, 1),
 		done: make(chan struct{}), batches: make(chan batch), results: make(chan result, freshMax+triedMax),
@@ -116,7 +116,7 @@ func newPump(d *Deliverer, h *postgres.LeasedEndpoint, stop context.CancelFunc) 
 
 // begin makes an empty record.
 func (p *pump) begin() {
-	p.record = postgres.WebhookRecord{
+	p.record = record{
 		Holder: p.deliverer.holder, ID: p.endpoint.ID, Version: p.endpoint.Version, Lease: lease,
 	}
 }
@@ -156,14 +156,14 @@ func (p *pump) run(ctx context.Context) {
 }
 
 func (p *pump) deliver(ctx context.Context) (err error) {
-	if p.pending, p.held, err = p.deliverer.ledger.WebhookBacklog(ctx, p.endpoint.ID); err != nil {
+	if p.pending, p.held, err = p.deliverer.store.backlog(ctx, p.endpoint.ID); err != nil {
 		return err
 	}
 	p.others.Go(func() { p.failed <- p.follow(ctx) })
 	quit := p.quit
 	for {
 		batches := p.batches
-		if quit == nil || len(p.window) >= windowMax || p.pending >= postgres.WebhookPendingMax {
+		if quit == nil || len(p.window) >= windowMax || p.pending >= pendingMax {
 			batches = nil
 		}
 		select {
@@ -205,7 +205,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 	}()
 	position := p.endpoint.Cursor
 	for {
-		err := p.deliverer.ledger.FollowWebhook(ctx, position, &p.endpoint.Filter, func(events []*postgres.Event, at int64) error {
+		err := p.deliverer.store.Events.FollowBeyondMax(ctx, position, &p.endpoint.Filter, func(events []*events.Event, at int64) error {
 			select {
 			case p.batches <- batch{events, at}:
 				position = at
@@ -214,7 +214,7 @@ func (p *pump) follow(ctx context.Context) (err error) {
 				return ctx.Err()
 			}
 		})
-		if !errors.Is(err, postgres.ErrSlow) {
+		if !errors.Is(err, events.ErrSlow) {
 			return err
 		}
 	}
@@ -243,14 +243,14 @@ func (p *pump) take(b batch) {
 // account of it has pending deliveries.
 func (p *pump) free(d *delivery) {
 	if slices.ContainsFunc(d.event.Accounts(), func(id uuid.UUID) bool { return p.held[id] }) {
-		p.store(postgres.StoredDelivery{Event: d.event}, d)
+		p.store(storedDelivery{Event: d.event}, d)
 		return
 	}
 	p.ready = append(p.ready, d)
 }
 
 // store makes an event a pending delivery. The later ones of its accounts follow it.
-func (p *pump) store(s postgres.StoredDelivery, d *delivery) {
+func (p *pump) store(s storedDelivery, d *delivery) {
 	p.record.Stored = append(p.record.Stored, s)
 	for _, id := range d.event.Accounts() {
 		p.held[id] = true
@@ -307,10 +307,10 @@ func (p *pump) attempt(ctx context.Context, r result) {
 			}
 			p.results <- r // there is room for all
 		}()
-		var event *postgres.Event
+		var event *events.Event
 		if r.fresh != nil {
 			event = r.fresh.event
-		} else if event, r.err = p.deliverer.ledger.EventAt(ctx, r.tried.Position); r.err != nil || event == nil {
+		} else if event, r.err = p.deliverer.store.Events.At(ctx, r.tried.Position); r.err != nil || event == nil {
 			r.failure = "the event cannot be read"
 			return
 		}
@@ -352,16 +352,16 @@ func (p *pump) settle(r result) {
 			return
 		}
 		delay, _ := delayAfter(1)
-		p.store(postgres.StoredDelivery{Event: d.event, Failure: r.failure, Delay: delay}, d)
+		p.store(storedDelivery{Event: d.event, Failure: r.failure, Delay: delay}, d)
 		return
 	}
 	p.underWay = slices.DeleteFunc(p.underWay, func(position int64) bool { return position == r.tried.Position })
-	tried := postgres.TriedDelivery{DueDelivery: r.tried, Status: postgres.DeliveryDelivered, Failure: r.failure}
+	tried := triedDelivery{dueDelivery: r.tried, Status: DeliveryDelivered, Failure: r.failure}
 	if r.failure != "" {
 		again := false
-		tried.Status = postgres.DeliveryPending
+		tried.Status = DeliveryPending
 		if tried.Delay, again = delayAfter(r.tried.Attempts + 1); !again {
-			tried.Status = postgres.DeliveryDead
+			tried.Status = DeliveryDead
 			p.deliverer.metrics.dead.Inc()
 		}
 	}
@@ -385,13 +385,13 @@ func (p *pump) write(ctx context.Context) error {
 		return nil
 	}
 	p.ticked = false
-	accounts, more, err := p.deliverer.ledger.RecordWebhook(ctx, r)
+	accounts, more, err := p.deliverer.store.record(ctx, r)
 	if err != nil {
 		return err
 	}
 	if r.Gone {
 		p.deliverer.log.WarnContext(ctx, "a webhook endpoint is gone, and is disabled", slog.String("endpoint_id", p.endpoint.ID.String()))
-		return postgres.ErrWebhookLost
+		return errLost
 	}
 	p.written, p.due = r.Cursor, p.due || rows
 	p.pending += more

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 	"internaltransfers/internal/webhook"
 	"internaltransfers/ledger"
 )
@@ -61,13 +61,13 @@ func TestRetries(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	looked := r.looking()
 	r.pay(a, b)
 	first := to.next(t)
-	attempted := func(n int32) postgres.WebhookDelivery {
+	attempted := func(n int32) webhook.Delivery {
 		t.Helper()
-		var d postgres.WebhookDelivery
+		var d webhook.Delivery
 		r.until("the attempt is recorded", func() bool {
 			all := r.deliveries(e.ID)
 			if len(all) == 1 {
@@ -83,7 +83,7 @@ func TestRetries(t *testing.T) {
 	want := []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
 	for i, delay := range want {
 		d := attempted(int32(i + 1))
-		if wait := d.NextAttempt.Sub(*d.LastAttempt); d.Status != postgres.DeliveryPending || wait < delay*9/10 || wait > delay*11/10 {
+		if wait := d.NextAttempt.Sub(*d.LastAttempt); d.Status != webhook.DeliveryPending || wait < delay*9/10 || wait > delay*11/10 {
 			t.Errorf("attempt %d: next in %s, want about %s", i+1, wait, delay)
 		}
 		r.step(d.NextAttempt.Sub(*d.LastAttempt) - time.Microsecond)
@@ -95,7 +95,7 @@ func TestRetries(t *testing.T) {
 		}
 	}
 	r.until("it is dead", func() bool { return r.get(e.ID).Dead == 1 })
-	if d := attempted(10); d.Status != postgres.DeliveryDead || d.NextAttempt != nil {
+	if d := attempted(10); d.Status != webhook.DeliveryDead || d.NextAttempt != nil {
 		t.Errorf("at last: %+v", d)
 	}
 	if e = r.get(e.ID); e.Pending != 0 || e.LastFailure == nil || e.LastSuccess != nil || e.Cursor < r.deliveries(e.ID)[0].Position {
@@ -114,20 +114,20 @@ func TestRetries(t *testing.T) {
 // again redelivers a dead delivery, which fails, and then succeeds.
 func (r *rig) again(to *receiver, up *atomic.Bool, endpoint uuid.UUID, message string) {
 	r.t.Helper()
-	if n, _, err := r.ledger.RedeliverWebhook(r.t.Context(), endpoint, r.deliveries(endpoint)[0].Position, nil); n != 1 || err != nil {
+	if n, _, err := r.ledger.Webhooks.Redeliver(r.t.Context(), endpoint, r.deliveries(endpoint)[0].Position, nil); n != 1 || err != nil {
 		r.t.Fatalf("redeliver: %d, %v", n, err)
 	}
 	if m := to.next(r.t); m.ID != message {
 		r.t.Errorf("redelivered as %s, first %s", m.ID, message)
 	}
 	r.until("it is recorded", func() bool { return r.deliveries(endpoint)[0].Attempts == 1 })
-	if d := r.deliveries(endpoint)[0]; d.Status != postgres.DeliveryPending || d.NextAttempt == nil {
+	if d := r.deliveries(endpoint)[0]; d.Status != webhook.DeliveryPending || d.NextAttempt == nil {
 		r.t.Errorf("redelivered: %+v", d)
 	}
 	up.Store(true)
 	r.step(6 * time.Second)
 	to.next(r.t)
-	r.until("it is through", func() bool { return r.deliveries(endpoint)[0].Status == postgres.DeliveryDelivered })
+	r.until("it is through", func() bool { return r.deliveries(endpoint)[0].Status == webhook.DeliveryDelivered })
 	if d := r.deliveries(endpoint)[0]; d.Attempts != 2 || d.Failure != "" || d.NextAttempt != nil {
 		r.t.Errorf("through: %+v", d)
 	}
@@ -150,7 +150,7 @@ func TestHeldUp(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	looked := r.looking()
 	first := r.pay(a, b)
 	if m := to.next(t); m.transfer() != first.ID.String() {
@@ -166,7 +166,7 @@ func TestHeldUp(t *testing.T) {
 	r.until("the others wait", func() bool { return r.get(e.ID).Pending == 4 })
 	all := r.deliveries(e.ID)
 	for i, want := range []int32{1, 0, 0, 0} {
-		if all[i].Attempts != want || (all[i].NextAttempt != nil) != (i == 0) || all[i].Status != postgres.DeliveryPending {
+		if all[i].Attempts != want || (all[i].NextAttempt != nil) != (i == 0) || all[i].Status != webhook.DeliveryPending {
 			t.Errorf("delivery %d: %+v", i, all[i])
 		}
 	}
@@ -206,7 +206,7 @@ func TestRedeliver(t *testing.T) {
 	r := newRig(t)
 	a, b, c := r.account(), r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{AccountIDs: []uuid.UUID{b}})
+	e := r.endpoint(to, events.Filter{AccountIDs: []uuid.UUID{b}})
 	r.deliver(r.config())
 	var ids []string
 	for range 10 {
@@ -217,12 +217,12 @@ func TestRedeliver(t *testing.T) {
 	for range ids {
 		to.next(t)
 	}
-	end, err := r.ledger.LastEvent(t.Context())
+	end, err := r.ledger.Events.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.until("the cursor is at the end", func() bool { return r.get(e.ID).Cursor >= end })
-	count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, e.Cursor+1, &end)
+	count, next, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, e.Cursor+1, &end)
 	if count != 10 || next != 0 || err != nil {
 		t.Fatalf("redeliver: %d, %d, %v", count, next, err)
 	}
@@ -233,7 +233,7 @@ func TestRedeliver(t *testing.T) {
 	}
 	r.until("all are through", func() bool { return r.get(e.ID).Pending == 0 })
 	all := r.deliveries(e.ID)
-	if len(all) != 10 || all[0].Status != postgres.DeliveryDelivered || all[0].Attempts != 1 {
+	if len(all) != 10 || all[0].Status != webhook.DeliveryDelivered || all[0].Attempts != 1 {
 		t.Errorf("%d deliveries, the first %+v", len(all), all[0])
 	}
 	before := all[0].Position - 1
@@ -247,7 +247,7 @@ func TestRedeliver(t *testing.T) {
 		{end + 1, ptr(end + 1000), "", 0}, {1, ptr(int64(0)), "last_cursor", 0}, {0, ptr(int64(0)), "", 0},
 		{all[3].Position, &all[3].Position, "", 1}, {before, nil, "", 1}, // whatever the filter is
 	} {
-		count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, c.first, c.last)
+		count, next, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, c.first, c.last)
 		var field string
 		if invalid, ok := errors.AsType[*ledger.InvalidError](err); ok {
 			field = invalid.Field
@@ -272,7 +272,7 @@ func TestRedeliverMuch(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	begin, err := r.ledger.LastEvent(t.Context())
+	begin, err := r.ledger.Events.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,13 +283,13 @@ func TestRedeliverMuch(t *testing.T) {
 	if _, err := r.ledger.TransferBatch(t.Context(), params, ledger.BatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	e := r.endpoint(to, postgres.EventFilter{}) // behind them all
+	e := r.endpoint(to, events.Filter{}) // behind them all
 	end := e.Cursor
-	count, next, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, begin+1, &end)
+	count, next, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, begin+1, &end)
 	if count != 1000 || next == 0 || err != nil {
 		t.Fatalf("redeliver: %d, %d, %v", count, next, err)
 	}
-	if count, next, err = r.ledger.RedeliverWebhook(t.Context(), e.ID, next, &end); count != 100 || next != 0 || err != nil {
+	if count, next, err = r.ledger.Webhooks.Redeliver(t.Context(), e.ID, next, &end); count != 100 || next != 0 || err != nil {
 		t.Fatalf("redeliver the rest: %d, %d, %v", count, next, err)
 	}
 	if e = r.get(e.ID); e.Pending != 1100 {
@@ -313,11 +313,11 @@ func TestTooMuchPending(t *testing.T) {
 	r := newRig(t)
 	a, b := r.account(), r.account()
 	to := receive(t, nil)
-	e := r.endpoint(to, postgres.EventFilter{})
+	e := r.endpoint(to, events.Filter{})
 	r.exec(`INSERT INTO webhook_delivery (endpoint_id, position, account_id, next_attempt_time)
 		SELECT $1, 1000000 + n, gen_random_uuid(), ledger_now() + interval '1 hour' FROM generate_series(1, $2) AS n`,
-		e.ID, postgres.WebhookPendingMax)
-	if _, _, err := r.ledger.RedeliverWebhook(t.Context(), e.ID, e.Cursor, nil); err == nil {
+		e.ID, webhook.PendingMax)
+	if _, _, err := r.ledger.Webhooks.Redeliver(t.Context(), e.ID, e.Cursor, nil); err == nil {
 		t.Error("one more was made pending")
 	}
 	looked := r.looking()

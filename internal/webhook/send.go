@@ -18,7 +18,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 )
 
 const (
@@ -46,13 +46,13 @@ type payload struct {
 // A sender posts events.
 type sender struct {
 	client *http.Client
-	encode func(*postgres.Event) ([]byte, error)
+	encode func(*events.Event) ([]byte, error)
 }
 
 // newSender returns a sender that follows no redirect, and goes through the proxy, if there is one.
 // It does not take one from the environment: HTTP_PROXY is set for other programs, and would carry
 // requests past the check of their addresses.
-func newSender(proxy *url.URL, allowPrivate bool, encode func(*postgres.Event) ([]byte, error)) *sender {
+func newSender(proxy *url.URL, allowPrivate bool, encode func(*events.Event) ([]byte, error)) *sender {
 	dial := newDialer(allowPrivate).DialContext
 	if proxy != nil {
 		dial = newTunneler(proxy, allowPrivate).dial
@@ -79,7 +79,7 @@ func (s *sender) close() { s.client.CloseIdleConnections() }
 
 // send posts an event once. It returns why that failed; empty: it did not. gone: the endpoint wants
 // no more events.
-func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postgres.Event) (failure string, gone bool) {
+func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *events.Event) (failure string, gone bool) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	request, err := s.request(ctx, to, secrets, e)
@@ -100,7 +100,7 @@ func (s *sender) send(ctx context.Context, to string, secrets [][]byte, e *postg
 }
 
 // request makes the message of an event, signed with each secret.
-func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *postgres.Event) (*http.Request, error) {
+func (s *sender) request(ctx context.Context, to string, secrets [][]byte, e *events.Event) (*http.Request, error) {
 	data, err := s.encode(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)

@@ -1,8 +1,8 @@
-// Package webhook posts events to the endpoints that the ledger keeps, signed by the Standard
+// Package webhook keeps endpoints, which are URLs, and posts events to them, signed by the Standard
 // Webhooks specification.
 //
 // Each endpoint is held by one Deliverer at a time, of all servers on the database, by a lease
-// (postgres.LeasedEndpoint). It runs a pump, which follows the events from the endpoint's cursor on
+// (leasedEndpoint). It runs a pump, which follows the events from the endpoint's cursor on
 // and posts those that pass its filter. Events that share no account go side by side; those of an
 // account go one after the other. What succeeds at once leaves nothing behind but the cursor, which
 // is written now and then. What fails becomes a pending delivery in the database, as do the later
@@ -25,7 +25,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"internaltransfers/internal/postgres"
+	"internaltransfers/internal/events"
 )
 
 const (
@@ -34,27 +34,27 @@ const (
 	endTimeout   = 5 * time.Second // for open attempts to end when the Deliverer closes
 )
 
-// Config is what a Deliverer is made with. Zero fields but Ledger and Encode have the defaults
+// Config is what a Deliverer is made with. Zero fields but Store and Encode have the defaults
 // named.
 type Config struct {
-	Ledger       *postgres.Ledger
-	Encode       func(*postgres.Event) ([]byte, error) // an event as JSON
-	AllowPrivate bool                                  // post to hosts in private networks too
-	Proxy        *url.URL                              // see ParseProxy; nil: none, not even the environment's
-	Interval     time.Duration                         // between looks for work; default 1 s
-	Logger       *slog.Logger                          // default: slog.Default()
-	Metrics      prometheus.Registerer                 // default: none are kept
+	Store        *Store
+	Encode       func(*events.Event) ([]byte, error) // an event as JSON
+	AllowPrivate bool                                // post to hosts in private networks too
+	Proxy        *url.URL                            // see ParseProxy; nil: none, not even the environment's
+	Interval     time.Duration                       // between looks for work; default 1 s
+	Logger       *slog.Logger                        // default: slog.Default()
+	Metrics      prometheus.Registerer               // default: none are kept
 }
 
 // A Deliverer posts events until it is closed.
 type Deliverer struct {
 	config  Config
-	ledger  *postgres.Ledger
+	store   *Store
 	log     *slog.Logger
 	holder  uuid.UUID
 	sender  *sender
 	metrics *metrics
-	due     func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]postgres.DueDelivery, error)
+	due     func(ctx context.Context, id uuid.UUID, underWay []int64, limit int) ([]dueDelivery, error)
 
 	stop    context.CancelFunc // ends everything at once
 	closing chan struct{}      // closed: no more rounds
@@ -85,8 +85,8 @@ func newDeliverer(config Config) (*Deliverer, error) {
 		config.Logger = slog.Default()
 	}
 	d := &Deliverer{
-		config: config, ledger: config.Ledger, log: config.Logger, holder: uuid.New(), metrics: newMetrics(),
-		due:     config.Ledger.DueDeliveries,
+		config: config, store: config.Store, log: config.Logger, holder: uuid.New(), metrics: newMetrics(),
+		due:     config.Store.due,
 		sender:  newSender(config.Proxy, config.AllowPrivate, config.Encode),
 		closing: make(chan struct{}), ended: make(chan struct{}), pumps: make(map[uuid.UUID]*pump),
 	}
@@ -122,7 +122,7 @@ func (d *Deliverer) Close(ctx context.Context) error {
 	d.sender.close()
 	releaseCtx, cancelRelease := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancelRelease()
-	return d.ledger.ReleaseWebhooks(releaseCtx, d.holder)
+	return d.store.release(releaseCtx, d.holder)
 }
 
 // run goes from round to round.
@@ -164,9 +164,9 @@ func (d *Deliverer) round(ctx context.Context) error {
 	begin := time.Now()
 	asking, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	held, now, err := d.ledger.LeaseWebhooks(asking, d.holder, lease)
+	held, now, err := d.store.lease(asking, d.holder, lease)
 	if err == nil && (d.clock.IsZero() || now.Before(d.clock)) {
-		err = d.ledger.HastenDeliveries(asking, delaysMax())
+		err = d.store.hasten(asking, delaysMax())
 	}
 	if err != nil {
 		if time.Since(d.renewed) > lease {
@@ -199,7 +199,7 @@ func (d *Deliverer) round(ctx context.Context) error {
 }
 
 // begin starts a pump.
-func (d *Deliverer) begin(ctx context.Context, h *postgres.LeasedEndpoint) *pump {
+func (d *Deliverer) begin(ctx context.Context, h *leasedEndpoint) *pump {
 	ctx, stop := context.WithCancel(ctx)
 	p := newPump(d, h, stop)
 	go p.run(ctx)
@@ -217,7 +217,7 @@ func (d *Deliverer) end(ctx context.Context, id uuid.UUID) {
 	<-p.done
 	delete(d.pumps, id)
 	switch {
-	case p.err == nil, errors.Is(p.err, context.Canceled), errors.Is(p.err, postgres.ErrWebhookLost):
+	case p.err == nil, errors.Is(p.err, context.Canceled), errors.Is(p.err, errLost):
 	default:
 		d.log.WarnContext(ctx, "the delivery to a webhook endpoint is begun anew",
 			slog.String("endpoint_id", id.String()), slog.Any("error", p.err))
