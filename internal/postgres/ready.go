@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"internaltransfers/internal/pgdb"
 	"internaltransfers/ledger"
 )
 
@@ -20,8 +21,8 @@ func (l *Ledger) ReadyToRead(ctx context.Context) error {
 
 // ReadyToWrite reports whether a transfer would be taken now: whether the database can be reached,
 // is no standby, is not read-only, gives its role the rights, and has commits confirmed by its
-// synchronous standbys, if it waits for any. It changes nothing. If not, the error is an
-// UnavailableError.
+// synchronous standbys, if it waits for any. The ledger must also have all its keys and triggers.
+// It changes nothing. If not, the error is an UnavailableError.
 func (l *Ledger) ReadyToWrite(ctx context.Context) error {
 	conn, err := l.batchPool.Acquire(ctx)
 	if err != nil {
@@ -29,6 +30,12 @@ func (l *Ledger) ReadyToWrite(ctx context.Context) error {
 	}
 	defer conn.Release()
 	if err := l.queries.WriteProbe(ctx, conn); err != nil {
+		return unavailable(err)
+	}
+	if err := l.database.RequireParts(ctx, conn); err != nil {
+		if lacking, ok := errors.AsType[*pgdb.RefusedError](err); ok {
+			return &ledger.UnavailableError{Reason: lacking.Found, Cause: err}
+		}
 		return unavailable(err)
 	}
 	if err := l.barrier(ctx, conn.Conn(), ""); err != nil {
