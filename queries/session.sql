@@ -99,12 +99,16 @@ UPDATE account
 SET balance = balance, held = held, incoming = incoming, entry_count = entry_count, update_time = ledger_now()
 WHERE account_id IN (SELECT c.transfer_id FROM no_change AS c);
 
--- ReadProbe reads next to nothing, and fails where a read of these tables would.
+-- ReadProbe reads next to nothing, and fails where a read of these tables, or of the view that
+-- transfers are read from, would.
 -- name: ReadProbe :one
 SELECT (EXISTS (SELECT FROM account)
+        OR EXISTS (SELECT FROM transfer_full)
         OR EXISTS (SELECT FROM transfer)
         OR EXISTS (SELECT FROM transfer_detail)
         OR EXISTS (SELECT FROM transfer_change)
+        OR EXISTS (SELECT FROM transfer_group)
+        OR EXISTS (SELECT FROM account_change)
         OR EXISTS (SELECT FROM currency)
         OR EXISTS (SELECT FROM schedule))::boolean AS something;
 

@@ -162,19 +162,26 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) (int32, error) {
 
 const readProbe = `-- name: ReadProbe :one
 SELECT (EXISTS (SELECT FROM account)
+        OR EXISTS (SELECT FROM transfer_full)
         OR EXISTS (SELECT FROM transfer)
         OR EXISTS (SELECT FROM transfer_detail)
         OR EXISTS (SELECT FROM transfer_change)
+        OR EXISTS (SELECT FROM transfer_group)
+        OR EXISTS (SELECT FROM account_change)
         OR EXISTS (SELECT FROM currency)
         OR EXISTS (SELECT FROM schedule))::boolean AS something
 `
 
-// ReadProbe reads next to nothing, and fails where a read of these tables would.
+// ReadProbe reads next to nothing, and fails where a read of these tables, or of the view that
+// transfers are read from, would.
 //
 //	SELECT (EXISTS (SELECT FROM account)
+//	        OR EXISTS (SELECT FROM transfer_full)
 //	        OR EXISTS (SELECT FROM transfer)
 //	        OR EXISTS (SELECT FROM transfer_detail)
 //	        OR EXISTS (SELECT FROM transfer_change)
+//	        OR EXISTS (SELECT FROM transfer_group)
+//	        OR EXISTS (SELECT FROM account_change)
 //	        OR EXISTS (SELECT FROM currency)
 //	        OR EXISTS (SELECT FROM schedule))::boolean AS something
 func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {
