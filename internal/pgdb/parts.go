@@ -21,10 +21,11 @@ var partsText string
 
 // The kinds of parts.
 const (
-	partRelation   = "relation"
-	partColumn     = "column"
-	partConstraint = "constraint"
-	partFunction   = "function"
+	partRelation    = "relation"
+	partColumn      = "column"
+	partConstraint  = "constraint"
+	partUniqueIndex = "unique index"
+	partFunction    = "function"
 )
 
 // A part is one thing that the migrations make. What was lost in a restore, or dropped by hand, is

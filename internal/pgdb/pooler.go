@@ -113,7 +113,7 @@ func IsStray(err *pgconn.PgError) bool {
 	switch err.Code {
 	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction,
 		stateUndefinedColumn:
-		return true
+		return !IsElsewhere(err)
 	default:
 		return isOutdated(err)
 	}
