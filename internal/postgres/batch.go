@@ -191,6 +191,7 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
 		err := l.attempt(ctx, f)
+		l.shortage.note(err, time.Now())
 		if err == nil {
 			return nil
 		}

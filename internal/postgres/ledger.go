@@ -81,6 +81,7 @@ type Ledger struct {
 	transferReads coalescer[ledger.Transfer]
 	profiles      *profileCache
 	status        status
+	shortage      shortage
 	activity      activity
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"internaltransfers/internal/pgdb"
 	"internaltransfers/ledger"
@@ -21,9 +22,13 @@ func (l *Ledger) ReadyToRead(ctx context.Context) error {
 
 // ReadyToWrite reports whether a transfer would be taken now: whether the database can be reached,
 // is no standby, is not read-only, gives its role the rights, and has commits confirmed by its
-// synchronous standbys, if it waits for any. The ledger must also have all its keys and triggers.
-// It changes nothing. If not, the error is an UnavailableError.
+// synchronous standbys, if it waits for any. The ledger must also have all its keys and triggers,
+// and the last batch must not have failed for want of resources. It changes nothing. If not, the
+// error is an UnavailableError.
 func (l *Ledger) ReadyToWrite(ctx context.Context) error {
+	if err := l.shortage.lately(time.Now()); err != nil {
+		return unavailable(err)
+	}
 	conn, err := l.batchPool.Acquire(ctx)
 	if err != nil {
 		return unavailable(fmt.Errorf("get a connection: %w", err))
