@@ -12,7 +12,7 @@ import (
 	"internaltransfers/internal/pgtest"
 )
 
-// TestURLErrorNamesVariable: where a variable of libpq's keeps a good URL from being used, the error
+// TestURLErrorNamesVariable: where a variable of libpq keeps a good URL from being used, the error
 // names that variable and no other.
 func TestURLErrorNamesVariable(t *testing.T) {
 	for _, variable := range []string{"PGSERVICE=x", "PGSSLROOTCERT=/nope", "PGSSLMODE=bogus", "PGSSLCERT=/nope", "PGCONNECT_TIMEOUT=abc"} {

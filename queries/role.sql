@@ -64,7 +64,7 @@ LIMIT 100;
 
 -- SchemaMissing reads which of these parts a schema lacks: relations, columns, constraints, unique
 -- indexes, triggers and functions. The shape of a part is what every version of PostgreSQL spells
--- alike. A part of another shape is missing, and is_other is set: one of its name is there.
+-- alike, whatever the settings of a session are. A part of another shape is missing, and is_other is set: one of its name is there.
 -- name: SchemaMissing :many
 WITH relation AS (
     SELECT c.oid, c.relname::text AS name, c.relkind
@@ -107,9 +107,10 @@ WITH relation AS (
     JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
     WHERE NOT t.tgisinternal
     UNION ALL
-    SELECT 'function', '', f.proname::text, oidvectortypes(f.proargtypes) || ' returns ' || format_type(f.prorettype, NULL)
+    SELECT 'function', '', f.proname::text, concat_ws(' ', f.pronargs, y.typname)
     FROM pg_catalog.pg_namespace AS n
     JOIN pg_catalog.pg_proc AS f ON f.pronamespace = n.oid
+    JOIN pg_catalog.pg_type AS y ON y.oid = f.prorettype
     WHERE n.nspname = @schema::text
 ), missing AS (
     SELECT unnest(@kinds::text[]) AS kind, unnest(@relations::text[]) AS relation,

@@ -97,7 +97,8 @@ func (d *Database) RequireOwnVersions(ctx context.Context) error {
 	}
 }
 
-// requireWhole refuses to be done when the ledger is not there, or not all of it.
+// requireWhole refuses to be done when the ledger is not there, or not all of it. A ledger that was
+// made just now has what the migrations make, and is not compared with the list of that.
 func (d *Database) requireWhole(ctx context.Context) error {
 	conn, err := d.Connect(ctx, Migrating)
 	if err != nil {
@@ -114,6 +115,9 @@ func (d *Database) requireWhole(ctx context.Context) error {
 			Wanted: "one",
 			Fix:    "Restore what is missing there, or set --db-schema (DB_SCHEMA) to another schema.",
 		}
+	}
+	if !d.ledger {
+		return nil
 	}
 	return d.RequireParts(ctx, conn)
 }

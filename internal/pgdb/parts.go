@@ -13,8 +13,8 @@ import (
 	"internaltransfers/migrations"
 )
 
-// partsText lists what the newest migration leaves: a part a line, with tabs between its fields. A
-// test makes it.
+// partsText lists what the newest migration leaves: a part a line, with tabs between its fields. It
+// is made anew after a new migration: go test ./internal/pgdb -run TestSchemaFile -update
 //
 //go:embed schema.txt
 var partsText string

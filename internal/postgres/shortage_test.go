@@ -39,8 +39,8 @@ func TestReadyWithFullDisk(t *testing.T) {
 	requireReady(t, l.ReadyToWrite, "")
 }
 
-// A shortage ends with a batch that succeeds, or by itself after a while. Other errors neither begin
-// nor end one.
+// A shortage ends with a batch that succeeds, or by itself after a while. Other errors neither
+// begin nor end one.
 func TestShortageEnds(t *testing.T) {
 	t.Parallel()
 	full := fmt.Errorf("apply: %w", &pgconn.PgError{Code: "53100"})
