@@ -413,7 +413,7 @@ func (d *Database) connectError(err error) error {
 		return fmt.Errorf("connect: %w", err)
 	case pg.Code == stateProtocolViolation:
 		return &RefusedError{
-			Found:  fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL%s (%s)",
+			Found: fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL%s (%s)",
 				name, orVariable(name), pg.Message),
 			Wanted: "a URL without it",
 			Fix:    "Remove it, or have the pooler pass over it (PgBouncer: ignore_startup_parameters).",
