@@ -76,6 +76,8 @@ func TestCheckStatus(t *testing.T) {
 		{"newer", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)", 2,
 			[]string{"the ledger was not judged", "has version 99999", "newer program"}},
 		{"none", "DROP SCHEMA ledger CASCADE", 2, []string{"the ledger was not judged", "holds no ledger"}},
+		{"without a key", "ALTER TABLE transfer DROP CONSTRAINT transfer_pkey CASCADE", 2,
+			[]string{"the ledger was not judged", "the table transfer lacks the constraint transfer_pkey", "ADD CONSTRAINT transfer_pkey PRIMARY KEY"}},
 		{"no right", "REVOKE SELECT ON transfer FROM ledger_reader", 2,
 			[]string{"the ledger was not judged", "permission denied for table transfer", "docs/roles.sql"}},
 		{"no right at all", "REVOKE USAGE ON SCHEMA ledger FROM ledger_reader", 2, []string{"the ledger was not judged", "docs/roles.sql"}},

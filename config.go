@@ -92,15 +92,20 @@ func (c *databaseConfig) Validate() error {
 	return checkURL("--database-url (DATABASE_URL)", c.DatabaseURL)
 }
 
-// checkURL fails when the URL of a database is malformed. An empty one is none.
+// checkURL fails when the URL of a database is malformed. An empty one is none. Where only libpq's
+// variables in the environment are at fault, it names them.
 func checkURL(names, url string) error {
 	if url == "" {
 		return nil
 	}
-	if err := pgdb.CheckURL(url); err != nil {
-		return &optionError{names + " " + err.Error()}
+	err := pgdb.CheckURL(url)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if wrong := wrongVariables(url); wrong != "" {
+		return &optionError{names + " cannot be used with the environment variable " + wrong + " as it is: mend it, or unset it"}
+	}
+	return &optionError{names + " " + err.Error()}
 }
 
 // Validate is called by kong. It names the option that is out of range.

@@ -71,6 +71,7 @@ func (c *databaseConfig) withServer(
 	if c.DatabaseURL != "" {
 		return f(ctx, nil)
 	}
+	unsetLibpq()
 	dir := c.DataDir
 	if dir == "" {
 		var err error

@@ -157,6 +157,7 @@ func TestDatabaseURLErrors(t *testing.T) {
 		{"postgres://u:hunter2@h:99999/d", form},
 		{"postgres://u:hun/ter2@h/d", form},
 		{"host=h password=hunter2 port=many", form},
+		{"postgres://u:x@hunter2@h/d", "has an @ in the user or the password: write %40 for it"},
 		{"postgres://u:hunter2@h/d?sslmode=requird", "has a value for the parameter sslmode that is not possible"},
 		{"postgres://u:hunter2@h/d?application_name=x&connect_timeout=soon", "for the parameter connect_timeout"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -28,6 +29,8 @@ type serveCommand struct {
 // Run serves until a signal comes, then drains: calls in flight are finished, queued batches are
 // applied.
 func (c *serveCommand) Run(ctx context.Context) error {
+	// Whoever reads the log may end. A line that nobody takes must not end the server.
+	signal.Ignore(syscall.SIGPIPE)
 	logger, this := c.logger(), thisBuild()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -43,6 +43,11 @@ $$;
 CREATE TRIGGER api_key_stays_revoked BEFORE UPDATE ON api_key
     FOR EACH ROW WHEN (OLD.revoke_time IS NOT NULL) EXECUTE FUNCTION api_key_stays_revoked();
 
+CREATE TRIGGER api_key_identity_is_immutable BEFORE UPDATE OF api_key_id, create_time ON api_key
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER api_key_is_kept BEFORE DELETE ON api_key FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER api_key_is_not_truncated BEFORE TRUNCATE ON api_key EXECUTE FUNCTION refuse_change();
+
 -- +goose Down
 
 DROP TABLE api_key;

@@ -56,6 +56,18 @@ func Version(ctx context.Context, db *sql.DB) (version int64, err error) {
 	return version, nil
 }
 
+// VersionIn returns the version of the ledger in a schema, and writes nothing.
+func VersionIn(ctx context.Context, conn interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, schema string) (version int64, err error) {
+	table := pgx.Identifier{schema, "goose_db_version"}.Sanitize()
+	err = conn.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+table+" WHERE is_applied").Scan(&version)
+	if err != nil {
+		return 0, fmt.Errorf("read the version of the schema: %w", err)
+	}
+	return version, nil
+}
+
 // Newest returns the version of the newest schema.
 func Newest() (newest int64) {
 	names, err := fs.Glob(FS, "*.sql")

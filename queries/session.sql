@@ -62,19 +62,37 @@ SELECT coalesce(current_setting('internaltransfers.mark', true), '')::text AS ma
 -- name: SessionDiscard :exec
 DISCARD ALL;
 
--- LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first
--- tables. Whether the role may use them is another question: a ledger must not be overlooked
--- because a right is missing.
+-- LedgerSchemas reads which schemas of the database hold a ledger, or a part of one, by its first
+-- tables. Of a part it says what is lacking; of a ledger that is empty. Whether the role may use
+-- them is another question: a ledger must not be overlooked because a right is missing.
+--
+-- Other programs may have tables of these names. A part of a ledger has the columns of its accounts
+-- and its transfers, or those of one of them and two more of its tables. A view may stand in for a
+-- table.
 -- name: LedgerSchemas :many
-SELECT n.nspname::text AS schema
-FROM pg_catalog.pg_namespace AS n
-WHERE n.nspname !~ '^pg_'
-  AND (SELECT count(*)
-       FROM pg_catalog.pg_class AS c
-       WHERE c.relnamespace = n.oid
-         AND c.relkind = 'r'
-         AND c.relname IN ('goose_db_version', 'currency', 'account', 'transfer', 'setting')) = 5
-ORDER BY n.nspname
+WITH own AS (
+    SELECT n.nspname AS schema, w.name, c.relkind,
+           (SELECT count(*)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.oid
+              AND (w.name, a.attname) IN (('account', 'account_id'), ('account', 'min_balance'), ('account', 'create_fingerprint'),
+                                          ('transfer', 'transfer_id'), ('transfer', 'from_sequence'), ('transfer', 'to_sequence'))
+           ) = 3 AS is_like
+    FROM pg_catalog.pg_namespace AS n
+    CROSS JOIN unnest(ARRAY['goose_db_version', 'currency', 'account', 'transfer', 'setting']) AS w(name)
+    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE n.nspname !~ '^pg_'
+)
+SELECT o.schema::text AS schema,
+       coalesce(string_agg(CASE WHEN o.relkind IS NULL THEN 'the table ' || o.name || ' is missing'
+                                ELSE o.name || ' is not a plain table' END, ', ' ORDER BY o.name)
+                FILTER (WHERE o.relkind IS DISTINCT FROM 'r'), '')::text AS lacks
+FROM own AS o
+GROUP BY o.schema
+HAVING count(*) FILTER (WHERE o.relkind = 'r') = 5
+    OR count(*) FILTER (WHERE o.is_like) = 2
+    OR (count(*) FILTER (WHERE o.is_like) = 1 AND count(o.relkind) >= 3)
+ORDER BY o.schema
 LIMIT 1000;
 
 -- Clock returns the database's time. Its clock decides for all instances.
@@ -99,12 +117,16 @@ UPDATE account
 SET balance = balance, held = held, incoming = incoming, entry_count = entry_count, update_time = ledger_now()
 WHERE account_id IN (SELECT c.transfer_id FROM no_change AS c);
 
--- ReadProbe reads next to nothing, and fails where a read of these tables would.
+-- ReadProbe reads next to nothing, and fails where a read of these tables, or of the view that
+-- transfers are read from, would.
 -- name: ReadProbe :one
 SELECT (EXISTS (SELECT FROM account)
+        OR EXISTS (SELECT FROM transfer_full)
         OR EXISTS (SELECT FROM transfer)
         OR EXISTS (SELECT FROM transfer_detail)
         OR EXISTS (SELECT FROM transfer_change)
+        OR EXISTS (SELECT FROM transfer_group)
+        OR EXISTS (SELECT FROM account_change)
         OR EXISTS (SELECT FROM currency)
         OR EXISTS (SELECT FROM schedule))::boolean AS something;
 

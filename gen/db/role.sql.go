@@ -361,3 +361,168 @@ func (q *Queries) SchemaMeddled(ctx context.Context, db DBTX, schema string) ([]
 	}
 	return items, nil
 }
+
+const schemaMissing = `-- name: SchemaMissing :many
+WITH relation AS (
+    SELECT c.oid, c.relname::text AS name, c.relkind
+    FROM pg_catalog.pg_namespace AS n
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid
+    WHERE n.nspname = $1::text AND c.relkind NOT IN ('i', 'I', 't')
+), part AS (
+    SELECT 'relation' AS kind, r.name AS relation, '' AS name, r.relkind::text AS shape
+    FROM relation AS r
+    UNION ALL
+    SELECT 'column', r.name, a.attname::text,
+           concat_ws(' ', CASE WHEN a.attnotnull THEN 'required' END, CASE WHEN a.atthasdef THEN 'default' END,
+                     CASE WHEN a.attidentity <> '' THEN 'identity' END)
+    FROM relation AS r
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'constraint', r.name, o.conname::text,
+           concat_ws(' ', o.contype, (SELECT string_agg(a.attname::text, ' ' ORDER BY a.attname)
+                                      FROM pg_catalog.pg_attribute AS a
+                                      WHERE a.attrelid = r.oid AND a.attnum = ANY (o.conkey)))
+    FROM relation AS r
+    JOIN pg_catalog.pg_constraint AS o ON o.conrelid = r.oid
+    WHERE o.contype IN ('p', 'u', 'f', 'c')
+    UNION ALL
+    SELECT 'unique index', r.name, x.relname::text,
+           (SELECT string_agg(a.attname::text, ' ' ORDER BY a.attname)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = i.indexrelid)
+    FROM relation AS r
+    JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid
+    JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conrelid = r.oid AND o.conindid = i.indexrelid)
+    UNION ALL
+    SELECT 'trigger', r.name, t.tgname::text,
+           concat_ws(' ', t.tgtype, f.proname, CASE WHEN t.tgqual IS NOT NULL THEN 'when' END)
+    FROM relation AS r
+    JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid
+    JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
+    WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT 'function', '', f.proname::text, concat_ws(' ', f.pronargs, y.typname)
+    FROM pg_catalog.pg_namespace AS n
+    JOIN pg_catalog.pg_proc AS f ON f.pronamespace = n.oid
+    JOIN pg_catalog.pg_type AS y ON y.oid = f.prorettype
+    WHERE n.nspname = $1::text
+), missing AS (
+    SELECT unnest($2::text[]) AS kind, unnest($3::text[]) AS relation,
+           unnest($4::text[]) AS name, unnest($5::text[]) AS shape
+    EXCEPT
+    SELECT p.kind, p.relation, p.name, p.shape FROM part AS p
+)
+SELECT m.kind::text AS kind, m.relation::text AS relation, m.name::text AS name,
+       EXISTS (SELECT FROM part AS p
+               WHERE p.kind = m.kind AND p.relation = m.relation AND p.name = m.name)::boolean AS is_other
+FROM missing AS m
+`
+
+type SchemaMissingParams struct {
+	Schema    string
+	Kinds     []string
+	Relations []string
+	Names     []string
+	Shapes    []string
+}
+
+type SchemaMissingRow struct {
+	Kind     string
+	Relation string
+	Name     string
+	IsOther  bool
+}
+
+// SchemaMissing reads which of these parts a schema lacks: relations, columns, constraints, unique
+// indexes, triggers and functions. The shape of a part is what every version of PostgreSQL spells
+// alike, whatever the settings of a session are. A part of another shape is missing, and is_other is set: one of its name is there.
+//
+//	WITH relation AS (
+//	    SELECT c.oid, c.relname::text AS name, c.relkind
+//	    FROM pg_catalog.pg_namespace AS n
+//	    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid
+//	    WHERE n.nspname = $1::text AND c.relkind NOT IN ('i', 'I', 't')
+//	), part AS (
+//	    SELECT 'relation' AS kind, r.name AS relation, '' AS name, r.relkind::text AS shape
+//	    FROM relation AS r
+//	    UNION ALL
+//	    SELECT 'column', r.name, a.attname::text,
+//	           concat_ws(' ', CASE WHEN a.attnotnull THEN 'required' END, CASE WHEN a.atthasdef THEN 'default' END,
+//	                     CASE WHEN a.attidentity <> '' THEN 'identity' END)
+//	    FROM relation AS r
+//	    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid
+//	    WHERE a.attnum > 0 AND NOT a.attisdropped
+//	    UNION ALL
+//	    SELECT 'constraint', r.name, o.conname::text,
+//	           concat_ws(' ', o.contype, (SELECT string_agg(a.attname::text, ' ' ORDER BY a.attname)
+//	                                      FROM pg_catalog.pg_attribute AS a
+//	                                      WHERE a.attrelid = r.oid AND a.attnum = ANY (o.conkey)))
+//	    FROM relation AS r
+//	    JOIN pg_catalog.pg_constraint AS o ON o.conrelid = r.oid
+//	    WHERE o.contype IN ('p', 'u', 'f', 'c')
+//	    UNION ALL
+//	    SELECT 'unique index', r.name, x.relname::text,
+//	           (SELECT string_agg(a.attname::text, ' ' ORDER BY a.attname)
+//	            FROM pg_catalog.pg_attribute AS a
+//	            WHERE a.attrelid = i.indexrelid)
+//	    FROM relation AS r
+//	    JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid
+//	    JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+//	    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL
+//	      AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conrelid = r.oid AND o.conindid = i.indexrelid)
+//	    UNION ALL
+//	    SELECT 'trigger', r.name, t.tgname::text,
+//	           concat_ws(' ', t.tgtype, f.proname, CASE WHEN t.tgqual IS NOT NULL THEN 'when' END)
+//	    FROM relation AS r
+//	    JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid
+//	    JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
+//	    WHERE NOT t.tgisinternal
+//	    UNION ALL
+//	    SELECT 'function', '', f.proname::text, concat_ws(' ', f.pronargs, y.typname)
+//	    FROM pg_catalog.pg_namespace AS n
+//	    JOIN pg_catalog.pg_proc AS f ON f.pronamespace = n.oid
+//	    JOIN pg_catalog.pg_type AS y ON y.oid = f.prorettype
+//	    WHERE n.nspname = $1::text
+//	), missing AS (
+//	    SELECT unnest($2::text[]) AS kind, unnest($3::text[]) AS relation,
+//	           unnest($4::text[]) AS name, unnest($5::text[]) AS shape
+//	    EXCEPT
+//	    SELECT p.kind, p.relation, p.name, p.shape FROM part AS p
+//	)
+//	SELECT m.kind::text AS kind, m.relation::text AS relation, m.name::text AS name,
+//	       EXISTS (SELECT FROM part AS p
+//	               WHERE p.kind = m.kind AND p.relation = m.relation AND p.name = m.name)::boolean AS is_other
+//	FROM missing AS m
+func (q *Queries) SchemaMissing(ctx context.Context, db DBTX, arg SchemaMissingParams) ([]SchemaMissingRow, error) {
+	rows, err := db.Query(ctx, schemaMissing,
+		arg.Schema,
+		arg.Kinds,
+		arg.Relations,
+		arg.Names,
+		arg.Shapes,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SchemaMissingRow{}
+	for rows.Next() {
+		var i SchemaMissingRow
+		if err := rows.Scan(
+			&i.Kind,
+			&i.Relation,
+			&i.Name,
+			&i.IsOther,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

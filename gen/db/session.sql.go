@@ -100,45 +100,82 @@ func (q *Queries) LedgerIdentity(ctx context.Context, db DBTX) (LedgerIdentityRo
 }
 
 const ledgerSchemas = `-- name: LedgerSchemas :many
-SELECT n.nspname::text AS schema
-FROM pg_catalog.pg_namespace AS n
-WHERE n.nspname !~ '^pg_'
-  AND (SELECT count(*)
-       FROM pg_catalog.pg_class AS c
-       WHERE c.relnamespace = n.oid
-         AND c.relkind = 'r'
-         AND c.relname IN ('goose_db_version', 'currency', 'account', 'transfer', 'setting')) = 5
-ORDER BY n.nspname
+WITH own AS (
+    SELECT n.nspname AS schema, w.name, c.relkind,
+           (SELECT count(*)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.oid
+              AND (w.name, a.attname) IN (('account', 'account_id'), ('account', 'min_balance'), ('account', 'create_fingerprint'),
+                                          ('transfer', 'transfer_id'), ('transfer', 'from_sequence'), ('transfer', 'to_sequence'))
+           ) = 3 AS is_like
+    FROM pg_catalog.pg_namespace AS n
+    CROSS JOIN unnest(ARRAY['goose_db_version', 'currency', 'account', 'transfer', 'setting']) AS w(name)
+    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE n.nspname !~ '^pg_'
+)
+SELECT o.schema::text AS schema,
+       coalesce(string_agg(CASE WHEN o.relkind IS NULL THEN 'the table ' || o.name || ' is missing'
+                                ELSE o.name || ' is not a plain table' END, ', ' ORDER BY o.name)
+                FILTER (WHERE o.relkind IS DISTINCT FROM 'r'), '')::text AS lacks
+FROM own AS o
+GROUP BY o.schema
+HAVING count(*) FILTER (WHERE o.relkind = 'r') = 5
+    OR count(*) FILTER (WHERE o.is_like) = 2
+    OR (count(*) FILTER (WHERE o.is_like) = 1 AND count(o.relkind) >= 3)
+ORDER BY o.schema
 LIMIT 1000
 `
 
-// LedgerSchemas reads which schemas of the database hold a ledger, by the names of its first
-// tables. Whether the role may use them is another question: a ledger must not be overlooked
-// because a right is missing.
+type LedgerSchemasRow struct {
+	Schema string
+	Lacks  string
+}
+
+// LedgerSchemas reads which schemas of the database hold a ledger, or a part of one, by its first
+// tables. Of a part it says what is lacking; of a ledger that is empty. Whether the role may use
+// them is another question: a ledger must not be overlooked because a right is missing.
 //
-//	SELECT n.nspname::text AS schema
-//	FROM pg_catalog.pg_namespace AS n
-//	WHERE n.nspname !~ '^pg_'
-//	  AND (SELECT count(*)
-//	       FROM pg_catalog.pg_class AS c
-//	       WHERE c.relnamespace = n.oid
-//	         AND c.relkind = 'r'
-//	         AND c.relname IN ('goose_db_version', 'currency', 'account', 'transfer', 'setting')) = 5
-//	ORDER BY n.nspname
+// Other programs may have tables of these names. A part of a ledger has the columns of its accounts
+// and its transfers, or those of one of them and two more of its tables. A view may stand in for a
+// table.
+//
+//	WITH own AS (
+//	    SELECT n.nspname AS schema, w.name, c.relkind,
+//	           (SELECT count(*)
+//	            FROM pg_catalog.pg_attribute AS a
+//	            WHERE a.attrelid = c.oid
+//	              AND (w.name, a.attname) IN (('account', 'account_id'), ('account', 'min_balance'), ('account', 'create_fingerprint'),
+//	                                          ('transfer', 'transfer_id'), ('transfer', 'from_sequence'), ('transfer', 'to_sequence'))
+//	           ) = 3 AS is_like
+//	    FROM pg_catalog.pg_namespace AS n
+//	    CROSS JOIN unnest(ARRAY['goose_db_version', 'currency', 'account', 'transfer', 'setting']) AS w(name)
+//	    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+//	    WHERE n.nspname !~ '^pg_'
+//	)
+//	SELECT o.schema::text AS schema,
+//	       coalesce(string_agg(CASE WHEN o.relkind IS NULL THEN 'the table ' || o.name || ' is missing'
+//	                                ELSE o.name || ' is not a plain table' END, ', ' ORDER BY o.name)
+//	                FILTER (WHERE o.relkind IS DISTINCT FROM 'r'), '')::text AS lacks
+//	FROM own AS o
+//	GROUP BY o.schema
+//	HAVING count(*) FILTER (WHERE o.relkind = 'r') = 5
+//	    OR count(*) FILTER (WHERE o.is_like) = 2
+//	    OR (count(*) FILTER (WHERE o.is_like) = 1 AND count(o.relkind) >= 3)
+//	ORDER BY o.schema
 //	LIMIT 1000
-func (q *Queries) LedgerSchemas(ctx context.Context, db DBTX) ([]string, error) {
+func (q *Queries) LedgerSchemas(ctx context.Context, db DBTX) ([]LedgerSchemasRow, error) {
 	rows, err := db.Query(ctx, ledgerSchemas)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []LedgerSchemasRow{}
 	for rows.Next() {
-		var schema string
-		if err := rows.Scan(&schema); err != nil {
+		var i LedgerSchemasRow
+		if err := rows.Scan(&i.Schema, &i.Lacks); err != nil {
 			return nil, err
 		}
-		items = append(items, schema)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -162,19 +199,26 @@ func (q *Queries) Ping(ctx context.Context, db DBTX) (int32, error) {
 
 const readProbe = `-- name: ReadProbe :one
 SELECT (EXISTS (SELECT FROM account)
+        OR EXISTS (SELECT FROM transfer_full)
         OR EXISTS (SELECT FROM transfer)
         OR EXISTS (SELECT FROM transfer_detail)
         OR EXISTS (SELECT FROM transfer_change)
+        OR EXISTS (SELECT FROM transfer_group)
+        OR EXISTS (SELECT FROM account_change)
         OR EXISTS (SELECT FROM currency)
         OR EXISTS (SELECT FROM schedule))::boolean AS something
 `
 
-// ReadProbe reads next to nothing, and fails where a read of these tables would.
+// ReadProbe reads next to nothing, and fails where a read of these tables, or of the view that
+// transfers are read from, would.
 //
 //	SELECT (EXISTS (SELECT FROM account)
+//	        OR EXISTS (SELECT FROM transfer_full)
 //	        OR EXISTS (SELECT FROM transfer)
 //	        OR EXISTS (SELECT FROM transfer_detail)
 //	        OR EXISTS (SELECT FROM transfer_change)
+//	        OR EXISTS (SELECT FROM transfer_group)
+//	        OR EXISTS (SELECT FROM account_change)
 //	        OR EXISTS (SELECT FROM currency)
 //	        OR EXISTS (SELECT FROM schedule))::boolean AS something
 func (q *Queries) ReadProbe(ctx context.Context, db DBTX) (bool, error) {

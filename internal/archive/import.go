@@ -68,6 +68,9 @@ func (i *importer) run(ctx context.Context, logger *slog.Logger) error {
 	}
 	i.database = database
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := database.RequireOwnVersions(ctx); err != nil {
+		return err
+	}
 	version := i.in.manifest.SchemaVersion
 	// Before anything is written, by a migration for example.
 	there, err := versionOf(ctx, conn)

@@ -22,7 +22,6 @@ const (
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
 	stateLockNotAvailable     = "55P03" // by a lock_timeout that an operator has set
 	stateDivisionByZero       = "22012" // what a statement fails with that counts its own rows
-	stateRaised               = "P0001" // by a foreign trigger
 	stateNotSupported         = "0A000" // a rule on a statement that counts its own rows
 	stateAdminShutdown        = "57P01" // shutdown, or an operator ended the session
 	stateNoRight              = "42501" // the role lacks a right: repeat after an operator adds it
@@ -82,20 +81,22 @@ func away(err error) bool {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown), system
 		return true
 	}
-	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable || pg.Code == stateNoRight ||
-		pgdb.IsStray(pg)
+	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable ||
+		(pg.Code == stateNoRight && !pgdb.IsElsewhere(pg)) || pgdb.IsStray(pg)
 }
 
 // ErrNotWritten: the database has dropped rows of an INSERT.
 var ErrNotWritten = errors.New("not all rows were written")
 
-// Hindered reports whether something in the database that is not the ledger's, a constraint, a
-// trigger or a rule, keeps a statement from what it must do. It may hinder one transfer and not its
-// neighbours.
+// Hindered reports whether something in the database that is not the ledger's keeps a statement
+// from what it must do: a constraint, a trigger, a rule, an index on an expression, a publication.
+// It may hinder one transfer and not its neighbours.
 func Hindered(err error) bool {
+	if errors.Is(err, ErrNotWritten) {
+		return true
+	}
 	var pg *pgconn.PgError
-	return dropped(err) ||
-		errors.As(err, &pg) && !pgdb.IsStray(pg) && (pg.Code == stateRaised || pgdb.IsForeign(pg))
+	return errors.As(err, &pg) && !errors.Is(err, pgdb.ErrOtherLedger) && !Transient(pg) && !pgdb.IsOwn(pg)
 }
 
 // dropped reports whether it has dropped rows, as a rule or a trigger does.
@@ -128,16 +129,13 @@ func Refused(err error) bool {
 	return ok
 }
 
-const reasonHindered = "a constraint, a trigger or a rule in it that is not the ledger's keeps this from being written"
+const reasonHindered = "a constraint, a trigger or a rule in it, or the like, that is not the ledger's keeps this from being written"
 
 // awayReasons are the reasons by SQLSTATE or its class; the first that fits counts.
 var awayReasons = []struct{ code, reason string }{
 	{stateReadOnly, "it is read-only"},
 	{stateNoRight, "its role lacks a right that the ledger needs"},
 	{stateLockNotAvailable, "somebody else keeps rows locked"},
-	{stateRaised, reasonHindered},
-	{stateDivisionByZero, reasonHindered},
-	{stateNotSupported, reasonHindered},
 	{"26000", "a connection pooler mixes up its sessions"},
 	{"42P05", "a connection pooler mixes up its sessions"},
 	{"42P01", "the ledger's tables are not where they were"},
@@ -164,12 +162,12 @@ func Unavailable(err error) error {
 	var network net.Error
 	var connect *pgconn.ConnectError
 	switch {
-	case errors.Is(err, ErrNotWritten):
-		e.Reason = reasonHindered
 	case errors.Is(err, pgdb.ErrOtherLedger):
 		e.Reason = "another ledger has taken its name"
 	case Refused(err):
 		e.Reason = "it is not as the ledger needs it; the server's log says more"
+	case Hindered(err):
+		e.Reason = reasonHindered
 	case errors.As(err, &pg):
 		if pg.SeverityUnlocalized == "FATAL" {
 			e.Reason = "it ended the connection, or refused one"
@@ -179,9 +177,6 @@ func Unavailable(err error) error {
 				e.Reason = r.reason
 				break
 			}
-		}
-		if pgdb.IsForeign(pg) {
-			e.Reason = reasonHindered
 		}
 		if pg.Code == stateNotSupported && pgdb.IsStray(pg) {
 			e.Reason = "the ledger's tables were altered"

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -167,16 +168,30 @@ func (d *Database) verifyServer() error {
 }
 
 // chooseSchema finds the ledger's schema. A named one is used. Else it is the one that has a ledger
-// already, for a schema that appears later must not hide it; else the current schema.
-func (d *Database) chooseSchema(named string, ledgers []string) error {
+// already, for a schema that appears later must not hide it; else the current schema. A part of a
+// ledger is refused: another one beside it would go on without its accounts.
+func (d *Database) chooseSchema(named string, ledgers []db.LedgerSchemasRow) error {
+	for _, l := range ledgers {
+		if l.Lacks != "" && (named == "" || named == l.Schema) {
+			return &RefusedError{
+				Found:  fmt.Sprintf("schema %q of database %s holds a part of a ledger: %s", l.Schema, d.facts.Database, l.Lacks),
+				Wanted: "a whole ledger",
+				Fix:    "Restore what is missing there, or set --db-schema (DB_SCHEMA) to another schema if that is meant.",
+			}
+		}
+	}
 	switch {
 	case named != "":
 		d.schema = named
 	case len(ledgers) == 1:
-		d.schema = ledgers[0]
+		d.schema = ledgers[0].Schema
 	case len(ledgers) > 1:
+		var names []string
+		for _, l := range ledgers {
+			names = append(names, l.Schema)
+		}
 		return &RefusedError{
-			Found:  "database " + d.facts.Database + " holds several ledgers, in the schemas " + strings.Join(ledgers, ", "),
+			Found:  "database " + d.facts.Database + " holds several ledgers, in the schemas " + strings.Join(names, ", "),
 			Wanted: "the name of one",
 			Fix:    "Set --db-schema (DB_SCHEMA).",
 		}
@@ -189,9 +204,7 @@ func (d *Database) chooseSchema(named string, ledgers []string) error {
 	default:
 		d.schema = d.facts.CurrentSchema
 	}
-	for _, l := range ledgers {
-		d.ledger = d.ledger || l == d.schema
-	}
+	d.ledger = holdsLedger(ledgers, d.schema)
 	if !d.ledger && d.use.needsLedger() {
 		return &RefusedError{
 			Found:  fmt.Sprintf("schema %q of database %s holds no ledger", d.schema, d.facts.Database),
@@ -200,6 +213,11 @@ func (d *Database) chooseSchema(named string, ledgers []string) error {
 		}
 	}
 	return nil
+}
+
+// holdsLedger reports whether a schema is among those with a whole ledger.
+func holdsLedger(ledgers []db.LedgerSchemasRow, schema string) bool {
+	return slices.Contains(ledgers, db.LedgerSchemasRow{Schema: schema})
 }
 
 // Schema is the name of the ledger's schema. It may not exist yet where HasLedger is false.

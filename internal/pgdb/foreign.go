@@ -1,41 +1,63 @@
 package pgdb
 
 import (
-	"io/fs"
 	"regexp"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"internaltransfers/migrations"
 )
 
-// ownNames returns the words of the migrations. Every constraint and every column of the ledger is
-// among them.
-var ownNames = sync.OnceValue(func() map[string]bool {
-	names := make(map[string]bool)
-	files, _ := fs.Glob(migrations.FS, "*.sql") // the pattern is well-formed
-	for _, file := range files {
-		text, err := fs.ReadFile(migrations.FS, file)
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		for _, name := range regexp.MustCompile(`\w+`).FindAllString(string(text), -1) {
-			names[name] = true
-		}
-	}
-	return names
-})
+// Classes of SQLSTATE codes, from the PostgreSQL manual, appendix A.
+const (
+	classIntegrityViolation = "23"
+	classTransactionState   = "25"
+	classSyntaxOrAccess     = "42"
+)
 
-// IsForeign reports whether a row was refused by a constraint or a column that the ledger's
-// migrations did not make: somebody has added it to the ledger's tables.
-func IsForeign(err *pgconn.PgError) bool {
-	const integrityConstraintViolation = "23"
-	if err.Code[:2] != integrityConstraintViolation {
+// violatesOwn reports whether a row was refused by what the migrations made.
+func violatesOwn(err *pgconn.PgError) bool {
+	own := ownParts()
+	if err.ConstraintName == "" {
+		return own[partKey{partColumn, err.TableName, err.ColumnName}]
+	}
+	return own[partKey{partConstraint, err.TableName, err.ConstraintName}] ||
+		own[partKey{partUniqueIndex, err.TableName, err.ConstraintName}]
+}
+
+// IsOwn reports whether one of the ledger's own statements is to blame for an error: it is wrong,
+// or breaks a rule of the ledger. Other errors of a statement come from what somebody has put into
+// the database, such as a trigger that raises, an index on an expression or a publication.
+func IsOwn(err *pgconn.PgError) bool {
+	switch err.Code[:2] {
+	case classIntegrityViolation:
+		return violatesOwn(err) || (err.Where != "" && !IsElsewhere(err))
+	case classSyntaxOrAccess:
+		return !IsElsewhere(err)
+	case classTransactionState:
+		return true
+	default:
 		return false
 	}
-	if err.ConstraintName != "" {
-		return !ownNames()[err.ConstraintName]
+}
+
+// ownFunctions finds the names of the ledger's functions.
+var ownFunctions = sync.OnceValue(func() *regexp.Regexp {
+	var names []string
+	for _, p := range allParts() {
+		if p.kind == partFunction {
+			names = append(names, regexp.QuoteMeta(p.name))
+		}
 	}
-	return err.ColumnName != "" && !ownNames()[err.ColumnName]
+	return regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
+})
+
+// IsElsewhere reports whether a function that is not the ledger's raised an error. PostgreSQL says
+// where it was, the innermost place first, in the language of its messages: only names are read.
+func IsElsewhere(err *pgconn.PgError) bool {
+	where := err.Where
+	if err.Routine == routineRaise {
+		where, _, _ = strings.Cut(where, "\n")
+	}
+	return where != "" && !ownFunctions().MatchString(where)
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"internaltransfers/docs"
 	"internaltransfers/gen/db"
@@ -34,22 +36,104 @@ func Migrate(ctx context.Context, target Target, logger *slog.Logger) (Target, e
 // role that may not change the schema can serve it. An older one is refused to such a role before
 // anything is written. One of a newer program is refused: this one does not have its rules.
 func (d *Database) Migrate(ctx context.Context, logger *slog.Logger) (err error) {
-	db := d.SQL(Migrating)
-	defer func() { err = errors.Join(err, db.Close()) }()
-	version, newest, err := d.version(ctx, db)
-	if err != nil || (d.ledger && version == newest) {
+	sessions := d.SQL(Migrating)
+	defer func() { err = errors.Join(err, sessions.Close()) }()
+	version, newest, err := d.version(ctx, sessions)
+	if err != nil {
+		return err
+	}
+	if d.ledger && version == newest {
+		return d.requireWhole(ctx)
+	}
+	if err := d.RequireOwnVersions(ctx); err != nil {
 		return err
 	}
 	if err := d.mayMigrate(ctx, version, newest); err != nil {
 		return err
 	}
-	applied, err := migrations.Up(ctx, db, d.schema, logger)
+	applied, err := migrations.Up(ctx, sessions, d.schema, logger)
 	if err != nil {
-		return Explain(err)
+		return explainMigration(err)
+	}
+	if err := d.requireWhole(ctx); err != nil {
+		return err
 	}
 	d.ledger = true
 	logger.InfoContext(ctx, "migrated", slog.String("database", d.String()), slog.Any("applied", applied))
 	return nil
+}
+
+// RequireOwnVersions refuses a schema without a ledger in which another program keeps the versions
+// of its own tables under the name that ours have. Our migrations would be taken for done.
+func (d *Database) RequireOwnVersions(ctx context.Context) error {
+	if d.ledger {
+		return nil
+	}
+	conn, err := d.Connect(ctx, Migrating)
+	if err != nil {
+		return err
+	}
+	defer HangUp(conn)
+	version, err := migrations.VersionIn(ctx, conn, d.schema)
+	var pg *pgconn.PgError
+	switch {
+	case err == nil && version == 0:
+		return nil // it was made, and the first migration failed
+	case errors.As(err, &pg) && pg.Code == stateUndefinedTable:
+		return nil
+	case err != nil && pg == nil:
+		return err
+	case err == nil:
+		// Another process may have migrated since the database was opened.
+		ledgers, err := db.New().LedgerSchemas(ctx, conn)
+		if err != nil || holdsLedger(ledgers, d.schema) {
+			return err
+		}
+	}
+	return &RefusedError{
+		Found:  fmt.Sprintf("schema %q has a goose_db_version that is not the ledger's", d.schema),
+		Wanted: "a schema in which no other program keeps its versions in a table of that name",
+		Fix:    "Set --db-schema (DB_SCHEMA) to a schema of the ledger's own. It is made if it is missing.",
+	}
+}
+
+// requireWhole refuses to be done when the ledger is not there, or not all of it. A ledger that was
+// made just now has what the migrations make, and is not compared with the list of that.
+func (d *Database) requireWhole(ctx context.Context) error {
+	conn, err := d.Connect(ctx, Migrating)
+	if err != nil {
+		return err
+	}
+	defer HangUp(conn)
+	ledgers, err := db.New().LedgerSchemas(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("look for the ledger: %w", err)
+	}
+	if !holdsLedger(ledgers, d.schema) {
+		return &RefusedError{
+			Found:  fmt.Sprintf("schema %q holds no whole ledger after its migration", d.schema),
+			Wanted: "one",
+			Fix:    "Restore what is missing there, or set --db-schema (DB_SCHEMA) to another schema.",
+		}
+	}
+	if !d.ledger {
+		return nil
+	}
+	return d.RequireParts(ctx, conn)
+}
+
+// explainMigration makes what others have put into the database, and what the database is, a
+// refusal.
+func explainMigration(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Routine != routineRaise || strings.Contains(pg.Where, "inline_code_block") {
+		return Explain(err)
+	}
+	return &RefusedError{
+		Found:  fmt.Sprintf("an event trigger keeps the schema from being changed (%s)", pg.Message),
+		Wanted: "that the owner of the schema may change it",
+		Fix:    "Disable it for the migration: SELECT evtname, evtfoid::regproc FROM pg_event_trigger shows which there are.",
+	}
 }
 
 // RequireCurrent refuses a ledger that has another version than this program's. It writes nothing.

@@ -113,7 +113,7 @@ func IsStray(err *pgconn.PgError) bool {
 	switch err.Code {
 	case stateNoPreparedStatement, stateDuplicatePreparedStatement, stateUndefinedTable, stateUndefinedFunction,
 		stateUndefinedColumn:
-		return true
+		return !IsElsewhere(err)
 	default:
 		return isOutdated(err)
 	}
@@ -413,19 +413,29 @@ func (d *Database) connectError(err error) error {
 		return fmt.Errorf("connect: %w", err)
 	case pg.Code == stateProtocolViolation:
 		return &RefusedError{
-			Found:  fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL (%s)", name, pg.Message),
+			Found: fmt.Sprintf("a pooler stands between, and does not take the parameter %s of the database URL%s (%s)",
+				name, orVariable(name), pg.Message),
 			Wanted: "a URL without it",
 			Fix:    "Remove it, or have the pooler pass over it (PgBouncer: ignore_startup_parameters).",
 		}
 	case slices.Contains([]string{stateUndefinedObject, stateInvalidParameterValue, stateCantChangeParameter}, pg.Code):
 		return &RefusedError{
-			Found:  fmt.Sprintf("the server does not take the parameter %s of the database URL (%s)", name, pg.Message),
+			Found:  fmt.Sprintf("the server does not take the parameter %s of the database URL%s (%s)", name, orVariable(name), pg.Message),
 			Wanted: "a URL without it",
 			Fix:    "Remove it: what the driver does not know itself must be a setting that PostgreSQL lets a session have.",
 		}
 	default:
 		return fmt.Errorf("connect: %w", err)
 	}
+}
+
+// orVariable names the environment variable that sets a parameter which the URL does not have.
+func orVariable(parameter string) string {
+	variable := map[string]string{"timezone": "PGTZ", "options": "PGOPTIONS", "application_name": "PGAPPNAME"}[parameter]
+	if variable == "" {
+		return ""
+	}
+	return ", or of the environment variable " + variable
 }
 
 // parameterIn returns the parameter of the URL that a message of the server's names, the longest

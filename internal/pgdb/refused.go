@@ -84,6 +84,9 @@ const (
 	deadlockDetected      = "40P01"
 )
 
+// routineRaise is where PostgreSQL executes RAISE, in any language of its messages.
+const routineRaise = "exec_stmt_raise"
+
 // Explain returns a RefusedError in place of an error of the database that an operator must mend:
 // the role lacks a right, or a standby does not let a session read for as long as it must. Other
 // errors stay as they are.

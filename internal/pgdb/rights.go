@@ -182,6 +182,11 @@ func (d *Database) verifyRights(ctx context.Context, conn *pgx.Conn) error {
 			Fix:    "Apply docs/roles.sql, or run: " + first.grantTo(d.facts.Role, d.schema),
 		}
 	}
+	if serves || d.use == Proving {
+		if err := d.RequireParts(ctx, conn); err != nil {
+			return err
+		}
+	}
 	if serves {
 		if d.excess, err = queries.RoleExcess(ctx, conn, more); err != nil {
 			return fmt.Errorf("look at the rights of the role: %w", err)

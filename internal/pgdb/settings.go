@@ -172,7 +172,8 @@ func refusedSetting(m *db.SessionMismatchesRow, user string) *RefusedError {
 	refused := &RefusedError{
 		Found:  fmt.Sprintf("the session's %s is %q", m.Name, m.Found),
 		Wanted: fmt.Sprintf("%q", m.Wanted),
-		Fix: fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s",
+		Fix: fmt.Sprintf("Remove the setting where it was made: ALTER ROLE %s RESET %s, or ALTER DATABASE … RESET %s, "+
+			"or the options of the database URL, or the environment variable PGOPTIONS",
 			pgx.Identifier{user}.Sanitize(), m.Name, m.Name),
 	}
 	if m.Name == "current_schema" {

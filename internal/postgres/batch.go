@@ -189,6 +189,7 @@ func (l *Ledger) retry(ctx context.Context, f func(context.Context, *pgx.Conn) e
 	backoff := backoffFirst
 	for attempt := 1; ; attempt++ {
 		err := l.pool.Attempt(ctx, f)
+		l.shortage.note(err, time.Now())
 		if err == nil {
 			return nil
 		}

@@ -254,3 +254,79 @@ func TestRowLevelSecurity(t *testing.T) {
 		})
 	}
 }
+
+// Whatever others put on the tables, and whatever error it has, hinders a transfer or an opening
+// and not its neighbours; nobody is told that the ledger has a bug.
+func TestForeignErrors(t *testing.T) {
+	t.Parallel()
+	raises := func(code string) string {
+		return `CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF new.metadata ? 'bad' THEN RAISE 'no' USING ERRCODE = '` + code + `'; END IF; RETURN new; END $$;
+			CREATE TRIGGER meddle BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION meddle();
+			CREATE TRIGGER meddle BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION meddle()`
+	}
+	for name, meddle := range map[string]string{
+		"check_violation": raises("23514"), "ZZ001": raises("ZZ001"), "22000": raises("22000"), "P0002": raises("P0002"), "22P02": raises("22P02"),
+		"23505": raises("23505"), "XX000": raises("XX000"), "42P01": raises("42P01"), "42501": raises("42501"), "42703": raises("42703"),
+		"a missing table": `CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF new.metadata ? 'bad' THEN INSERT INTO nowhere DEFAULT VALUES; END IF; RETURN new; END $$;
+			CREATE TRIGGER meddle BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION meddle();
+			CREATE TRIGGER meddle BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION meddle()`,
+		"an index on an expression": `CREATE INDEX meddle ON transfer (((metadata->>'bad')::bigint));
+			CREATE INDEX meddle_account ON account (((metadata->>'bad')::bigint))`,
+		"a generated column": `ALTER TABLE transfer ADD meddle bigint GENERATED ALWAYS AS ((metadata->>'bad')::bigint) STORED;
+			ALTER TABLE account ADD meddle bigint GENERATED ALWAYS AS ((metadata->>'bad')::bigint) STORED`,
+		"a check with a cast": `ALTER TABLE transfer ADD CONSTRAINT meddle CHECK ((metadata->>'bad')::bigint > 0);
+			ALTER TABLE account ADD CONSTRAINT meddle CHECK ((metadata->>'bad')::bigint > 0)`,
+		"a unique index": `CREATE UNIQUE INDEX meddle ON transfer ((1)) WHERE metadata ? 'bad'; CREATE UNIQUE INDEX account_pkey_2 ON account ((1)) WHERE metadata ? 'bad';
+			INSERT INTO transfer (transfer_id, from_account_id, to_account_id, amount, currency, asked_currency, status, error_reason, create_time, update_time, metadata)
+			VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'USD', 'USD', 'FAILED', 'X', now(), now(), '{"bad": "1"}');
+			INSERT INTO account (account_id, currency, min_balance, create_fingerprint, metadata) VALUES (gen_random_uuid(), 'USD', 0, '', '{"bad": "1"}')`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
+			ledgertest.Execute(t, ledgertest.Connect(t, database), meddle)
+			bad := map[string]string{"bad": "abc"}
+			good := ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)}
+			hindered := good
+			hindered.Metadata = bad
+			outcomes, err := l.TransferBatch(t.Context(), []ledger.TransferParams{good, hindered, good}, ledger.BatchOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			requireHindered(t, "a transfer", outcomes[1].Err, hinderedWords)
+			if outcomes[0].Err != nil || outcomes[2].Err != nil {
+				t.Errorf("its neighbours: %v, %v", outcomes[0].Err, outcomes[2].Err)
+			}
+			_, _, err = l.CreateAccount(t.Context(), ledger.AccountParams{Metadata: bad})
+			requireHindered(t, "an opening", err, hinderedWords)
+			requireBalance(t, l, ids[0], 98)
+		})
+	}
+}
+
+// A column that others require, with a name that the ledger has elsewhere, and a publication of a
+// table without an identity, hinder everything. Where an update is hindered, the ledger is not
+// ready, and says why.
+func TestForeignColumnsAndPublications(t *testing.T) {
+	t.Parallel()
+	for meddle, ready := range map[string]string{
+		"ALTER TABLE transfer ADD name text DEFAULT 'a' NOT NULL; ALTER TABLE transfer ALTER name DROP DEFAULT":   "",
+		"ALTER TABLE transfer ADD value text DEFAULT 'a' NOT NULL; ALTER TABLE transfer ALTER value DROP DEFAULT": "",
+		"CREATE PUBLICATION meddle FOR TABLE account; ALTER TABLE account REPLICA IDENTITY NOTHING":               hinderedWords,
+	} {
+		t.Run(meddle, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+			ids := ledgertest.OpenAccounts(t, l, 2, 100)
+			ledgertest.Execute(t, ledgertest.Connect(t, database), meddle)
+			_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)})
+			requireHindered(t, "a transfer", err, hinderedWords)
+			requireReady(t, l.ReadyToWrite, ready)
+		})
+	}
+}

@@ -90,6 +90,7 @@ type Ledger struct {
 	transferReads coalescer[ledger.Transfer]
 	profiles      *profileCache
 	status        status
+	shortage      shortage
 	activity      activity
 }
 

@@ -62,6 +62,34 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// What is dropped while a server runs is named, and it is ready again once it is there.
+func TestReadyWithoutPart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ drop, restore, write, read string }{
+		{"ALTER TABLE transfer RENAME CONSTRAINT transfer_pkey TO old", "ALTER TABLE transfer RENAME CONSTRAINT old TO transfer_pkey",
+			"the table transfer lacks the constraint transfer_pkey", ""},
+		{"ALTER TRIGGER account_keep_changed ON account RENAME TO old", "ALTER TRIGGER old ON account RENAME TO account_keep_changed",
+			"the table account lacks the trigger account_keep_changed", ""},
+		{"REVOKE SELECT ON transfer_full FROM ledger_writer", "GRANT SELECT ON transfer_full TO ledger_writer", "", "lacks a right"},
+		{"ALTER VIEW transfer_full RENAME TO old", "ALTER VIEW old RENAME TO transfer_full", "lacks the view transfer_full",
+			"tables are not where they were"},
+	} {
+		t.Run(c.drop, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.NewDatabase(t)
+			l := ledgertest.OpenPrivate(t, database, postgres.Config{Logger: ledgertest.Silent})
+			requireReady(t, l.ReadyToWrite, "")
+			admin := ledgertest.Connect(t, database)
+			ledgertest.Execute(t, admin, c.drop)
+			requireReady(t, l.ReadyToWrite, c.write)
+			requireReady(t, l.ReadyToRead, c.read)
+			ledgertest.Execute(t, admin, c.restore)
+			requireReady(t, l.ReadyToWrite, "")
+			requireReady(t, l.ReadyToRead, "")
+		})
+	}
+}
+
 // A database that is away is ready for nothing, and ready again by itself when it comes back.
 func TestReadyWithoutDatabase(t *testing.T) {
 	t.Parallel()

@@ -126,6 +126,16 @@ var handTyped = []struct{ sql, by string }{
 	{"INSERT INTO checkpoint VALUES (1)", "checkpoint_pkey"},
 	{"INSERT INTO checkpoint VALUES (2)", "checkpoint_is_one"},
 	{"INSERT INTO account_checkpoint VALUES ({A}, 0, 0, 1, now()), ({A}, 0, 0, 1, now())", "account_checkpoint_pkey"},
+	{keyRow("", "") + "; UPDATE api_key SET api_key_id = {new}", "UPDATE on api_key"},
+	{keyRow("", "") + "; DELETE FROM api_key", "DELETE on api_key"},
+	{"TRUNCATE api_key", "TRUNCATE on api_key"},
+	{keyRow(", expire_time", ", now()") + "; " + "INSERT INTO api_key SELECT * FROM api_key", "api_key_pkey"},
+	{keyRow(", old_secret_hash, old_secret_expire_time", ", '\\x00', now()"), "api_key_hash_sha256"},
+	{keyRow(", old_secret_hash", ", sha256('')"), "api_key_old_secret_expires"},
+	{keyRow("", "") + "; UPDATE api_key SET grants = '{}'", "api_key_grants_list"},
+	{keyRow("", "") + "; UPDATE api_key SET role = ''", "api_key_may_something"},
+	{keyRow(", version", ", 0"), "api_key_version_positive"},
+	{keyRow(", revoke_time", ", now()") + "; UPDATE api_key SET display_name = 'y'", "never changed"},
 	{scheduleRow() + ", " + scheduleValues(), "schedule_pkey"},
 	{scheduleRow("from_account_id", "{new}"), "schedule_from_account_fkey"},
 	{scheduleRow("to_account_id", "{new}"), "schedule_to_account_fkey"},
@@ -225,6 +235,12 @@ func endpointValues(others ...string) string { return rowValues(endpointColumns,
 // delivery is the insertion of deliveries to an endpoint.
 func delivery(columns, values string) string {
 	return endpointRow() + "; INSERT INTO webhook_delivery (endpoint_id, position, account_id" + columns + ") VALUES " + values
+}
+
+// keyRow is the insertion of an API key.
+func keyRow(columns, values string) string {
+	return "INSERT INTO api_key (api_key_id, display_name, role, grants, networks, secret_hash, create_time" + columns + ") " +
+		"VALUES ({new}, 'x', 'viewer', '[]', '{}', sha256(''), now()" + values + ")"
 }
 
 // detail is the insertion of a transfer's details.
