@@ -62,45 +62,55 @@ func (c *serveCommand) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		l, err := postgres.Open(ctx, postgres.Config{
-			DatabaseURL: target.URL, Schema: target.Schema, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
-			QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
-			WorkerInterval: c.WorkerInterval, ProfileCache: c.ProfileCache, FollowersMax: c.WatchersMax, Logger: logger, Metrics: registry,
-		})
-		if err != nil {
-			return err
-		}
-		proxy, err := c.webhookProxy()
-		if err != nil {
-			return err
-		}
-		if role, excess := l.RoleExcess(); excess != "" {
-			logger.WarnContext(ctx, "the database role may do more than a server needs; docs/roles.sql makes one that may not",
-				slog.String("role", role), slog.String("excess", excess))
-		}
-		keys, err := c.openKeys(ctx, target, logger)
-		if err != nil {
-			return err
-		}
-		defer keys.Close()
-		hooks, err := webhook.Start(webhook.Config{
-			Store: l.Webhooks, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
-		})
-		stopDemo := func() {}
-		if err == nil && c.Demo {
-			stopDemo, err = moveDemo(ctx, l, logger)
-		}
-		if err == nil {
-			err = c.serve(ctx, server.Config{Ledger: l, Keys: keys, Logger: logger, TLS: secure, Metrics: registry}, listener, admin)
-		}
-		stopDemo()
-		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		if hooks != nil {
-			err = errors.Join(err, hooks.Close(closeCtx))
-		}
-		return errors.Join(err, l.Close(closeCtx))
+		return c.serveLedger(ctx, target, server.Config{Logger: logger, TLS: secure, Metrics: registry}, registry, listener, admin)
 	})
+}
+
+// serveLedger opens a ledger with what works beside the calls, and serves a configuration that has
+// what is no option.
+func (c *serveCommand) serveLedger(ctx context.Context, target pgdb.Target, config server.Config, registry *prometheus.Registry,
+	listener *server.EarlyListener, admin *server.Admin,
+) error {
+	logger := config.Logger
+	proxy, err := c.webhookProxy()
+	if err != nil {
+		return err
+	}
+	keys, err := c.openKeys(ctx, target, logger)
+	if err != nil {
+		return err
+	}
+	defer keys.Close()
+	l, err := postgres.Open(ctx, postgres.Config{
+		DatabaseURL: target.URL, Schema: target.Schema, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
+		QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
+		WorkerInterval: c.WorkerInterval, ProfileCache: c.ProfileCache, FollowersMax: c.WatchersMax, Logger: logger, Metrics: registry,
+	})
+	if err != nil {
+		return err
+	}
+	if role, excess := l.RoleExcess(); excess != "" {
+		logger.WarnContext(ctx, "the database role may do more than a server needs; docs/roles.sql makes one that may not",
+			slog.String("role", role), slog.String("excess", excess))
+	}
+	hooks, err := webhook.Start(webhook.Config{
+		Store: l.Webhooks, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
+	})
+	stopDemo := func() {}
+	if err == nil && c.Demo {
+		stopDemo, err = moveDemo(ctx, l, logger)
+	}
+	if err == nil {
+		config.Ledger, config.Keys = l, keys
+		err = c.serve(ctx, config, listener, admin)
+	}
+	stopDemo()
+	closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if hooks != nil {
+		err = errors.Join(err, hooks.Close(closeCtx))
+	}
+	return errors.Join(err, l.Close(closeCtx))
 }
 
 // openKeys opens the API keys, and refuses a server that nobody could call.

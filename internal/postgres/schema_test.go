@@ -135,7 +135,7 @@ var handTyped = []struct{ sql, by string }{
 	{keyRow("", "") + "; UPDATE api_key SET grants = '{}'", "api_key_grants_list"},
 	{keyRow("", "") + "; UPDATE api_key SET role = ''", "api_key_may_something"},
 	{keyRow(", version", ", 0"), "api_key_version_positive"},
-	{keyRow(", revoke_time", ", now()") + "; UPDATE api_key SET display_name = 'y'", "never changed"},
+	{keyRow(", revoke_time", ", now()") + "; UPDATE api_key SET display_name = 'y'", "api_key_stays_revoked"},
 	{scheduleRow() + ", " + scheduleValues(), "schedule_pkey"},
 	{scheduleRow("from_account_id", "{new}"), "schedule_from_account_fkey"},
 	{scheduleRow("to_account_id", "{new}"), "schedule_to_account_fkey"},

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/shopspring/decimal"
 
-	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/ledgertest"
+	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/ledger"
 )
@@ -20,7 +20,7 @@ import (
 func TestReadyWithFullDisk(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: silent})
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
 	ids := ledgertest.OpenAccounts(t, l, 2, 100)
 	pay := func() error {
 		_, _, err := l.Transfer(t.Context(), ledger.TransferParams{From: ids[0], To: ids[1], Amount: decimal.NewFromInt(1)})
