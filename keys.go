@@ -108,7 +108,11 @@ func (c *revokeKeyCommand) Run(ctx context.Context) error {
 func withKeys(ctx context.Context, database *databaseConfig, log *logConfig, f func(*access.Keyring) error) error {
 	logger := log.logger()
 	return database.withDatabase(ctx, logger, func(ctx context.Context, target pgdb.Target) error {
-		keys, err := access.Open(ctx, access.Config{Target: target, Logger: logger})
+		opened, err := pgdb.Open(ctx, target, pgdb.Writing)
+		if err != nil {
+			return err
+		}
+		keys, err := access.Open(ctx, access.Config{Database: opened, Logger: logger})
 		if err != nil {
 			return err
 		}

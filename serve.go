@@ -76,11 +76,6 @@ func (c *serveCommand) serveLedger(ctx context.Context, target pgdb.Target, conf
 	if err != nil {
 		return err
 	}
-	keys, err := c.openKeys(ctx, target, logger)
-	if err != nil {
-		return err
-	}
-	defer keys.Close()
 	l, err := postgres.Open(ctx, postgres.Config{
 		DatabaseURL: target.URL, Schema: target.Schema, ReadConns: c.ReadConns, BatchesInFlight: c.BatchesInFlight, BatchMax: c.BatchMax,
 		QueueMax: c.QueueMax, BatchTimeout: c.BatchTimeout, Workers: c.Workers, WorkerBatch: c.WorkerBatch,
@@ -93,6 +88,11 @@ func (c *serveCommand) serveLedger(ctx context.Context, target pgdb.Target, conf
 		logger.WarnContext(ctx, "the database role may do more than a server needs; docs/roles.sql makes one that may not",
 			slog.String("role", role), slog.String("excess", excess))
 	}
+	keys, err := c.openKeys(ctx, l)
+	if err != nil {
+		return errors.Join(err, l.Close(ctx))
+	}
+	defer keys.Close()
 	hooks, err := webhook.Start(webhook.Config{
 		Store: l.Webhooks, Encode: server.EventJSON, AllowPrivate: c.PrivateWebhooks, Proxy: proxy, Logger: logger, Metrics: registry,
 	})
@@ -114,8 +114,8 @@ func (c *serveCommand) serveLedger(ctx context.Context, target pgdb.Target, conf
 }
 
 // openKeys opens the API keys, and refuses a server that nobody could call.
-func (c *serveCommand) openKeys(ctx context.Context, target pgdb.Target, logger *slog.Logger) (*access.Keyring, error) {
-	keys, err := access.Open(ctx, access.Config{Target: target, Logger: logger})
+func (c *serveCommand) openKeys(ctx context.Context, l *postgres.Ledger) (*access.Keyring, error) {
+	keys, err := l.OpenKeys(ctx)
 	if err != nil {
 		return nil, err
 	}

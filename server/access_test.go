@@ -45,14 +45,25 @@ func newGuarded(t *testing.T) *guarded {
 	return guard(t, database, openLedger(t, postgres.Config{DatabaseURL: database}))
 }
 
-// guard starts one more server on a database.
-func guard(t *testing.T, database string, l *postgres.Ledger) *guarded {
+// openKeys opens the keys of a database, which are closed when the test ends.
+func openKeys(t *testing.T, database string) *access.Keyring {
 	t.Helper()
-	keys, err := access.Open(t.Context(), access.Config{Target: pgdb.Target{URL: database, Schema: "ledger"}})
+	d, err := pgdb.Open(t.Context(), pgdb.Target{URL: database, Schema: "ledger"}, pgdb.Writing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := access.Open(t.Context(), access.Config{Database: d})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(keys.Close)
+	return keys
+}
+
+// guard starts one more server on a database.
+func guard(t *testing.T, database string, l *postgres.Ledger) *guarded {
+	t.Helper()
+	keys := openKeys(t, database)
 	f := serve(t, server.Config{Ledger: l, Keys: keys, AuthRequired: true})
 	f.database = database
 	return &guarded{f, keys}

@@ -11,7 +11,6 @@ import (
 
 	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/internal/access"
-	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/internal/postgres"
 	"internaltransfers/server"
@@ -24,11 +23,7 @@ const slow = 0.0001
 func limited(t *testing.T, config server.Config) *guarded {
 	t.Helper()
 	database := pgtest.NewDatabase(t)
-	keys, err := access.Open(t.Context(), access.Config{Target: pgdb.Target{URL: database, Schema: "ledger"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(keys.Close)
+	keys := openKeys(t, database)
 	config.Ledger, config.Keys, config.RateLimit = openLedger(t, postgres.Config{DatabaseURL: database}), keys, slow
 	return &guarded{serve(t, config), keys}
 }

@@ -4,18 +4,17 @@ import (
 	"net/netip"
 	"testing"
 
-	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 )
 
 // BenchmarkAuthenticate is what a key costs a call, among 100 keys.
 func BenchmarkAuthenticate(b *testing.B) {
-	k, err := Open(b.Context(), Config{Target: pgdb.Target{URL: pgtest.NewDatabase(b), Schema: "ledger"}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	k := openAt(b, pgtest.NewDatabase(b))
 	defer k.Close()
-	var secret string
+	var (
+		secret string
+		err    error
+	)
 	for range 100 {
 		if _, secret, err = k.Create(b.Context(), nil, Params{Name: "x", Role: "sender"}); err != nil {
 			b.Fatal(err)

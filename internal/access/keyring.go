@@ -35,8 +35,8 @@ const (
 
 // Config is what a Keyring is opened with.
 type Config struct {
-	Target pgdb.Target
-	Logger *slog.Logger // default: none
+	Database *pgdb.Database // that the keys are in; they have sessions of their own
+	Logger   *slog.Logger   // default: none
 }
 
 // A Keyring has all usable keys in memory, and changes them in the database.
@@ -66,11 +66,7 @@ func Open(ctx context.Context, config Config) (*Keyring, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	database, err := pgdb.Open(ctx, config.Target, pgdb.Writing)
-	if err != nil {
-		return nil, fmt.Errorf("open the keys: %w", err)
-	}
-	pool, err := database.Pool(ctx, pgdb.Writing, sessionsMax, pgdb.Hooks{})
+	pool, err := config.Database.Pool(ctx, pgdb.Writing, sessionsMax, pgdb.Hooks{})
 	if err != nil {
 		return nil, fmt.Errorf("open the keys: %w", err)
 	}

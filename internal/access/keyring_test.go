@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"internaltransfers/internal/pgdb"
 	"internaltransfers/internal/pgtest"
 	"internaltransfers/ledger"
 )
@@ -286,10 +285,7 @@ func TestList(t *testing.T) {
 func TestLastUse(t *testing.T) {
 	t.Parallel()
 	database := pgtest.NewDatabase(t)
-	k, err := Open(t.Context(), Config{Target: pgdb.Target{URL: database, Schema: "ledger"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	k := openAt(t, database)
 	key, secret := create(t, k, Params{Name: "till", Role: "sender"})
 	authenticate(t, k, secret)
 	k.Close()

@@ -18,11 +18,22 @@ var home = netip.MustParseAddr("127.0.0.1")
 
 func open(t *testing.T, database string) *Keyring {
 	t.Helper()
-	k, err := Open(t.Context(), Config{Target: pgdb.Target{URL: database, Schema: "ledger"}})
+	k := openAt(t, database)
+	t.Cleanup(k.Close)
+	return k
+}
+
+// openAt opens keys that the test closes itself.
+func openAt(t testing.TB, database string) *Keyring {
+	t.Helper()
+	d, err := pgdb.Open(t.Context(), pgdb.Target{URL: database, Schema: "ledger"}, pgdb.Writing)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.Close)
+	k, err := Open(t.Context(), Config{Database: d})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return k
 }
 

@@ -58,6 +58,7 @@ func (a *api) call(line string) (status int, answer string) {
 	method, rest, _ := strings.Cut(line, " ")
 	path, body, _ := strings.Cut(rest, " ")
 	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	request.Host = "localhost"
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}

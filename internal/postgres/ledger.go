@@ -12,6 +12,7 @@ import (
 
 	"internaltransfers/gen/db"
 	"internaltransfers/internal/durable"
+	"internaltransfers/internal/access"
 	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
@@ -184,6 +185,11 @@ func (l *Ledger) Close(ctx context.Context) error {
 
 // Database names the database, the server and the schema, without the password.
 func (l *Ledger) Database() string { return l.database.String() }
+
+// OpenKeys opens the API keys in the ledger's database. The caller closes them.
+func (l *Ledger) OpenKeys(ctx context.Context) (*access.Keyring, error) {
+	return access.Open(ctx, access.Config{Database: l.database, Logger: l.config.Logger})
+}
 
 // RoleExcess names the role of the ledger's sessions, and what it is or may do that a server need
 // not; excess is empty when there is nothing.
