@@ -12,8 +12,8 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
-	transfersv1 "internaltransfers/gen/transfers/v1"
 	"internaltransfers/server"
 )
 
@@ -164,11 +164,7 @@ func TestDocsDescribeTheRoutes(t *testing.T) {
 // annotatedRoutes returns the REST routes of the annotations, such as "GET /api/v1/status".
 func annotatedRoutes() []string {
 	var routes []string
-	for _, file := range []protoreflect.FileDescriptor{
-		transfersv1.File_transfers_v1_account_service_proto, transfersv1.File_transfers_v1_transfer_proto,
-		transfersv1.File_transfers_v1_schedule_proto, transfersv1.File_transfers_v1_ledger_proto,
-		transfersv1.File_transfers_v1_webhook_proto,
-	} {
+	protoregistry.GlobalFiles.RangeFilesByPackage("transfers.v1", func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {
@@ -187,7 +183,8 @@ func annotatedRoutes() []string {
 				}
 			}
 		}
-	}
+		return true
+	})
 	return routes
 }
 

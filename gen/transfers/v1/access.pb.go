@@ -1127,10 +1127,10 @@ const file_transfers_v1_access_proto_rawDesc = "" +
 	"expireTime\"]\n" +
 	"\x14CreateApiKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.transfers.v1.ApiKeyR\x06apiKey\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\":\n" +
-	"\x10GetApiKeyRequest\x12&\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"c\n" +
+	"\x10GetApiKeyRequest\x12O\n" +
 	"\n" +
-	"api_key_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bapiKeyId\"B\n" +
+	"api_key_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bapiKeyId\"B\n" +
 	"\x11GetApiKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.transfers.v1.ApiKeyR\x06apiKey\"f\n" +
 	"\x12ListApiKeysRequest\x12'\n" +
@@ -1140,10 +1140,10 @@ const file_transfers_v1_access_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\tpageToken\"n\n" +
 	"\x13ListApiKeysResponse\x12/\n" +
 	"\bapi_keys\x18\x01 \x03(\v2\x14.transfers.v1.ApiKeyR\aapiKeys\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfd\x02\n" +
-	"\x13UpdateApiKeyRequest\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x03\n" +
+	"\x13UpdateApiKeyRequest\x12O\n" +
 	"\n" +
-	"api_key_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bapiKeyId\x123\n" +
+	"api_key_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bapiKeyId\x123\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x10\xbaH\rr\v\xa0\xaaǱ\x02\x01\x10\x01\x18\xc8\x01R\vdisplayName\x12\x1b\n" +
 	"\x04role\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18 R\x04role\x125\n" +
 	"\x06grants\x18\x04 \x03(\v2\x13.transfers.v1.GrantB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06grants\x12*\n" +
@@ -1153,17 +1153,17 @@ const file_transfers_v1_access_proto_rawDesc = "" +
 	"\x10expected_version\x18\a \x01(\x03B\a\xbaH\x04\"\x02(\x01H\x00R\x0fexpectedVersion\x88\x01\x01B\x13\n" +
 	"\x11_expected_version\"E\n" +
 	"\x14UpdateApiKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.transfers.v1.ApiKeyR\x06apiKey\"\x83\x01\n" +
-	"\x13RotateApiKeyRequest\x12&\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.transfers.v1.ApiKeyR\x06apiKey\"\xac\x01\n" +
+	"\x13RotateApiKeyRequest\x12O\n" +
 	"\n" +
-	"api_key_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bapiKeyId\x12D\n" +
+	"api_key_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bapiKeyId\x12D\n" +
 	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x9a\x9e\x012\x00R\aoverlap\"]\n" +
 	"\x14RotateApiKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.transfers.v1.ApiKeyR\x06apiKey\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"=\n" +
-	"\x13RevokeApiKeyRequest\x12&\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"f\n" +
+	"\x13RevokeApiKeyRequest\x12O\n" +
 	"\n" +
-	"api_key_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bapiKeyId\"E\n" +
+	"api_key_id\x18\x01 \x01(\tB1\xbaH.\xc8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bapiKeyId\"E\n" +
 	"\x14RevokeApiKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.transfers.v1.ApiKeyR\x06apiKey\"\x12\n" +
 	"\x10GetCallerRequest\"\x80\x02\n" +
