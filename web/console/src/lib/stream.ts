@@ -13,7 +13,7 @@ import { useCallback, useEffect, useEffectEvent, useRef, useState, useSyncExtern
 import { connection } from "./connection";
 import { isOffline } from "./errors";
 import { clients } from "./rpc";
-import { whyOut } from "./session";
+import { reasonOf, whyOut } from "./session";
 import { askCaller } from "./sign-in";
 
 export type { StreamState } from "internaltransfers-client";
@@ -65,9 +65,6 @@ const placeMaxAge = 5 * 60_000;
 /** How long pages wait for a stream to begin before they show what they can read, in milliseconds. */
 export const streamPatience = 500;
 
-/** How long a stream waits that ended because its key was changed, before it goes on, in milliseconds. */
-const keyChangedMs = 1_000;
-
 /** How often what a stream does not tell is read again, in milliseconds. */
 export const pollMs = 5_000;
 
@@ -112,7 +109,6 @@ export function useStream<M extends StreamMessage>(options: UseStreamOptions<M>)
   const wanted = useSyncExternalStore(subscribeToAttention, hasAttention) && enabled;
   const open = useEffectEvent(options.open);
   const onMessage = useEffectEvent(options.onMessage);
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const place = useRef<Place & { of: string }>({ of: "", cursor: "", seen: 0 });
   const phase = useRef<StreamState["phase"]>("connecting");
 
@@ -131,19 +127,19 @@ export function useStream<M extends StreamMessage>(options: UseStreamOptions<M>)
         phase.current = next.phase;
         setState(next);
         if (next.phase === "live") connection.answered();
-        if (next.phase === "reconnecting" && isOffline(next.error)) connection.lost();
-        if (next.phase === "stopped" && whyOut(next.error)) {
-          // The key was changed, and the stream can go on; or the session is over, and the page goes away.
-          void askCaller();
-          timer.current = setTimeout(() => setWakes((n) => n + 1), keyChangedMs);
+        if (next.phase === "reconnecting") {
+          // The stream goes on with a key that was changed, which may do something else now.
+          if (reasonOf(next.error) === "CREDENTIALS_CHANGED") void askCaller();
+          else if (isOffline(next.error)) connection.lost();
         }
+        // The session is over, and the page goes away.
+        if (next.phase === "stopped" && whyOut(next.error)) void askCaller();
       },
       signal: reader.signal,
       place: place.current,
       placeMaxAge,
     });
     return () => {
-      clearTimeout(timer.current);
       reader.abort();
     };
   }, [key, generation, wanted, wakes]);
