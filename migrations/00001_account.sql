@@ -120,7 +120,7 @@ SELECT equity_account_id, code, true, code || ' equity', '' FROM currency;
 -- What people see of an account is kept in memory by each server. A change, also one by hand, is told to all of them.
 -- Notifications are the whole database's, so each ledger has a channel of its own, named by its table.
 CREATE FUNCTION profile_channel(account regclass) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT 'account_profile_' || account::oid
+    SELECT 'account_profile_' || account::oid::text
 $$;
 
 -- +goose StatementBegin

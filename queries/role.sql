@@ -37,7 +37,8 @@ LIMIT 100;
 
 -- SchemaMeddled reads what somebody has changed about the tables of a schema so that what is written
 -- may be lost, and the statement that undoes it: a rule in place of an INSERT or UPDATE, a trigger
--- that does not fire, a table that is empty after a crash.
+-- that does not fire, a table that is empty after a crash, rows of another table that are among the
+-- ledger's.
 -- name: SchemaMeddled :many
 SELECT m.found::text AS found, m.fix::text AS fix
 FROM (SELECT format('the table %s has the rule %s', c.relname, r.rulename) AS found,
@@ -58,7 +59,16 @@ FROM (SELECT format('the table %s has the rule %s', c.relname, r.rulename) AS fo
              format('ALTER TABLE %I.%I SET LOGGED', n.nspname, c.relname)
       FROM pg_catalog.pg_namespace AS n
       JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind = 'r'
-      WHERE n.nspname = @schema::text AND c.relpersistence <> 'p') AS m
+      WHERE n.nspname = @schema::text AND c.relpersistence <> 'p'
+      UNION ALL
+      SELECT format('the table %s has the rows of %s.%s, which inherits from it', c.relname, s.nspname, h.relname),
+             format('ALTER TABLE %I.%I NO INHERIT %I.%I', s.nspname, h.relname, n.nspname, c.relname)
+      FROM pg_catalog.pg_namespace AS n
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind = 'r'
+      JOIN pg_catalog.pg_inherits AS k ON k.inhparent = c.oid
+      JOIN pg_catalog.pg_class AS h ON h.oid = k.inhrelid
+      JOIN pg_catalog.pg_namespace AS s ON s.oid = h.relnamespace
+      WHERE n.nspname = @schema::text) AS m
 ORDER BY m.found
 LIMIT 100;
 
@@ -85,7 +95,9 @@ WITH relation AS (
     SELECT 'constraint', r.name, o.conname::text,
            concat_ws(' ', o.contype, (SELECT string_agg(a.attname::text, ' ' ORDER BY a.attname)
                                       FROM pg_catalog.pg_attribute AS a
-                                      WHERE a.attrelid = r.oid AND a.attnum = ANY (o.conkey)))
+                                      WHERE a.attrelid = r.oid AND a.attnum = ANY (o.conkey)),
+                     CASE WHEN o.condeferrable THEN 'deferrable' END, CASE WHEN o.condeferred THEN 'deferred' END,
+                     CASE WHEN NOT o.convalidated THEN 'not valid' END)
     FROM relation AS r
     JOIN pg_catalog.pg_constraint AS o ON o.conrelid = r.oid
     WHERE o.contype IN ('p', 'u', 'f', 'c')

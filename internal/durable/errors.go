@@ -17,6 +17,7 @@ import (
 // SQLSTATE codes that are handled, from the PostgreSQL manual, appendix A.
 const (
 	stateUniqueViolation      = "23505"
+	stateForeignKey           = "23503"
 	stateSerializationFailure = "40001"
 	stateDeadlockDetected     = "40P01"
 	stateReadOnly             = "25006" // a standby, or a primary that is being demoted
@@ -77,9 +78,15 @@ func away(err error) bool {
 	case "FATAL", "PANIC": // the session is over, or was refused
 		return true
 	}
+	if IsShortage(pg) {
+		return true
+	}
 	switch pg.Code[:2] {
 	case "08", "53", "57", "58": // connection, resources (a full disk), operator (shutdown), system
 		return true
+	}
+	if pg.Code == stateForeignKey && pg.ConstraintName == "account_currency_fkey" {
+		return true // the currency was read before a backup was restored; it is read again
 	}
 	return pg.Code == stateReadOnly || pg.Code == stateLockNotAvailable ||
 		(pg.Code == stateNoRight && !pgdb.IsElsewhere(pg)) || pgdb.IsStray(pg)
@@ -129,6 +136,18 @@ func Refused(err error) bool {
 	return ok
 }
 
+// IsShortage reports whether the server is short of something: its disk is full, it has no memory,
+// no connection, or no transaction id left.
+func IsShortage(pg *pgconn.PgError) bool {
+	return strings.HasPrefix(pg.Code, "53") || wantsVacuum(pg)
+}
+
+// wantsVacuum reports whether the server stops before its transaction ids wrap around. The SQLSTATE
+// is also that of other limits, so the error is known by where PostgreSQL raises it.
+func wantsVacuum(pg *pgconn.PgError) bool {
+	return pg.Code == "54000" && (pg.Routine == "GetNewTransactionId" || pg.Routine == "GetNewMultiXactId")
+}
+
 const reasonHindered = "a constraint, a trigger or a rule in it, or the like, that is not the ledger's keeps this from being written"
 
 // awayReasons are the reasons by SQLSTATE or its class; the first that fits counts.
@@ -138,6 +157,7 @@ var awayReasons = []struct{ code, reason string }{
 	{stateLockNotAvailable, "somebody else keeps rows locked"},
 	{"26000", "a connection pooler mixes up its sessions"},
 	{"42P05", "a connection pooler mixes up its sessions"},
+	{stateForeignKey, "an older backup was restored just now"},
 	{"42P01", "the ledger's tables are not where they were"},
 	{"42703", "the ledger's tables are not as they were"},
 	{"42883", "the ledger's functions are not where they were"},
@@ -177,6 +197,9 @@ func Unavailable(err error) error {
 				e.Reason = r.reason
 				break
 			}
+		}
+		if wantsVacuum(pg) {
+			e.Reason = "it has no transaction ids left: it must be vacuumed"
 		}
 		if pg.Code == stateNotSupported && pgdb.IsStray(pg) {
 			e.Reason = "the ledger's tables were altered"

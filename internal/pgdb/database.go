@@ -57,6 +57,7 @@ type Database struct {
 	told   told
 
 	identity atomic.Pointer[[]byte] // of the ledger that sessions serve; nil: none was made yet
+	begun    atomic.Int64           // how many sessions have found it
 }
 
 // Open connects once, verifies the server, finds the ledger's schema, and verifies that the role

@@ -33,6 +33,13 @@ func (u Use) guardsLedger() bool { return u == Writing || u == Reading }
 // session found.
 func (d *Database) identify(ctx context.Context, conn *pgx.Conn) error {
 	found, err := db.New().LedgerIdentity(ctx, unprepared{conn})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return &RefusedError{
+			Found:  fmt.Sprintf("the table setting of schema %s in database %s lacks its row page_token_key", d.schema, d.facts.Database),
+			Wanted: "the row that migrate made, by which the ledger is known",
+			Fix:    "Restore the table from a backup.",
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("read which ledger it is: %w", err)
 	}
@@ -44,8 +51,13 @@ func (d *Database) identify(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	sessionOf(conn).tables = found.Tables
+	d.begun.Add(1)
 	return nil
 }
+
+// Begun counts the sessions that have begun. What is remembered of the ledger from before the last
+// one may be of the time after a backup that was restored since.
+func (d *Database) Begun() int64 { return d.begun.Load() }
 
 // QueueGuard puts LedgerGuard at the end of a batch for the session, and reports whether the
 // session is of a use that needs it. GuardError takes the error of its result.

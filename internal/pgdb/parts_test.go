@@ -144,6 +144,8 @@ func TestMeddledPartIsRefused(t *testing.T) {
 			"the constraint transfer_pkey of the table transfer is not as migrate makes it", "Drop what has its name, then run: ALTER TABLE"},
 		{"CREATE OR REPLACE TRIGGER account_keep_changed AFTER UPDATE ON ledger.account EXECUTE FUNCTION ledger.refuse_change()",
 			"the trigger account_keep_changed of the table account is not", "then run: CREATE TRIGGER"},
+		{"ALTER TABLE ledger.transfer_detail ALTER CONSTRAINT transfer_detail_transfer_fkey NOT DEFERRABLE",
+			"the constraint transfer_detail_transfer_fkey of the table transfer_detail is not", "then run: ALTER TABLE"},
 		{"ALTER TABLE ledger.transfer ALTER reference DROP DEFAULT", "the column reference of the table transfer is not", "migrations/"},
 		{"ALTER TABLE ledger.account DROP held CASCADE", "lacks the column held", "Restore a whole backup"},
 		{"DROP VIEW ledger.transfer_full", "the ledger lacks the view transfer_full.", "Restore a whole backup"},

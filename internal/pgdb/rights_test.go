@@ -249,6 +249,8 @@ func TestMeddledTables(t *testing.T) {
 			"the table account_change has the rule meddle", "DROP RULE meddle ON ledger.account_change"},
 		{"ALTER TABLE account DISABLE TRIGGER USER", "of the table account does not fire", "ALTER TABLE ledger.account ENABLE TRIGGER USER"},
 		{"ALTER TABLE goose_db_version SET UNLOGGED", "the table goose_db_version is not logged", "ALTER TABLE ledger.goose_db_version SET LOGGED"},
+		{"CREATE TABLE public.kept () INHERITS (account)", "the table account has the rows of public.kept, which inherits from it",
+			"ALTER TABLE public.kept NO INHERIT ledger.account"},
 	} {
 		if _, err := admin.Exec(t.Context(), c.statement); err != nil {
 			t.Fatal(err)

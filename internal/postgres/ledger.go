@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"internaltransfers/gen/db"
-	"internaltransfers/internal/durable"
 	"internaltransfers/internal/access"
+	"internaltransfers/internal/durable"
 	"internaltransfers/internal/events"
 	"internaltransfers/internal/paging"
 	"internaltransfers/internal/pgdb"
@@ -119,7 +119,7 @@ func Open(ctx context.Context, config Config) (*Ledger, error) {
 		return nil, err
 	}
 	l.accountReads.fetch, l.transferReads.fetch = l.fetchAccounts, l.fetchTransfers
-	l.currencies = &stored.Currencies{}
+	l.currencies = stored.NewCurrencies(l.database.Begun)
 	l.Proofs = &proof.Prover{Pool: l.pool, Log: l.log, Seconds: l.metrics.proofSeconds}
 	l.Events = events.New(l.pool, l.currencies, events.Config{
 		FollowersMax: config.FollowersMax, Heartbeat: config.Heartbeat, Log: l.log,

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 
 	"internaltransfers/internal/ledgertest"
 	"internaltransfers/internal/paging"
@@ -84,6 +85,58 @@ func TestSchemaRestored(t *testing.T) {
 	ledgertest.Execute(t, admin, "UPDATE ledger.setting AS n SET value = o.value FROM ledger_old.setting AS o WHERE o.name = n.name")
 	served(t, l)
 	ledgertest.Execute(t, admin, "DROP SCHEMA ledger_old CASCADE")
+}
+
+// TestBackupOfBefore: after a backup is restored, a currency that was added since is not known any
+// more; made again with other decimals, it has those.
+func TestBackupOfBefore(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	u := ledgertest.Must(url.Parse(database))
+	name := strings.TrimPrefix(u.Path, "/")
+	u.Path = "/postgres"
+	admin := ledgertest.Connect(t, u.String())
+	ledgertest.Execute(t, admin, "CREATE DATABASE "+name+"_backup TEMPLATE "+name)
+	l := ledgertest.Open(t, postgres.Config{DatabaseURL: database, ReadConns: 2, Logger: ledgertest.Silent})
+	open := func(balance string) (ledger.Account, error) {
+		a, _, err := l.CreateAccount(t.Context(), ledger.AccountParams{Currency: "RRR", InitialBalance: decimal.RequireFromString(balance)})
+		return a, err
+	}
+	add := func(scale int32) {
+		t.Helper()
+		if _, replayed, err := l.CreateCurrency(t.Context(), "RRR", scale, false); err != nil || replayed {
+			t.Fatalf("replayed %v, %v", replayed, err)
+		}
+	}
+	add(0)
+	if _, err := open("7"); err != nil {
+		t.Fatal(err)
+	}
+	ledgertest.Execute(t, admin, "DROP DATABASE "+name+" WITH (FORCE)")
+	ledgertest.Execute(t, admin, "ALTER DATABASE "+name+"_backup RENAME TO "+name)
+	await(t, "served", func() bool {
+		_, err := open("7")
+		invalid := new(ledger.InvalidError)
+		if err == nil || !errors.Is(err, ledger.ErrUnavailable) && !errors.As(err, &invalid) {
+			t.Fatalf("a currency that the backup lacks: %v", err)
+		}
+		return errors.As(err, &invalid)
+	})
+	add(2)
+	if a, err := open("1.25"); err != nil || a.Scale != 2 || a.Balance.String() != "1.25" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// TestSettingIsLost: a ledger that cannot be known any more is refused, with what is wanted.
+func TestSettingIsLost(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewDatabase(t)
+	ledgertest.Execute(t, ledgertest.Connect(t, database), "DELETE FROM setting")
+	_, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: database, Logger: ledgertest.Silent})
+	if refused, ok := errors.AsType[*pgdb.RefusedError](err); !ok || !strings.Contains(refused.Found, "lacks its row page_token_key") {
+		t.Errorf("opened: %v", err)
+	}
 }
 
 // prepare makes a ledger in the schema that docs/roles.sql names.

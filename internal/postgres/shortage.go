@@ -2,19 +2,17 @@ package postgres
 
 import (
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"internaltransfers/internal/durable"
 )
 
 // shortageMost is how long a shortage is reported after the last batch that met it. When no calls
 // come any more, nothing else shows that it is over.
 const shortageMost = 10 * time.Second
-
-// classShortage is the class of SQLSTATE codes of a full disk, no memory and no connection left.
-const classShortage = "53"
 
 // A shortage remembers whether the last batch failed because the database is short of something. A
 // probe that writes nothing does not notice a full disk.
@@ -33,7 +31,7 @@ func (s *shortage) note(err error, now time.Time) {
 		if s.last.Load() != nil {
 			s.last.Store(nil)
 		}
-	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, classShortage):
+	case errors.As(err, &pg) && durable.IsShortage(pg):
 		s.last.Store(&shortageMet{err, now})
 	}
 }

@@ -54,6 +54,8 @@ func TestShortageEnds(t *testing.T) {
 		{0, nil, false},
 		{0, []error{other}, false},
 		{0, []error{full}, true},
+		{0, []error{&pgconn.PgError{Code: "54000", Routine: "GetNewTransactionId"}}, true}, // before a wraparound
+		{0, []error{&pgconn.PgError{Code: "54000", Routine: "index_form_tuple"}}, false},
 		{9 * time.Second, []error{nil, full, other}, true},
 		{0, []error{full, nil}, false},
 		{0, []error{full, nil, full}, true},

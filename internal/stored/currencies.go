@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
@@ -14,15 +15,24 @@ import (
 	"internaltransfers/ledger"
 )
 
-// Currencies remembers currencies for ever: they never change.
+// Currencies remembers currencies: they never change. Only a backup that is restored under a running
+// server may lack some, or have others of their names.
 type Currencies struct {
-	known sync.Map // of Currency, by code
+	sessions func() int64 // how many have begun; all end when a backup is restored
+	seen     atomic.Int64 // the value of it that known goes with
+	known    sync.Map     // of Currency, by code
 }
+
+// NewCurrencies remembers currencies until another session begins: sessions returns how many have.
+func NewCurrencies(sessions func() int64) *Currencies { return &Currencies{sessions: sessions} }
 
 // Get returns a currency, or an InvalidError of the field currency when there is none. One that is
 // not known yet is read from conn, the caller's own: a caller that holds locks on one connection
 // must not wait for another.
 func (c *Currencies) Get(ctx context.Context, conn db.DBTX, code string) (ledger.Currency, error) {
+	if n := c.sessions(); c.seen.Swap(n) != n {
+		c.known.Clear()
+	}
 	if v, ok := c.known.Load(code); ok {
 		return v.(ledger.Currency), nil
 	}
