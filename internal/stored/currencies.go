@@ -15,8 +15,8 @@ import (
 	"internaltransfers/ledger"
 )
 
-// Currencies remembers currencies: they never change. Only a backup that is restored under a running
-// server may lack some, or have others of their names.
+// Currencies remembers currencies: they never change. Only a backup that is restored under a
+// running server may lack some, or have others of their names.
 type Currencies struct {
 	sessions func() int64 // how many have begun; all end when a backup is restored
 	seen     atomic.Int64 // the value of it that known goes with
