@@ -220,8 +220,7 @@ func mayNotIssue(ctx context.Context) bool {
 
 // errKeyChanged ends the streams of a key that may do something else now, or has another secret.
 // They go on after their last cursor, if the key permits it.
-var errKeyChanged = newError(connect.CodeUnavailable, errors.New("the API key was changed; go on after the last cursor"),
-	info("CREDENTIALS_CHANGED", nil), retry(unavailableRetry))
+var errKeyChanged = errors.New("the API key was changed; go on after the last cursor")
 
 // keyEnded returns why the streams of a key end.
 func (s *Server) keyEnded(caller *access.Caller) error {
@@ -271,7 +270,7 @@ func accessError(err error) *connect.Error {
 	)
 	switch {
 	case errors.Is(err, errKeyChanged):
-		return errKeyChanged
+		return newError(connect.CodeUnavailable, errKeyChanged, info("CREDENTIALS_CHANGED", nil), retry(unavailableRetry))
 	case errors.Is(err, access.ErrMissing):
 		return newError(connect.CodeUnauthenticated, access.ErrMissing, info("CREDENTIALS_MISSING", nil))
 	case errors.Is(err, access.ErrInvalid):

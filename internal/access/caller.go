@@ -59,9 +59,14 @@ type Caller struct {
 	version    int64
 
 	ended   chan struct{} // closed: the key has changed or was revoked
-	lastUse atomic.Int64  // in Unix seconds
-	address atomic.Pointer[netip.Addr]
-	flushed int64 // the last use that is in the database; only the keyring's loop uses it
+	lastUse atomic.Pointer[use]
+	flushed *use // the last use that is in the database; only the keyring's loop uses it
+}
+
+// A use is when a key was used, to the second, and from where.
+type use struct {
+	second  int64 // since 1970
+	address netip.Addr
 }
 
 // Ended is closed when the key is changed or revoked: then its streams end.
@@ -89,10 +94,8 @@ func (c *Caller) verify(hash [sha256.Size]byte, address netip.Addr, now time.Tim
 	case len(c.networks) > 0 && !slices.ContainsFunc(c.networks, func(n netip.Prefix) bool { return n.Contains(address) }):
 		return &NetworkError{Address: address}
 	}
-	if second := now.Unix(); c.lastUse.Load() < second {
-		seen := address // only this one is on the heap
-		c.lastUse.Store(second)
-		c.address.Store(&seen)
+	if last := c.lastUse.Load(); last == nil || last.second < now.Unix() {
+		c.lastUse.Store(&use{now.Unix(), address})
 	}
 	return nil
 }

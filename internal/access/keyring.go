@@ -178,26 +178,26 @@ func (k *Keyring) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	var p db.ApiKeysUsedParams
-	var used []*Caller
+	written := make(map[*Caller]*use)
 	for id, caller := range k.current.Load().byID {
 		last := caller.lastUse.Load()
 		if last == caller.flushed {
 			continue
 		}
-		used = append(used, caller)
+		written[caller] = last
 		p.ApiKeyIds = append(p.ApiKeyIds, id)
-		p.UseTimes = append(p.UseTimes, time.Unix(last, 0))
-		p.Addresses = append(p.Addresses, caller.address.Load().String())
+		p.UseTimes = append(p.UseTimes, time.Unix(last.second, 0))
+		p.Addresses = append(p.Addresses, last.address.String())
 	}
-	if len(used) == 0 {
+	if len(written) == 0 {
 		return
 	}
 	if err := k.queries.ApiKeysUsed(ctx, k.pool, p); err != nil {
 		k.logger.DebugContext(ctx, "the last uses of keys were not written", "error", err)
 		return
 	}
-	for i, caller := range used {
-		caller.flushed = p.UseTimes[i].Unix()
+	for caller, last := range written {
+		caller.flushed = last
 	}
 }
 

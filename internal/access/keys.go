@@ -165,10 +165,6 @@ func callerOf(row *db.ApiKey) (*Caller, error) {
 	if row.OldSecretExpireTime != nil {
 		c.old, c.oldExpires = row.OldSecretHash, *row.OldSecretExpireTime
 	}
-	if row.LastUseTime != nil {
-		c.flushed = row.LastUseTime.Unix()
-		c.lastUse.Store(c.flushed)
-	}
 	return c, nil
 }
 

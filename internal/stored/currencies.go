@@ -30,8 +30,10 @@ func NewCurrencies(sessions func() int64) *Currencies { return &Currencies{sessi
 // not known yet is read from conn, the caller's own: a caller that holds locks on one connection
 // must not wait for another.
 func (c *Currencies) Get(ctx context.Context, conn db.DBTX, code string) (ledger.Currency, error) {
-	if n := c.sessions(); c.seen.Swap(n) != n {
+	sessions := c.sessions()
+	if c.seen.Load() != sessions {
 		c.known.Clear()
+		c.seen.Store(sessions)
 	}
 	if v, ok := c.known.Load(code); ok {
 		return v.(ledger.Currency), nil
@@ -44,7 +46,9 @@ func (c *Currencies) Get(ctx context.Context, conn db.DBTX, code string) (ledger
 		return ledger.Currency{}, durable.ReadError(ctx, "read a currency", err)
 	}
 	currency := Currency(&row.Currency)
-	c.known.Store(code, currency)
+	if c.sessions() == sessions {
+		c.known.Store(code, currency)
+	}
 	return currency, nil
 }
 
